@@ -1,0 +1,1 @@
+"""Keywords to files: sources, one polite session, the steps search and download."""

@@ -1,0 +1,1 @@
+"""Files to a dataset: decoding, checks, copies, curation, splits."""

@@ -1,0 +1,1 @@
+"""A dataset to a model: features, head, fine-tuning, evaluation, report, prediction."""

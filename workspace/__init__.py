@@ -1,0 +1,1 @@
+"""The core: config, paths, catalogue, records and errors. Imports nothing of ours."""

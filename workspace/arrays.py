@@ -1,0 +1,75 @@
+"""Arrays by key, on disk: cached features and activations that grow shard by shard and survive a kill.
+
+A shard is `<name>.npy` (first axis: items) and `<name>.json` (its keys), the latter written last, so that a shard
+without its keys does not count. Shards are memory-mapped when read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workspace.paths import digest, write_atomic
+
+
+class ArrayStore:
+    """Equally shaped arrays by text key, in one folder.
+
+    Args:
+        folder: made when the first shard is written; its name should say what made the arrays.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._places: dict[str, tuple[Path, int]] = {}
+        self._open: dict[Path, npt.NDArray[Any]] = {}
+        for listing in sorted(folder.glob("*.json")):
+            self._take_in(listing.with_suffix(".npy"), json.loads(listing.read_text(encoding="utf-8")))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that are not stored, in the order given, each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._places]
+
+    def add(self, keys: Sequence[str], arrays: npt.NDArray[Any]) -> None:
+        """Store one shard: `arrays[i]` under `keys[i]`.
+
+        Raises:
+            ValueError: the numbers of keys and arrays differ.
+            WorkspaceError: the disk is full or the folder cannot be written.
+        """
+        if len(keys) != len(arrays):
+            raise ValueError(f"{len(keys)} keys for {len(arrays)} arrays")
+        data = self.folder / f"{digest(list(keys), length=16)}.npy"
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(arrays))
+        write_atomic(data, buffer.getvalue())
+        write_atomic(data.with_suffix(".json"), json.dumps(list(keys)).encode())
+        self._take_in(data, list(keys))
+
+    def get(self, keys: Sequence[str]) -> npt.NDArray[Any]:
+        """The arrays of these keys, stacked: [len(keys), ...].
+
+        Raises:
+            KeyError: a key is not stored.
+        """
+        if not keys:
+            raise KeyError("no keys were asked for")
+        return np.stack([self._shard(self._places[key][0])[self._places[key][1]] for key in keys])
+
+    def _shard(self, path: Path) -> npt.NDArray[Any]:
+        if path not in self._open:
+            self._open[path] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return self._open[path]
+
+    def _take_in(self, path: Path, keys: list[str]) -> None:
+        for row, key in enumerate(keys):
+            self._places.setdefault(key, (path, row))

@@ -1,0 +1,231 @@
+"""The catalogue: what was found, fetched, seen and judged, in tables that only grow.
+
+SQLAlchemy Core throughout, so SQLite is the embedded default and another database is one url away. The columns
+are the fields of workspace/records.py; see data/README.md for a description of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from workspace.errors import WorkspaceError
+from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
+
+Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override)
+
+SCHEMA_VERSION = 1
+
+KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    Search: ("searches", ("label", "keyword", "source")),
+    Hit: ("hits", ("label", "source", "image_url")),
+    Download: ("downloads", ("image_url",)),
+    ImageFacts: ("images", ("sha256",)),
+    Verdict: ("verdicts", ("sha256", "label", "stage")),
+    Override: ("overrides", ("sha256", "label")),
+}
+
+_COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    "str": sa.Text,
+    "str | None": sa.Text,
+    "int": sa.Integer,
+    "int | None": sa.Integer,
+    "float": sa.Float,
+}
+
+METADATA = sa.MetaData()
+TABLES: dict[type[Any], sa.Table] = {
+    record: sa.Table(
+        name,
+        METADATA,
+        *(
+            sa.Column(
+                field.name,
+                _COLUMN_TYPES[str(field.type)],
+                primary_key=field.name in key,
+                nullable="None" in str(field.type),
+            )
+            for field in dataclasses.fields(record)
+        ),
+    )
+    for record, (name, key) in KEYS.items()
+}
+_VERSION = sa.Table("schema_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
+
+
+class Catalog:
+    """The catalogue of one workspace; a context manager that closes its connections.
+
+    Args:
+        location: a file for SQLite, or a SQLAlchemy url.
+
+    Raises:
+        WorkspaceError: it cannot be opened, or was written by another version.
+    """
+
+    def __init__(self, location: Path | str) -> None:
+        url = f"sqlite:///{location}" if isinstance(location, Path) else location
+        try:
+            if isinstance(location, Path):
+                location.parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(url)
+            if self.engine.dialect.name == "sqlite":
+                sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            METADATA.create_all(self.engine)
+            self._check_version()
+        except (OSError, sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            raise WorkspaceError(f"cannot open the catalogue {location}: {error}") from error
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Insert rows of one kind, or replace those with the same key; all of them or none.
+
+        Raises:
+            WorkspaceError: the database refused, for example because the disk is full.
+        """
+        with self._transaction() as connection:
+            self._upsert(connection, list(records))
+
+    def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+        """Make these the only verdicts of these stages, in one transaction."""
+        table = TABLES[Verdict]
+        with self._transaction() as connection:
+            connection.execute(table.delete().where(table.c.stage.in_(stages)))
+            self._upsert(connection, list(verdicts))
+
+    def all(self, kind: type[Record]) -> list[Record]:
+        """Every row of one kind, in the order of its key."""
+        table = TABLES[kind]
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
+            return [kind(**row._mapping) for row in rows]
+
+    def search_state(self, label: str, keyword: str, source: str) -> Search | None:
+        """How far this question has come, or None when it was never asked."""
+        table = TABLES[Search]
+        question = sa.and_(table.c.label == label, table.c.keyword == keyword, table.c.source == source)
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(table).where(question)).one_or_none()
+            return Search(**row._mapping) if row else None
+
+    def hits_per_label(self) -> dict[str, int]:
+        """How many distinct urls each label has."""
+        table = TABLES[Hit]
+        query = sa.select(table.c.label, sa.func.count(sa.distinct(table.c.image_url))).group_by(table.c.label)
+        with self.engine.connect() as connection:
+            return {str(label): int(count) for label, count in connection.execute(query)}
+
+    def urls_to_fetch(self) -> list[str]:
+        """Urls that were found and never tried, best rank first, so that every class starts early."""
+        hits, downloads = TABLES[Hit], TABLES[Download]
+        query = (
+            sa.select(hits.c.image_url)
+            .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
+            .where(downloads.c.image_url.is_(None))
+            .group_by(hits.c.image_url)
+            .order_by(sa.func.min(hits.c.rank), hits.c.image_url)
+        )
+        with self.engine.connect() as connection:
+            return [str(url) for url in connection.execute(query).scalars()]
+
+    def files_to_examine(self) -> list[str]:
+        """The sha256 of every downloaded file that has no row in images, in order."""
+        downloads, images = TABLES[Download], TABLES[ImageFacts]
+        query = (
+            sa.select(sa.distinct(downloads.c.sha256))
+            .outerjoin(images, downloads.c.sha256 == images.c.sha256)
+            .where(downloads.c.status == "ok", images.c.sha256.is_(None))
+            .order_by(downloads.c.sha256)
+        )
+        with self.engine.connect() as connection:
+            return [str(sha) for sha in connection.execute(query).scalars()]
+
+    def appearances(self) -> list[tuple[str, Hit]]:
+        """Every (sha256, hit) of a file that was fetched, by sha256, label and rank: who found which file where."""
+        hits, downloads = TABLES[Hit], TABLES[Download]
+        query = (
+            sa.select(downloads.c.sha256, hits)
+            .join(downloads, hits.c.image_url == downloads.c.image_url)
+            .where(downloads.c.status == "ok")
+            .order_by(downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url)
+        )
+        with self.engine.connect() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [(str(row.pop("sha256")), Hit(**row)) for row in rows]
+
+    def kept(self) -> list[tuple[str, str]]:
+        """(sha256, label) of every picture that stays, by label and sha256: no stage drops it, or a person keeps it.
+
+        A relabelled picture appears under its new label.
+        """
+        verdicts: dict[tuple[str, str], bool] = {}
+        for verdict in self.all(Verdict):
+            key = (verdict.sha256, verdict.label)
+            verdicts[key] = verdicts.get(key, True) and verdict.verdict == "keep"
+        for override in self.all(Override):
+            key = (override.sha256, override.label)
+            verdicts[key] = override.action == "keep"
+            if override.action == "relabel":
+                verdicts[(override.sha256, override.new_label)] = True
+        return sorted((key for key, keep in verdicts.items() if keep), key=lambda key: (key[1], key[0]))
+
+    def _upsert(self, connection: sa.Connection, records: list[Any]) -> None:
+        if not records:
+            return
+        table = TABLES[type(records[0])]
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table)
+        keys = [column.name for column in table.primary_key.columns]
+        others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=others),
+            [dataclasses.asdict(record) for record in records],
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            raise WorkspaceError(
+                f"the catalogue {self.engine.url.render_as_string(hide_password=True)} refused a write: {error.orig}; "
+                "free some space or make the folder writable, then run the same command again"
+            ) from error
+
+    def _check_version(self) -> None:
+        with self.engine.begin() as connection:
+            version = connection.execute(sa.select(_VERSION.c.version)).scalar()
+            if version is None:
+                connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
+            elif version != SCHEMA_VERSION:
+                raise WorkspaceError(
+                    f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "
+                    "use the program's version that wrote it, or start a new workspace"
+                )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # WAL lets the report read while a step writes; NORMAL survives kill -9 (only a power cut may lose the last rows).
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,161 @@
+"""The workspace folder: every path in one place, and writes that are whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workspace.errors import WorkspaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One folder that owns one classifier's whole life; see data/README.md for every file in it."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """What to collect and how to train, written by a person."""
+        return self.root / "workspace.toml"
+
+    @property
+    def catalog_file(self) -> Path:
+        """The tables of workspace/catalog.py in one SQLite file."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def images(self) -> Path:
+        """The downloaded bytes, named by their sha256; never rewritten."""
+        return self.root / "images"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded pixels, features, activations; may be deleted at any time."""
+        return self.root / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """One frozen folder per run."""
+        return self.root / "runs"
+
+    def image_file(self, sha256: str, suffix: str) -> Path:
+        """Where the bytes with this digest lie; `suffix` with its dot, by content (`.jpg`)."""
+        return self.images / sha256[:2] / f"{sha256}{suffix}"
+
+    def find_image(self, sha256: str) -> Path:
+        """The file with this digest, whatever its suffix.
+
+        Raises:
+            WorkspaceError: it is not there.
+        """
+        found = sorted(self.images.joinpath(sha256[:2]).glob(f"{sha256}.*"))
+        if not found:
+            raise WorkspaceError(
+                f"{self.images / sha256[:2]} has no file {sha256}.*, though the catalogue knows it; "
+                "put it back, or delete catalog.sqlite and collect again"
+            )
+        return found[0]
+
+    def run(self, run_id: str) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.runs / run_id)
+
+    def latest_run(self) -> RunFolder:
+        """The run that the last split or training made.
+
+        Raises:
+            WorkspaceError: there is none yet.
+        """
+        pointer = self.runs / "latest"
+        if not pointer.is_file():
+            raise WorkspaceError(f"{self.root} has no run yet; make one with: collect-and-train split -w {self.root}")
+        return self.run(pointer.read_text(encoding="utf-8").strip())
+
+    def point_to(self, run_id: str) -> None:
+        """Make this run the latest one."""
+        write_atomic(self.runs / "latest", f"{run_id}\n".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """runs/<run_id>: the dataset, the model and the report of one training, frozen once written."""
+
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name: a digest of the dataset and of the settings that shape the model."""
+        return self.root.name
+
+    @property
+    def config_file(self) -> Path:
+        """The settings of this run, complete."""
+        return self.root / "config.toml"
+
+    @property
+    def dataset_file(self) -> Path:
+        """One row per picture: workspace.records.Sample."""
+        return self.root / "dataset.parquet"
+
+    @property
+    def metrics_file(self) -> Path:
+        """What evaluate measured."""
+        return self.root / "metrics.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The page for people."""
+        return self.root / "report.html"
+
+    @property
+    def model(self) -> Path:
+        """model.safetensors and card.json."""
+        return self.root / "model"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Training in progress; gone once the model is saved."""
+        return self.root / "checkpoint.pt"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write bytes so that a reader, or a kill, sees either the old file or the new one.
+
+    Raises:
+        WorkspaceError: the disk is full or the folder cannot be written; names the folder.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise WorkspaceError(
+            f"cannot write {path}: {error.strerror or error}; free some space or make the folder writable, "
+            "then run the same command again: it goes on where this one stopped"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as readable JSON, whole or not at all; keys in the order given."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def digest(*parts: object, length: int = 12) -> str:
+    """A short hex name for what these parts say, equal for equal parts (JSON, keys sorted)."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,169 @@
+"""The records that steps hand to the catalogue and get back from it.
+
+One frozen dataclass per table of the catalogue, with the columns' names, so that a row and a record are the
+same thing. Times are UTC ISO 8601 texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How far one question to one source has come.
+
+    `status` is `open` (more pages may follow), `exhausted` or `failed`; `cursor` is what the source needs for its
+    next page, None before the first; `reason` and `detail` say why it failed.
+    """
+
+    label: str
+    keyword: str
+    source: str
+    status: str
+    cursor: str | None = None
+    found: int = 0
+    reason: str = ""
+    detail: str = ""
+    asked_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result. `rank` counts from 0 within (label, keyword, source); `width`, `height` in px or None."""
+
+    label: str
+    keyword: str
+    source: str
+    rank: int
+    image_url: str
+    page_url: str = ""
+    title: str = ""
+    creator: str = ""
+    license: str = ""
+    license_url: str = ""
+    attribution: str = ""
+    width: int | None = None
+    height: int | None = None
+    found_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The outcome of fetching one url: `status` ok, failed, refused or skipped, with a `reason` when not ok."""
+
+    image_url: str
+    status: str
+    reason: str = ""
+    detail: str = ""
+    http_status: int | None = None
+    bytes: int = 0
+    sha256: str = ""
+    final_url: str = ""
+    attempts: int = 1
+    fetched_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of one distinct file, or why it could not be decoded (`error`, else empty).
+
+    `width`, `height` are those of the upright picture in px; `bytes` the file's size; hashes are 16 hex digits as
+    imagehash prints them, `*_mirror` those of the picture mirrored left to right, and `thumb` is the grey
+    32 x 32 picture that confirms a match (1024 bytes in hex). `brightness`, `contrast`, `entropy` and `sharpness`
+    are the measures that preprocessing/checks.py documents.
+    """
+
+    sha256: str
+    error: str = ""
+    detail: str = ""
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 1
+    bytes: int = 0
+    pixel_digest: str = ""
+    phash: str = ""
+    dhash: str = ""
+    phash_mirror: str = ""
+    dhash_mirror: str = ""
+    thumb: str = ""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    entropy: float = 0.0
+    sharpness: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an automatic check says of a picture under a label.
+
+    `verdict` is keep or drop; `stage` decode, check, copy or curate; `score` lies in [0, 1], 0 the worst;
+    `group` names the group of the same picture (the kept picture's sha256), empty when it has no copy.
+    """
+
+    sha256: str
+    label: str
+    stage: str
+    verdict: str
+    reason: str = ""
+    score: float = 1.0
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What a person says of a picture under a label: keep, drop or relabel (to `new_label`)."""
+
+    sha256: str
+    label: str
+    action: str
+    new_label: str = ""
+    made_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of dataset.parquet: a picture that takes part, its label, its split, and where it came from.
+
+    `group` joins what must stay in one split; `file` is relative to the workspace.
+    """
+
+    sha256: str
+    label: str
+    split: str
+    group: str
+    file: str
+    source: str
+    keyword: str
+    image_url: str
+    page_url: str
+    title: str
+    creator: str
+    license: str
+    license_url: str
+    attribution: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """What a step did: `done` items now, `reused` from an earlier run, and how many by outcome or reason.
+
+    `by_reason` describes the state after the step, whether done now or before, so that two runs in a row
+    return the same table; `notes` are sentences that a person must see.
+    """
+
+    step: str
+    done: int = 0
+    reused: int = 0
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Say it in one line, for logs: `clean: 12 done, 230 already there; kept 210, truncated 3`."""
+        reasons = ", ".join(f"{name} {count}" for name, count in self.by_reason.items())
+        return f"{self.step}: {self.done} done, {self.reused} already there" + (f"; {reasons}" if reasons else "")

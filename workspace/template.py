@@ -1,0 +1,48 @@
+"""Settings as commented TOML: a new workspace.toml, and the frozen config.toml of a run."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from workspace.config import Section, WorkspaceConfig
+
+EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabby cat")}
+
+HEADER = """\
+# What to collect and how to train. Every setting is here with its default; delete what you do not change.
+# Next: collect-and-train run -w THIS_FOLDER
+"""
+
+
+def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
+    """Write the settings as TOML that reads back equal, each with its description as a comment."""
+    fields = WorkspaceConfig.model_fields
+    parts = [header, *_setting("seed", config.seed, fields["seed"]), ""]
+    parts += ["[classes]", *_comment(fields["classes"].description)]
+    parts += [f"{_toml(label)} = {_toml(words)}" for label, words in config.classes.items()]
+    for name in fields:
+        section = getattr(config, name)
+        if isinstance(section, Section):
+            parts += ["", f"[{name}]", *_comment(type(section).__doc__)]
+            for key, field in type(section).model_fields.items():
+                parts += _setting(key, getattr(section, key), field)
+    return "\n".join(parts) + "\n"
+
+
+def _setting(key: str, value: Any, field: FieldInfo) -> list[str]:
+    return [*_comment(field.description), f"{key} = {_toml(value)}"]
+
+
+def _comment(text: str | None) -> list[str]:
+    return textwrap.wrap(text or "", width=110, initial_indent="# ", subsequent_indent="# ")
+
+
+def _toml(value: Any) -> str:
+    # A JSON string, number, boolean or list is valid TOML; control characters are escaped by both in the same way.
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
