@@ -1,1 +1,19 @@
-"""Prefect flows and the command line: orchestration and nothing else."""
+"""Prefect flows and the command line: orchestration and nothing else.
+
+Prefect reads its settings from the environment at import, so our defaults are set here, before anything imports it;
+what a person has set wins.
+"""
+
+import os
+
+_DEFAULTS = {
+    # A cold start of the ephemeral server took up to 19 s on 2 busy cores, against Prefect's limit of 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Nothing that people collect or train is reported to anybody.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # albumentations asks the network for a newer release of itself at import unless told not to.
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+for _name, _value in _DEFAULTS.items():
+    os.environ.setdefault(_name, _value)

@@ -104,6 +104,13 @@ class Catalog:
         with self._transaction() as connection:
             self._upsert(connection, list(records))
 
+    def add_hits(self, hits: Sequence[Hit]) -> None:
+        """Insert hits; one that is there stays as it was, so that its first and best rank counts."""
+        if hits:
+            with self._transaction() as connection:
+                statement = self._dialect.insert(TABLES[Hit]).on_conflict_do_nothing()
+                connection.execute(statement, [dataclasses.asdict(hit) for hit in hits])
+
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """Make these the only verdicts of these stages, in one transaction."""
         table = TABLES[Verdict]
@@ -191,14 +198,17 @@ class Catalog:
         if not records:
             return
         table = TABLES[type(records[0])]
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table)
+        statement = self._dialect.insert(table)
         keys = [column.name for column in table.primary_key.columns]
         others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
         connection.execute(
             statement.on_conflict_do_update(index_elements=keys, set_=others),
             [dataclasses.asdict(record) for record in records],
         )
+
+    @property
+    def _dialect(self) -> Any:
+        return postgresql if self.engine.dialect.name == "postgresql" else sqlite
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

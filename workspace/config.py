@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import tomllib
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -255,26 +256,34 @@ class WorkspaceConfig(Section):
         }
 
 
-def parse_config(text: str, place: str) -> WorkspaceConfig:
+def parse_config(text: str, place: str, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:
     """Read the text of a workspace.toml.
 
     Args:
         text: TOML.
         place: where it came from, for the error's text.
+        overrides: values by dotted name (`train.backbone`) that win over the text.
 
     Raises:
         ConfigError: lists every problem of the text together.
     """
     try:
-        return WorkspaceConfig.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
+        for name, value in (overrides or {}).items():
+            *sections, key = name.split(".")
+            here = values
+            for section in sections:
+                here = here.setdefault(section, {})
+            here[key] = value
+        return WorkspaceConfig.model_validate(values)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(_problems(error, place)) from error
 
 
-def load_config(path: Path) -> WorkspaceConfig:
-    """Read a workspace.toml.
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:
+    """Read a workspace.toml; `overrides` as in parse_config.
 
     Raises:
         ConfigError: it is missing, unreadable or wrong; lists every problem together.
@@ -285,7 +294,7 @@ def load_config(path: Path) -> WorkspaceConfig:
         raise ConfigError(f"{path} does not exist; write one with: collect-and-train init -w {path.parent}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    return parse_config(text, str(path))
+    return parse_config(text, str(path), overrides)
 
 
 def _problems(error: ValidationError, place: str) -> str:

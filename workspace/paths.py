@@ -124,8 +124,13 @@ class RunFolder:
         return self.root / "checkpoint.pt"
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write bytes so that a reader, or a kill, sees either the old file or the new one.
+
+    Args:
+        path: where; missing folders are made.
+        data: what.
+        durable: also wait for the disk, so that a power cut cannot undo it; not worth it for what can be made again.
 
     Raises:
         WorkspaceError: the disk is full or the folder cannot be written; names the folder.
@@ -137,8 +142,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

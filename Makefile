@@ -1,0 +1,38 @@
+# One environment for everything; it is made once and made again when its inputs change.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+ENVIRONMENT := $(VENV)/.installed
+
+.PHONY: demo test lint format bench clean-demo
+.DEFAULT_GOAL := help
+
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(ENVIRONMENT): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
+	$(BIN)/collect-and-train demo
+
+clean-demo: ## Forget the demo's workspace
+	rm -rf data/demo
+
+lint: $(ENVIRONMENT) ## Style, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(ENVIRONMENT) ## Put the style right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: lint ## Everything that must hold: lint, then the tests
+	$(BIN)/python -m pytest
+
+bench: $(ENVIRONMENT) ## The figures of the README, measured on this machine
+	$(BIN)/python -m benchmarks.accuracy

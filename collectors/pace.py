@@ -1,0 +1,54 @@
+"""How fast one host may be asked: so many at a time, a pause in between, and silence when it says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Openverse asks anonymous users for at most one question a second (its API's documentation, "rate limits").
+HOST_PAUSES_S = {"api.openverse.org": 1.0}
+
+
+class HostPace:
+    """Shared by all threads of a run.
+
+    Args:
+        pause_s: shortest time between the starts of two requests to one host.
+        connections: most requests to one host at a time.
+        stopped: set when the run ends early, so that nobody waits for nothing.
+    """
+
+    def __init__(self, *, pause_s: float, connections: int, stopped: threading.Event) -> None:
+        self._pause_s = pause_s
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        self._next_start: dict[str, float] = defaultdict(float)
+        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(connections))
+
+    @contextmanager
+    def turn(self, host: str) -> Iterator[None]:
+        """Wait for this host's turn, and hold one of its places while the block runs."""
+        with self._lock:
+            slot = self._slots[host]
+        with slot:
+            self._wait(host)
+            yield
+
+    def silence(self, host: str, seconds: float) -> None:
+        """Ask this host nothing for so long; every thread keeps to it."""
+        with self._lock:
+            self._next_start[host] = max(self._next_start[host], time.monotonic() + seconds)
+
+    def _wait(self, host: str) -> None:
+        pause = max(self._pause_s, HOST_PAUSES_S.get(host, 0.0))
+        while not self._stopped.is_set():
+            with self._lock:
+                now = time.monotonic()
+                start = self._next_start[host]
+                if start <= now:
+                    self._next_start[host] = now + pause
+                    return
+            self._stopped.wait(min(start - now, 1.0))

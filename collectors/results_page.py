@@ -1,0 +1,116 @@
+"""An ordinary site's own image search: a page of html with linked pictures, read with BeautifulSoup."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urljoin, urlsplit
+
+from bs4 import BeautifulSoup, Tag
+
+from collectors.polite import PoliteSession
+from collectors.source import Found, Page, ask_html
+from workspace.config import SearchConfig
+
+_LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src")
+_FURNITURE = ("header", "footer", "nav", "aside")
+_LICENSE_PATH = re.compile(r"/(?:licenses/(?P<name>[a-z-]+)|publicdomain/(?P<tool>zero|mark))/")
+_PUBLIC_DOMAIN = {"zero": "cc0", "mark": "pdm"}
+# An address of this host and path shape states a Creative Commons licence (creativecommons.org, "Marking your work").
+_LICENSE_HOST = "creativecommons.org"
+
+
+class ResultsPage:
+    """The results page of one site.
+
+    Args:
+        search: `results_url` holds {keyword} and {page}.
+    """
+
+    def __init__(self, search: SearchConfig) -> None:
+        self._template = search.results_url
+        self._licenses = frozenset(search.licenses)
+
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+        """Ask for one page; the next one is where the page's own rel=next points; see Source.search."""
+        url = cursor or self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1")
+        found, next_url = parse(ask_html(session, url), url)
+        if self._licenses:
+            found = tuple(picture for picture in found if picture.license in self._licenses)
+        return Page(found, next_url)
+
+
+def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
+    """Read a results page: the linked pictures in the order of the page, and the address of the next page.
+
+    Of several sizes (srcset, picture) the largest is taken; lazy-loading attributes come before a placeholder `src`;
+    pictures in header, footer, nav and aside are the site's furniture.
+
+    Args:
+        html: the page.
+        url: where it came from, to complete relative addresses.
+    """
+    page = BeautifulSoup(html, "html.parser")
+    base = page.find("base", href=True)
+    here = urljoin(url, str(base["href"])) if isinstance(base, Tag) else url
+    found: dict[str, Found] = {}
+    for image in page.find_all("img"):
+        if image.find_parent(_FURNITURE) is None and (picture := _picture(image, here)):
+            found.setdefault(picture.image_url, picture)
+    following = page.find(["a", "link"], rel="next", href=True)
+    return tuple(found.values()), urljoin(here, str(following["href"])) if isinstance(following, Tag) else None
+
+
+def _picture(image: Tag, here: str) -> Found | None:
+    address = _best_address(image)
+    link = image.find_parent("a", href=True)
+    if not address or link is None:
+        return None
+    tile = image.find_parent(["figure", "li", "article"]) or link
+    license_link = tile.find("a", rel="license", href=True)
+    license_url = str(license_link["href"]) if isinstance(license_link, Tag) else ""
+    creator = tile.find(rel="author") or tile.find(class_="creator")
+    return Found(
+        image_url=urljoin(here, address),
+        page_url=urljoin(here, str(link["href"])),
+        title=str(image.get("alt") or image.get("title") or "").strip(),
+        creator=creator.get_text(" ", strip=True) if isinstance(creator, Tag) else "",
+        license=license_name(license_url),
+        license_url=license_url,
+    )
+
+
+def _best_address(image: Tag) -> str:
+    picture = image.find_parent("picture")
+    sets = [str(image.get("srcset") or image.get("data-srcset") or "")]
+    if picture is not None:
+        sets += [str(source.get("srcset") or "") for source in picture.find_all("source")]
+    sized = [candidate for text in sets for candidate in _srcset(text)]
+    if sized:
+        return max(sized, key=lambda candidate: candidate[1])[0]
+    for attribute in (*_LAZY_ATTRIBUTES, "src"):
+        address = str(image.get(attribute) or "").strip()
+        if address and not address.startswith("data:"):
+            return address
+    return ""
+
+
+def _srcset(text: str) -> list[tuple[str, float]]:
+    """Split a srcset into addresses and sizes (`640w` or `2x`; 1 when none is given)."""
+    candidates = []
+    for part in re.split(r",\s+", text.strip()):
+        words = part.strip().rstrip(",").split()
+        if words and not words[0].startswith("data:"):
+            size = re.fullmatch(r"([\d.]+)[wx]", words[1]) if len(words) > 1 else None
+            candidates.append((words[0], float(size[1]) if size else 1.0))
+    return candidates
+
+
+def license_name(license_url: str) -> str:
+    """The short name of a Creative Commons licence by its address: `by-sa`, `cc0`; empty for any other address."""
+    parts = urlsplit(license_url)
+    if (parts.hostname or "").removeprefix("www.") != _LICENSE_HOST:
+        return ""
+    match = _LICENSE_PATH.search(parts.path)
+    if not match:
+        return ""
+    return match["name"] or _PUBLIC_DOMAIN[match["tool"]]

@@ -1,0 +1,101 @@
+"""The demo: an image site of our own on loopback, and a workspace that may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import typer
+
+from flows.progress import CONSOLE
+from gallery.site import Gallery
+from workspace.config import WorkspaceConfig, load_config
+from workspace.errors import ConfigError
+from workspace.paths import Workspace, write_atomic
+from workspace.template import render_config
+
+_PICTURES_PER_CLASS = 60
+
+
+@contextmanager
+def demo_site(folder: Path, port: int) -> Iterator[Gallery]:
+    """Serve the rendered pictures while the block runs, at the address that the demo's workspace.toml names.
+
+    The address is kept from the first run on, so that a run that was killed finds its pictures again.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    workspace = Workspace(folder)
+    if workspace.config_file.exists():
+        port = urlsplit(load_config(workspace.config_file).search.openverse_url).port or port
+    try:
+        site = Gallery.rendered(per_class=_PICTURES_PER_CLASS, port=port)
+        site.__enter__()
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} of 127.0.0.1, where the demo's pictures are served, is taken: {error.strerror}; "
+            f"stop what uses it, or begin anew: rm -r {folder}"
+        ) from error
+    try:
+        if not workspace.config_file.exists():
+            header = "# The demo's settings; the site it names is served by `collect-and-train demo` itself.\n"
+            write_atomic(workspace.config_file, render_config(demo_config(site), header=header).encode())
+        yield site
+    finally:
+        site.__exit__(None, None, None)
+
+
+def demo_config(site: Gallery) -> WorkspaceConfig:
+    """The demo's settings: both sources, our own address allowed, and a backbone to fall back to."""
+    return WorkspaceConfig.model_validate(
+        {
+            "classes": {keyword: keyword for keyword in site.keywords},
+            "search": {
+                "per_class": 2 * _PICTURES_PER_CLASS,
+                "sources": ("openverse", "results_page"),
+                "openverse_url": site.openverse_url,
+                "results_url": site.results_url,
+            },
+            "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
+            "download": {"per_host_connections": 16},
+            "train": {"fallback_backbone": "efficientnet_lite0"},
+        }
+    )
+
+
+def serve_gallery(photos: Path | None, recorded: Path | None, port: int) -> None:
+    """Serve a folder, recorded answers, or the rendered pictures until Ctrl-C, and say how to use the site.
+
+    Raises:
+        ConfigError: the folder does not exist or holds nothing to serve, both are named, or the port is taken.
+    """
+    if photos and recorded:
+        raise ConfigError("name one of --photos and --recorded, not both")
+    for folder in (photos, recorded):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"{folder} is not a folder")
+    if photos:
+        site = Gallery.photos(photos, port=port)
+    elif recorded:
+        site = Gallery.recorded(recorded, port=port)
+    else:
+        site = Gallery.rendered(per_class=_PICTURES_PER_CLASS, port=port)
+    try:
+        with site:
+            _introduce(site)
+            site.serve_forever()
+    except OSError as error:
+        raise ConfigError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; try --port 0") from error
+
+
+def _introduce(site: Gallery) -> None:
+    words = " ".join(f'"{word}"' if not word.isalnum() else word for word in site.keywords)
+    CONSOLE.print(f"Serving {len(site.keywords)} keywords at {site.base_url} until Ctrl-C. In another terminal:")
+    typer.echo(
+        f"collect-and-train run {words} --workspace data/gallery"
+        f" --set search.openverse_url={site.openverse_url}"
+        " --set network.allow_private_addresses=true --set network.per_host_pause_s=0"
+    )

@@ -1,0 +1,90 @@
+"""From what a person typed to a workspace and its settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workspace.config import WorkspaceConfig, load_config, parse_config
+from workspace.errors import ConfigError
+from workspace.paths import Workspace, write_atomic
+from workspace.template import EXAMPLE_CLASSES, render_config
+
+
+def open_workspace(
+    folder: Path, keywords: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> tuple[Workspace, WorkspaceConfig]:
+    """The workspace in this folder with its settings; made from the keywords when there is none yet.
+
+    Args:
+        folder: the workspace.
+        keywords: one class each; empty: those of workspace.toml.
+        overrides: settings by dotted name. They are written into a new workspace.toml, and count for this run
+            alone when there is one.
+
+    Raises:
+        ConfigError: workspace.toml is missing, wrong, or has other classes than the keywords.
+        WorkspaceError: the folder cannot be written.
+    """
+    workspace = Workspace(folder)
+    if not keywords or workspace.config_file.exists():
+        config = load_config(workspace.config_file, overrides)
+        wanted = {unicodedata.normalize("NFC", word).strip() for word in keywords}
+        if wanted and wanted != set(config.classes):
+            raise ConfigError(
+                f"{workspace.config_file} has the classes {', '.join(config.classes)}, not {', '.join(keywords)}; "
+                "edit its [classes], or name another folder with --workspace"
+            )
+        return workspace, config
+    text = "[classes]\n" + "\n".join(_class_line(word) for word in dict.fromkeys(keywords))
+    config = parse_config(text, "the command line", overrides)
+    write_atomic(workspace.config_file, render_config(config).encode())
+    return workspace, config
+
+
+def write_example(folder: Path) -> Path:
+    """Write a commented workspace.toml with every setting, to be edited.
+
+    Raises:
+        ConfigError: there is one already.
+        WorkspaceError: the folder cannot be written.
+    """
+    workspace = Workspace(folder)
+    if workspace.config_file.exists():
+        raise ConfigError(f"{workspace.config_file} exists already; edit it, or name another folder with --workspace")
+    config = WorkspaceConfig(classes=dict(EXAMPLE_CLASSES))
+    write_atomic(workspace.config_file, render_config(config).encode())
+    return workspace.config_file
+
+
+def folder_for(keywords: Sequence[str]) -> Path:
+    """The folder for these keywords when none was named: data/red-panda-raccoon."""
+    words = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", " ".join(keywords)).casefold()).strip("-")
+    return Path("data") / (words[:60].rstrip("-") or "workspace")
+
+
+def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Read `section.key=value` words; values as in TOML, bare words as texts.
+
+    Raises:
+        ConfigError: a word has no `=` or no name.
+    """
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {setting!r}: write it as section.key=value, for example train.epochs=20")
+        try:
+            overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[name.strip()] = value
+    return overrides
+
+
+def _class_line(keyword: str) -> str:
+    quoted = '"' + keyword.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{quoted} = [{quoted}]"

@@ -1,0 +1,75 @@
+"""Progress on a terminal as bars, and in a log as a line now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from workspace.progress import Progress
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+# One console for everything that people read beside the answers: standard error, so that answers can be piped.
+CONSOLE = Console(stderr=True)
+
+
+class BarProgress:
+    """Bars on a terminal, one per stretch of work."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Add a bar; none for nothing to do."""
+        self._task = self._bars.add_task(what, total=total) if total != 0 else None
+
+    def advance(self, count: int = 1) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, count)
+
+    def say(self, message: str) -> None:
+        """Print above the bars."""
+        self._bars.console.print(f"[yellow]![/] {message}", highlight=False, markup=True)
+
+
+class LogProgress:
+    """Lines in a log: counts now and then, never a line per picture."""
+
+    def __init__(self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+        self._logger = logger
+        self._what, self._total, self._done, self._said = "", None, 0, 0.0  # type: tuple[str, int | None, int, float]
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Start counting."""
+        self._what, self._total, self._done, self._said = what, total, 0, time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """Count, and say so when the last line is a while ago."""
+        self._done += count
+        if time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            of = f" of {self._total}" if self._total else ""
+            self._logger.info("%s: %d%s", self._what, self._done, of)
+
+    def say(self, message: str) -> None:
+        """Log a warning."""
+        self._logger.warning("%s", message)
+
+
+@contextmanager
+def listening(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
+    """Bars where a person watches, lines in the log where none does."""
+    if not CONSOLE.is_terminal:
+        yield LogProgress(logger)
+        return
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=CONSOLE) as bars:
+        yield BarProgress(bars)

@@ -1,0 +1,76 @@
+"""The steps by name, and each as a Prefect task: retries that fit its faults, counts as an artifact."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.tasks import Task
+
+from flows.progress import listening
+from workspace.config import WorkspaceConfig
+from workspace.errors import CollectError
+from workspace.paths import Workspace
+from workspace.progress import Progress
+from workspace.records import StepCounts
+
+Step = Callable[[Workspace, WorkspaceConfig, Progress], StepCounts]
+
+# In the order of the path. Modules are named, not imported: `collect-and-train search` needs no torch.
+STEP_MODULES = {
+    "search": "collectors.search",
+    "download": "collectors.download",
+    "clean": "preprocessing.clean",
+    "features": "training.features",
+    "curate": "preprocessing.curate",
+    "split": "preprocessing.split",
+    "train": "training.train",
+    "evaluate": "training.evaluate",
+    "report": "training.report",
+}
+_OVER_THE_NETWORK = {"search", "download"}
+
+
+def step_function(name: str) -> Step:
+    """The plain function of a step, for the command line, notebooks and tests."""
+    run: Step = importlib.import_module(STEP_MODULES[name]).run
+    return run
+
+
+def step_task(name: str) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
+    """A step as a Prefect task.
+
+    Only steps that use the network are tried again, and only when the network was at fault: a wrong setting or a full
+    disk stays wrong. Results are not cached by Prefect; the workspace itself knows what is done.
+    """
+    retries: dict[str, Any] = {}
+    if name in _OVER_THE_NETWORK:
+        retries = {"retries": 2, "retry_delay_seconds": [10, 60], "retry_condition_fn": network_was_at_fault}
+
+    @task(name=name, cache_policy=NO_CACHE, persist_result=False, tags=["collect-and-train"], **retries)
+    def run_step(workspace: Workspace, config: WorkspaceConfig) -> StepCounts:
+        logger = get_run_logger()
+        with listening(logger) as progress:
+            counts = step_function(name)(workspace, config, progress)
+        logger.info("%s", counts.line())
+        rows = [{"outcome": reason, "count": count} for reason, count in counts.by_reason.items()]
+        create_table_artifact(key=f"{name}-counts", table=rows, description=f"{workspace.root.name}: {counts.line()}")
+        return counts
+
+    return run_step
+
+
+def network_was_at_fault(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a failed task may work when it is tried again."""
+    try:
+        state.result(raise_on_failure=True)
+    except (CollectError, ConnectionError, TimeoutError):
+        return True
+    except Exception:
+        return False  # the state carries whatever the step raised
+    return False

@@ -1,0 +1,59 @@
+"""What came of a run, as rows: shown as a table on a terminal and as Markdown in Prefect's page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from workspace.paths import RunFolder, Workspace
+from workspace.records import StepCounts
+
+Row = tuple[str, str, str]
+
+
+def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list[Row]:
+    """(step, outcome, value) for every outcome of every step, then the accuracy and where things lie."""
+    rows: list[Row] = []
+    for name, step in counts.items():
+        rows.append((name, f"{step.done} done now, {step.reused} already there", ""))
+        rows += [("", outcome, f"{count:,}") for outcome, count in step.by_reason.items()]
+    run = workspace.latest_run()
+    rows += [("result", *row) for row in accuracy_rows(run)]
+    rows += [("", "report", str(run.report_file)), ("", "model", str(run.model))]
+    return rows
+
+
+def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
+    """(measure, value with its 95 % interval) on the test pictures of a run."""
+    test: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))["splits"]["test"]
+    rows = []
+    for key, name in (("accuracy", "test accuracy"), ("balanced_accuracy", "balanced test accuracy")):
+        measure = test[key]
+        low, high = measure["interval"]
+        rows.append((name, f"{measure['value']:.3f} (95 % interval {low:.3f} to {high:.3f}, {test['n']} pictures)"))
+    return rows
+
+
+def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Table:
+    """The rows as a table for a terminal."""
+    table = Table(title=f"{workspace.root}", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("step", style="bold")
+    table.add_column("outcome")
+    table.add_column("count", justify="right", overflow="fold")
+    for step, outcome, value in summary_rows(workspace, counts):
+        if step:
+            table.add_section()
+        table.add_row(step, outcome, value)
+    return table
+
+
+def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> str:
+    """The rows as a Markdown table for an artifact."""
+    lines = [f"# {workspace.root.name}", "", "| step | outcome | count |", "|---|---|---:|"]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in summary_rows(workspace, counts)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+import pytest
+
+from workspace.config import WorkspaceConfig, load_config, parse_config
+from workspace.errors import ConfigError
+from workspace.template import EXAMPLE_CLASSES, render_config
+
+TWO = '[classes]\n"red panda" = "red panda"\nraccoon = ["raccoon", "Procyon lotor"]\n'
+
+
+def test_a_class_has_one_keyword_or_several_in_any_script() -> None:
+    config = parse_config(TWO + '"고양이" = ["고양이", "tabby cat"]\n', "text")
+    assert config.classes == {
+        "red panda": ("red panda",),
+        "raccoon": ("raccoon", "Procyon lotor"),
+        "고양이": ("고양이", "tabby cat"),
+    }
+
+
+def test_names_are_composed_so_that_equal_looking_ones_are_equal() -> None:
+    decomposed = "고양이"  # typed as separate letters, as some systems do
+    assert list(parse_config(f'[classes]\n"{decomposed}" = "x"\nb = "b"\n', "text").classes) == ["고양이", "b"]
+
+
+def test_every_problem_is_reported_together() -> None:
+    text = TWO + "[split]\ntrain = 0.9\n[train]\nepochs = -1\nlearning_rate = 3\n[search]\nper_class = 0\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "here/workspace.toml")
+    message = str(caught.value)
+    assert message.startswith("here/workspace.toml has 4 problems:")
+    for part in ("split: train, val and test add up to 1.2", "train.epochs", "train.learning_rate", "search.per_class"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('[classes]\na = "a"\n', "at least 2 classes"),
+        ('[classes]\n"a/b" = "a"\nc = "c"\n', "cannot name a class"),
+        ('[classes]\nCat = "a"\ncat = "c"\n', "differ only in case"),
+        ("[classes]\na = []\nb = 'b'\n", "at least one keyword"),
+        ("[classes\n", "not valid TOML"),
+        (TWO + '[search]\nsources = ["results_page"]\n', "needs results_url"),
+        (TWO + '[search]\nopenverse_url = "ftp://x"\n', "must start with http"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(text: str, part: str) -> None:
+    with pytest.raises(ConfigError, match=part):
+        parse_config(text, "text")
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="collect-and-train init"):
+        load_config(tmp_path / "workspace.toml")
+
+
+def test_overrides_win_and_are_checked_too() -> None:
+    config = parse_config("seed = 3\n" + TWO, "text", {"train.epochs": 5, "seed": 7})
+    assert (config.train.epochs, config.seed) == (5, 7)
+    with pytest.raises(ConfigError, match="no such setting"):
+        parse_config(TWO, "text", {"train.epoch": 5})
+
+
+def test_the_written_file_reads_back_equal_and_explains_every_setting() -> None:
+    classes = dict(EXAMPLE_CLASSES) | {'with "quotes" too': ("a\\b\tc", "é\u007f")}
+    config = WorkspaceConfig.model_validate(
+        {"classes": classes, "seed": 4, "search": {"licenses": ("cc0", "by")}, "train": {"backbone_lr": 1e-5}}
+    )
+    text = render_config(config)
+    assert parse_config(text, "text") == config
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if " = " in line and not line.startswith(("#", '"')):
+            assert lines[number - 1].startswith("#"), f"{line} has no comment"

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from workspace.arrays import ArrayStore
+from workspace.errors import WorkspaceError
+from workspace.paths import Workspace, digest, write_atomic
+
+
+def test_a_write_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path) -> None:
+    file = tmp_path / "deep" / "file.json"
+    for data in (b"first, and longer", b"second"):
+        write_atomic(file, data)
+        assert file.read_bytes() == data
+    assert [path.name for path in file.parent.iterdir()] == ["file.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkspaceError, match=r"(?s)file/inside.*then run the same command again"):
+        write_atomic(tmp_path / "file" / "inside", b"x")
+
+
+def test_a_missing_image_is_named(tmp_path) -> None:
+    with pytest.raises(WorkspaceError, match="the catalogue knows it"):
+        Workspace(tmp_path).find_image("ab" * 32)
+
+
+def test_an_image_is_found_whatever_its_suffix(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    write_atomic(workspace.image_file("ab" * 32, ".webp"), b"x")
+    assert workspace.find_image("ab" * 32).name == "ab" * 32 + ".webp"
+
+
+def test_a_digest_depends_on_what_is_said_and_not_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [2, "고"]}) == digest({"b": [2, "고"], "a": 1}) != digest({"a": 1, "b": [2, "가"]})
+
+
+def test_arrays_grow_by_shards_and_come_back_in_the_order_asked(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(7, 3, 2)).astype(np.float16)
+    ArrayStore(tmp_path / "s").add(["a", "b", "c"], values[:3])
+    store = ArrayStore(tmp_path / "s")
+    store.add(["d", "e", "f", "g"], values[3:])
+    again = ArrayStore(tmp_path / "s")
+    np.testing.assert_array_equal(again.get(["g", "a", "d"]), values[[6, 0, 3]])
+    assert again.missing(["a", "x", "g", "x", "y"]) == ["x", "y"]
+
+
+def test_a_shard_whose_keys_were_never_written_does_not_count(tmp_path) -> None:
+    store = ArrayStore(tmp_path)
+    store.add(["a"], np.ones((1, 2), np.float32))
+    listing = next(tmp_path.glob("*.json"))
+    listing.unlink()  # as after a kill between the two writes
+    again = ArrayStore(tmp_path)
+    assert "a" not in again
+    again.add(["a"], np.full((1, 2), 5, np.float32))
+    np.testing.assert_array_equal(ArrayStore(tmp_path).get(["a"]), [[5, 5]])
+
+
+def test_keys_and_arrays_must_be_as_many(tmp_path) -> None:
+    with pytest.raises(ValueError, match="2 keys for 3 arrays"):
+        ArrayStore(tmp_path).add(["a", "b"], np.zeros((3, 1)))
