@@ -42,7 +42,9 @@ def curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
         t = i / steps
         level = list(points)
         while len(level) > 1:
-            level = [(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in zip(level, level[1:], strict=False)]
+            level = [
+                (a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in zip(level, level[1:], strict=False)
+            ]
         result.append(level[0])
     return result
 
@@ -62,7 +64,7 @@ def tapered(path: Sequence[Point], start: float, end: float) -> list[Point]:
 
 
 class Canvas:
-    """An RGB picture under way. Units are those of ``transform``; without one, picture heights from the top left corner."""
+    """An RGB picture under way. Units are those of ``place``: at first, picture heights from the top left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.size = (width * SUPERSAMPLE, height * SUPERSAMPLE)
@@ -112,9 +114,7 @@ class Canvas:
 
     def stroke(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A line with round joints, ``width`` units wide."""
-        self._draw.line(
-            self.pixels(points), fill=colour, width=max(1, round(width * self._unit)), joint="curve"
-        )
+        self._draw.line(self.pixels(points), fill=colour, width=max(1, round(width * self._unit)), joint="curve")
 
     def round(self, points: Sequence[Point], colour: Colour, *, light: float = 0.35, depth: float = 0.5) -> None:
         """A polygon shaded like a round body from its left to its right.

@@ -117,6 +117,4 @@ class Collection:
     def truth(self) -> list[Planted]:
         """What every picture is, in the order of keyword, then rank."""
         paths = {picture.id: picture.url_path for picture in self.by_id.values()}
-        return [
-            Planted(p.url_path, p.keyword, p.kind, paths[p.of] if p.of else None) for p in self.by_id.values()
-        ]
+        return [Planted(p.url_path, p.keyword, p.kind, paths[p.of] if p.of else None) for p in self.by_id.values()]

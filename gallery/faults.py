@@ -1,7 +1,7 @@
 """Misbehaviour on request: every way in which a server has been seen to fail its visitor.
 
-A fault takes over one exchange and speaks to the socket itself. Faults that last wait on the site's ``stopping`` event rather
-than sleep, so that the site can always be stopped.
+A fault takes over one exchange and speaks to the socket itself. Faults that last wait on the site's ``stopping`` event
+rather than sleep, so that the site can always be stopped.
 """
 
 from __future__ import annotations

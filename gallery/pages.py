@@ -97,12 +97,9 @@ def attribution(picture: Picture) -> str | None:
     name = LICENCES[picture.license][2]
     by = f" by {picture.creator}" if picture.creator else ""
     if picture.license in ("cc0", "pdm"):
-        return (
-            f'"{picture.title}"{by} is marked with {name}. To view the terms, visit {picture.license_url}.'
-        )
+        return f'"{picture.title}"{by} is marked with {name}. To view the terms, visit {picture.license_url}.'
     return (
-        f'"{picture.title}"{by} is licensed under {name}. '
-        f"To view a copy of this license, visit {picture.license_url}."
+        f'"{picture.title}"{by} is licensed under {name}. To view a copy of this license, visit {picture.license_url}.'
     )
 
 
@@ -166,10 +163,7 @@ def _image(picture: Picture, number: int, base_url: str) -> str:
         first = f"{path}?w={smaller[0]}" if smaller else path
         return f'<img src="{first}" srcset="{", ".join(widths)}" sizes="33vw" {alt}>'
     if style == 3:
-        return (
-            f'<picture><source media="(min-width: 600px)" srcset="{path}">'
-            f'<img src="{path}?w=240" {alt}></picture>'
-        )
+        return f'<picture><source media="(min-width: 600px)" srcset="{path}"><img src="{path}?w=240" {alt}></picture>'
     if style == 4:
         return f'<img src="{_PLACEHOLDER_SVG}" data-src="{base_url}{path}" loading="lazy" {alt}>'
     if style == 5:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gallery.collection import LICENCES, Collection, Picture
 from gallery.encode import ENCODINGS, encoding_deck
-from gallery.render import body_of
+from gallery.render import Spec, body_of
 from gallery.wording import KEYWORDS, Creator, creators_of, title_of
 
 FAULTS_PER_60 = {
@@ -32,33 +32,9 @@ COPIES = ("exact_copy", "resized", "recompressed", "mirrored")
 OPENVERSE_SHARE = 2 / 3
 FOUND_BY_BOTH = 5  # addresses that Openverse and the results page both list
 
-# (rank of the original, rank of the twin), as fractions of a listing: the first is clearly at home in its own keyword, the
-# second clearly in the other, the third in neither.
+# (rank of the original, rank of the twin), as fractions of a listing: the first is clearly at home in its own keyword,
+# the second clearly in the other, the third in neither.
 TWIN_RANKS = ((0.04, 0.85), (0.85, 0.04), (0.40, 0.40))
-
-
-@dataclass(frozen=True)
-class Spec:
-    """How to make one picture's bytes.
-
-    Attributes:
-        keyword: The thing that is drawn.
-        number: Seeds the drawing, together with the site's seed and the keyword.
-        kind: One of KINDS.
-        encoding: One of ENCODINGS.
-        size: Width and height as shown upright, in pixels.
-        original: For copies, the original's spec.
-        strength: For copies, the scale (resized) or JPEG quality (recompressed).
-    """
-
-    seed: int
-    keyword: str
-    number: int
-    kind: str
-    encoding: str
-    size: tuple[int, int]
-    original: Spec | None = None
-    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,9 +122,7 @@ class _Planner:
         """Another keyword's picture, found under this one: the same bytes, or recompressed."""
         return self._copy("two_keywords", original, quality=45 if recompressed else None)
 
-    def rank(
-        self, entries: Sequence[Entry], pinned: Sequence[tuple[float, Entry]]
-    ) -> tuple[list[Entry], list[Entry]]:
+    def rank(self, entries: Sequence[Entry], pinned: Sequence[tuple[float, Entry]]) -> tuple[list[Entry], list[Entry]]:
         """Put the pictures in order: what Openverse finds, and what the results page shows."""
         floating = [entries[i] for i in self.rng.permutation(len(entries))]
         total = len(floating) + len(pinned)

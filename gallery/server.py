@@ -42,9 +42,7 @@ class GalleryServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection on a thread of its own."""
-        thread = threading.Thread(
-            target=self.process_request_thread, args=(request, client_address), daemon=True
-        )
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
         with self._open_lock:
             self._open[request] = thread
         thread.start()
@@ -81,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "gallery"
     timeout = IDLE_S
-    # Head and body leave in one packet: with Nagle's algorithm each small answer would wait 40 ms for an acknowledgement.
+    # Head and body leave together: with Nagle's algorithm each small answer would wait 40 ms for an acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -96,9 +94,7 @@ class Handler(BaseHTTPRequestHandler):
             fault = parts[2] if gallery.mischief.strikes(parts[2], self.path) else None
         if fault is not None:
             _, content_type, body = answer
-            FAULTS[fault](
-                Exchange(self, body, content_type, gallery.stopping, gallery.hang_s, gallery.drip_s)
-            )
+            FAULTS[fault](Exchange(self, body, content_type, gallery.stopping, gallery.hang_s, gallery.drip_s))
             return
         if kind == "image" and gallery.delay_s > 0:
             gallery.stopping.wait(gallery.delay_s)

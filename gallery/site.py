@@ -19,7 +19,8 @@ __all__ = ["Gallery", "Planted"]
 class Gallery:
     """An image-search site; a context manager that serves while it is open.
 
-    Make one with ``rendered``, ``photos`` or ``recorded``. Addresses exist once it is open, since the port is chosen then.
+    Make one with ``rendered``, ``photos`` or ``recorded``. Addresses exist once it is open: the port is
+    chosen then.
 
     Attributes:
         keywords: The keywords that find something.
@@ -74,9 +75,7 @@ class Gallery:
             RuntimeError: The site is not open.
         """
         if self._server is None:
-            raise RuntimeError(
-                "the gallery has no address before it is open; use it as `with Gallery.… as gallery:`"
-            )
+            raise RuntimeError("the gallery has no address before it is open; use it as `with Gallery.… as gallery:`")
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property

@@ -1,4 +1,4 @@
-"""The things on the rendered pictures. Each is drawn upright on (0, 0), about one unit high, and every time differently."""
+"""The things on the rendered pictures: each drawn upright on (0, 0), about one unit high, and every time differently."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ Rng = np.random.Generator
 
 # Shared by all things, so that colour tells none of them from another.
 PAINTS: tuple[Colour, ...] = (
-    (236, 232, 222), (222, 214, 196), (186, 48, 42), (38, 78, 130), (44, 104, 84), (226, 176, 60), (60, 60, 66),
-    (146, 92, 58), (108, 148, 178), (196, 110, 84), (150, 154, 158), (118, 132, 84), (206, 150, 164), (92, 72, 110),
-)  # fmt: skip
+    (236, 232, 222),
+    (222, 214, 196),
+    (186, 48, 42),
+    (38, 78, 130),
+    (44, 104, 84),
+    (226, 176, 60),
+    (60, 60, 66),
+    (146, 92, 58),
+    (108, 148, 178),
+    (196, 110, 84),
+    (150, 154, 158),
+    (118, 132, 84),
+    (206, 150, 164),
+    (92, 72, 110),
+)
 
 
 def paint(rng: Rng) -> Colour:
@@ -66,7 +78,9 @@ def lighthouse(canvas: Canvas, rng: Rng) -> None:
 def _lantern(canvas: Canvas, rng: Rng, half: float, height: float, roof: Colour, light: float) -> None:
     iron = shade(roof, 0.45)
     deck = half * rng.uniform(1.25, 1.6)
-    canvas.round([(-deck, -height), (deck, -height), (deck, -height - 0.025), (-deck, -height - 0.025)], iron, light=light)
+    canvas.round(
+        [(-deck, -height), (deck, -height), (deck, -height - 0.025), (-deck, -height - 0.025)], iron, light=light
+    )
     room, glass = half * rng.uniform(0.6, 0.85), rng.uniform(0.08, 0.13)
     floor = height + 0.025
     lamp: Colour = (255, 236, 160) if rng.random() < 0.5 else (150, 180, 196)
@@ -91,11 +105,27 @@ def _lantern(canvas: Canvas, rng: Rng, half: float, height: float, roof: Colour,
 def _house(canvas: Canvas, rng: Rng, x: float) -> None:
     wall, roof = paint(rng), paint(rng)
     half, high = rng.uniform(0.14, 0.24), rng.uniform(0.12, 0.2)
-    canvas.gradient([(x - half, 0), (x + half, 0), (x + half, -high), (x - half, -high)], wall, shade(wall, 0.75), (x - half, 0), (x + half, 0))  # fmt: skip
-    canvas.fill([(x - half * 1.15, -high), (x + half * 1.15, -high), (x + half * 0.8, -high * 1.7), (x - half * 0.8, -high * 1.7)], roof)  # fmt: skip
+    canvas.gradient(
+        [(x - half, 0), (x + half, 0), (x + half, -high), (x - half, -high)],
+        wall,
+        shade(wall, 0.75),
+        (x - half, 0),
+        (x + half, 0),
+    )
+    canvas.fill(
+        [
+            (x - half * 1.15, -high),
+            (x + half * 1.15, -high),
+            (x + half * 0.8, -high * 1.7),
+            (x - half * 0.8, -high * 1.7),
+        ],
+        roof,
+    )
     for i in (-0.5, 0.4):
         wx = x + half * i
-        canvas.fill([(wx, -high * 0.4), (wx + 0.04, -high * 0.4), (wx + 0.04, -high * 0.8), (wx, -high * 0.8)], shade(roof, 0.4))  # fmt: skip
+        canvas.fill(
+            [(wx, -high * 0.4), (wx + 0.04, -high * 0.4), (wx + 0.04, -high * 0.8), (wx, -high * 0.8)], shade(roof, 0.4)
+        )
 
 
 def windmill(canvas: Canvas, rng: Rng) -> None:
@@ -147,7 +177,9 @@ def _sail(
     elif style == 1:  # cloth
         canvas.fill([at(reach * 0.2, 0), at(reach, 0), at(reach * 0.85, wide * 1.4)], cloth)
     else:  # boards
-        canvas.fill([at(reach * 0.22, -wide * 0.2), at(reach, -wide * 0.2), at(reach, wide), at(reach * 0.22, wide)], cloth)  # fmt: skip
+        canvas.fill(
+            [at(reach * 0.22, -wide * 0.2), at(reach, -wide * 0.2), at(reach, wide), at(reach * 0.22, wide)], cloth
+        )
         canvas.stroke([at(reach * 0.22, wide * 0.4), at(reach, wide * 0.4)], 0.008, shade(cloth, 0.6))
     canvas.stroke([at(0, 0), at(reach * 1.02, 0)], 0.018, spar)
 
@@ -173,7 +205,15 @@ def sailboat(canvas: Canvas, rng: Rng) -> None:
     canvas.gradient([*top, *keel], hull, shade(hull, 0.6), (0, -depth), (0, 0))
     canvas.stroke(top, 0.014, deck)
     if rng.random() < 0.5:
-        canvas.fill([(-length * 0.5, -depth * 0.85), (0.0, -depth * 0.85), (-0.03, -depth * 1.5), (-length * 0.45, -depth * 1.5)], deck)  # fmt: skip
+        canvas.fill(
+            [
+                (-length * 0.5, -depth * 0.85),
+                (0.0, -depth * 0.85),
+                (-0.03, -depth * 1.5),
+                (-length * 0.45, -depth * 1.5),
+            ],
+            deck,
+        )
     if rng.random() < 0.4:
         canvas.fill([(mast, -height), (mast - 0.09, -height + 0.02), (mast, -height + 0.045)], paint(rng))
 
@@ -183,14 +223,21 @@ def _mainsail(canvas: Canvas, rng: Rng, mast: float, length: float, depth: float
     foot = (mast - 0.015, -depth - 0.06)
     if rng.random() < 0.3:  # gaff: four corners
         head = (-length * rng.uniform(0.45, 0.7), -height * rng.uniform(0.9, 1.0))
-        outline = [foot, (mast - 0.015, -height * 0.75), head, *curve([head, (head[0] - 0.08, (head[1] + boom[1]) / 2), boom])]  # fmt: skip
+        outline = [
+            foot,
+            (mast - 0.015, -height * 0.75),
+            head,
+            *curve([head, (head[0] - 0.08, (head[1] + boom[1]) / 2), boom]),
+        ]
     else:
         peak = (mast - 0.015, -height * 0.97)
         outline = [foot, peak, *curve([peak, (boom[0] * 0.7, -height * 0.5), boom])]
     canvas.gradient(outline, shade(cloth, 0.72), cloth, (boom[0], 0.0), (mast, 0.0))
     for share in (0.3, 0.55, 0.75)[: int(rng.integers(0, 4))]:
         y = -depth - 0.06 - (height - depth) * share
-        canvas.stroke([(mast - 0.02, y), (mast + (boom[0] - mast) * (1 - share) * 0.85, y + 0.02)], 0.006, shade(cloth, 0.55))  # fmt: skip
+        canvas.stroke(
+            [(mast - 0.02, y), (mast + (boom[0] - mast) * (1 - share) * 0.85, y + 0.02)], 0.006, shade(cloth, 0.55)
+        )
     canvas.stroke([foot, boom], 0.014, shade(cloth, 0.35))
 
 

@@ -25,7 +25,9 @@ def teapot(canvas: Canvas, rng: Rng, paint: Callable[[Rng], Colour]) -> None:
     if rng.random() < 0.25:  # straight sides
         profile = [(belly * 0.92, 0.0), (belly * 0.9, -high * 0.9), (neck, -high)]
     else:
-        lower = curve([(foot, 0.0), (belly * 1.3, -high * low * 0.3), (belly * 1.15, -high * (low + 0.45)), (neck, -high)])
+        lower = curve(
+            [(foot, 0.0), (belly * 1.3, -high * low * 0.3), (belly * 1.15, -high * (low + 0.45)), (neck, -high)]
+        )
         profile = lower
     body = _turned(profile)
     edge = max(x for x, _ in profile)
@@ -38,7 +40,9 @@ def teapot(canvas: Canvas, rng: Rng, paint: Callable[[Rng], Colour]) -> None:
     canvas.round(body, glaze, light=light, depth=0.6)
     _pattern(canvas, rng, edge, high, trim)
     lid, rise = neck * rng.uniform(1.0, 1.2), rng.uniform(0.06, 0.13)
-    canvas.round([(-lid, -high), *oval(0, -high, lid, rise, 180, 360)], glaze if rng.random() < 0.7 else trim, light=light)
+    canvas.round(
+        [(-lid, -high), *oval(0, -high, lid, rise, 180, 360)], glaze if rng.random() < 0.7 else trim, light=light
+    )
     canvas.stroke([(-lid, -high), (lid, -high)], 0.014, shade(glaze, 0.5))
     knob = rng.uniform(0.03, 0.05)
     canvas.round(oval(0, -high - rise - knob * 0.7, knob, knob), trim, light=light)
@@ -56,7 +60,9 @@ def _teapot_handle(canvas: Canvas, rng: Rng, edge: float, high: float, colour: C
         return
     loop = rng.uniform(0.16, 0.28)
     far = -edge * 0.8
-    path = curve([(far, -high * 0.85), (far - loop * 1.7, -high * 1.05), (far - loop * 1.3, -high * 0.1), (far, -high * 0.25)])
+    path = curve(
+        [(far, -high * 0.85), (far - loop * 1.7, -high * 1.05), (far - loop * 1.3, -high * 0.1), (far, -high * 0.25)]
+    )
     canvas.stroke(path, thick, shade(colour, 0.6))
     canvas.stroke([(x, y - thick * 0.15) for x, y in path], thick * 0.5, shade(colour, 0.95))
 
@@ -71,7 +77,14 @@ def _pattern(canvas: Canvas, rng: Rng, edge: float, high: float, trim: Colour) -
             canvas.fill(oval(x, y, dot * (1 - 0.5 * abs(x) / edge), dot), trim)
     elif style == 1:
         y, thick = -high * rng.uniform(0.35, 0.6), rng.uniform(0.03, 0.09)
-        canvas.round([(-edge * 0.93, y), *curve([(-edge * 0.93, y), (0, y + 0.07), (edge * 0.93, y)]), *curve([(edge * 0.93, y - thick), (0, y + 0.07 - thick), (-edge * 0.93, y - thick)])], trim)  # fmt: skip
+        canvas.round(
+            [
+                (-edge * 0.93, y),
+                *curve([(-edge * 0.93, y), (0, y + 0.07), (edge * 0.93, y)]),
+                *curve([(edge * 0.93, y - thick), (0, y + 0.07 - thick), (-edge * 0.93, y - thick)]),
+            ],
+            trim,
+        )
     elif style == 2:
         x, y, petal = rng.uniform(-0.1, 0.1), -high * 0.5, rng.uniform(0.05, 0.09)
         for i in range(5):
@@ -88,17 +101,25 @@ def watering_can(canvas: Canvas, rng: Rng, paint: Callable[[Rng], Colour]) -> No
     _can_handles(canvas, rng, base, top, high, metal if rng.random() < 0.5 else trim)
     reach, rise = base + rng.uniform(0.35, 0.55), high * rng.uniform(1.0, 1.3)
     start, tip = (base * 0.8, -high * rng.uniform(0.15, 0.3)), (reach, -rise)
-    path = [start, tip] if rng.random() < 0.6 else curve([start, (reach * 0.75, start[1]), (reach * 0.8, -rise * 0.8), tip])
+    path = (
+        [start, tip]
+        if rng.random() < 0.6
+        else curve([start, (reach * 0.75, start[1]), (reach * 0.8, -rise * 0.8), tip])
+    )
     canvas.round(tapered(path, rng.uniform(0.05, 0.075), rng.uniform(0.025, 0.035)), metal, light=light)
     if rng.random() < 0.6:  # a brace between drum and spout
-        canvas.stroke([(top * 0.95, -high * 0.9), ((start[0] + tip[0]) / 2, (start[1] + tip[1]) / 2)], 0.022, shade(metal, 0.6))
+        canvas.stroke(
+            [(top * 0.95, -high * 0.9), ((start[0] + tip[0]) / 2, (start[1] + tip[1]) / 2)], 0.022, shade(metal, 0.6)
+        )
     _rose(canvas, rng, tip, math.atan2(path[-1][1] - path[-2][1], path[-1][0] - path[-2][0]), trim)
     drum = [(-base, 0.0), *curve([(-base, 0.0), (0, 0.08), (base, 0.0)]), (top, -high), (-top, -high)]
     canvas.round(drum, metal, light=light, depth=0.6)
     for share in (0.12, 0.5, 0.85)[: int(rng.integers(0, 4))]:
         half = base + (top - base) * share
         y = -high * share
-        canvas.stroke(curve([(-half, y), (0, y + 0.07), (half, y)]), 0.018, shade(trim if rng.random() < 0.5 else metal, 0.7))
+        canvas.stroke(
+            curve([(-half, y), (0, y + 0.07), (half, y)]), 0.018, shade(trim if rng.random() < 0.5 else metal, 0.7)
+        )
     mouth = rng.uniform(0.04, 0.07)
     canvas.fill(oval(0, -high, top, mouth), shade(metal, 0.35))
     if rng.random() < 0.7:  # the half cover
@@ -110,7 +131,9 @@ def _can_handles(canvas: Canvas, rng: Rng, base: float, top: float, high: float,
     thick, choice = rng.uniform(0.035, 0.055), rng.random()
     if choice < 0.75:
         far = rng.uniform(0.2, 0.34)
-        path = curve([(-top * 0.7, -high), (-top - far, -high * 1.35), (-base - far, -high * 0.35), (-base * 0.9, -high * 0.25)])
+        path = curve(
+            [(-top * 0.7, -high), (-top - far, -high * 1.35), (-base - far, -high * 0.35), (-base * 0.9, -high * 0.25)]
+        )
         canvas.stroke(path, thick, shade(colour, 0.65))
         canvas.stroke([(x + thick * 0.1, y - thick * 0.15) for x, y in path], thick * 0.45, shade(colour, 1.0))
     if choice > 0.5:

@@ -157,7 +157,8 @@ class Catalog:
         """The sha256 of every downloaded file that has no row in images, in order."""
         downloads, images = TABLES[Download], TABLES[ImageFacts]
         query = (
-            sa.select(sa.distinct(downloads.c.sha256))
+            sa.select(downloads.c.sha256)
+            .distinct()
             .outerjoin(images, downloads.c.sha256 == images.c.sha256)
             .where(downloads.c.status == "ok", images.c.sha256.is_(None))
             .order_by(downloads.c.sha256)

@@ -1,0 +1,66 @@
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gallery.site import Gallery
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace, write_atomic
+
+
+def picture_bytes(seed: int, kind: str = "JPEG", size: tuple[int, int] = (96, 80)) -> bytes:
+    """A noisy picture that differs from every other seed's."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    noisy = np.asarray(picture).astype(int) + rng.integers(-8, 9, (size[1], size[0], 3))
+    out = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> dict[str, bytes]:
+    """Twelve pictures of two classes in tmp_path/photos, by file name; some named against their content."""
+    files = {f"cat/c{n:02}.jpg": picture_bytes(n, "WEBP" if n % 3 == 0 else "JPEG") for n in range(7)}
+    files |= {f"강아지/d{n:02}.png": picture_bytes(100 + n, "PNG") for n in range(5)}
+    for name, data in files.items():
+        write_atomic(tmp_path / "photos" / name, data, durable=False)
+    return files
+
+
+@pytest.fixture
+def site(tmp_path: Path, photos: dict[str, bytes]) -> Iterator[Gallery]:
+    with Gallery.photos(tmp_path / "photos") as gallery:
+        yield gallery
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def configure() -> Callable[..., WorkspaceConfig]:
+    """Settings that ask a site, quickly; `search={…}` and the like add to a section."""
+    return _configure
+
+
+def _configure(site: Gallery, **sections: object) -> WorkspaceConfig:
+    values: dict[str, dict[str, object]] = {
+        "classes": {keyword: keyword for keyword in site.keywords},
+        "search": {"openverse_url": site.openverse_url, "per_class": 200},
+        "network": {
+            "allow_private_addresses": True,
+            "per_host_pause_s": 0,
+            "read_timeout_s": 0.6,
+            "transfer_timeout_s": 1.5,
+        },
+        "download": {"per_host_connections": 8},
+    }
+    for section, more in sections.items():
+        values.setdefault(section, {}).update(more)  # type: ignore[call-overload]
+    return WorkspaceConfig.model_validate(values)

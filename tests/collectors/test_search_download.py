@@ -1,0 +1,175 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from collectors import download, search
+from workspace.catalog import Catalog
+from workspace.errors import CollectError, ConfigError, WorkspaceError
+from workspace.records import Download, Hit, Search
+from workspace.template import render_config
+
+
+def rows(workspace, kind):
+    with Catalog(workspace.catalog_file) as catalog:
+        return catalog.all(kind)
+
+
+def test_every_picture_is_found_once_with_its_rank_and_fetched_byte_for_byte(
+    site, workspace, configure, photos
+) -> None:
+    config = configure(site, search={"sources": ["openverse", "results_page"], "results_url": site.results_url})
+    found = search.run(workspace, config)
+    assert (found.done, found.by_reason["found for cat"], found.by_reason["found for 강아지"]) == (12, 7, 5)
+    assert len(rows(workspace, Hit)) == 24  # the same address from two sources is two hits and one picture
+    fetched = download.run(workspace, config)
+    assert (fetched.done, dict(fetched.by_reason)) == (12, {"ok": 12})
+    for row in rows(workspace, Download):
+        file = workspace.find_image(row.sha256)
+        data = file.read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row.sha256
+        assert data in photos.values()
+        assert file.suffix == {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp"}[data[:2]]
+    ranks = [hit.rank for hit in rows(workspace, Hit) if (hit.label, hit.source) == ("cat", "openverse")]
+    assert sorted(ranks) == list(range(7))
+
+
+def test_a_second_run_asks_nothing(site, workspace, configure) -> None:
+    config = configure(site)
+    first = [search.run(workspace, config), download.run(workspace, config)]
+    asked = dict(site.requests)
+    second = [search.run(workspace, config), download.run(workspace, config)]
+    assert dict(site.requests) == asked
+    assert [(step.done, step.reused, step.by_reason) for step in second] == [
+        (0, step.done, step.by_reason) for step in first
+    ]
+
+
+def test_search_stops_when_there_are_enough_and_goes_on_when_more_are_wanted(tmp_path, workspace, configure) -> None:
+    from gallery.site import Gallery
+
+    folder = tmp_path / "many"
+    for label in ("a", "b"):
+        for number in range(45):
+            file = folder / label / f"{number:03}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"\xff\xd8\xff" + f"{label}{number}".encode())
+    with Gallery.photos(folder) as site:
+        search.run(workspace, configure(site, search={"per_class": 20}))
+        assert site.requests["search"] == 2
+        search.run(workspace, configure(site, search={"per_class": 30}))
+        assert site.requests["search"] == 4
+        counts = search.run(workspace, configure(site, search={"per_class": 100}))
+        assert site.requests["search"] == 6
+    assert counts.by_reason["found"] == 90
+    assert [(row.status, row.found) for row in rows(workspace, Search)] == [("exhausted", 45)] * 2
+    assert sorted(hit.rank for hit in rows(workspace, Hit) if hit.label == "b") == list(range(45))
+    assert counts.notes[0].startswith("a: 45 pictures found of 100 wanted")
+
+
+def test_a_source_that_fails_is_recorded_and_the_other_goes_on_and_the_next_run_asks_again(
+    site, workspace, configure
+) -> None:
+    site.misbehave("/v1/images/?", "403", times=2)
+    config = configure(site, search={"sources": ["openverse", "results_page"], "results_url": site.results_url})
+    counts = search.run(workspace, config)
+    assert counts.by_reason["found"] == 12
+    assert counts.by_reason["failed searches"] == 2
+    assert any("openverse failed for 'cat': blocked" in note for note in counts.notes)
+    failed = [row for row in rows(workspace, Search) if row.status == "failed"]
+    assert [(row.source, row.reason) for row in failed] == [("openverse", "blocked")] * 2
+    again = search.run(workspace, config)
+    assert "failed searches" not in again.by_reason
+    assert len(rows(workspace, Hit)) == 24
+
+
+def test_html_where_json_was_due_is_no_empty_answer(site, workspace, configure) -> None:
+    config = configure(site, search={"openverse_url": f"{site.base_url}/search?q=cat&rest="})
+    with pytest.raises(CollectError, match=r"(?s)no source gave a single picture.*not_json"):
+        search.run(workspace, config)
+
+
+def test_an_unknown_source_lists_the_known_ones(site, workspace, configure) -> None:
+    with pytest.raises(ConfigError, match="unknown altavista; the known sources are openverse, results_page"):
+        search.run(workspace, configure(site, search={"sources": ["altavista"]}))
+
+
+def test_a_licence_filter_leaves_out_what_is_not_known_to_fit(site, workspace, configure) -> None:
+    config = configure(site, search={"licenses": ["cc0"], "sources": ["results_page"], "results_url": site.results_url})
+    with pytest.raises(CollectError, match="no source gave"):  # photographs from a folder have no licence
+        search.run(workspace, config)
+
+
+def test_each_failure_is_a_row_and_the_good_pictures_beside_it_are_stored(site, workspace, configure) -> None:
+    config = configure(site, network={"attempts": 2})
+    search.run(workspace, config)
+    urls = [hit.image_url for hit in rows(workspace, Hit) if hit.label == "cat"]
+    faults = ["403", "reset", "hang", "svg", "endless"]
+    for url, fault in zip(urls, faults, strict=False):
+        site.misbehave(url.removeprefix(site.base_url), fault, times=2)
+    counts = download.run(workspace, config)
+    assert dict(counts.by_reason) == {
+        "ok": 7,
+        "failed: connection": 1,
+        "failed: http_403": 1,
+        "failed: timeout": 1,
+        "refused: svg": 1,
+        "refused: too_large": 1,
+    }
+    assert download.run(workspace, config).done == 0
+
+
+def test_loopback_is_refused_unless_the_workspace_allows_it(site, workspace, configure) -> None:
+    config = configure(site)
+    search.run(workspace, config)
+    closed = config.model_copy(update={"network": config.network.model_copy(update={"allow_private_addresses": False})})
+    assert dict(download.run(workspace, closed).by_reason) == {"ok": 0, "refused: private_address": 12}
+    assert not workspace.images.exists()
+    assert site.requests["image"] == 0
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(site, workspace, configure) -> None:
+    config = configure(site)
+    search.run(workspace, config)
+    workspace.root.joinpath("images").write_bytes(b"in the way")  # stands for any folder that cannot be written
+    with pytest.raises(WorkspaceError, match="run the same command again"):
+        download.run(workspace, config)
+    workspace.images.unlink()
+    assert dict(download.run(workspace, config).by_reason) == {"ok": 12}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from collectors import download
+from workspace.config import load_config
+from workspace.paths import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+download.run(workspace, load_config(workspace.config_file))
+"""
+
+
+def test_a_killed_download_goes_on_and_repeats_nothing_that_was_done(site, workspace, configure) -> None:
+    config = configure(site, download={"connections": 2, "per_host_connections": 2})
+    search.run(workspace, config)
+    workspace.config_file.write_text(render_config(config))
+    site.delay_s = 0.15
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(workspace.root)])
+    deadline = time.monotonic() + 30
+    while not (done := rows(workspace, Download)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    site.delay_s = 0
+    done = rows(workspace, Download)
+    assert 0 < len(done) < 12
+    before = site.requests["image"]
+    counts = download.run(workspace, config)
+    assert (counts.done, counts.reused) == (12 - len(done), len(done))
+    assert site.requests["image"] - before == counts.done
+    assert Counter(row.status for row in rows(workspace, Download)) == {"ok": 12}
