@@ -15,6 +15,7 @@ _LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src")
 _FURNITURE = ("header", "footer", "nav", "aside")
 _LICENSE_PATH = re.compile(r"/(?:licenses/(?P<name>[a-z-]+)|publicdomain/(?P<tool>zero|mark))/")
 _PUBLIC_DOMAIN = {"zero": "cc0", "mark": "pdm"}
+_OLD_NAMES = {"by-nd-nc": "by-nc-nd", "publicdomain": "pdm"}  # version 1.0 named its parts in another order
 # An address of this host and path shape states a Creative Commons licence (creativecommons.org, "Marking your work").
 _LICENSE_HOST = "creativecommons.org"
 
@@ -113,4 +114,5 @@ def license_name(license_url: str) -> str:
     match = _LICENSE_PATH.search(parts.path)
     if not match:
         return ""
-    return match["name"] or _PUBLIC_DOMAIN[match["tool"]]
+    name = match["name"] or _PUBLIC_DOMAIN[match["tool"]]
+    return _OLD_NAMES.get(name, name)

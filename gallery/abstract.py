@@ -36,9 +36,9 @@ def abstract(size: tuple[int, int], rng: Rng) -> Image.Image:
                 x += word + line // 2
     else:  # confetti
         for _ in range(int(rng.integers(60, 200))):
-            x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.02, 0.09) * height
+            across, down, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.02, 0.09) * height
             draw.regular_polygon(
-                (x, y, r), int(rng.integers(3, 8)), fill=tuple(int(v) for v in rng.integers(0, 256, 3))
+                (across, down, radius), int(rng.integers(3, 8)), fill=tuple(int(v) for v in rng.integers(0, 256, 3))
             )
     return image
 

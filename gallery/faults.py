@@ -161,10 +161,13 @@ ONCE = frozenset({"busy_once", "500_once"})
 """Faults that strike the first request of an address only."""
 
 
-def check_fault(kind: str) -> None:
-    """Raise ValueError, naming the known faults, unless ``kind`` is one."""
-    if kind not in FAULTS:
-        raise ValueError(f"unknown fault {kind!r}; known: {', '.join(FAULTS)}")
+@dataclass
+class Rule:
+    """Requests whose path starts with ``path_prefix`` meet the fault ``kind``, ``times`` times more."""
+
+    path_prefix: str
+    kind: str
+    times: int
 
 
 class Mischief:
@@ -172,7 +175,7 @@ class Mischief:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rules: list[list[str | int]] = []
+        self._rules: list[Rule] = []
         self._struck: set[str] = set()
 
     def add(self, path_prefix: str, kind: str, times: int) -> None:
@@ -181,18 +184,18 @@ class Mischief:
         Raises:
             ValueError: There is no such fault.
         """
-        check_fault(kind)
+        if kind not in FAULTS:
+            raise ValueError(f"unknown fault {kind!r}; known: {', '.join(FAULTS)}")
         with self._lock:
-            self._rules.append([path_prefix, kind, times])
+            self._rules.append(Rule(path_prefix, kind, times))
 
     def take(self, path: str) -> str | None:
         """The fault that a request for ``path`` meets by a rule, which is thereby used up once."""
         with self._lock:
             for rule in self._rules:
-                prefix, kind, times = rule
-                if int(times) > 0 and path.startswith(str(prefix)):
-                    rule[2] = int(times) - 1
-                    return str(kind)
+                if rule.times > 0 and path.startswith(rule.path_prefix):
+                    rule.times -= 1
+                    return rule.kind
         return None
 
     def strikes(self, kind: str, path: str) -> bool:

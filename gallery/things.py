@@ -1,4 +1,4 @@
-"""The things on the rendered pictures: each drawn upright on (0, 0), about one unit high, and every time differently."""
+"""The things on the rendered pictures: each drawn upright on (0, 0), about one unit high, never twice alike."""
 
 from __future__ import annotations
 

@@ -105,6 +105,7 @@ def test_a_results_page_gives_the_linked_pictures_in_their_largest_size() -> Non
         ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0"),
         ("https://creativecommons.org/publicdomain/mark/1.0/", "pdm"),
         ("https://creativecommons.org.evil.example/licenses/by/4.0/", ""),
+        ("https://creativecommons.org/licenses/by-nd-nc/1.0/", "by-nc-nd"),
         ("https://example.org/licenses/by/4.0/", ""),
         ("", ""),
     ],
