@@ -18,7 +18,7 @@ from workspace.records import StepCounts
 
 def _run_name() -> str:
     given = flow_run.parameters
-    return f"{Path(given['workspace'] or folder_for(given['keywords'] or ())).name}: {', '.join(STEP_MODULES)}"
+    return f"{Path(given['workspace'] or folder_for(given['keywords'] or ())).name}: keywords to classifier"
 
 
 @flow(name="collect-and-train", flow_run_name=_run_name, persist_result=False, validate_parameters=True)

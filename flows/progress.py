@@ -16,7 +16,8 @@ from workspace.progress import Progress
 _SECONDS_BETWEEN_LINES = 15.0
 
 # One console for everything that people read beside the answers: standard error, so that answers can be piped.
-CONSOLE = Console(stderr=True)
+# Long lines are left to the terminal, so that a command that is printed can be copied whole.
+CONSOLE = Console(stderr=True, soft_wrap=True)
 
 
 class BarProgress:

@@ -82,6 +82,7 @@ def reset(exchange: Exchange) -> None:
     """Send half of the body, then reset the connection."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body))
     exchange.write(exchange.body[: len(exchange.body) // 2])
+    exchange.stopping.wait(0.05)  # RST overtakes what the visitor has not read yet
     # Lingering for 0 seconds makes close() send RST instead of FIN.
     exchange.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.handler.close_connection = True

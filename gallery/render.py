@@ -84,7 +84,8 @@ def body_of(spec: Spec) -> bytes | None:
         case "blank":
             image = _blank(spec.size, rng)
         case "off_topic":
-            image = abstract(spec.size, rng)
+            # Half of them are pictures of something else, the other half of nothing at all.
+            image = draw(None, spec.size, rng) if rng.random() < 0.5 else abstract(spec.size, rng)
         case "tiny":
             image = draw(spec.keyword, (96, 96), rng).resize(spec.size, Image.Resampling.BOX)
         case _:
@@ -95,15 +96,22 @@ def body_of(spec: Spec) -> bytes | None:
     return body
 
 
-def draw(keyword: str, size: tuple[int, int], rng: Rng) -> Image.Image:
-    """Draw a picture of the thing called ``keyword``, upright RGB of ``size`` (width, height) pixels."""
+def draw(keyword: str | None, size: tuple[int, int], rng: Rng) -> Image.Image:
+    """Draw a picture of the thing called ``keyword``, or of none of the five; upright RGB of ``size`` pixels."""
     scale = min(1.0, WORK_SIDE / max(size))
     width, height = round(size[0] * scale), round(size[1] * scale)
     canvas = Canvas(width, height)
-    scenes, weights = list(_SCENES), np.array(_HABITAT[keyword], float)
-    scene = scenes[int(rng.choice(len(scenes), p=weights / weights.sum()))]
-    stage = _SCENES[scene](canvas, rng, paint)
-    _put(canvas, rng, keyword, stage)
+    scenes = list(_SCENES.values())
+    weights = np.array(_HABITAT[keyword] if keyword else [1] * len(scenes), float)
+    stage = scenes[int(rng.choice(len(scenes), p=weights / weights.sum()))](canvas, rng, paint)
+    if keyword:
+        _put(canvas, rng, keyword, stage)
+    else:
+        for _ in range(int(rng.integers(2, 5))):
+            x, y, size_up = rng.uniform(0.1, 0.9) * canvas.aspect, stage.ground, rng.uniform(1.0, 2.2)
+            canvas.place(x, y, size_up, flip=bool(rng.random() < 0.5))
+            prop(canvas, rng, 0.0, 0.0, paint)
+            canvas.place()
     if rng.random() < 0.15:
         _in_front(canvas, rng)
     image = _photograph(canvas.finished(), rng)
@@ -177,7 +185,7 @@ def _framed(image: Image.Image, rng: Rng) -> Image.Image:
 
 def _blank(size: tuple[int, int], rng: Rng) -> Image.Image:
     """A placeholder or a failed scan: one colour, with the faintest noise."""
-    colour = rng.choice([0, 255, int(rng.integers(40, 220))])
+    colour = rng.choice([0, 255, *rng.integers(40, 220, 2)])
     pixels = np.full((size[1], size[0], 3), colour, np.float32) + rng.normal(0, 0.6, (size[1], size[0], 1))
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 

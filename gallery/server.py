@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import struct
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,7 +52,11 @@ class GalleryServer(ThreadingHTTPServer):
         """Close one connection."""
         with self._open_lock:
             self._open.pop(request, None)
-        super().shutdown_request(request)
+        linger = request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.calcsize("ii"))
+        if linger == struct.pack("ii", 1, 0):
+            self.close_request(request)  # the fault `reset`: an orderly shutdown first would send FIN
+        else:
+            super().shutdown_request(request)
 
     def server_close(self) -> None:
         """Stop listening, end all connections and wait for their threads."""

@@ -32,7 +32,7 @@ class SearchConfig(Section):
     sources: tuple[str, ...] = Field(
         ("openverse",),
         min_length=1,
-        description="Sources to ask, in order; `collect-and-train search --help` lists them.",
+        description="Sources to ask, in order: openverse, results_page.",
     )
     licenses: tuple[str, ...] = Field(
         (),

@@ -27,7 +27,7 @@ def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
     for name in fields:
         section = getattr(config, name)
         if isinstance(section, Section):
-            parts += ["", f"[{name}]", *_comment(type(section).__doc__)]
+            parts += ["", f"[{name}]", *_comment(type(section).__doc__), ""]
             for key, field in type(section).model_fields.items():
                 parts += _setting(key, getattr(section, key), field)
     return "\n".join(parts) + "\n"

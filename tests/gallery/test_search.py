@@ -48,8 +48,28 @@ def test_pages_of_any_size_add_up_to_the_same_listing(gallery):
 def test_a_result_has_openverse_fields_and_leads_to_the_picture(gallery):
     result = search(gallery, q="  Watering   CAN ", page_size=1).json()["results"][0]
     assert set(result) == set(
-        "id title foreign_landing_url url creator creator_url license license_version license_url attribution "
-        "provider source category filesize filetype tags width height thumbnail detail_url".split()
+        [
+            "id",
+            "title",
+            "foreign_landing_url",
+            "url",
+            "creator",
+            "creator_url",
+            "license",
+            "license_version",
+            "license_url",
+            "attribution",
+            "provider",
+            "source",
+            "category",
+            "filesize",
+            "filetype",
+            "tags",
+            "width",
+            "height",
+            "thumbnail",
+            "detail_url",
+        ]
     )
     assert result["license"] in {"by", "by-sa", "by-nc", "cc0", "pdm"}
     assert result["title"] in result["attribution"]

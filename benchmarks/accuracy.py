@@ -1,0 +1,78 @@
+"""Balanced test accuracy on a folder of class-named photographs, over several seeds, through the whole path.
+
+    python -m benchmarks.accuracy --photos DIR [--seeds 5] [--backbone efficientnet_lite0]
+
+The photographs are served by the gallery and collected over HTTP, as a user's would be. The first seed's time is that
+of a first run (search to report); later seeds reuse what does not depend on the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from flows.opening import open_workspace
+from flows.steps import STEP_MODULES, step_function
+from gallery.site import Gallery
+from workspace.progress import SILENT
+
+
+def measure(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[dict[str, float], float, str]:
+    """One run of the whole path: (balanced test accuracy and interval by name, seconds, which model was kept)."""
+    settings = {
+        "seed": seed,
+        "train.backbone": backbone,
+        "search.openverse_url": site.openverse_url,
+        "search.per_class": 10_000,
+        "network.allow_private_addresses": True,
+        "network.per_host_pause_s": 0,
+        "download.per_host_connections": 16,
+    }
+    began = time.monotonic()
+    workspace, config = open_workspace(folder, site.keywords, settings)
+    for name in STEP_MODULES:
+        step_function(name)(workspace, config, SILENT)
+    seconds = time.monotonic() - began
+    run = workspace.latest_run()
+    test = json.loads(run.metrics_file.read_text(encoding="utf-8"))["splits"]["test"]
+    history = json.loads((run.root / "history.json").read_text(encoding="utf-8"))
+    figures = {"n": test["n"], "balanced": test["balanced_accuracy"]["value"], "plain": test["accuracy"]["value"]}
+    return figures, seconds, history["chosen"]
+
+
+def main() -> None:
+    """Measure and print one line per seed, then the mean."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--photos", type=Path, help="folder with a folder of photographs per class")
+    source.add_argument("--recorded", type=Path, help="folder of recorded Openverse answers")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    given = parser.parse_args()
+    if given.photos:
+        site = Gallery.photos(given.photos)
+    elif given.recorded:
+        site = Gallery.recorded(given.recorded)
+    else:
+        site = Gallery.rendered()
+    balanced = []
+    print("seed  test pictures  balanced accuracy  accuracy  kept       seconds")
+    with site, tempfile.TemporaryDirectory() as folder:
+        for seed in range(given.seeds):
+            figures, seconds, chosen = measure(site, Path(folder), seed, given.backbone)
+            balanced.append(figures["balanced"])
+            print(
+                f"{seed:4}  {figures['n']:13}  {figures['balanced']:17.3f}  {figures['plain']:8.3f}  {chosen:9}"
+                f"  {seconds:7.1f}",
+                flush=True,
+            )
+    spread = statistics.stdev(balanced) if len(balanced) > 1 else 0.0
+    print(f"mean balanced accuracy {statistics.mean(balanced):.3f}, standard deviation over seeds {spread:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.opening import folder_for, open_workspace, parse_overrides
+from workspace.config import load_config
+from workspace.errors import CollectAndTrainError, ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def test_help_names_every_step_in_the_order_of_the_path() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    steps = ["search", "download", "clean", "features", "curate", "split", "train", "evaluate", "report", "predict"]
+    places = [re.search(rf"│ {step} ", text).start() for step in steps]  # type: ignore[union-attr]
+    assert places == sorted(places)
+
+
+def test_init_writes_a_file_that_reads_back_and_never_overwrites_one(tmp_path) -> None:
+    assert CliRunner().invoke(app, ["init", "-w", str(tmp_path)]).exit_code == 0
+    assert load_config(tmp_path / "workspace.toml").classes["고양이"] == ("고양이", "tabby cat")
+    (tmp_path / "workspace.toml").write_text("mine")
+    result = CliRunner().invoke(app, ["init", "-w", str(tmp_path)])
+    assert isinstance(result.exception, ConfigError)
+    assert (tmp_path / "workspace.toml").read_text() == "mine"
+
+
+def test_keywords_make_a_workspace_with_the_settings_given_and_later_runs_may_differ_for_once(tmp_path) -> None:
+    overrides = parse_overrides(["train.epochs=3", "train.backbone=efficientnet_lite0", "augment.flip=false"])
+    _, config = open_workspace(tmp_path, ["red panda", 'a "quoted" cat'], overrides)
+    assert config == load_config(tmp_path / "workspace.toml")
+    assert config.classes == {"red panda": ("red panda",), 'a "quoted" cat': ('a "quoted" cat',)}
+    assert (config.train.epochs, config.train.backbone, config.augment.flip) == (3, "efficientnet_lite0", False)
+    _, once = open_workspace(tmp_path, [], {"train.epochs": 9})
+    assert once.train.epochs == 9
+    assert load_config(tmp_path / "workspace.toml").train.epochs == 3
+
+
+def test_other_keywords_than_those_of_the_workspace_are_an_error(tmp_path) -> None:
+    open_workspace(tmp_path, ["cat", "dog"])
+    with pytest.raises(ConfigError, match="has the classes cat, dog, not cat, fox"):
+        open_workspace(tmp_path, ["cat", "fox"])
+    open_workspace(tmp_path, ["dog", "cat"])
+
+
+@pytest.mark.parametrize("word", ["epochs", "=3", " =3"])
+def test_a_setting_without_name_or_value_is_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
+        parse_overrides([word])
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (["red panda", "raccoon"], "data/red-panda-raccoon"),
+        (["고양이", "개"], "data/고양이-개"),
+        (["../../etc"], "data/etc"),
+        (["??"], "data/workspace"),
+    ],
+)
+def test_a_folder_is_named_after_the_keywords(words: list[str], folder: str) -> None:
+    assert folder_for(words) == Path(folder)
+
+
+def test_a_step_without_a_workspace_names_the_command_that_makes_one(tmp_path) -> None:
+    result = CliRunner().invoke(app, ["split", "-w", str(tmp_path / "none")])
+    assert isinstance(result.exception, CollectAndTrainError)
+    assert "collect-and-train init" in str(result.exception)
+
+
+def test_every_command_of_the_documents_exists() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md", "data/README.md"):
+        text = (CHECKOUT / document).read_text(encoding="utf-8")
+        code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    [^\n]*$", text, re.MULTILINE | re.DOTALL))
+        for name in re.findall(r"collect-and-train ([a-z]+)", code):
+            assert name in commands, f"{document}: collect-and-train {name}"
+        for name in re.findall(r"\bmake ([a-z-]+)", code):
+            assert name in targets, f"{document}: make {name}"
+        for module in re.findall(r"python -m ([a-z_.]+)", code):
+            assert (CHECKOUT / (module.replace(".", "/") + ".py")).is_file(), f"{document}: python -m {module}"
+
+
+def test_packages_lie_in_the_checkout_and_not_in_some_other_install() -> None:
+    import collectors
+    import flows
+    import gallery
+    import preprocessing
+    import training
+    import workspace
+
+    for package in (collectors, flows, gallery, preprocessing, training, workspace):
+        assert Path(package.__file__ or "").resolve().is_relative_to(CHECKOUT), package
+
+
+def test_settings_are_written_as_toml_scalars() -> None:
+    values = {"a.b": True, "a.c": 0.5, "a.d": "te xt", "a.e": ["x", "y"]}
+    assert parse_overrides([f"{name}={json.dumps(value)}" for name, value in values.items()]) == values
