@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from prefect.tasks import Task
 
 from flows.progress import listening
 from workspace.config import WorkspaceConfig
-from workspace.errors import CollectError
+from workspace.errors import CollectAndTrainError, CollectError
 from workspace.paths import Workspace
 from workspace.progress import Progress
 from workspace.records import StepCounts
@@ -34,6 +35,20 @@ STEP_MODULES = {
     "report": "training.report",
 }
 _OVER_THE_NETWORK = {"search", "download"}
+
+
+class ForeseenFilter(logging.Filter):
+    """Leaves out the traceback of a failure that we foresaw: its text already names the cause and the remedy."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, some without their traceback."""
+        if record.exc_info and isinstance(record.exc_info[1], CollectAndTrainError):
+            record.exc_info = None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(ForeseenFilter())
 
 
 def step_function(name: str) -> Step:

@@ -53,6 +53,8 @@ def test_run_makes_a_classifier_and_says_what_came_of_it(site, quick_words, comm
 
 def test_the_deployment_does_the_job(site, quick, command, server, environment, folder, tmp_path) -> None:
     target = tmp_path / "deployed"
+    pool = command("prefect", "work-pool", "create", "collect-and-train", "--type", "process", PREFECT_API_URL=server)
+    assert pool.returncode == 0, pool.stdout + pool.stderr
     worker = subprocess.Popen(
         [
             Path(sys.executable).parent / "prefect",
