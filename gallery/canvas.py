@@ -28,6 +28,11 @@ def shade(colour: Colour, factor: float) -> Colour:
     return mix(colour, (0, 0, 0), 1 - factor) if factor < 1 else mix(colour, (255, 255, 255), factor - 1)
 
 
+def box(left: float, bottom: float, right: float, top: float) -> list[Point]:
+    """A rectangle's corners."""
+    return [(left, bottom), (right, bottom), (right, top), (left, top)]
+
+
 def oval(cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360) -> list[Point]:
     """Points on an ellipse from ``start`` to ``end`` degrees, clockwise from three o'clock."""
     steps = max(8, round(48 * abs(end - start) / 360))

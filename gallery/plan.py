@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -193,8 +192,3 @@ def _size(kind: str, encoding: str, rng: np.random.Generator) -> tuple[int, int]
     width, height = (area * aspect) ** 0.5, (area / aspect) ** 0.5
     scale = min(1.0, longest / max(width, height))
     return max(240, round(width * scale)), max(240, round(height * scale))
-
-
-def count_kinds(collection: Collection) -> Counter[tuple[str, str]]:
-    """(keyword, kind) → number of pictures."""
-    return Counter((planted.keyword, planted.kind) for planted in collection.truth())

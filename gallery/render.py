@@ -108,10 +108,8 @@ def draw(keyword: str | None, size: tuple[int, int], rng: Rng) -> Image.Image:
         _put(canvas, rng, keyword, stage)
     else:
         for _ in range(int(rng.integers(2, 5))):
-            x, y, size_up = rng.uniform(0.1, 0.9) * canvas.aspect, stage.ground, rng.uniform(1.0, 2.2)
-            canvas.place(x, y, size_up, flip=bool(rng.random() < 0.5))
-            prop(canvas, rng, 0.0, 0.0, paint)
-            canvas.place()
+            x = rng.uniform(0.1, 0.9) * canvas.aspect
+            prop(canvas, rng, x, stage.ground, paint, scale=rng.uniform(1.0, 2.2))
     if rng.random() < 0.15:
         _in_front(canvas, rng)
     image = _photograph(canvas.finished(), rng)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from gallery.canvas import Canvas, Colour, Point, curve, mix, oval, shade
+from gallery.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
 
 Rng = np.random.Generator
 Paint = Callable[[Rng], Colour]
@@ -23,6 +23,11 @@ _HOURS: tuple[tuple[Colour, Colour, float, Colour], ...] = (
     ((216, 196, 176), (240, 226, 204), 0.95, (255, 246, 224)),
     ((110, 124, 130), (150, 156, 150), 0.65, (210, 220, 220)),
 )
+
+# Meadow, dry grass, sand, snow, moor, ploughed land, ripe corn.
+_EARTHS: tuple[Colour, ...] = (
+    (110, 136, 70), (150, 146, 84), (196, 172, 124), (222, 226, 232), (96, 112, 76), (140, 110, 84), (188, 160, 60),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def noise(rng: Rng, height: int, width: int, cells: int) -> np.ndarray[tuple[int
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _wash(canvas: Canvas, rng: Rng, top: Colour, bottom: Colour, strength: float) -> None:
+def wash(canvas: Canvas, rng: Rng, top: Colour, bottom: Colour, strength: float) -> None:
     """Fill everything with a gradient at any slant, and blotches of smooth noise."""
     height, width = 60, max(8, round(60 * canvas.aspect))
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -52,7 +57,7 @@ def _wash(canvas: Canvas, rng: Rng, top: Colour, bottom: Colour, strength: float
 
 def _sky(canvas: Canvas, rng: Rng, hour: int) -> None:
     top, bottom, _, _ = _HOURS[hour]
-    _wash(canvas, rng, top, bottom, rng.uniform(3, 22))
+    wash(canvas, rng, top, bottom, rng.uniform(3, 22))
     if rng.random() < 0.35:
         x, y, r = rng.uniform(0, canvas.aspect), rng.uniform(0.05, 0.4), rng.uniform(0.03, 0.09)
         canvas.soft(oval(x, y, r * 3, r * 3), mix(bottom, (255, 250, 220), 0.7), 0.5, 0.08)
@@ -97,20 +102,12 @@ def _building(canvas: Canvas, rng: Rng, x: float, ground: float, paint: Paint) -
     wall, half, high = paint(rng), rng.uniform(0.05, 0.16), rng.uniform(0.1, 0.4)
     canvas.fill([(x - half, ground), (x + half, ground), (x + half, ground - high), (x - half, ground - high)], wall)
     if rng.random() < 0.7:
-        canvas.fill(
-            [
-                (x - half * 1.1, ground - high),
-                (x + half * 1.1, ground - high),
-                (x, ground - high - half * rng.uniform(0.5, 1.2)),
-            ],
-            shade(paint(rng), 0.8),
-        )
+        eave, peak = ground - high, ground - high - half * rng.uniform(0.5, 1.2)
+        canvas.fill([(x - half * 1.1, eave), (x + half * 1.1, eave), (x, peak)], shade(paint(rng), 0.8))
     for row in range(int(high / 0.08)):
         for column in (-0.5, 0.0, 0.5):
             px, py = x + half * column, ground - high + 0.03 + row * 0.075
-            canvas.fill(
-                [(px - 0.01, py), (px + 0.01, py), (px + 0.01, py + 0.03), (px - 0.01, py + 0.03)], shade(wall, 0.45)
-            )
+            canvas.fill(box(px - 0.01, py + 0.03, px + 0.01, py), shade(wall, 0.45))
 
 
 def _rocks(canvas: Canvas, rng: Rng, x: float, y: float, spread: float, colour: Colour) -> None:
@@ -159,16 +156,7 @@ def land(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
     hour = int(rng.integers(len(_HOURS)))
     _sky(canvas, rng, hour)
     _, bottom, lit, _ = _HOURS[hour]
-    earths: tuple[Colour, ...] = (
-        (110, 136, 70),
-        (150, 146, 84),
-        (196, 172, 124),
-        (222, 226, 232),
-        (96, 112, 76),
-        (140, 110, 84),
-        (188, 160, 60),
-    )
-    earth = shade(earths[int(rng.integers(len(earths)))], lit)
+    earth = shade(_EARTHS[int(rng.integers(len(_EARTHS)))], lit)
     horizon = rng.uniform(0.35, 0.8)
     for k in range(int(rng.integers(0, 4))):
         far = mix(earth, mix(bottom, (100, 120, 150), 0.5), 0.75 - 0.2 * k)
@@ -177,15 +165,8 @@ def land(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
         _building(canvas, rng, rng.uniform(0, canvas.aspect), horizon + 0.02, paint)
     _ridge(canvas, rng, horizon, rng.uniform(0.0, 0.08), earth)
     for _ in range(int(rng.integers(0, 7))):
-        y = horizon + rng.uniform(0.0, 0.12)
-        _tree(
-            canvas,
-            rng,
-            rng.uniform(0, canvas.aspect),
-            y,
-            rng.uniform(0.08, 0.45),
-            shade((92, 120, 64), lit * rng.uniform(0.6, 1.1)),
-        )
+        x, y, size = rng.uniform(0, canvas.aspect), horizon + rng.uniform(0.0, 0.12), rng.uniform(0.08, 0.45)
+        _tree(canvas, rng, x, y, size, shade((92, 120, 64), lit * rng.uniform(0.6, 1.1)))
     if rng.random() < 0.3:
         way = [(canvas.aspect * rng.uniform(0.2, 0.8), horizon + 0.01)]
         x = rng.uniform(0, canvas.aspect)
@@ -201,11 +182,8 @@ def land(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
         canvas.soft(oval(x + size * 0.15, ground, size * 0.45, size * 0.035), (20, 24, 20), 0.5, 0.012)
         for _ in range(14):
             px = x + rng.uniform(-0.35, 0.35) * size
-            canvas.stroke(
-                [(px, ground + 0.015), (px + rng.uniform(-0.02, 0.02), ground - rng.uniform(0.01, 0.05))],
-                0.005,
-                shade(earth, rng.uniform(0.5, 1.1)),
-            )
+            tip = (px + rng.uniform(-0.02, 0.02), ground - rng.uniform(0.01, 0.05))
+            canvas.stroke([(px, ground + 0.015), tip], 0.005, shade(earth, rng.uniform(0.5, 1.1)))
 
     return Stage(ground, tufts)
 
@@ -224,29 +202,21 @@ def coast(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
 def garden(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
     """A bed of leaves and flowers before a hedge, a wall or boards."""
     green = mix((60, 92, 50), (130, 150, 90), rng.random())
-    _wash(canvas, rng, shade(green, rng.uniform(0.5, 1.3)), shade(green, rng.uniform(0.5, 1.0)), 14)
+    wash(canvas, rng, shade(green, rng.uniform(0.5, 1.3)), shade(green, rng.uniform(0.5, 1.0)), 14)
     behind = rng.random()
     if behind < 0.35:
         boards, wide = shade(paint(rng), 0.85), rng.uniform(0.07, 0.16)
         for i in range(round(canvas.aspect / wide) + 1):
             x = i * wide
-            canvas.fill(
-                [(x, -0.1), (x + wide * 0.93, -0.1), (x + wide * 0.93, 0.8), (x, 0.8)],
-                shade(boards, rng.uniform(0.8, 1.1)),
-            )
+            canvas.fill(box(x, 0.8, x + wide * 0.93, -0.1), shade(boards, rng.uniform(0.8, 1.1)))
     elif behind < 0.6:
         for _ in range(40):
-            r = rng.uniform(0.03, 0.1)
-            canvas.fill(
-                oval(rng.uniform(0, canvas.aspect), rng.uniform(0, 0.7), r, r * 0.8),
-                shade(green, rng.uniform(0.5, 1.25)),
-            )
+            x, y, r = rng.uniform(0, canvas.aspect), rng.uniform(0, 0.7), rng.uniform(0.03, 0.1)
+            canvas.fill(oval(x, y, r, r * 0.8), shade(green, rng.uniform(0.5, 1.25)))
     else:
         for _ in range(14):  # out of focus
-            r = rng.uniform(0.04, 0.16)
-            canvas.soft(
-                oval(rng.uniform(0, canvas.aspect), rng.uniform(0, 0.7), r, r), mix(green, paint(rng), 0.5), 0.5, 0.02
-            )
+            x, y, r = rng.uniform(0, canvas.aspect), rng.uniform(0, 0.7), rng.uniform(0.04, 0.16)
+            canvas.soft(oval(x, y, r, r), mix(green, paint(rng), 0.5), 0.5, 0.02)
     line = rng.uniform(0.5, 0.82)
     _ridge(canvas, rng, line, 0.05, mix((116, 92, 66), green, rng.random()))
     for _ in range(int(rng.integers(3, 26))):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gallery.canvas import Canvas, Colour, Point, curve, mix, oval, shade
+from gallery.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
 from gallery.vessels import teapot, watering_can
 
 Rng = np.random.Generator
@@ -33,9 +33,9 @@ PAINTS: tuple[Colour, ...] = (
 
 def paint(rng: Rng) -> Colour:
     """A paint, no two pots of which are quite alike."""
-    r, g, b = PAINTS[int(rng.integers(len(PAINTS)))]
-    change = rng.integers(-22, 23, 3)
-    return tuple(int(np.clip(v + c, 12, 250)) for v, c in zip((r, g, b), change, strict=True))  # type: ignore[return-value]
+    pot = PAINTS[int(rng.integers(len(PAINTS)))]
+    r, g, b = np.clip(np.array(pot) + rng.integers(-22, 23, 3), 12, 250).tolist()
+    return r, g, b
 
 
 def _tower(base: float, top: float, low: float, high: float) -> list[Point]:
@@ -112,20 +112,11 @@ def _house(canvas: Canvas, rng: Rng, x: float) -> None:
         (x - half, 0),
         (x + half, 0),
     )
-    canvas.fill(
-        [
-            (x - half * 1.15, -high),
-            (x + half * 1.15, -high),
-            (x + half * 0.8, -high * 1.7),
-            (x - half * 0.8, -high * 1.7),
-        ],
-        roof,
-    )
+    eave, ridge, peak = half * 1.15, half * 0.8, -high * 1.7
+    canvas.fill([(x - eave, -high), (x + eave, -high), (x + ridge, peak), (x - ridge, peak)], roof)
     for i in (-0.5, 0.4):
         wx = x + half * i
-        canvas.fill(
-            [(wx, -high * 0.4), (wx + 0.04, -high * 0.4), (wx + 0.04, -high * 0.8), (wx, -high * 0.8)], shade(roof, 0.4)
-        )
+        canvas.fill(box(wx, -high * 0.4, wx + 0.04, -high * 0.8), shade(roof, 0.4))
 
 
 def windmill(canvas: Canvas, rng: Rng) -> None:
@@ -177,15 +168,14 @@ def _sail(
     elif style == 1:  # cloth
         canvas.fill([at(reach * 0.2, 0), at(reach, 0), at(reach * 0.85, wide * 1.4)], cloth)
     else:  # boards
-        canvas.fill(
-            [at(reach * 0.22, -wide * 0.2), at(reach, -wide * 0.2), at(reach, wide), at(reach * 0.22, wide)], cloth
-        )
+        root = reach * 0.22
+        canvas.fill([at(root, -wide * 0.2), at(reach, -wide * 0.2), at(reach, wide), at(root, wide)], cloth)
         canvas.stroke([at(reach * 0.22, wide * 0.4), at(reach, wide * 0.4)], 0.008, shade(cloth, 0.6))
     canvas.stroke([at(0, 0), at(reach * 1.02, 0)], 0.018, spar)
 
 
 def sailboat(canvas: Canvas, rng: Rng) -> None:
-    """A hull, a mast or two, a mainsail and a jib; gaff, Bermuda or a bellied spinnaker."""
+    """A hull, a mast, a mainsail and a jib; gaff, Bermuda or a bellied spinnaker."""
     hull, deck, cloth, spar = paint(rng), paint(rng), paint(rng), shade(paint(rng), 0.5)
     if rng.random() < 0.45:
         cloth = mix(cloth, (244, 240, 230), 0.8)
@@ -205,15 +195,8 @@ def sailboat(canvas: Canvas, rng: Rng) -> None:
     canvas.gradient([*top, *keel], hull, shade(hull, 0.6), (0, -depth), (0, 0))
     canvas.stroke(top, 0.014, deck)
     if rng.random() < 0.5:
-        canvas.fill(
-            [
-                (-length * 0.5, -depth * 0.85),
-                (0.0, -depth * 0.85),
-                (-0.03, -depth * 1.5),
-                (-length * 0.45, -depth * 1.5),
-            ],
-            deck,
-        )
+        floor, roof = -depth * 0.85, -depth * 1.5
+        canvas.fill([(-length * 0.5, floor), (0.0, floor), (-0.03, roof), (-length * 0.45, roof)], deck)
     if rng.random() < 0.4:
         canvas.fill([(mast, -height), (mast - 0.09, -height + 0.02), (mast, -height + 0.045)], paint(rng))
 
