@@ -123,7 +123,7 @@ def predict(
     model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
 ) -> None:
     """Say what is in pictures: one line each, with the file, the class and its probability."""
-    from training.predict import Classifier, expand, predict_files
+    from training.predict import Classifier, predict_files
     from workspace.errors import ConfigError
     from workspace.paths import Workspace
 
@@ -131,7 +131,7 @@ def predict(
         raise ConfigError("name one model: --workspace DIR for its latest, or --model DIR")
     folder = model or Workspace(workspace or Path()).latest_run().model
     failed = 0
-    for answer in predict_files(Classifier.load(folder), expand(paths)):
+    for answer in predict_files(Classifier.load(folder), paths):
         failed += bool(answer.error)
         outcome = f"error\t{answer.error}" if answer.error else f"{answer.label}\t{answer.probability:.3f}"
         typer.echo(f"{answer.path}\t{outcome}")

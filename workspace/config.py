@@ -105,7 +105,7 @@ class CleanConfig(Section):
     min_side_px: int = Field(64, ge=1, description="Shorter side of the smallest usable picture, in pixels.")
     max_aspect: float = Field(5.0, ge=1, description="Longer side over shorter side, at most.")
     min_contrast: float = Field(
-        0.02,
+        0.01,
         ge=0,
         le=1,
         description="Standard deviation of the grey levels (0 to 1) below which a picture is blank.",

@@ -1,0 +1,93 @@
+"""STEP images → verdicts: decode every new file once, then say of each picture whether it stays, and why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+
+from preprocessing.examine import Job, examine_all
+from preprocessing.verdicts import STAGES, verdicts_for
+from workspace.catalog import Catalog
+from workspace.config import CleanConfig, WorkspaceConfig
+from workspace.errors import WorkspaceError
+from workspace.paths import Workspace
+from workspace.progress import SILENT, Progress
+from workspace.records import Download, ImageFacts, StepCounts, Verdict
+
+BATCH = 32
+"""Facts per commit: what a kill loses at most."""
+
+REASONS: tuple[str, ...] = (
+    *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged", "decoder_crashed"),
+    *("file_missing", "too_small", "extreme_aspect", "blank"),
+    *("same_pixels", "near_copy", "mirrored_copy", "two_labels"),
+)
+"""Why this step drops a picture, in the order in which the counts are shown."""
+
+
+def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+    """Examine the files that have no facts yet, then judge the whole catalogue anew from its facts.
+
+    The verdicts follow from facts and settings alone, so that changed limits need no decoding. Labels that are no
+    longer in the config get no verdict, and so take no part.
+
+    Raises:
+        WorkspaceError: the catalogue or the cache cannot be written.
+    """
+    clean = config.clean
+    with Catalog(workspace.catalog_file) as catalog:
+        known = {one.sha256: one for one in catalog.all(ImageFacts)}
+        todo = sorted({*catalog.files_to_examine(), *_now_within_the_limit(known, clean)})
+        jobs = [Job(sha, workspace, clean) for sha in todo if _is_there(workspace, sha)]
+        progress.begin("clean", len(jobs))
+        results = examine_all(jobs, clean.workers)
+        while batch := list(islice(results, BATCH)):
+            catalog.put(batch)
+            progress.advance(len(batch))
+        facts = {one.sha256: _within_limit(one, clean) for one in catalog.all(ImageFacts)}
+        appearances = [(sha, hit) for sha, hit in catalog.appearances() if hit.label in config.classes]
+        verdicts = verdicts_for(facts, appearances, clean)
+        catalog.replace_verdicts(STAGES, verdicts)
+        fetched = [one.sha256 for one in catalog.all(Download) if one.status == "ok"]
+    missing = len(todo) - len(jobs)
+    notes = (f"{missing} files are gone from {workspace.images}; put them back and clean again",) if missing else ()
+    return StepCounts(
+        "clean",
+        done=len(jobs),
+        reused=len(known.keys() - set(todo)),
+        by_reason=_count(verdicts, same_bytes=len(fetched) - len(set(fetched))),
+        notes=notes,
+    )
+
+
+def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:
+    dropped = Counter(one.reason for one in verdicts if one.verdict == "drop")
+    kept = len({(one.sha256, one.label) for one in verdicts}) - dropped.total()  # a picture is dropped once at most
+    return {
+        "kept": kept,
+        "same_bytes": same_bytes,
+        **{reason: dropped[reason] for reason in REASONS if dropped[reason]},
+    }
+
+
+def _is_there(workspace: Workspace, sha256: str) -> bool:
+    try:
+        workspace.find_image(sha256)
+    except WorkspaceError:
+        return False
+    return True
+
+
+def _within_limit(facts: ImageFacts, clean: CleanConfig) -> ImageFacts:
+    """Apply a pixel limit that was lowered after the file was decoded."""
+    if facts.width * facts.height > clean.max_megapixels * 1e6:
+        return replace(facts, error="too_many_pixels")
+    return facts
+
+
+def _now_within_the_limit(known: Mapping[str, ImageFacts], clean: CleanConfig) -> list[str]:
+    """The files refused for their size under another limit than today's, which their detail names."""
+    today = f"limit is {clean.max_megapixels:g} megapixels"
+    return [sha for sha, one in known.items() if one.error == "too_many_pixels" and today not in one.detail]

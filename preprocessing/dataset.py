@@ -1,0 +1,42 @@
+"""dataset.parquet: the pictures of a run, one row each, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workspace.errors import DatasetError
+from workspace.records import Sample
+
+_TYPES = {"str": pa.string(), "int": pa.int64()}
+SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in dataclasses.fields(Sample)])
+"""The columns: the fields of workspace.records.Sample."""
+
+
+def dataset_bytes(samples: Sequence[Sample]) -> bytes:
+    """Render samples as Parquet, by label and sha256; without times, so that equal samples give equal bytes."""
+    ordered = sorted(samples, key=lambda one: (one.label, one.sha256))
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(one) for one in ordered], schema=SCHEMA), buffer)
+    return buffer.getvalue()
+
+
+def read_dataset(path: Path) -> list[Sample]:
+    """Read a run's dataset.parquet: by label and sha256.
+
+    Raises:
+        DatasetError: it is missing, damaged, or has other columns.
+    """
+    remedy = "make it with: collect-and-train split"
+    try:
+        rows = pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()
+        return [Sample(**row) for row in rows]
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path} does not exist; {remedy}") from error
+    except (OSError, pa.ArrowException, TypeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}; delete it, then {remedy}") from error

@@ -1,0 +1,227 @@
+"""Bytes to upright RGB: the only place where image bytes are opened, in training and in prediction alike."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, UnidentifiedImageError, features
+
+from preprocessing.colour import to_rgb
+from workspace.errors import ImageRefused
+
+DECODER_VERSION: int = 1
+"""Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))
+"""The formats that are opened; every other one is refused before any decoder sees it."""
+
+Pixels = npt.NDArray[np.uint8]
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"8BPS", "PSD"),
+    (b"%PDF", "PDF"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"%!PS", "PostScript"),
+    *((b"P" + digit, "PNM") for digit in (b"1\n", b"2\n", b"3\n", b"4\n", b"5\n", b"6\n", b"7\n")),
+)
+
+# How each format ends, to tell a file that was cut off from one that is wrong inside.
+_ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: b"\xff\xd9" not in data[-64:],
+    "PNG": lambda data: b"IEND" not in data[-64:],
+    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
+    "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
+    "BMP": lambda data: len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data),
+    "TIFF": lambda data: int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data),
+    "AVIF": lambda data: _boxes_end(data) > len(data),
+}
+
+# EXIF orientation: what has to be done to see the picture upright. Exif 2.32, tag 0x0112.
+_UPRIGHT: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An upright picture.
+
+    `pixels` is uint8 [H, W, 3], sRGB; `format` Pillow's name of the container and `mode` of its pixels; `frames`
+    how many pictures the file holds, of which this is the first; `width` and `height` in px of the full upright
+    picture, which `pixels` is smaller than when it was decoded with `side_px`.
+    """
+
+    pixels: Pixels
+    format: str
+    mode: str
+    frames: int
+    width: int
+    height: int
+
+
+def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = None) -> Decoded:
+    """Decode the first picture of a file: upright, sRGB, on white, 8 bits.
+
+    Not for several threads at a time: it silences Python's warnings, which are one list per process.
+
+    Args:
+        data: the whole file.
+        max_megapixels: largest picture, in 10^6 pixels, as the header states it; more is refused unread.
+        side_px: a JPEG may come smaller, never with its shorter side below this (Pillow's draft mode: the inverse
+            DCT at 1/2, 1/4 or 1/8, at half the time or less). Its pixels differ slightly from a full decode's.
+
+    Raises:
+        ImageRefused: with the reason `empty`, `not_an_image`, `format_not_allowed`, `too_many_pixels`,
+            `truncated` or `damaged`.
+    """
+    _refuse_other_things(data)
+    with _strict_and_silent():
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _refuse_large(image.size, max_megapixels)
+                return _decode_opened(image, side_px)
+        except ImageRefused:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ImageRefused(
+                "too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels"
+            ) from error
+        except Exception as error:  # Pillow raises anything on damaged bytes: the per-item boundary
+            raise _refusal(data, error) from error
+
+
+def shrink(pixels: Pixels, side_px: int) -> Pixels:
+    """Make the shorter side `side_px`, keeping the aspect: uint8 [H, W, 3] → [h, w, 3]; a smaller one stays as it is.
+
+    Bicubic with antialiasing, after a box reduction that leaves at least 3 times the final size.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    if short <= side_px:
+        return pixels
+    size = (max(1, round(width * side_px / short)), max(1, round(height * side_px / short)))
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
+    mode = image.mode
+    full = image.size
+    if side_px is not None:
+        image.draft(mode, (side_px, side_px))
+    drafted = image.size != full
+    image.load()
+    orientation = _orientation(image)  # after load: Pillow turns a TIFF itself and PNG keeps its EXIF at the end
+    rgb = to_rgb(image)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    width, height = rgb.size
+    if drafted:
+        width, height = full if orientation < 5 else full[::-1]
+    container = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second one behind it
+    return Decoded(np.array(rgb), container, mode, _frames(image), width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a broken EXIF block is no reason to refuse good pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # the later frames are damaged; the first, which counts, is already read
+        return 1
+
+
+def _refuse_other_things(data: bytes) -> None:
+    """Name what is plainly no picture, or one of a format that is not opened, before any decoder sees it."""
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n\0").lower()
+    if not text:
+        raise ImageRefused("empty", "the file holds nothing" if not data else f"{len(data)} bytes, all blank")
+    found = _container(data)
+    if found is None:
+        if b"<svg" in text:
+            raise ImageRefused("format_not_allowed", f"an SVG drawing; opened are {', '.join(FORMATS)}")
+        raise ImageRefused("not_an_image", f"starts with {data[:16]!r}")
+    if found not in FORMATS:
+        raise ImageRefused("format_not_allowed", f"{found}; opened are {', '.join(FORMATS)}")
+
+
+def _container(data: bytes) -> str | None:
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return "AVIF" if b"avif" in data[8:64] or b"avis" in data[8:64] else "HEIF or a film"
+    return None
+
+
+def _boxes_end(data: bytes) -> int:
+    """Where the last box of an ISO media file (AVIF) says that it ends."""
+    end = 0
+    while end + 8 <= len(data):
+        size = int.from_bytes(data[end : end + 4], "big")
+        if size < 8:  # 0: up to the file's end; 1: a 64-bit size, which no picture needs
+            return len(data)
+        end += size
+    return end
+
+
+def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageRefused("damaged", f"the header says {width} x {height} px")
+    if width * height > max_megapixels * 1e6:
+        raise ImageRefused("too_many_pixels", f"{width} x {height} px; the limit is {max_megapixels:g} megapixels")
+
+
+def _refusal(data: bytes, error: Exception) -> ImageRefused:
+    container = _container(data) or ""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, UnidentifiedImageError):
+        said = "its header cannot be read"
+    cut = "truncated" in said.lower() or (container in _ENDS_EARLY and _ENDS_EARLY[container](data))
+    return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {said[:200]}")
+
+
+@contextmanager
+def _strict_and_silent() -> Iterator[None]:
+    """Refuse cut-off files even when another library has told Pillow to pad them, and keep its warnings in."""
+    padded = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = padded

@@ -1,0 +1,76 @@
+"""Decoded pixels on disk: written once by clean, read by features and training, so that no file is decoded twice."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from preprocessing.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
+from workspace.config import CleanConfig
+from workspace.paths import Workspace, write_atomic
+
+
+def decode_small(data: bytes, clean: CleanConfig) -> tuple[Decoded, Pixels]:
+    """Decode a file, and shrink it as the cache holds it: what training saw, so what prediction must see.
+
+    Decoded in full rather than in Pillow's draft mode: then the same pixels in a JPEG and in a PNG give the same
+    cached picture, whichever of the two is kept.
+
+    Returns:
+        The full picture, and its pixels uint8 [h, w, 3] with the shorter side at most `clean.cache_side_px`.
+
+    Raises:
+        ImageRefused: as `decode` does.
+    """
+    decoded = decode(data, max_megapixels=clean.max_megapixels)
+    return decoded, shrink(decoded.pixels, clean.cache_side_px)
+
+
+class PixelCache:
+    """Pictures by sha256 in cache/pixels-v<decoder>-<side>/, each a .npy of uint8 [h, w, 3]; safe to delete.
+
+    Args:
+        workspace: whose cache it is.
+        clean: the size of the cached pictures, and the pixel limit for those that are decoded again.
+    """
+
+    def __init__(self, workspace: Workspace, clean: CleanConfig) -> None:
+        self._workspace = workspace
+        self._clean = clean
+        self.folder = workspace.cache / f"pixels-v{DECODER_VERSION}-{clean.cache_side_px}"
+
+    def __contains__(self, sha256: str) -> bool:
+        return self._file(sha256).is_file()
+
+    def write(self, sha256: str, pixels: Pixels) -> None:
+        """Store a picture, whole or not at all.
+
+        Raises:
+            WorkspaceError: the disk is full or the folder cannot be written.
+        """
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(pixels))
+        write_atomic(self._file(sha256), buffer.getvalue(), durable=False)
+
+    def read(self, sha256: str) -> Pixels:
+        """The picture, memory-mapped, uint8 [h, w, 3]; decoded and stored again when its entry is gone or damaged.
+
+        Raises:
+            WorkspaceError: neither the entry nor the stored file is there.
+            ImageRefused: the stored file cannot be decoded.
+        """
+        path = self._file(sha256)
+        try:
+            pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+                return pixels
+        except (OSError, ValueError, EOFError):
+            pass  # gone, cut off or no array: made again below
+        _, small = decode_small(self._workspace.find_image(sha256).read_bytes(), self._clean)
+        self.write(sha256, small)
+        return small
+
+    def _file(self, sha256: str) -> Path:
+        return self.folder / sha256[:2] / f"{sha256}.npy"

@@ -1,0 +1,155 @@
+"""STEP → runs/<run_id>/dataset.parquet: the pictures that stay, in train, val and test, with their groups whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from preprocessing.assign import SPLITS, assign
+from preprocessing.dataset import dataset_bytes, read_dataset
+from preprocessing.decode import DECODER_VERSION
+from preprocessing.dedup import connected
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.errors import DatasetError
+from workspace.paths import Workspace, digest, write_atomic
+from workspace.progress import SILENT, Progress
+from workspace.records import Hit, ImageFacts, Sample, StepCounts, Verdict
+from workspace.template import render_config
+
+__all__ = ["read_dataset", "run"]
+
+# Not names of people: these would join the pictures of many.
+_NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"})
+
+
+def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+    """Freeze the pictures that stay as a run, and make it the latest; an equal one is found and taken again.
+
+    The run's name is a digest of its rows and of the settings that shape a model.
+
+    Raises:
+        DatasetError: a class has too few pictures, or too few that are independent; names class, count and remedy.
+    """
+    with Catalog(workspace.catalog_file) as catalog:
+        facts = {one.sha256: one for one in catalog.all(ImageFacts) if not one.error}
+        kept = [(sha, label) for sha, label in catalog.kept() if label in config.classes and sha in facts]
+        hits = catalog.appearances()
+        verdicts = catalog.all(Verdict)
+    _refuse_small_classes(kept, verdicts, config)
+    group_of = _groups(kept, hits, verdicts)
+    labels: dict[str, Counter[str]] = {}
+    for sha, label in kept:
+        labels.setdefault(group_of[sha], Counter())[label] += 1
+    split_of = assign(labels, config.split, config.seed)
+    best = _best_hits(hits)
+    samples = [
+        _sample(workspace, (sha, label), split_of[group_of[sha]], group_of[sha], best, facts[sha])
+        for sha, label in kept
+    ]
+    folder = workspace.run(_run_id(samples, config))
+    there = folder.dataset_file.is_file() and folder.config_file.is_file()
+    if not there:
+        header = f"# frozen settings of run {folder.run_id}\n"
+        write_atomic(folder.config_file, render_config(config, header=header).encode())
+        write_atomic(folder.dataset_file, dataset_bytes(samples))  # last: a run without it was not finished
+    workspace.point_to(folder.run_id)
+    counts = Counter(one.split for one in samples)
+    return StepCounts(
+        "split",
+        done=0 if there else len(samples),
+        reused=len(samples) if there else 0,
+        by_reason={split: counts[split] for split in SPLITS},
+        notes=_notes(samples),
+    )
+
+
+def _refuse_small_classes(
+    kept: Sequence[tuple[str, str]], verdicts: Sequence[Verdict], config: WorkspaceConfig
+) -> None:
+    counts = Counter(label for _, label in kept)
+    problems = []
+    for label in config.classes:
+        if counts[label] < config.split.min_per_class:
+            dropped = Counter(one.reason for one in verdicts if one.label == label and one.verdict == "drop")
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items())) or "none"
+            problems.append(f"  {label!r} has {counts[label]} (dropped: {reasons})")
+    if problems:
+        raise DatasetError(
+            f"a class needs at least {config.split.min_per_class} clean pictures (split.min_per_class):\n"
+            + "\n".join(problems)
+            + "\nGive it more keywords under [classes], or raise search.per_class, then run again"
+        )
+
+
+def _groups(
+    kept: Sequence[tuple[str, str]], hits: Sequence[tuple[str, Hit]], verdicts: Sequence[Verdict]
+) -> dict[str, str]:
+    """Name what must not be parted, for every file: copies and kin, and what one creator made at one source."""
+    files = {sha for sha, _ in kept}
+    pairs = [(one.sha256, one.group) for one in verdicts if one.group]
+    authors: dict[tuple[str, str], str] = {}
+    for sha, hit in hits:
+        if sha in files and hit.creator.strip().casefold() not in _NOBODY:
+            pairs.append((sha, authors.setdefault((hit.source, hit.creator.strip()), sha)))
+    others = sorted({item for pair in pairs for item in pair} - files)
+    return connected([*sorted(files), *others], pairs)
+
+
+def _best_hits(hits: Sequence[tuple[str, Hit]]) -> dict[tuple[str, str], Hit]:
+    """The hit that speaks for each (sha256, label), and (sha256, "") for any: licence known first, then rank."""
+    best: dict[tuple[str, str], Hit] = {}
+    for sha, hit in sorted(hits, key=lambda one: (not one[1].license, one[1].rank, one[1].source, one[1].image_url)):
+        best.setdefault((sha, hit.label), hit)
+        best.setdefault((sha, ""), hit)
+    return best
+
+
+def _sample(
+    workspace: Workspace,
+    key: tuple[str, str],
+    split: str,
+    group: str,
+    best: Mapping[tuple[str, str], Hit],
+    facts: ImageFacts,
+) -> Sample:
+    sha, label = key
+    hit = best.get(key) or best[sha, ""]  # a person may have moved it to a label that did not find it
+    return Sample(
+        sha256=sha,
+        label=label,
+        split=split,
+        group=group,
+        file=workspace.find_image(sha).relative_to(workspace.root).as_posix(),
+        source=hit.source,
+        keyword=hit.keyword,
+        image_url=hit.image_url,
+        page_url=hit.page_url,
+        title=hit.title,
+        creator=hit.creator,
+        license=hit.license,
+        license_url=hit.license_url,
+        attribution=hit.attribution,
+        width=facts.width,
+        height=facts.height,
+    )
+
+
+def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
+    sections = [section.model_dump(mode="json") for section in (config.features, config.augment, config.train)]
+    rows = sorted(dataclasses.astuple(one) for one in samples)
+    return digest(rows, config.seed, sections, config.clean.cache_side_px, DECODER_VERSION)
+
+
+def _notes(samples: Sequence[Sample]) -> tuple[str, ...]:
+    notes = []
+    for label in sorted({one.label for one in samples}):
+        mine = [one for one in samples if one.label == label]
+        for split in ("val", "test"):
+            if sum(one.split == split for one in mine) == 1:
+                notes.append(f"{label!r} has a single picture in {split}: its numbers there say little")
+        size = max(Counter(one.group for one in mine).values())
+        if 2 * size > len(mine):
+            notes.append(f"{size} of {len(mine)} pictures of {label!r} form one group (copies, or one creator)")
+    return tuple(notes)

@@ -1,0 +1,97 @@
+"""From the facts of every file to what becomes of it under each label that found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from preprocessing.checks import judge
+from preprocessing.dedup import Copies, best_first, find_copies
+from workspace.config import CleanConfig
+from workspace.records import Hit, ImageFacts, Verdict
+
+STAGES = ("decode", "check", "copy")
+"""The stages whose verdicts are made here, in the order in which a picture passes them."""
+
+
+def verdicts_for(
+    facts: Mapping[str, ImageFacts], appearances: Sequence[tuple[str, Hit]], clean: CleanConfig
+) -> list[Verdict]:
+    """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
+
+    Args:
+        facts: by sha256; an appearance without facts is dropped as `file_missing`.
+        appearances: who found which file where, as `Catalog.appearances` gives them.
+        clean: the limits.
+
+    Returns:
+        By sha256, label and stage. A picture that a stage drops has no verdict of the later ones.
+    """
+    ranks: dict[str, dict[str, int]] = {}
+    licensed: set[str] = set()
+    for sha, hit in appearances:
+        labels = ranks.setdefault(sha, {})
+        labels[hit.label] = min(hit.rank, labels.get(hit.label, hit.rank))
+        if hit.license:
+            licensed.add(sha)
+    verdicts: list[Verdict] = []
+    passed: list[ImageFacts] = []
+    for sha, labels in ranks.items():
+        reason = facts[sha].error if sha in facts else "file_missing"
+        stage, score = "decode", 0.0
+        if not reason:
+            stage, (reason, score) = "check", judge(facts[sha], clean)
+        outcome = "drop" if reason else "keep"
+        verdicts += [Verdict(sha, label, stage, outcome, reason, score) for label in labels]
+        if not reason:
+            passed.append(facts[sha])
+    verdicts += _copy_verdicts(passed, ranks, licensed, clean)
+    return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
+
+
+def _copy_verdicts(
+    passed: list[ImageFacts], ranks: Mapping[str, Mapping[str, int]], licensed: set[str], clean: CleanConfig
+) -> list[Verdict]:
+    copies = find_copies(passed, licensed, clean)
+    stars: dict[str, list[ImageFacts]] = {}
+    for one in sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed)):
+        stars.setdefault(copies.kept[one.sha256], []).append(one)
+    verdicts = []
+    names: dict[str, int] = {}
+    for sha in copies.kin.values():
+        names[sha] = names.get(sha, 0) + 1
+    for members in stars.values():
+        label = _winner([ranks[one.sha256] for one in members], clean.rank_margin)
+        # The best copy may have been found under another label only: then the best of those under this one stays.
+        kept = next((one for one in members if label in ranks[one.sha256]), members[0])
+        for one in members:
+            for appeared in ranks[one.sha256]:
+                reason = "two_labels" if appeared != label else _difference(one, kept, copies)
+                group = copies.kin[one.sha256]
+                group = group if names[group] > 1 else ""
+                if reason:
+                    verdicts.append(Verdict(one.sha256, appeared, "copy", "drop", reason, 0.0, kept.sha256))
+                else:
+                    verdicts.append(Verdict(one.sha256, appeared, "copy", "keep", group=group))
+    return verdicts
+
+
+def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
+    """The label under which a picture stays: the only one, or the one that ranked it higher by the margin."""
+    best: dict[str, int] = {}
+    for labels in ranks:
+        for label, rank in labels.items():
+            best[label] = min(rank, best.get(label, rank))
+    order = sorted(best, key=lambda label: (best[label], label))
+    if len(order) == 1 or best[order[0]] + margin <= best[order[1]]:
+        return order[0]
+    return None
+
+
+def _difference(one: ImageFacts, kept: ImageFacts, copies: Copies) -> str:
+    """Why a copy gives way to the kept one; empty for the kept one itself."""
+    if one.sha256 == kept.sha256:
+        return ""
+    if one.pixel_digest == kept.pixel_digest:
+        return "same_pixels"
+    turned = (one.sha256 in copies.mirrored) != (kept.sha256 in copies.mirrored)
+    return "mirrored_copy" if turned else "near_copy"

@@ -1,0 +1,219 @@
+"""Partial unfreezing: the tail and the head trained on cached activations of the frozen prefix."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from training.backbone import Network
+from training.device import Device
+from training.features import view_key
+from training.head import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
+from workspace.arrays import ArrayStore
+from workspace.config import TrainConfig
+from workspace.paths import write_atomic
+from workspace.progress import Progress
+
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""
+
+AVERAGED = 1 / 3
+"""Share of the epochs, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPictures:
+    """The prefix activations of some pictures: view 0 is the clean one, views 1 … `views` the augmented ones.
+
+    `keys` are sha256, `labels` int64 [n] by their side; `clean` holds float16 arrays by sha256 and `augmented` by
+    `view_key(sha256, view)`.
+    """
+
+    keys: tuple[str, ...]
+    labels: Labels
+    clean: ArrayStore
+    augmented: ArrayStore | None = None
+    views: int = 0
+
+    def batch(self, rows: npt.NDArray[np.int64], view: int, device: Device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Activations float32 [n, channels, height, width] and labels int64 [n] of these rows, on the device."""
+        keys = [self.keys[row] for row in rows]
+        if view and self.augmented is not None:
+            arrays = self.augmented.get([view_key(key, view) for key in keys])
+        else:
+            arrays = self.clean.get(keys)
+        inputs = device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
+        return inputs, device.tensor(self.labels[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fine-tuning: what to learn from, how, and the file that lets it go on after a kill.
+
+    `fingerprint` names everything that the result depends on; a checkpoint with another one is not used.
+    """
+
+    train: CachedPictures
+    val: CachedPictures
+    config: TrainConfig
+    classes: int
+    seed: int
+    checkpoint: Path
+    fingerprint: str
+
+
+def finetune(network: Network, job: Job, device: Device, progress: Progress) -> list[dict[str, float]]:
+    """Train the tail and the head in place; the prefix is neither run nor changed, nor is any batch norm's statistic.
+
+    The network ends as the average of its last third of epochs. Every draw comes from (seed, epoch) and each epoch
+    ends in a checkpoint, so that on a CPU an interrupted and resumed run equals a whole one bit for bit.
+
+    Returns:
+        One row per epoch: epoch (from 1), loss, val_loss, val_accuracy (balanced, in [0, 1]), lr (of the head).
+    """
+    state = _Training(network, job, device)
+    first = state.resume()
+    if first:
+        progress.say(f"fine-tuning goes on after epoch {first}")
+    progress.begin("fine-tuning", (job.config.epochs - first) * state.steps_per_epoch)
+    for epoch in range(first, job.config.epochs):
+        loss = state.run_epoch(epoch, progress)
+        answers = predicted(network, job.val, device, job.config.batch_size)
+        state.history.append(
+            {
+                "epoch": epoch + 1,
+                "loss": loss,
+                "val_loss": log_loss(answers, job.val.labels),
+                "val_accuracy": balanced_accuracy(answers, job.val.labels),
+                "lr": state.optimizer.param_groups[0]["lr"],
+            }
+        )
+        state.save(epoch + 1)
+    state.take_average()
+    return state.history
+
+
+def predicted(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Floats:
+    """Probabilities of the clean views, float32 [n, classes]."""
+    network.eval()
+    logits = []
+    for start in range(0, len(pictures.keys), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(pictures.keys)))
+        inputs, _ = pictures.batch(rows, 0, device)
+        with torch.inference_mode(), device.autocast():
+            logits.append(network.head(network.backbone.tail(inputs)).float().cpu().numpy())
+    return softmax(np.concatenate(logits))
+
+
+class _Training:
+    """What changes while training, and how it is kept."""
+
+    def __init__(self, network: Network, job: Job, device: Device) -> None:
+        self.network, self.job, self.device = network, job, device
+        self.history: list[dict[str, float]] = []
+        self.steps_per_epoch = math.ceil(len(job.train.keys) / job.config.batch_size)
+        self.open = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        self.average = {name: torch.zeros_like(value) for name, value in self.open.items()}
+        self.averaged = 0
+        self.optimizer = torch.optim.SGD(
+            [
+                {"params": list(network.head.parameters()), "peak": job.config.head_lr},
+                {"params": list(network.backbone.tail.parameters()), "peak": job.config.backbone_lr},
+            ],
+            lr=job.config.head_lr,
+            momentum=job.config.momentum,
+            weight_decay=job.config.weight_decay,
+        )
+        self.scaler = device.scaler()
+        weights = class_weights(job.train.labels, job.classes)
+        self.class_weights = device.tensor(weights.astype(np.float32))
+
+    def run_epoch(self, epoch: int, progress: Progress) -> float:
+        """One pass over one view of every picture; returns the mean loss."""
+        self.network.train()
+        total = 0.0
+        for step, rows in enumerate(self._batches(epoch), start=epoch * self.steps_per_epoch):
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak"] * schedule(step, self.steps_per_epoch * self.job.config.epochs)
+            inputs, labels = self.job.train.batch(rows, epoch % (self.job.train.views + 1), self.device)
+            with self.device.autocast():
+                logits = self.network.head(self.network.backbone.tail(inputs))
+            loss = functional.cross_entropy(logits.float(), labels, weight=self.class_weights)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            total += float(loss.detach()) * len(rows)
+            progress.advance()
+        if epoch >= self.job.config.epochs - max(1, round(self.job.config.epochs * AVERAGED)):
+            self.averaged += 1
+            for name, value in self.open.items():
+                self.average[name] += value.detach()
+        return total / len(self.job.train.keys)
+
+    def _batches(self, epoch: int) -> Iterator[npt.NDArray[np.int64]]:
+        order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.train.keys))
+        yield from np.array_split(order, self.steps_per_epoch)
+
+    def save(self, epochs_done: int) -> None:
+        """Write the checkpoint, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "fingerprint": self.job.fingerprint,
+                "epochs_done": epochs_done,
+                "open": {name: value.detach() for name, value in self.open.items()},
+                "average": self.average,
+                "averaged": self.averaged,
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "history": self.history,
+            },
+            buffer,
+        )
+        write_atomic(self.job.checkpoint, buffer.getvalue(), durable=False)
+
+    def resume(self) -> int:
+        """Take up the checkpoint, if there is one of this very job; returns the epochs that are done."""
+        try:
+            saved: dict[str, Any] = torch.load(self.job.checkpoint, map_location=self.device.place, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError):
+            return 0  # none, or damaged by a power cut: it only costs the time to start over
+        if saved.get("fingerprint") != self.job.fingerprint:
+            return 0
+        _copy_into(self.open, saved["open"])
+        _copy_into(self.average, saved["average"])
+        self.averaged = saved["averaged"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.history = saved["history"]
+        return int(saved["epochs_done"])
+
+    def take_average(self) -> None:
+        """Give the network the mean of the weights that its last epochs ended with."""
+        if self.averaged:
+            _copy_into(self.open, {name: total / self.averaged for name, total in self.average.items()})
+
+
+def schedule(step: int, steps: int) -> float:
+    """The learning rate at a step (from 0) of `steps`, as a share of its peak: linear warm-up, then a cosine to 0."""
+    warm = max(1, round(steps * WARM_UP))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
+
+
+def _copy_into(targets: dict[str, Any], values: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            targets[name].copy_(value)
