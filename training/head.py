@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-STRENGTHS: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
 
 DEFAULT_STRENGTH = 1e-2
@@ -58,12 +58,16 @@ def fit_head(features: Floats, labels: Labels, groups: npt.NDArray[np.str_], cla
         classes: how many.
         seed: of the folds.
     """
-    scaler = StandardScaler().fit(features.astype(np.float64))
-    inputs = scaler.transform(features.astype(np.float64))
+    scaler = StandardScaler()
+    standard = scaler.fit_transform(features.astype(np.float64))
+    # The ridge penalty does not see rotations, so the same solution is found in the span of the n pictures: exact,
+    # and several times faster where there are fewer pictures than features.
+    axes = np.linalg.svd(standard, full_matrices=False)[2]
+    inputs = standard @ axes.T
     weights = class_weights(labels, classes)
     strength = _choose_strength(inputs, labels, groups, weights, seed)
     model = _model(strength, weights).fit(inputs, labels)
-    coefficients, intercept = model.coef_, model.intercept_
+    coefficients, intercept = model.coef_ @ axes, model.intercept_
     if classes == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercept = np.concatenate([-intercept, intercept]) / 2
