@@ -158,7 +158,9 @@ def run_flow(folder: Path, keywords: list[str], overrides: dict[str, Any]) -> No
     from workspace.paths import Workspace
 
     counts = collect_and_train(workspace=str(folder), keywords=keywords or None, settings=overrides or None)
+    latest = Workspace(folder).latest_run()
     CONSOLE.print(summary_table(Workspace(folder), counts))
+    CONSOLE.print(f"\nReport: {latest.report_file}\nModel:  {latest.model}", highlight=False)
 
 
 def main() -> None:

@@ -15,14 +15,13 @@ Row = tuple[str, str, str]
 
 
 def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list[Row]:
-    """(step, outcome, value) for every outcome of every step, then the accuracy and where things lie."""
+    """(step, outcome, value) for every outcome of every step, then the accuracy."""
     rows: list[Row] = []
     for name, step in counts.items():
         rows.append((name, f"{step.done} done now, {step.reused} already there", ""))
         rows += [("", outcome, f"{count:,}") for outcome, count in step.by_reason.items()]
-    run = workspace.latest_run()
-    rows += [("result", *row) for row in accuracy_rows(run)]
-    rows += [("", "report", str(run.report_file)), ("", "model", str(run.model))]
+    for place, row in enumerate(accuracy_rows(workspace.latest_run())):
+        rows.append(("" if place else "result", *row))
     return rows
 
 
@@ -33,7 +32,7 @@ def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
     for key, name in (("accuracy", "test accuracy"), ("balanced_accuracy", "balanced test accuracy")):
         measure = test[key]
         low, high = measure["interval"]
-        rows.append((name, f"{measure['value']:.3f} (95 % interval {low:.3f} to {high:.3f}, {test['n']} pictures)"))
+        rows.append((f"{name}, 95 % interval {low:.3f} to {high:.3f}", f"{measure['value']:.3f}"))
     return rows
 
 
@@ -42,7 +41,7 @@ def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Tab
     table = Table(title=f"{workspace.root}", title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("step", style="bold")
     table.add_column("outcome")
-    table.add_column("count", justify="right", overflow="fold")
+    table.add_column("count", justify="right")
     for step, outcome, value in summary_rows(workspace, counts):
         if step:
             table.add_section()
@@ -56,4 +55,5 @@ def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> 
     lines += [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in summary_rows(workspace, counts)
     ]
-    return "\n".join(lines)
+    run = workspace.latest_run()
+    return "\n".join([*lines, "", f"Report: `{run.report_file.resolve()}`, model: `{run.model.resolve()}`"])
