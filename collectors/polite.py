@@ -10,6 +10,7 @@ import email.utils
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
@@ -85,7 +86,15 @@ class PoliteSession:
         self.stopped.set()
         self._session.close()
 
-    def fetch(self, url: str, out: BinaryIO, *, max_bytes: int, accept: str = "*/*") -> Fetched:
+    def fetch(
+        self,
+        url: str,
+        out: BinaryIO,
+        *,
+        max_bytes: int,
+        accept: str = "*/*",
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
         """Fetch one url into `out`, which is emptied before each try.
 
         Args:
@@ -93,6 +102,7 @@ class PoliteSession:
             out: writable and seekable.
             max_bytes: the largest body, after any content encoding is undone.
             accept: what to ask for.
+            headers: more headers, such as a key; a redirect to another origin does not get them.
 
         Raises:
             TransferFailed: it could not be fetched, or may not be; says why and how often it was tried.
@@ -100,7 +110,7 @@ class PoliteSession:
         attempt = 1
         while True:
             try:
-                return self._follow(url, out, max_bytes, accept, attempt)
+                return self._follow(url, out, max_bytes, {**(headers or {}), "Accept": accept}, attempt)
             except _Attempt as failure:
                 last = failure
             if not last.heals or attempt >= self._network.attempts or self.stopped.is_set():
@@ -125,14 +135,15 @@ class PoliteSession:
         self._pace.silence(urlsplit(url).hostname or "", failure.wait_s)
         return True
 
-    def _follow(self, url: str, out: BinaryIO, max_bytes: int, accept: str, attempt: int) -> Fetched:
+    def _follow(self, url: str, out: BinaryIO, max_bytes: int, headers: Mapping[str, str], attempt: int) -> Fetched:
         here = url
+        accept_only = {"Accept": headers["Accept"]}
         for _ in range(self._network.max_redirects + 1):
             host = _allowed_host(here)
             with self._pace.turn(host):
                 deadline = time.monotonic() + self._network.transfer_timeout_s
                 try:
-                    with self._request(here, accept) as response:
+                    with self._request(here, headers if _origin(here) == _origin(url) else accept_only) as response:
                         if response.status_code in _REDIRECTS and "Location" in response.headers:
                             here = urljoin(here, response.headers["Location"])
                             continue
@@ -144,13 +155,13 @@ class PoliteSession:
                     raise _transport_failure(error) from error
         raise _Attempt("too_many_redirects", f"more than {self._network.max_redirects} redirects", heals=False)
 
-    def _request(self, url: str, accept: str) -> requests.Response:
+    def _request(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         return self._session.get(
             url,
             stream=True,
             allow_redirects=False,
             timeout=(self._network.connect_timeout_s, self._network.read_timeout_s),
-            headers={"Accept": accept},
+            headers=dict(headers),
         )
 
 
@@ -165,6 +176,11 @@ def _allowed_host(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise _Attempt("bad_url", "the address carries a user name or password", heals=False, status="refused")
     return host
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def _check_status(response: requests.Response) -> None:

@@ -1,28 +1,171 @@
-"""The sources by name. A new source is one file and one line here."""
+"""The sources by name, what a person should know of each, and a question to each that shows whether it is up.
+
+A new source is one file and one line here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from collectors.openverse import Openverse
+from collectors import bing, flickr, folder, gbif, inaturalist, kakao, naver, openverse, url_list, website, wikimedia
+from collectors.polite import PoliteSession
 from collectors.results_page import ResultsPage
-from collectors.source import Source
+from collectors.source import Source, SourceInfo, find_keys
 from workspace.config import SearchConfig
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, SourceFailed
 
-SOURCES: dict[str, Callable[[SearchConfig], Source]] = {
-    "openverse": Openverse,
-    "results_page": ResultsPage,
+SOURCES: dict[str, SourceInfo] = {
+    "openverse": openverse.INFO,
+    "results_page": SourceInfo(
+        factory=ResultsPage,
+        summary="One site's own image search: its page of results.",
+        limits="as the site's own pages go on (rel=next)",
+        licenses=True,
+        settings=("results_url",),
+    ),
+    "wikimedia": wikimedia.INFO,
+    "inaturalist": inaturalist.INFO,
+    "gbif": gbif.INFO,
+    "flickr": flickr.INFO,
+    "naver": naver.INFO,
+    "kakao": kakao.INFO,
+    "website": website.INFO,
+    "folder": folder.INFO,
+    "url_list": url_list.INFO,
+    "bing": bing.INFO,
 }
+
+LEFT_OUT: dict[str, str] = {
+    "pexels": "its terms exclude training models on its pictures",
+    "unsplash": "its API's terms exclude training models on its pictures",
+    "duckduckgo": "it has no API for images, and its terms exclude automated questions",
+    "google": "its page of results forbids automated questions, and its API for images is closed to new users",
+}
+
+# States of a check by the reason of SourceFailed; every other reason is `down`.
+_STATES = dict.fromkeys(("blocked", "captcha", "rate_limited", "needs_key", "robots"), "blocked") | dict.fromkeys(
+    ("changed", "not_json"), "changed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One line of the table of sources, as texts.
+
+    `key` says which environment variables hold its key and whether they are there; `state` and `reason` are empty
+    until it was checked.
+    """
+
+    name: str
+    summary: str
+    key: str
+    licenses: str
+    limits: str
+    state: str = ""
+    reason: str = ""
 
 
 def make_sources(search: SearchConfig) -> dict[str, Source]:
     """The sources that the settings name, in their order.
 
     Raises:
-        ConfigError: a name is not known; lists the known ones.
+        ConfigError: a name is not known (lists the known ones), a key is missing (names its environment variable), or
+            a source has no licence data although only some licences are wanted; all problems together.
     """
-    unknown = [name for name in search.sources if name not in SOURCES]
-    if unknown:
-        raise ConfigError(f"search.sources: unknown {', '.join(unknown)}; the known sources are {', '.join(SOURCES)}")
-    return {name: SOURCES[name](search) for name in dict.fromkeys(search.sources)}
+    problems = _unknown_names(search)
+    made: dict[str, Source] = {}
+    for name in dict.fromkeys(search.sources):
+        info = SOURCES.get(name)
+        if info is None:
+            continue
+        if search.licenses and not info.licenses:
+            problems.append(
+                f"{name} does not say under which licence a picture is, so that search.licenses would leave out "
+                "every one of them; remove one of the two"
+            )
+        try:
+            made[name] = info.factory(search)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("search.sources: " + "; ".join(problems))
+    return made
+
+
+def source_rows(search: SearchConfig) -> list[SourceRow]:
+    """The table of sources without asking any of them, those that are left out at its end with the reason."""
+    rows = [
+        SourceRow(
+            name=name,
+            summary=info.summary + (f" Named explicitly only: {info.opt_in}." if info.opt_in else ""),
+            key=_key_text(search, info),
+            licenses="yes" if info.licenses else "no",
+            limits=info.limits,
+        )
+        for name, info in SOURCES.items()
+    ]
+    return rows + [SourceRow(name, f"Left out: {reason}.", "", "", "") for name, reason in LEFT_OUT.items()]
+
+
+def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str, str]:
+    """Ask one source one question.
+
+    Args:
+        name: of SOURCES.
+        session: the question goes through it.
+        search: keys, addresses and settings; its licence filter is not used.
+
+    Returns:
+        The state and its reason: `up`, `down`, `blocked` (captcha, 403, 429, a refused key), `changed` (it answers,
+        but not as it did), or `not set up` when a key or a setting is missing, so that it was not asked.
+
+    Raises:
+        ConfigError: the name is not known.
+    """
+    if name not in SOURCES:
+        raise ConfigError(f"unknown source {name}; the known sources are {', '.join(SOURCES)}")
+    info = SOURCES[name]
+    missing = [f"search.{setting}" for setting in info.settings if not getattr(search, setting)]
+    if missing:
+        return "not set up", f"set {' and '.join(missing)}"
+    try:
+        source = info.factory(search.model_copy(update={"licenses": ()}))
+    except ConfigError as error:
+        return "not set up", str(error)
+    keyword = info.probe(search)
+    try:
+        page = source.search(session, keyword, None)
+    except SourceFailed as error:
+        return _STATES.get(error.reason, "down"), str(error)
+    if page.found:
+        return "up", f"{len(page.found)} pictures for {keyword!r}"
+    if page.next_cursor is not None:
+        return "up", f"it answered, so far without a picture for {keyword!r}"
+    return "changed", f"it found nothing at all for {keyword!r}"
+
+
+def _unknown_names(search: SearchConfig) -> list[str]:
+    unknown = [name for name in dict.fromkeys(search.sources) if name not in SOURCES]
+    problems = [f"{name} is left out: {LEFT_OUT[name]}" for name in unknown if name in LEFT_OUT]
+    strange = [name for name in unknown if name not in LEFT_OUT]
+    if strange:
+        problems.append(f"unknown {', '.join(strange)}; the known sources are {', '.join(SOURCES)}")
+    addresses = {name for info in SOURCES.values() for name in info.urls}
+    variables = {name for info in SOURCES.values() for names in info.keys for name in names}
+    for setting, given, known in (("urls", search.urls, addresses), ("credentials", search.credentials, variables)):
+        if wrong := sorted(given.keys() - known):
+            problems.append(
+                f"search.{setting}: unknown {', '.join(wrong)}; the known names are {', '.join(sorted(known))}"
+            )
+    return problems
+
+
+def _key_text(search: SearchConfig, info: SourceInfo) -> str:
+    if not info.keys:
+        return "no"
+    try:
+        there = any(find_keys(search, names) for names in info.keys)
+    except ConfigError as error:
+        return str(error)
+    names = " or ".join(" and ".join(names) for names in info.keys)
+    return f"{'optional' if info.keys_optional else 'yes'}: {names} ({'set' if there else 'not set'})"

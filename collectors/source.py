@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
-from dataclasses import dataclass
+import logging
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote, quote_plus
 
-from collectors.polite import PoliteSession
-from workspace.errors import SourceFailed, TransferFailed
+from bs4 import BeautifulSoup
+
+from collectors.polite import Fetched, PoliteSession
+from workspace.config import SearchConfig
+from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
 _MAX_ANSWER_BYTES = 8_000_000
+_CAPTCHA = re.compile(
+    rb"captcha|unusual traffic|are you (a )?(human|robot)|verify (that )?you are|cf-challenge|challenge-platform", re.I
+)
+_KEY_IN_URL = re.compile(r"(api_key|access_token|client_secret)=[^&\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +62,104 @@ class Source(Protocol):
         Args:
             session: every request goes through it.
             keyword: what to look for, in any script.
-            cursor: None for the first page, then what the page before gave.
+            cursor: None for the first page, then what the page before gave; never holds a key.
 
         Raises:
             SourceFailed: it did not answer the question; has the reason.
         """
 
 
-def ask_json(session: PoliteSession, url: str) -> Any:
-    """Fetch an answer that must be JSON.
+def _any_cat(_search: SearchConfig) -> str:
+    return "cat"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a person should know of a source before choosing it, and how to make one.
+
+    Attributes:
+        factory: makes it from the settings.
+        summary: one sentence.
+        limits: how much and how fast, in words, with what the service's own documentation says.
+        licenses: whether it says under which licence a picture is.
+        keys: sets of environment variables; one whole set is needed, the first that is there is used.
+        keys_optional: it works without a key, less well.
+        settings: names of [search] settings that it cannot do without.
+        urls: base addresses by the name that [search.urls] may override.
+        opt_in: why it should be chosen knowingly; empty when there is nothing to consider.
+        probe: a keyword that it must find something for, given the settings.
+    """
+
+    factory: Callable[[SearchConfig], Source]
+    summary: str
+    limits: str
+    licenses: bool
+    keys: tuple[tuple[str, ...], ...] = ()
+    keys_optional: bool = False
+    settings: tuple[str, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    opt_in: str = ""
+    probe: Callable[[SearchConfig], str] = _any_cat
+
+
+def find_keys(search: SearchConfig, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The values of one set of keys, from the environment or else from [search.credentials]; None when one is missing.
 
     Raises:
-        SourceFailed: no answer, a refusal, or something else than JSON.
+        ConfigError: a value cannot be a key; names the variable and never shows the value.
     """
-    body, content_type = _ask(session, url, "application/json")
+    values = []
+    for name in names:
+        secret = search.credentials.get(name)
+        value = (os.environ.get(name) or (secret.get_secret_value() if secret else "")).strip()
+        if not value:
+            return None
+        if not value.isascii() or not value.isprintable() or " " in value:
+            raise ConfigError(f"the value of {name} cannot be a key: it has spaces, line breaks or odd characters")
+        values.append(value)
+    return tuple(values)
+
+
+def ask_json(
+    session: PoliteSession, url: str, *, headers: Mapping[str, str] | None = None, secrets: Collection[str] = ()
+) -> Any:
+    """Fetch an answer that must be JSON.
+
+    Args:
+        session: the request goes through it.
+        url: whole address.
+        headers: more headers, such as a key.
+        secrets: what must not appear in an error's text.
+
+    Raises:
+        SourceFailed: no answer, a refusal, a captcha, or something else than JSON.
+    """
+    body, answer = _ask(session, url, "application/json", headers, secrets)
     try:
-        return json.loads(body)
-    except ValueError as error:
-        kind = content_type or "no content type"
-        raise SourceFailed("not_json", f"{url} answered {kind} where JSON was due: {body[:80]!r}") from error
+        return read_json(body)
+    except ValueError:
+        pass  # raised below, outside of this block, so that no unredacted text hangs on the error
+    if looks_like_captcha(body):
+        raise SourceFailed("captcha", _redacted(f"{url} answered with a captcha page; ask less, or tomorrow", secrets))
+    start = body[:80].decode("utf-8", "replace")
+    kind = answer.content_type or "no content type"
+    raise SourceFailed("not_json", _redacted(f"{url} answered {kind} where JSON was due: {start!r}", secrets))
+
+
+def read_json(text: str | bytes) -> Any:
+    """Like json.loads, for text from strangers: half a surrogate pair, which no database takes, becomes `?`.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deep.
+    """
+    try:
+        value = json.loads(text)
+        raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+        if b"\\ud" in raw.lower():
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
 
 
 def ask_html(session: PoliteSession, url: str) -> bytes:
@@ -75,17 +168,88 @@ def ask_html(session: PoliteSession, url: str) -> bytes:
     Raises:
         SourceFailed: no answer, a refusal, or something else than html.
     """
-    body, content_type = _ask(session, url, "text/html")
-    if "html" not in content_type and b"<html" not in body[:2048].lower():
-        raise SourceFailed("changed", f"{url} answered {content_type or 'no content type'} where a page was due")
-    return body
+    return ask_page(session, url)[0]
 
 
-def _ask(session: PoliteSession, url: str, accept: str) -> tuple[bytes, str]:
-    out = io.BytesIO()
+def ask_page(session: PoliteSession, url: str) -> tuple[bytes, str]:
+    """Like ask_html, with the address where redirects led to, which completes the page's relative addresses.
+
+    Raises:
+        SourceFailed: no answer, a refusal, or something else than html.
+    """
+    body, answer = _ask(session, url, "text/html", None, ())
+    if "html" not in answer.content_type and b"<html" not in body[:2048].lower():
+        raise SourceFailed("changed", f"{url} answered {answer.content_type or 'no content type'} where a page was due")
+    return body, answer.final_url
+
+
+def looks_like_captcha(body: bytes) -> bool:
+    """Whether a page asks its reader to prove to be human; to be asked only where the expected content is missing."""
+    return _CAPTCHA.search(body) is not None
+
+
+@contextmanager
+def documented_shape(service: str) -> Iterator[None]:
+    """Turn what goes wrong while an answer is read into SourceFailed `changed`.
+
+    Raises:
+        SourceFailed: the block met a missing field or a value of another kind.
+    """
     try:
-        answer = session.fetch(url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept)
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise SourceFailed(
+            "changed", f"{service}'s answer has no longer the documented shape: {repr(error)[:200]}"
+        ) from error
+
+
+def plain_text(value: object) -> str:
+    """A field of an answer as text, without markup, entities and needless space; empty for None."""
+    text = str(value if value is not None else "")
+    if "<" in text:
+        soup = BeautifulSoup(text, "html.parser")
+        for hidden in soup.select('[style*="display:none"], [style*="display: none"]'):
+            hidden.decompose()
+        text = soup.get_text(" ")
+    return " ".join(html.unescape(text).split())
+
+
+def pixels(value: object) -> int | None:
+    """A width or height that may be a number or a text; None when it is absent, zero, absurd or something else."""
+    text = str(value)
+    return int(text) or None if text.isascii() and text.isdigit() and len(text) < 7 else None
+
+
+def _ask(
+    session: PoliteSession, url: str, accept: str, headers: Mapping[str, str] | None, secrets: Collection[str]
+) -> tuple[bytes, Fetched]:
+    out = io.BytesIO()
+    failure: TransferFailed
+    try:
+        answer = session.fetch(url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept, headers=headers)
+        return out.getvalue(), answer
     except TransferFailed as error:
-        reason = "blocked" if error.http_status in {401, 403} else error.reason
-        raise SourceFailed(reason, f"{url}: {error.detail}") from error
-    return out.getvalue(), answer.content_type
+        failure = error
+    reason = {401: "needs_key", 403: "blocked"}.get(failure.http_status or 0, failure.reason)
+    raise SourceFailed(reason, _redacted(f"{url}: {failure.detail}", secrets))
+
+
+def _redacted(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        for spelling in {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}:
+            text = text.replace(spelling, "***")
+    return text
+
+
+class _HidesKeys(logging.Filter):
+    """Keeps keys out of urllib3's debug log, which shows whole addresses."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                _KEY_IN_URL.sub(r"\1=***", value) if isinstance(value, str) else value for value in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_HidesKeys())

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import timm
 import torch
@@ -196,11 +197,9 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
     path = Path(weights_file).expanduser() if weights_file else spec.find_weights()
     remedy = f"set train.weights_file to a state_dict of {spec.name}, or leave it empty to have one looked up"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as weights: {error}; delete it if it is damaged; {remedy}"
-        ) from error
+        state = read_torch_file(path, torch.device("cpu"))
+    except ValueError as error:
+        raise WeightsError(f"{error}; delete it if it is damaged; {remedy}") from error
     own = network.state_dict()
     if not isinstance(state, dict) or [v.shape for v in own.values()] != [
         v.shape for v in _tensors(state, own).values()
@@ -208,6 +207,20 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
         raise WeightsError(f"the tensors of {path} do not fit {spec.name} ({len(own)} of them); {remedy}")
     network.load_state_dict(_tensors(state, own))
     return path
+
+
+def read_torch_file(path: Path, place: torch.device) -> Any:
+    """Read what torch.save wrote: tensors and plain values only, no code.
+
+    Raises:
+        ValueError: it is missing or damaged; names the file.
+    """
+    try:
+        return torch.load(path, map_location=place, weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError, ArithmeticError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    except (LookupError, TypeError, ValueError) as error:  # torch's own reader stumbles over bytes that are no pickle
+        raise ValueError(f"{path} is not a file of torch") from error
 
 
 def _tensors(state: State, own: State) -> dict[str, torch.Tensor]:

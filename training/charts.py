@@ -1,41 +1,95 @@
-"""Small drawings for the report, as SVG text: no library, no script, nothing fetched."""
+"""Small drawings for the report: where lines and ticks go, in px; the template draws them as inline SVG."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-WIDTH, HEIGHT = 460, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 30
+WIDTH, HEIGHT = 420, 210
+"""Size of a chart, in its own px; the page scales it."""
+
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 28
+"""Margins around the lines, for the axes' numbers."""
 
 
-def line_chart(series: Mapping[str, Sequence[float]], *, label: str) -> str:
-    """Draw series over 1, 2, 3 …, in the CSS classes `series-0`, `series-1`.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: its name, its points (x, y) in px, and the last value, for people who cannot see it."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    last: float
+
+    @property
+    def path(self) -> str:
+        """The points as SVG wants them."""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Lines over epochs; ticks are (px, text), `level` is the px of a horizontal line of comparison or None."""
+
+    title: str
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    level: float | None
+    level_name: str
+
+
+def line_chart(
+    title: str,
+    epochs: Sequence[int],
+    series: Mapping[str, Sequence[float]],
+    level: tuple[str, float] | None = None,
+) -> Chart | None:
+    """Lay out lines over epochs; values that are not finite are left out, None when nothing is left.
 
     Args:
-        series: values by name; at least one series with at least one value.
-        label: what a screen reader says of the picture; must be safe as an attribute.
+        title: what is drawn.
+        epochs: ascending.
+        series: values by name, one per epoch.
+        level: name and value of a horizontal line to compare with.
     """
-    values = [value for points in series.values() for value in points]
-    low, high = min(values), max(values)
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
-    count = max(len(points) for points in series.values())
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">']
-    for tick in (low, (low + high) / 2, high):
-        y = _y(tick, low, high)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
-    for number in sorted({1, (count + 1) // 2, count}):
-        parts.append(f'<text x="{_x(number - 1, count):.1f}" y="{HEIGHT - 10}" text-anchor="middle">{number}</text>')
-    for place, points in enumerate(series.values()):
-        path = " ".join(f"{_x(k, count):.1f},{_y(value, low, high):.1f}" for k, value in enumerate(points))
-        parts.append(f'<polyline class="series-{place}" points="{path}"/>')
-    return "".join([*parts, "</svg>"])
+    level = level if level and math.isfinite(level[1]) else None
+    values = [value for row in series.values() for value in row if math.isfinite(value)]
+    if not values:
+        return None
+    ticks = nice_ticks(min([*values, *([level[1]] if level else [])]), max([*values, *([level[1]] if level else [])]))
+    low, high = ticks[0], ticks[-1]
+    span = max(1, epochs[-1] - epochs[0])
+
+    def x(epoch: int) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - epochs[0]) / span
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
+
+    lines = []
+    for name, row in series.items():
+        finite = [(epoch, value) for epoch, value in zip(epochs, row, strict=True) if math.isfinite(value)]
+        if finite:
+            lines.append(Line(name, tuple((x(epoch), y(value)) for epoch, value in finite), finite[-1][1]))
+    step = max(1, math.ceil(len(epochs) / 8))
+    return Chart(
+        title,
+        tuple(lines),
+        tuple((x(epoch), str(epoch)) for epoch in epochs[::step]),
+        tuple((y(tick), f"{tick:g}") for tick in ticks),
+        y(level[1]) if level else None,
+        level[0] if level else "",
+    )
 
 
-def _x(place: int, count: int) -> float:
-    return _LEFT + (WIDTH - _LEFT - _RIGHT) * (place / (count - 1) if count > 1 else 0.5)
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers, the first at most `low` and the last at least `high`.
 
-
-def _y(value: float, low: float, high: float) -> float:
-    return _TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - (value - low) / (high - low))
+    Steps of 1, 2 or 5 times a power of ten (Heckbert 1990, "Nice numbers for graph labels", Graphics Gems).
+    """
+    span = high - low or max(abs(high), 1.0) * 0.1
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 4)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(number * step, 12) for number in range(first, max(last, first + 2) + 1)]

@@ -7,15 +7,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn import functional
 
-from training.backbone import Network
+from training.backbone import Network, read_torch_file
 from training.device import Device
 from training.features import view_key
 from training.head import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
@@ -26,6 +26,9 @@ from workspace.progress import Progress
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""
+
+CLIP = float(__import__("os").environ.get("CLIP", "1"))
+"""Largest norm of a step's gradient."""
 
 AVERAGED = 1 / 3
 """Share of the epochs, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
@@ -45,13 +48,24 @@ class CachedPictures:
     augmented: ArrayStore | None = None
     views: int = 0
 
-    def batch(self, rows: npt.NDArray[np.int64], view: int, device: Device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Activations float32 [n, channels, height, width] and labels int64 [n] of these rows, on the device."""
-        keys = [self.keys[row] for row in rows]
-        if view and self.augmented is not None:
-            arrays = self.augmented.get([view_key(key, view) for key in keys])
-        else:
-            arrays = self.clean.get(keys)
+    def clean_batch(self, rows: npt.NDArray[np.int64], device: Device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clean activations float32 [n, channels, height, width] and labels int64 [n] of these rows, on the device."""
+        return self._on_device(self.clean.get([self.keys[row] for row in rows]), rows, device)
+
+    def mixed_batch(self, rows: npt.NDArray[np.int64], epoch: int, device: Device) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, but each row's view moves on with the epoch and rows are at different ones; ordered by view."""
+        views = (rows + epoch) % (self.views + 1)
+        rows = rows[np.argsort(views, kind="stable")]
+        views.sort()
+        arrays = [self.clean.get([self.keys[row] for row in rows[views == 0]])] if 0 in views else []
+        if self.augmented is not None and views.any():
+            pairs = zip(rows[views > 0], views[views > 0], strict=True)
+            arrays.append(self.augmented.get([view_key(self.keys[row], int(view)) for row, view in pairs]))
+        return self._on_device(np.concatenate(arrays), rows, device)
+
+    def _on_device(
+        self, arrays: npt.NDArray[np.float16], rows: npt.NDArray[np.int64], device: Device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
         return inputs, device.tensor(self.labels[rows])
 
@@ -109,7 +123,7 @@ def predicted(network: Network, pictures: CachedPictures, device: Device, batch_
     logits = []
     for start in range(0, len(pictures.keys), batch_size):
         rows = np.arange(start, min(start + batch_size, len(pictures.keys)))
-        inputs, _ = pictures.batch(rows, 0, device)
+        inputs, _ = pictures.clean_batch(rows, device)
         with torch.inference_mode(), device.autocast():
             logits.append(network.head(network.backbone.tail(inputs)).float().cpu().numpy())
     return softmax(np.concatenate(logits))
@@ -139,18 +153,20 @@ class _Training:
         self.class_weights = device.tensor(weights.astype(np.float32))
 
     def run_epoch(self, epoch: int, progress: Progress) -> float:
-        """One pass over one view of every picture; returns the mean loss."""
+        """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
         total = 0.0
         for step, rows in enumerate(self._batches(epoch), start=epoch * self.steps_per_epoch):
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(step, self.steps_per_epoch * self.job.config.epochs)
-            inputs, labels = self.job.train.batch(rows, epoch % (self.job.train.views + 1), self.device)
+            inputs, labels = self.job.train.mixed_batch(rows, epoch, self.device)
             with self.device.autocast():
                 logits = self.network.head(self.network.backbone.tail(inputs))
             loss = functional.cross_entropy(logits.float(), labels, weight=self.class_weights)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.open.values(), CLIP)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += float(loss.detach()) * len(rows)
@@ -186,8 +202,8 @@ class _Training:
     def resume(self) -> int:
         """Take up the checkpoint, if there is one of this very job; returns the epochs that are done."""
         try:
-            saved: dict[str, Any] = torch.load(self.job.checkpoint, map_location=self.device.place, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError):
+            saved = read_torch_file(self.job.checkpoint, self.device.place)
+        except ValueError:
             return 0  # none, or damaged by a power cut: it only costs the time to start over
         if saved.get("fingerprint") != self.job.fingerprint:
             return 0

@@ -103,7 +103,7 @@ def balanced_accuracy(probabilities: Floats, labels: Labels) -> float:
 
 
 def _model(strength: float, weights: npt.NDArray[np.float64]) -> LogisticRegression:
-    return LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), max_iter=2000, tol=1e-5)
+    return LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), max_iter=5000, tol=1e-7)
 
 
 def _choose_strength(

@@ -55,7 +55,10 @@ class Classifier:
         self.classes: tuple[str, ...] = tuple(card["classes"])
         self._device = device
         self._network = device.put(network).eval()
-        self._input = card["input"]
+        self._side, self._resize, self._crop = (
+            int(value) for value in (card["cache_side_px"], card["input"]["resize_px"], card["input"]["crop_px"])
+        )
+        self._mean, self._std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Classifier:
@@ -89,14 +92,16 @@ class Classifier:
         Returns:
             float32 [n, classes]; rows add up to 1, columns in the order of `classes`.
         """
-        side = int(self.card["cache_side_px"])
-        resize, crop = int(self._input["resize_px"]), int(self._input["crop_px"])
-        mean, std = tuple(self._input["mean"]), tuple(self._input["std"])
         rows = [np.zeros((0, len(self.classes)), np.float32)]
         for start in range(0, len(pictures), batch_size):
-            views = np.stack([clean_view(shrink(p, side), resize, crop) for p in pictures[start : start + batch_size]])
+            views = np.stack(
+                [
+                    clean_view(shrink(p, self._side), self._resize, self._crop)
+                    for p in pictures[start : start + batch_size]
+                ]
+            )
             with torch.inference_mode(), self._device.autocast():
-                logits = self._network(normalised(self._device.tensor(views), mean, std))
+                logits = self._network(normalised(self._device.tensor(views), self._mean, self._std))
             rows.append(logits.float().softmax(1).cpu().numpy())
         return np.concatenate(rows)
 

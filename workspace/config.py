@@ -10,11 +10,12 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from workspace.errors import ConfigError
+from workspace.source_config import SourceSettings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -25,14 +26,15 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SearchConfig(Section):
-    """Where pictures are looked for, and how many."""
+class _Wanted(Section):
+    """The part of SearchConfig that most people change; apart, so that it comes first in workspace.toml."""
 
     per_class: int = Field(100, ge=1, le=100_000, description="Pictures to look for per class.")
     sources: tuple[str, ...] = Field(
         ("openverse",),
         min_length=1,
-        description="Sources to ask, in order: openverse, results_page.",
+        description="Sources to ask, in turns: openverse, wikimedia, inaturalist, gbif, flickr, naver, kakao, website, "
+        "results_page, folder, url_list, bing; `collect-and-train sources` tells them apart.",
     )
     licenses: tuple[str, ...] = Field(
         (),
@@ -56,10 +58,14 @@ class SearchConfig(Section):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _results_page_has_an_address(self) -> SearchConfig:
+    def _results_page_has_an_address(self) -> Self:
         if "results_page" in self.sources and "{keyword}" not in self.results_url:
             raise ValueError("the source results_page needs results_url with {keyword} (and {page}) in it")
         return self
+
+
+class SearchConfig(SourceSettings, _Wanted):
+    """Where pictures are looked for, and how many."""
 
 
 class NetworkConfig(Section):

@@ -1,0 +1,131 @@
+"""Flickr's photo search (API documentation: "flickr.photos.search", "flickr.photos.licenses.getInfo")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from collectors.licenses import keep_licensed, license_from
+from collectors.polite import PoliteSession
+from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
+from workspace.config import SearchConfig
+from workspace.errors import ConfigError, SourceFailed
+
+_URL = "https://api.flickr.com/services/rest/"
+_KEYS = ("FLICKR_API_KEY",)
+_PAGE_SIZE = 100
+_DEEPEST = 4000  # later pages repeat earlier ones (documentation of flickr.photos.search)
+_SIZES = ("l", "c", "z", "m", "n", "s")  # 1024, 800, 640, 500, 320, 240 px; a small photo lacks the large ones
+_ERRORS = {100: "needs_key", 10: "unreachable", 105: "unreachable", 106: "unreachable"}
+
+
+class Flickr:
+    """Public photographs by any of their texts, most relevant first.
+
+    Args:
+        search: base address, licence filter and key.
+
+    Raises:
+        ConfigError: there is no key; names the environment variable.
+    """
+
+    def __init__(self, search: SearchConfig) -> None:
+        keys = find_keys(search, _KEYS)
+        if keys is None:
+            raise ConfigError(f"the source flickr needs a key: set {_KEYS[0]} in the environment")
+        self._key = keys[0]
+        self._url = search.urls.get("flickr", _URL.rstrip("/"))
+        self._licenses = search.licenses
+        self._license_urls: dict[str, str] = {}
+
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+        """Ask for one page of 100; the cursor is its number; see Source.search."""
+        if not self._license_urls:  # asked for, since Flickr adds licences (version 4.0 in June 2025)
+            self._license_urls = parse_licenses(self._ask(session, {"method": "flickr.photos.licenses.getInfo"}))
+        number = int(cursor or 1)
+        question = {
+            "method": "flickr.photos.search",
+            "text": keyword,
+            "sort": "relevance",
+            "media": "photos",
+            "content_types": "0",
+            "safe_search": "1",
+            "extras": "license,owner_name," + ",".join(f"url_{size}" for size in _SIZES),
+            "per_page": str(_PAGE_SIZE),
+            "page": str(number),
+        }
+        if self._licenses:
+            wanted = [key for key, url in self._license_urls.items() if license_from(url) in self._licenses]
+            if not wanted:
+                return Page((), None)  # Flickr has no picture under any of them
+            question["license"] = ",".join(wanted)
+        found, pages = parse(self._ask(session, question), self._license_urls)
+        more = number < pages and number * _PAGE_SIZE < _DEEPEST
+        return Page(keep_licensed(found, self._licenses), str(number + 1) if more else None)
+
+    def _ask(self, session: PoliteSession, question: Mapping[str, str]) -> Any:
+        whole = {**question, "format": "json", "nojsoncallback": "1", "api_key": self._key}
+        return ask_json(session, f"{self._url}/?{urlencode(whole)}", secrets=(self._key,))
+
+
+def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[Found, ...], int]:
+    """Read one answer: the photographs, best first, and how many pages there are.
+
+    Args:
+        payload: of flickr.photos.search.
+        license_urls: address of each licence by Flickr's number for it.
+
+    Raises:
+        SourceFailed: it says what is wrong, or has not the documented shape.
+    """
+    with documented_shape("Flickr"):
+        _check(payload)
+        photos, pages = payload["photos"]["photo"], int(payload["photos"]["pages"])
+        return tuple(found for photo in photos if (found := _found(photo, license_urls))), pages
+
+
+def parse_licenses(payload: Any) -> dict[str, str]:
+    """Read the list of licences: their addresses by number.
+
+    Raises:
+        SourceFailed: it says what is wrong, or has not the documented shape.
+    """
+    with documented_shape("Flickr"):
+        _check(payload)
+        return {str(row["id"]): str(row.get("url") or "") for row in payload["licenses"]["license"]}
+
+
+def _check(payload: Any) -> None:
+    if payload.get("stat", "ok") != "ok":
+        code = int(payload.get("code", 0))
+        raise SourceFailed(
+            _ERRORS.get(code, "changed"), f"Flickr answered error {code}; {' or '.join(_KEYS)} may be wrong for 100"
+        )
+
+
+def _found(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> Found | None:
+    size = next((name for name in _SIZES if photo.get(f"url_{name}")), None)
+    if size is None:
+        return None  # its owner shows thumbnails only
+    license_url = license_urls.get(str(photo.get("license", "")), "")
+    return Found(
+        image_url=str(photo[f"url_{size}"]),
+        page_url=f"https://www.flickr.com/photos/{photo['owner']}/{photo['id']}",
+        title=plain_text(photo.get("title")),
+        creator=plain_text(photo.get("ownername")),
+        license=license_from(license_url),
+        license_url=license_url,
+        width=pixels(photo.get(f"width_{size}")),
+        height=pixels(photo.get(f"height_{size}")),
+    )
+
+
+INFO = SourceInfo(
+    factory=Flickr,
+    summary="Photographs that people share on Flickr, with licence and owner.",
+    limits="100 a page, 4,000 per keyword, 3,600 questions an hour; a key is for non-commercial use unless agreed",
+    licenses=True,
+    keys=(_KEYS,),
+    urls={"flickr": _URL.rstrip("/")},
+)

@@ -1,0 +1,42 @@
+"""Licences by the many names that sources give them, as the short names of Creative Commons: `by-sa`, `cc0`, `pdm`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from collectors.results_page import license_name
+from collectors.source import Found
+
+_PARTS = re.compile(r"(?:cc-)?by((?:-(?:nc|nd|sa))*)(?![a-z])")
+_PUBLIC_DOMAIN = re.compile(r"(?:cc-)?(?:pd|pdm|public-domain)(?![a-z])")
+_ZERO = re.compile(r"(?:cc-?0|cc-zero|0)(?![a-z])")
+_WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
+
+
+def license_from(text: str) -> str:
+    """The short name for a licence's address or name; empty for what is no Creative Commons licence.
+
+    Reads `https://creativecommons.org/licenses/by/4.0/`, `CC BY-SA 4.0`, `cc-by-nc`, `CC_BY_NC_4_0`, `CC0`,
+    `Public domain`, `Creative Commons Attribution-ShareAlike 4.0`.
+    """
+    if "://" in text:
+        try:
+            return license_name(text)
+        except ValueError:
+            return ""  # such as http://[…: people type these into licence fields
+    name = re.sub(r"[\s_]+", "-", text.strip().lower())
+    if _ZERO.match(name):
+        return "cc0"
+    if _PUBLIC_DOMAIN.match(name):
+        return "pdm"
+    if match := _PARTS.match(name):
+        return "by" + "".join(part for part in _WORDS if part in match[1])
+    if name.startswith("creative-commons-attribution"):
+        return "by" + "".join(part for part, word in _WORDS.items() if re.search(word, name))
+    return ""
+
+
+def keep_licensed(found: tuple[Found, ...], licenses: Collection[str]) -> tuple[Found, ...]:
+    """Those whose licence is among `licenses`; all of them when there is no such wish."""
+    return tuple(picture for picture in found if picture.license in licenses) if licenses else found

@@ -1,0 +1,174 @@
+"""A file of addresses: txt, csv, tsv, jsonl or parquet, with the columns url and label, read row by row."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from collectors.licenses import keep_licensed, license_from
+from collectors.polite import PoliteSession
+from collectors.source import Found, Page, SourceInfo, pixels, read_json
+from workspace.config import SearchConfig
+from workspace.errors import ConfigError, SourceFailed
+
+_PAGE_SIZE = 2000
+_URL_COLUMNS = ("url", "image_url", "URL")
+_LABEL_COLUMNS = ("label", "class", "keyword")
+Row = Mapping[str, Any]
+
+
+class UrlList:
+    """The rows whose label is the keyword; every row of a file that is named after the keyword.
+
+    Args:
+        search: names the file; {keyword} in it stands for the keyword.
+
+    Raises:
+        ConfigError: no file is named, or one of a kind that is not known.
+    """
+
+    def __init__(self, search: SearchConfig) -> None:
+        if not search.url_list:
+            raise ConfigError("the source url_list needs search.url_list, a txt, csv, tsv, jsonl or parquet file")
+        if Path(search.url_list).suffix.lower() not in _READERS:
+            raise ConfigError(f"search.url_list = {search.url_list!r}: the known kinds are {', '.join(_READERS)}")
+        self._template = search.url_list
+        self._licenses = search.licenses
+
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+        """Read up to 2000 rows; the cursor is the number of rows read before; see Source.search.
+
+        Raises:
+            SourceFailed: `unreachable`: the file cannot be opened; `changed`: it is not what its name says, or has
+                no column url, or no column label where one is needed.
+        """
+        done = int(cursor or 0)
+        file = Path(self._template.replace("{keyword}", keyword)).expanduser()
+        try:
+            rows = list(islice(read_rows(file), done, done + _PAGE_SIZE))
+        except OSError as error:
+            raise SourceFailed("unreachable", f"search.url_list = {str(file)!r}: {error.strerror or error}") from error
+        except (ValueError, csv.Error, pa.ArrowException) as error:
+            raise SourceFailed("changed", f"search.url_list = {str(file)!r} cannot be read: {error}"[:300]) from error
+        labelled = "{keyword}" not in self._template
+        found = parse(rows, keyword if labelled else None, str(file))
+        return Page(keep_licensed(found, self._licenses), str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """The rows of a file of addresses, without keeping more than a few of them in memory.
+
+    Raises:
+        OSError: it cannot be opened or read.
+        ValueError: it is not what its suffix says.
+    """
+    yield from _READERS[file.suffix.lower()](file)
+
+
+def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[Found, ...]:
+    """Make pictures of rows.
+
+    Args:
+        rows: with url and label, and perhaps page_url, title, creator, license, license_url, width, height.
+        keyword: only rows with this label; None: all of them.
+        place: the file, for the error's text.
+
+    Raises:
+        SourceFailed: `changed`: a row has no url, or no label where one is needed.
+    """
+    found = []
+    for row in rows:
+        url, label = _first(row, _URL_COLUMNS), _first(row, _LABEL_COLUMNS)
+        if url is None or (keyword is not None and label is None):
+            missing = "url" if url is None else "label (or put {keyword} in the file's name)"
+            raise SourceFailed("changed", f"search.url_list = {place!r}: a row has no column {missing}")
+        if url.strip() and (keyword is None or _key(str(label)) == _key(keyword)):
+            found.append(_found(row, url.strip()))
+    return tuple(found)
+
+
+def _found(row: Row, url: str) -> Found:
+    terms = str(row.get("license_url") or "")
+    return Found(
+        image_url=url,
+        page_url=str(row.get("page_url") or ""),
+        title=str(row.get("title") or ""),
+        creator=str(row.get("creator") or ""),
+        license=license_from(str(row.get("license") or "")) or license_from(terms),
+        license_url=terms,
+        attribution=str(row.get("attribution") or ""),
+        width=pixels(row.get("width")),
+        height=pixels(row.get("height")),
+    )
+
+
+def _first(row: Row, names: tuple[str, ...]) -> str | None:
+    return next((str(row[name]) for name in names if row.get(name) is not None), None)
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def _read_txt(file: Path) -> Iterator[Row]:
+    """One address per line, then perhaps a tab and its label; `#` begins a comment line."""
+    with file.open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            url, tab, label = line.strip().partition("\t")
+            if url and not url.startswith("#"):
+                yield {"url": url, "label": label.strip()} if tab else {"url": url}
+
+
+def _read_csv(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        yield from csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+
+
+def _read_jsonl(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                row = read_json(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"line {number} is no JSON object")
+                yield row
+
+
+def _read_parquet(file: Path) -> Iterator[Row]:
+    with pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=_PAGE_SIZE):
+            yield from batch.to_pylist()
+
+
+_READERS = {
+    ".txt": _read_txt,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def _a_label(search: SearchConfig) -> str:
+    try:
+        row = next(read_rows(Path(search.url_list).expanduser()), {})
+    except (OSError, ValueError, KeyError, csv.Error, pa.ArrowException):
+        return "cat"  # the question itself will say what is wrong
+    return _first(row, _LABEL_COLUMNS) or "cat"
+
+
+INFO = SourceInfo(
+    factory=UrlList,
+    summary="A file of addresses that you have already: txt, csv, tsv, jsonl or parquet with url and label.",
+    limits="none of its own; the hosts' pace holds for the downloads",
+    licenses=True,
+    settings=("url_list",),
+    probe=_a_label,
+)

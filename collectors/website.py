@@ -1,0 +1,119 @@
+"""An ordinary website: from start pages along its own links to a depth, and the pictures of every page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from collectors.licenses import keep_licensed
+from collectors.page_images import read_page
+from collectors.polite import PoliteSession
+from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
+from workspace.config import SearchConfig
+from workspace.errors import ConfigError, SourceFailed
+
+# Of these another page of the site may be free, so a crawl passes over the page; anything else stops it for now.
+_PAGE_IS_MISSING = frozenset(
+    {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots"}
+)
+_LONGEST_URL = 1000  # characters; longer ones are traps or sessions
+
+
+@dataclass(slots=True)
+class _Crawl:
+    """What the cursor holds: addresses to read with their depth, digests of all that were ever queued, pages read."""
+
+    queue: list[tuple[str, int]]
+    seen: list[str]
+    read: int = 0
+
+    def push(self, url: str, depth: int, limit: int) -> None:
+        mark = hashlib.sha256(url.encode()).hexdigest()[:12]
+        if len(self.seen) < limit and len(url) <= _LONGEST_URL and mark not in self.seen:
+            self.seen.append(mark)
+            self.queue.append((url, depth))
+
+
+class Website:
+    """Breadth first through one site; each search reads one page, so that a stopped run goes on where it was.
+
+    Args:
+        search: start pages by keyword, depth, and the most pages per keyword.
+
+    Raises:
+        ConfigError: there is no start page.
+    """
+
+    def __init__(self, search: SearchConfig) -> None:
+        if not any(search.website.values()):
+            raise ConfigError('the source website needs start pages: [search.website] "red panda" = ["https://…"]')
+        self._starts = {keyword.casefold(): pages for keyword, pages in search.website.items()}
+        self._depth, self._limit = search.website_depth, search.website_pages
+        self._licenses = search.licenses
+
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+        """Read one page; a keyword without start pages has none to read; see Source.search.
+
+        A page that is missing is passed over, unless no page at all could be read.
+        """
+        crawl = self._resume(keyword, cursor)
+        if not crawl.queue:
+            return Page((), None)
+        url, depth = crawl.queue.pop(0)
+        found: tuple[Found, ...] = ()
+        try:
+            found = self._read(session, crawl, url, depth)
+        except SourceFailed as error:
+            if error.reason not in _PAGE_IS_MISSING or not (crawl.queue or crawl.read):
+                raise
+        return Page(keep_licensed(found, self._licenses), _cursor(crawl) if crawl.queue else None)
+
+    def _resume(self, keyword: str, cursor: str | None) -> _Crawl:
+        if cursor is not None:
+            state = json.loads(cursor)
+            return _Crawl([(url, depth) for url, depth in state["queue"]], state["seen"], state["read"])
+        crawl = _Crawl([], [])
+        for page in (*self._starts.get(keyword.casefold(), ()), *self._starts.get("*", ())):
+            crawl.push(page.replace("{keyword}", quote(keyword, safe="")), 0, self._limit)
+        return crawl
+
+    def _read(self, session: PoliteSession, crawl: _Crawl, url: str, depth: int) -> tuple[Found, ...]:
+        html, landed = ask_page(session, url)
+        site = _site(landed if depth == 0 else url)
+        if _site(landed) != site:
+            return ()  # a link of the site that leads away from it
+        content = read_page(html, landed)
+        if not content.found and looks_like_captcha(html):
+            raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
+        crawl.read += 1
+        if depth < self._depth:
+            for link in content.links:
+                if _site(link) == site:
+                    crawl.push(link, depth + 1, self._limit)
+        return content.found
+
+
+def _cursor(crawl: _Crawl) -> str:
+    return json.dumps({"queue": crawl.queue, "seen": crawl.seen, "read": crawl.read}, separators=(",", ":"))
+
+
+def _site(url: str) -> tuple[str, int | None]:
+    parts = urlsplit(url)
+    return (parts.hostname or "").removeprefix("www."), parts.port
+
+
+def _a_keyword(search: SearchConfig) -> str:
+    return next((keyword for keyword, pages in search.website.items() if pages and keyword != "*"), "cat")
+
+
+INFO = SourceInfo(
+    factory=Website,
+    summary="Any site's pages: their pictures, from start pages that you name along the site's own links.",
+    limits="website_depth links deep, website_pages pages per keyword, within one site",
+    licenses=True,
+    settings=("website",),
+    opt_in="whether a site's pictures may be used is yours to find out, unless its pages state a licence",
+    probe=_a_keyword,
+)

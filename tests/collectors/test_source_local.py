@@ -1,0 +1,215 @@
+"""Pictures and addresses that are here already: a folder, and files of urls."""
+
+import csv
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from collectors.folder import Folder, read_local
+from collectors.polite import PoliteSession
+from collectors.registry import check
+from collectors.url_list import UrlList
+from workspace.config import NetworkConfig, SearchConfig
+from workspace.errors import ConfigError, SourceFailed, TransferFailed
+
+SESSION = PoliteSession(NetworkConfig())  # never used: nothing here leaves the machine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "mine"
+    for name in (
+        "red panda/b.jpg",
+        "red panda/a b%.PNG",
+        "red panda/more/c.webp",
+        "강아지/d.jpg",
+        "red panda/notes.txt",
+    ):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(name.encode())
+    (root / "red panda" / ".hidden.jpg").write_bytes(b"x")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    return root
+
+
+def test_a_folder_gives_its_pictures_by_keyword_and_they_can_be_read(folder: Path) -> None:
+    source = Folder(SearchConfig(folder=str(folder)))
+    page = source.search(SESSION, "Red Panda", None)
+    assert [picture.image_url for picture in page.found] == [
+        "folder:red%20panda/a%20b%25.PNG",
+        "folder:red%20panda/b.jpg",
+        "folder:red%20panda/more/c.webp",
+    ]
+    assert page.next_cursor is None
+    read = [read_local(str(folder), picture.image_url, 1000) for picture in page.found]
+    assert read == [b"red panda/a b%.PNG", b"red panda/b.jpg", b"red panda/more/c.webp"]
+    decomposed = unicodedata.normalize("NFD", "강아지")  # as some file systems write it
+    assert len(source.search(SESSION, decomposed, None).found) == 1
+    assert source.search(SESSION, "fox", None).found == ()
+    assert check("folder", SESSION, SearchConfig(folder=str(folder)))[0] == "up"
+
+
+def test_a_large_folder_comes_in_pages(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for number in range(1201):
+        (tmp_path / "cat" / f"{number:04}.jpg").touch()
+    source, cursor, sizes, names = Folder(SearchConfig(folder=str(tmp_path))), None, [], set()
+    while True:
+        page = source.search(SESSION, "cat", cursor)
+        sizes.append(len(page.found))
+        names |= {picture.image_url for picture in page.found}
+        if (cursor := page.next_cursor) is None:
+            break
+    assert (sizes, len(names)) == ([500, 500, 201], 1201)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file", "empty"])
+def test_a_folder_that_is_not_there_is_a_failure(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    config = SearchConfig(folder=str(tmp_path / name))
+    with pytest.raises(SourceFailed) as caught:
+        Folder(config).search(SESSION, "cat", None)
+    assert caught.value.reason == "unreachable"
+    assert check("folder", SESSION, config)[0] == "down"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "folder:../secret.jpg",
+        "folder:%2e%2e/secret.jpg",
+        "folder:red%20panda/../../secret.jpg",
+        "folder:/etc/passwd",
+        "folder:%2Fetc%2Fpasswd",
+        "folder:link.jpg",
+        "folder:linked/secret.jpg",
+        "folder:red%20panda",
+        "folder:",
+        "folder:pipe.jpg",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "folder://etc/passwd",
+    ],
+)
+def test_no_address_leads_out_of_the_folder(folder: Path, url: str) -> None:
+    (folder / "link.jpg").symlink_to(folder.parent / "secret.jpg")
+    (folder / "linked").symlink_to(folder.parent)
+    os.mkfifo(folder / "pipe.jpg")
+    with pytest.raises(TransferFailed) as caught:
+        read_local(str(folder), url, 1000)
+    assert (caught.value.status, caught.value.reason) in {("refused", "outside_folder"), ("failed", "missing")}
+
+
+def test_a_missing_a_large_and_an_unnamed_one(folder: Path) -> None:
+    for url, limit, status, reason in (
+        ("folder:red%20panda/gone.jpg", 1000, "failed", "missing"),
+        ("folder:red%20panda/b.jpg", 5, "refused", "too_large"),
+        ("folder:%00.jpg", 1000, "failed", "unreadable"),
+        ("folder:%ff.jpg", 1000, "failed", "unreadable"),
+    ):
+        with pytest.raises(TransferFailed) as caught:
+            read_local(str(folder), url, limit)
+        assert (caught.value.status, caught.value.reason) == (status, reason)
+    with pytest.raises(TransferFailed) as caught:
+        read_local("", "folder:pyproject.toml", 1000)  # no folder in the settings: nothing is readable
+    assert caught.value.reason in {"outside_folder", "missing"}
+
+
+ROWS = [
+    {"url": "https://p.example/1.jpg", "label": "cat", "license": "CC BY 4.0", "creator": "Ä", "width": "640"},
+    {"url": "https://p.example/2.jpg", "label": "강아지", "license": "", "creator": "", "width": ""},
+    {"url": "https://p.example/3.jpg", "label": "CAT ", "license": "", "creator": "", "width": ""},
+    {"url": "", "label": "cat", "license": "", "creator": "", "width": ""},
+]
+
+
+def write(file: Path) -> None:
+    if file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), file)
+    elif file.suffix == ".jsonl":
+        file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS) + "\n\n", "utf-8")
+    elif file.suffix == ".txt":
+        file.write_text("# mine\n" + "\n".join(f"{row['url']}\t{row['label']}" for row in ROWS if row["url"]), "utf-8")
+    else:
+        with file.open("w", encoding="utf-8-sig", newline="") as out:
+            table = csv.DictWriter(out, list(ROWS[0]), delimiter="\t" if file.suffix == ".tsv" else ",")
+            table.writeheader()
+            table.writerows(ROWS)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_kind_of_list_gives_the_rows_of_the_keyword(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"list{suffix}"
+    write(file)
+    source = UrlList(SearchConfig(url_list=str(file)))
+    page = source.search(SESSION, "cat", None)
+    assert [picture.image_url for picture in page.found] == ["https://p.example/1.jpg", "https://p.example/3.jpg"]
+    assert page.next_cursor is None
+    assert len(source.search(SESSION, "강아지", None).found) == 1
+    if suffix != ".txt":
+        assert (page.found[0].license, page.found[0].creator, page.found[0].width) == ("by", "Ä", 640)
+        filtered = UrlList(SearchConfig(url_list=str(file), licenses=("by",)))
+        assert len(filtered.search(SESSION, "cat", None).found) == 1
+    assert check("url_list", SESSION, SearchConfig(url_list=str(file))) == ("up", "2 pictures for 'cat'")
+
+
+def test_a_file_per_keyword_needs_no_label(tmp_path: Path) -> None:
+    (tmp_path / "cat.txt").write_text("https://p.example/1.jpg\n")
+    source = UrlList(SearchConfig(url_list=str(tmp_path / "{keyword}.txt")))
+    assert len(source.search(SESSION, "cat", None).found) == 1
+    with pytest.raises(SourceFailed, match="unreachable"):
+        source.search(SESSION, "dog", None)
+
+
+def test_a_long_list_comes_in_pages_and_none_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    lines = [f"https://p.example/{n}.jpg,{'cat' if n % 2 else 'dog'}" for n in range(5000)]
+    file.write_text("url,label\n" + "\n".join(lines))
+    source, cursor, found = UrlList(SearchConfig(url_list=str(file))), None, []
+    while True:
+        page = source.search(SESSION, "cat", cursor)
+        found += [picture.image_url for picture in page.found]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert found == [f"https://p.example/{n}.jpg" for n in range(1, 5000, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("list.csv", "address,label\nhttps://p/1.jpg,cat\n", "changed"),
+        ("list.csv", "url\nhttps://p/1.jpg\n", "changed"),
+        ("list.txt", "https://p/1.jpg\n", "changed"),
+        ("list.jsonl", '{"url": "https://p/1.jpg", "label": "cat"}\n{broken\n', "changed"),
+        ("list.jsonl", "[1]\n", "changed"),
+        ("list.parquet", "not parquet at all", "changed"),
+        ("list.csv", b"url,label\n\xff\xfe,cat\n", "changed"),
+        ("list.csv", None, "unreachable"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_a_failure(
+    tmp_path: Path, name: str, text: str | bytes | None, reason: str
+) -> None:
+    file = tmp_path / name
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SourceFailed) as caught:
+        UrlList(SearchConfig(url_list=str(file))).search(SESSION, "cat", None)
+    assert caught.value.reason == reason
+    assert str(file) in caught.value.detail
+
+
+def test_a_list_of_another_kind_or_none_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"the known kinds are \.txt, \.csv"):
+        UrlList(SearchConfig(url_list="list.xlsx"))
+    with pytest.raises(ConfigError, match=r"needs search\.url_list"):
+        UrlList(SearchConfig())
+    with pytest.raises(ConfigError, match=r"needs search\.folder"):
+        Folder(SearchConfig())

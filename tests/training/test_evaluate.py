@@ -1,0 +1,182 @@
+"""The step on a saved network, and its numbers from answers that are known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from sklearn.metrics import log_loss as reference_log_loss
+from torch import nn
+
+from preprocessing.dataset import dataset_bytes
+from preprocessing.pixels import PixelCache
+from training import evaluate
+from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.predict import CARD_FORMAT, Classifier
+from workspace.config import WorkspaceConfig
+from workspace.errors import DatasetError, ModelError
+from workspace.paths import Workspace, write_atomic, write_json
+from workspace.progress import SILENT
+from workspace.records import Sample
+
+CLASSES = ("ape", "bee", "고양이")
+
+
+def _config(**sections: object) -> WorkspaceConfig:
+    return WorkspaceConfig.model_validate(
+        {"classes": {name: name for name in CLASSES}, "evaluate": {"bootstrap": 200}, **sections}
+    )
+
+
+def _sample(number: int, label: str, split: str, group: str = "") -> Sample:
+    sha = f"{number:064x}"
+    return Sample(sha, label, split, group, f"images/{sha}.jpg", *["t"] * 9, width=80, height=60)
+
+
+def _samples(test: int = 12) -> list[Sample]:
+    splits = ["train"] * 12 + ["val"] * 6 + ["test"] * test
+    return [_sample(k, CLASSES[k % 3], split, f"g{k // 2}") for k, split in enumerate(splits)]
+
+
+def _fill_cache(workspace: Workspace, samples: list[Sample], config: WorkspaceConfig) -> None:
+    cache = PixelCache(workspace, config.clean)
+    for place, one in enumerate(samples):
+        pixels = np.random.default_rng(place).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        pixels[0, 0] = place  # what FromTable recognises it by
+        cache.write(one.sha256, pixels)
+
+
+class FromTable:
+    """Answers what it was told to: row k of a table for the picture whose first pixel is k."""
+
+    classes = CLASSES
+
+    def __init__(self, table: np.ndarray) -> None:
+        self.table = table
+
+    def probabilities(self, pictures):
+        return np.stack([self.table[picture[0, 0, 0]] for picture in pictures]).astype(np.float32)
+
+
+def _measured(tmp_path: Path, samples: list[Sample], table: np.ndarray) -> dict:
+    workspace, config = Workspace(tmp_path), _config()
+    _fill_cache(workspace, samples, config)
+    return evaluate.measure(workspace, config, FromTable(table), samples, SILENT)
+
+
+def test_every_number_is_that_of_the_answers(tmp_path):
+    samples = _samples(test=90)
+    table = np.random.default_rng(1).dirichlet(np.ones(3), len(samples))
+    metrics = _measured(tmp_path, samples, table)
+    test = metrics["splits"]["test"]
+    rows = [place for place, one in enumerate(samples) if one.split == "test"]
+    answers, labels = table[rows].argmax(1), np.array([CLASSES.index(samples[row].label) for row in rows])
+    assert test["n"] == 90 and test["groups"] == 45 and test["effective_n"] == pytest.approx(45)
+    assert test["accuracy"]["value"] == pytest.approx((answers == labels).mean())
+    assert test["log_loss"] == pytest.approx(reference_log_loss(labels, table[rows]), rel=1e-5)
+    assert np.array(test["confusion"]).sum(1).tolist() == [30, 30, 30]
+    assert [row["predicted"] for row in test["predictions"]] == [CLASSES[answer] for answer in answers]
+    assert [row["sha256"] for row in test["predictions"]] == [samples[row].sha256 for row in rows]
+    np.testing.assert_allclose([row["probabilities"] for row in test["predictions"]], table[rows], atol=1e-6)
+    assert metrics["baseline"] == {"label": "ape", "accuracy": pytest.approx(1 / 3)}
+    assert metrics["splits"]["val"]["n"] == 6
+
+
+def test_a_class_that_is_never_answered_has_no_precision(tmp_path):
+    table = np.tile([0.6, 0.4, 0.0], (len(_samples()), 1))
+    per_class = _measured(tmp_path, _samples(), table)["splits"]["test"]["per_class"]
+    assert per_class["bee"] == {"precision": None, "recall": 0.0, "f1": 0.0, "support": 4}
+    assert per_class["ape"]["precision"] == pytest.approx(1 / 3)
+
+
+def test_few_pictures_come_with_a_warning_and_many_do_not(tmp_path):
+    few = _measured(tmp_path / "few", _samples(test=50), np.tile([1.0, 0, 0], (68, 1)))
+    assert "only 50 pictures" in few["notes"][0] and "2.0 points" in few["notes"][0]
+    assert _measured(tmp_path / "many", _samples(test=100), np.tile([1.0, 0, 0], (118, 1)))["notes"] == []
+
+
+def test_without_test_pictures_nothing_can_be_measured(tmp_path):
+    with pytest.raises(DatasetError, match="split.test"):
+        _measured(tmp_path, _samples(test=0), np.ones((18, 3)))
+
+
+def test_a_model_of_other_classes_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="wasp"):
+        _measured(tmp_path, [*_samples(), _sample(99, "wasp", "test")], np.ones((31, 3)))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Workspace, WorkspaceConfig]:
+    """A run with a saved network of random weights, its dataset and its cached pixels."""
+    workspace, config, samples = Workspace(tmp_path / "ws"), _config(train={"device": "cpu"}), _samples()
+    _fill_cache(workspace, samples, config)
+    folder = workspace.run("r1")
+    workspace.point_to("r1")
+    write_atomic(folder.dataset_file, dataset_bytes(samples))
+    torch.manual_seed(0)
+    spec = BACKBONES["efficientnet_lite0"]
+    network = Network(Backbone(spec, build_network(spec)), nn.Linear(spec.feature_dim, 3))
+    write_atomic(folder.model / "model.safetensors", save({k: v.contiguous() for k, v in network.state_dict().items()}))
+    card = {
+        "format": CARD_FORMAT,
+        "classes": list(CLASSES),
+        "backbone": spec.name,
+        "requested_backbone": "resnet50",
+        "fallback_reason": "no weights here",
+        "weights": "random",
+        "weights_source": "seed 0",
+        "input": {"resize_px": 64, "crop_px": 64, "mean": list(spec.mean), "std": list(spec.std)},
+        "cache_side_px": config.clean.cache_side_px,
+    }
+    write_json(folder.model / "card.json", card)
+    return workspace, config
+
+
+def test_the_step_measures_the_saved_model_once(trained):
+    workspace, config = trained
+    first = evaluate.run(workspace, config)
+    folder = workspace.latest_run()
+    written = folder.metrics_file.read_bytes()
+    assert (first.done, first.reused) == (18, 0)
+    metrics = json.loads(written)
+    rows = metrics["splits"]["test"]["predictions"]
+    pictures = [PixelCache(workspace, config.clean).read(row["sha256"]) for row in rows]
+    expected = Classifier.load(folder.model, "cpu").probabilities(pictures)
+    np.testing.assert_allclose([row["probabilities"] for row in rows], expected, atol=2e-6)
+    card = json.loads((folder.model / "card.json").read_text())
+    assert card["metrics"]["accuracy"] == metrics["splits"]["test"]["accuracy"]
+    assert card["weights_source"] == "seed 0"
+
+    second = evaluate.run(workspace, config)
+    assert (second.done, second.reused, second.by_reason) == (0, 18, first.by_reason)
+    assert folder.metrics_file.read_bytes() == written
+    folder.metrics_file.unlink()
+    evaluate.run(workspace, config)
+    assert folder.metrics_file.read_bytes() == written
+
+
+def test_random_weights_and_a_fallback_are_said_first(trained):
+    notes = evaluate.run(*trained).notes
+    assert "no weights here" in notes[0] and "RANDOM WEIGHTS" in notes[1] and "only 12 pictures" in notes[2]
+
+
+def test_other_weights_settings_or_a_card_without_numbers_are_measured_again(trained):
+    workspace, config = trained
+    evaluate.run(workspace, config)
+    assert evaluate.run(workspace, _config(evaluate={"bootstrap": 300}, train={"device": "cpu"})).done == 18
+    folder = workspace.latest_run()
+    card = json.loads((folder.model / "card.json").read_text())
+    del card["metrics"]  # as after a kill between the card and metrics.json, or a card that train wrote again
+    write_json(folder.model / "card.json", card)
+    assert evaluate.run(workspace, _config(evaluate={"bootstrap": 300}, train={"device": "cpu"})).done == 18
+    write_atomic(folder.metrics_file, b"{ cut off")
+    assert evaluate.run(workspace, config).done == 18
+
+
+def test_without_a_model_the_error_names_the_step(trained):
+    workspace, config = trained
+    (workspace.latest_run().model / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="collect-and-train train"):
+        evaluate.run(workspace, config)

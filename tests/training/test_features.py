@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from preprocessing.pixels import PixelCache
+from training import features
+from training.augment import Augmenter, clean_view, preset_for
+from training.backbone import load_backbone, normalised
+from training.device import choose_device
+from training.features import Extractor, view_key
+from workspace.catalog import Catalog
+from workspace.errors import ConfigError
+from workspace.progress import SILENT
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.advanced = 0
+
+    def begin(self, what, total):
+        pass
+
+    def advance(self, count=1):
+        self.advanced += count
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def kept(workspace):
+    with Catalog(workspace.catalog_file) as catalog:
+        return sorted(sha for sha, _ in catalog.kept())
+
+
+def extractor(workspace, config):
+    backbone, _ = load_backbone(config.train, config.seed)
+    return Extractor(workspace, config, backbone, choose_device("cpu"))
+
+
+def test_every_kept_picture_gets_the_networks_own_features_once(trainable, settings):
+    workspace, config, listener = trainable("w"), settings(), Listener()
+    first = features.run(workspace, config, listener)
+    assert (first.done, first.reused, first.by_reason) == (24, 0, {"pictures": 24})
+    assert listener.advanced == 24
+    assert "means nothing" in listener.said[0]
+    again = features.run(workspace, config, SILENT)
+    assert (again.done, again.reused, again.by_reason) == (0, 24, {"pictures": 24})
+
+    keys = kept(workspace)
+    stored = extractor(workspace, config)
+    backbone, _ = load_backbone(config.train, config.seed)
+    pixels = PixelCache(workspace, config.clean)
+    views = torch.from_numpy(np.stack([clean_view(pixels.read(key)) for key in keys[:3]]))
+    with torch.inference_mode():
+        activations = backbone.prefix(normalised(views, backbone.spec.mean, backbone.spec.std))
+        expected = backbone.tail(activations).numpy()
+    assert np.allclose(stored.features.get(keys[:3]), expected, atol=1e-4)
+    assert np.allclose(stored.activations.get(keys[:3]), activations.numpy(), rtol=2e-3, atol=2e-3)
+    assert stored.features.get(keys).dtype == np.float32
+    assert stored.activations.get(keys).dtype == np.float16
+
+
+def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, monkeypatch):
+    whole, broken, config = trainable("whole"), trainable("broken"), settings()
+    features.run(whole, config)
+    read, count = PixelCache.read, iter(range(100))
+
+    def dies(self, key):
+        if next(count) == 19:  # in the third batch of eight
+            raise KeyboardInterrupt
+        return read(self, key)
+
+    monkeypatch.setattr(PixelCache, "read", dies)
+    with pytest.raises(KeyboardInterrupt):
+        features.run(broken, config)
+    monkeypatch.setattr(PixelCache, "read", read)
+    keys = kept(broken)
+    there = len(keys) - len(extractor(broken, config).features.missing(keys))
+    assert there == 16
+    shards = {path: path.read_bytes() for path in broken.cache.glob("features-*/*")}
+    resumed = features.run(broken, settings(features__batch_size=5))  # other batches than before, too
+    assert (resumed.done, resumed.reused) == (8, 16)
+    assert all(path.read_bytes() == data for path, data in shards.items())
+    for store in ("features", "activations"):
+        one, two = (getattr(extractor(place, config), store).get(keys) for place in (whole, broken))
+        assert np.array_equal(one, two)
+
+
+def test_what_the_numbers_depend_on_names_their_folder(trainable, settings):
+    workspace = trainable("w")
+    folders = {
+        extractor(workspace, settings(**change)).features.folder
+        for change in ({}, {"seed": 1}, {"clean__cache_side_px": 300}, {"train__backbone": "resnet50"})
+    }
+    assert len(folders) == 4
+    assert extractor(workspace, settings(features__batch_size=3)).features.folder in folders
+
+
+def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
+    workspace, config = trainable("w"), settings(features__views=2)
+    keys = kept(workspace)[:5]
+    augmenter = Augmenter(preset_for(5), config.augment)
+    listener = Listener()
+    store = extractor(workspace, config).extract_views(keys, augmenter, listener)
+    assert listener.advanced == 10
+    assert not store.missing([view_key(key, view) for key in keys for view in (1, 2)])
+    one, two = store.get([view_key(keys[0], 1), view_key(keys[0], 2)])
+    assert not np.array_equal(one, two)
+
+    backbone, _ = load_backbone(config.train, config.seed)
+    pixels = PixelCache(workspace, config.clean).read(keys[0])
+    view = torch.from_numpy(augmenter.view(pixels, (0, 2, keys[0]))[None])
+    with torch.inference_mode():
+        expected = backbone.prefix(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
+    assert np.allclose(two, expected, rtol=2e-3, atol=2e-3)
+
+    again = Listener()
+    extractor(workspace, config).extract_views(keys, augmenter, again)
+    assert again.advanced == 0
+
+
+def test_a_gpu_that_is_not_there_is_an_error(trainable, settings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="train.device"):
+        features.run(trainable("w"), settings(train__device="cuda"))

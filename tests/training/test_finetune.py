@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.augment import Augmenter, preset_for
+from training.backbone import Network, load_backbone
+from training.device import choose_device
+from training.features import Extractor
+from training.finetune import CachedPictures, Job, finetune, predicted, schedule
+from workspace.progress import SILENT
+
+CPU = choose_device("cpu")
+CLASSES = 3
+
+
+class Stops:
+    """Interrupts after so many steps, as a kill would."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.said: list[str] = []
+
+    def begin(self, what, total):
+        pass
+
+    def advance(self, count=1):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def fresh(config) -> Network:
+    backbone, _ = load_backbone(config.train, config.seed)
+    head = nn.Linear(backbone.spec.feature_dim, CLASSES)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return CPU.put(Network(backbone, head))
+
+
+@pytest.fixture
+def config(settings):
+    return settings(train__epochs=4, train__batch_size=6)
+
+
+@pytest.fixture
+def job(tmp_path, trainable, config):
+    from preprocessing.dataset import read_dataset
+
+    workspace = trainable("w")
+    samples = read_dataset(workspace.latest_run().dataset_file)
+    names = sorted({sample.label for sample in samples})
+    extractor = Extractor(workspace, config, fresh(config).backbone, CPU)
+    extractor.extract_clean([sample.sha256 for sample in samples], SILENT)
+    parts = {}
+    for split in ("train", "val"):
+        chosen = [sample for sample in samples if sample.split == split]
+        labels = np.array([names.index(sample.label) for sample in chosen])
+        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, extractor.activations)
+    views = extractor.extract_views(parts["train"].keys, Augmenter(preset_for(5), config.augment), SILENT)
+    train = dataclasses.replace(parts["train"], augmented=views, views=config.features.views)
+    return Job(train, parts["val"], config.train, CLASSES, config.seed, tmp_path / "checkpoint.pt", "this job")
+
+
+def state_bytes(network):
+    return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config):
+    whole, broken = fresh(config), fresh(config)
+    history = finetune(whole, job, CPU, SILENT)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    elsewhere = dataclasses.replace(job, checkpoint=tmp_path / "other.pt")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(broken, elsewhere, CPU, Stops(8))  # 3 steps an epoch: in the third epoch
+    resumed, listener = fresh(config), Stops(100)
+    assert finetune(resumed, elsewhere, CPU, listener) == history
+    assert listener.said == ["fine-tuning goes on after epoch 2"]
+    assert listener.left == 100 - 2 * 3
+    assert state_bytes(resumed) == state_bytes(whole)
+
+
+def test_only_the_tail_and_the_head_change_and_no_statistic_does(job, config):
+    network = fresh(config)
+    before = state_bytes(network)
+    finetune(network, job, CPU, SILENT)
+    changed = {name for name, value in state_bytes(network).items() if value != before[name]}
+    assert {"head.weight", "head.bias", "backbone.tail.conv_head.weight"} <= changed
+    assert not [name for name in changed if ".prefix." in name or "running_" in name or "num_batches" in name]
+
+
+def test_it_learns_and_the_history_says_what_the_network_does(job, config):
+    network = fresh(config)
+    bold = config.train.model_copy(update={"epochs": 8, "head_lr": 0.1, "backbone_lr": 0.01})
+    history = finetune(network, dataclasses.replace(job, config=bold), CPU, SILENT)
+    assert history[-1]["loss"] < 0.8 * np.log(CLASSES)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert set(history[0]) == {"epoch", "loss", "val_loss", "val_accuracy", "lr"}
+    answers = predicted(network, job.val, CPU, 4)
+    assert answers.shape == (6, CLASSES)
+    assert np.allclose(answers.sum(1), 1, atol=1e-5)
+
+
+def test_the_network_ends_as_the_mean_of_its_last_epochs(tmp_path, job, config):
+    """Of six epochs the last two are averaged, each as its checkpoint held it."""
+    longer = dataclasses.replace(job, config=config.train.model_copy(update={"epochs": 6}))
+    ends = []
+
+    class Watches:
+        steps = 0
+
+        def begin(self, what, total):
+            pass
+
+        def advance(self, count=1):
+            self.steps += 1
+            if self.steps in (15, 18):
+                ends.append(network.head.weight.detach().clone())
+
+        def say(self, message):
+            pass
+
+    network = fresh(config)
+    finetune(network, longer, CPU, Watches())
+    assert torch.allclose(network.head.weight, (ends[0] + ends[1]) / 2, atol=1e-7)
+    assert not torch.equal(ends[0], ends[1])
+
+
+@pytest.mark.parametrize("kind", ["another job", "damaged", "not torch"])
+def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
+    whole = fresh(config)
+    history = finetune(whole, job, CPU, SILENT)
+    if kind == "another job":
+        network = fresh(config)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(network, dataclasses.replace(job, fingerprint="that job", seed=9), CPU, Stops(5))
+    else:
+        data = job.checkpoint.read_bytes()
+        job.checkpoint.write_bytes(data[: len(data) // 2] if kind == "damaged" else b"hello")
+    network, listener = fresh(config), Stops(100)
+    assert finetune(network, job, CPU, listener) == history
+    assert listener.said == []
+    assert state_bytes(network) == state_bytes(whole)
+
+
+def test_each_epoch_shows_every_picture_once_and_moves_its_view_on(job):
+    rows = np.arange(len(job.train.keys))
+    seen = [job.train.mixed_batch(rows, epoch, CPU) for epoch in range(2)]
+    assert [sorted(labels.tolist()) for _, labels in seen] == [sorted(job.train.labels.tolist())] * 2
+    pictures = [{array.numpy().tobytes() for array in inputs} for inputs, _ in seen]
+    assert len(pictures[0]) == len(rows)
+    assert not pictures[0] & pictures[1]
+
+
+def test_the_schedule_rises_then_falls_to_nothing():
+    rates = [schedule(step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
+    assert all(one > two for one, two in zip(rates[9:], rates[10:], strict=False))
+    assert 0 < rates[-1] < 0.001
+    assert schedule(0, 1) == 1.0

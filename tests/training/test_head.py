@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from training.head import (
+    DEFAULT_STRENGTH,
+    STRENGTHS,
+    balanced_accuracy,
+    class_weights,
+    fit_head,
+    log_loss,
+    softmax,
+)
+
+
+def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+    centres = rng.normal(0, gap, (len(counts), dim))
+    features = centres[labels] + rng.normal(0, 1, (len(labels), dim))
+    features = (features * rng.uniform(0.05, 9, dim) + rng.normal(0, 5, dim)).astype(np.float32)
+    return features, labels, np.array([str(place) for place in range(len(labels))])
+
+
+@pytest.mark.parametrize("counts", [[30, 31, 29], [20, 22], [60, 20, 15]], ids=["three", "two", "unbalanced"])
+@pytest.mark.parametrize("dim", [40, 300], ids=["more pictures", "more features"])
+def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
+    features, labels, groups = cloud(counts, dim)
+    head = fit_head(features, labels, groups, len(counts), seed=0)
+    assert head.strength in STRENGTHS
+    scaler = StandardScaler().fit(features.astype(np.float64))
+    weights = dict(enumerate(class_weights(labels, len(counts))))
+    own = LogisticRegression(C=head.strength, class_weight=weights, max_iter=5000, tol=1e-7)
+    own.fit(scaler.transform(features.astype(np.float64)), labels)
+    fresh = features[::-1] * np.float32(0.9)  # other points than those of the fit, as far out as they
+    expected = own.predict_proba(scaler.transform(fresh.astype(np.float64)))
+    with torch.inference_mode():
+        folded = head.layer()(torch.from_numpy(fresh.copy())).softmax(1).numpy()
+    assert np.abs(folded - expected).max() < 1e-3  # the solvers' tolerance
+    assert np.abs(head.probabilities(fresh) - folded).max() < 1e-5
+    with torch.inference_mode():
+        near = head.layer()(torch.from_numpy(features)).softmax(1).numpy()
+    assert np.abs(near - own.predict_proba(scaler.transform(features.astype(np.float64)))).max() < 1e-4
+
+
+def test_noise_is_regularised_more_than_signal():
+    signal, labels, groups = cloud([40, 40, 40], gap=1.5)
+    noise = np.random.default_rng(3).normal(0, 1, signal.shape).astype(np.float32)
+    assert fit_head(noise, labels, groups, 3, 0).strength < fit_head(signal, labels, groups, 3, 0).strength
+
+
+def test_copies_in_one_group_do_not_make_noise_look_learnable():
+    noise = np.random.default_rng(4).normal(0, 1, (24, 60)).astype(np.float32)
+    labels = np.arange(24) % 2
+    features, labels, groups = (np.repeat(noise, 4, 0), np.repeat(labels, 4), np.repeat(np.arange(24).astype(str), 4))
+    torn = np.array([str(place) for place in range(96)])
+    assert fit_head(features, labels, groups, 2, 0).strength < fit_head(features, labels, torn, 2, 0).strength
+
+
+def test_one_group_per_class_falls_back_to_the_default():
+    features, labels, _ = cloud([5, 5])
+    assert fit_head(features, labels, labels.astype(str), 2, 0).strength == DEFAULT_STRENGTH
+
+
+def test_a_dead_feature_does_no_harm():
+    features, labels, groups = cloud([20, 20])
+    features[:, 3] = 7
+    head = fit_head(features, labels, groups, 2, 0)
+    assert np.isfinite(head.weight).all()
+    assert balanced_accuracy(head.probabilities(features), labels) > 0.9
+
+
+def test_same_seed_same_bits():
+    features, labels, groups = cloud([20, 25, 22])
+    one, two = (fit_head(features, labels, groups, 3, 7) for _ in range(2))
+    assert one.weight.tobytes() == two.weight.tobytes()
+
+
+def test_unbalanced_classes_count_the_same():
+    assert class_weights(np.array([0] * 10 + [1] * 12), 2).tolist() == [1, 1]
+    weights = class_weights(np.array([0] * 30 + [1] * 10), 2)
+    assert (weights * [30, 10]).tolist() == pytest.approx([20, 20])
+
+
+def test_measures():
+    answers = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]], np.float32)
+    labels = np.array([0, 0, 1, 1])
+    assert balanced_accuracy(answers, np.array([0, 0, 0, 1])) == pytest.approx((2 / 3 + 0) / 2)
+    assert log_loss(answers, labels) == pytest.approx(-np.log([0.9, 0.8, 0.6, 0.3]).mean(), rel=1e-5)
+    assert np.isfinite(log_loss(np.array([[1, 0]], np.float32), np.array([1])))
+    assert softmax(np.array([[1000.0, 1000.0]])).tolist() == [[0.5, 0.5]]

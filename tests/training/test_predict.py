@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from preprocessing.decode import decode, shrink
+from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.predict import Classifier, picture_files, predict_files
+from workspace.errors import ConfigError, ModelError
+
+SPEC = BACKBONES["efficientnet_lite0"]
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    head = nn.Linear(SPEC.feature_dim, 2)
+    nn.init.normal_(head.weight, std=0.3)
+    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
+    card = {
+        "format": 1,
+        "classes": ["ape", "bee"],
+        "backbone": SPEC.name,
+        "cache_side_px": 256,
+        "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
+    }
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    for number, name in enumerate(("b.jpg", "a.png", "deep/c.webp")):
+        noise = np.random.default_rng(number).integers(0, 256, (300 + 40 * number, 280, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((500, 420)).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "b.jpg").read_bytes()[:2000])
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_files_and_folders_in_order_and_one_bad_file_stops_no_other(model, pictures):
+    classifier = Classifier.load(model, "cpu")
+    assert classifier.classes == ("ape", "bee")
+    paths = [pictures / "deep" / "c.webp", pictures, pictures / "notes.txt", pictures / "gone.jpg"]
+    found = list(predict_files(classifier, paths, batch_size=2))
+    names = [one.path.relative_to(pictures).as_posix() for one in found]
+    assert names == ["deep/c.webp", "a.png", "b.jpg", "broken.jpg", "notes.txt", "gone.jpg"]
+    errors = {one.path.name: one.error.split(":")[0] for one in found if one.error}
+    assert errors == {"broken.jpg": "truncated", "notes.txt": "not_an_image", "gone.jpg": "unreadable"}
+    for one in found:
+        if one.error:
+            assert (one.label, one.probability, one.probabilities) == ("", 0.0, {})
+            continue
+        assert one.label == max(one.probabilities, key=one.probabilities.__getitem__)
+        assert one.probability == one.probabilities[one.label]
+        assert sum(one.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        alone = classifier.probabilities([decode(one.path.read_bytes()).pixels])[0]
+        assert list(one.probabilities.values()) == pytest.approx(alone.tolist(), abs=1e-5)
+
+
+def test_a_full_picture_and_the_cached_one_answer_the_same(model):
+    classifier = Classifier.load(model, "cpu")
+    full = np.random.default_rng(0).integers(0, 256, (900, 700, 3), dtype=np.uint8)
+    one, two = classifier.probabilities([full, shrink(full, 256)])
+    assert np.array_equal(one, two)
+
+
+def test_answers_do_not_depend_on_the_company(model):
+    classifier = Classifier.load(model, "cpu")
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (256, 260 + n, 3), dtype=np.uint8) for n in range(5)]
+    together = classifier.probabilities(pictures, batch_size=4)
+    alone = np.concatenate([classifier.probabilities([one]) for one in pictures])
+    assert together.dtype == np.float32
+    assert np.abs(together - alone).max() < 1e-5
+    assert classifier.probabilities([]).shape == (0, 2)
+
+
+def test_a_named_file_comes_once_and_a_folder_gives_pictures_only(pictures):
+    names = [path.name for path in picture_files([pictures / "a.png", pictures, pictures / "a.png"])]
+    assert names == ["a.png", "b.jpg", "broken.jpg", "c.webp"]
+
+
+def _no_card(folder: Path) -> None:
+    (folder / "card.json").unlink()
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def _torn_card(folder: Path) -> None:
+    (folder / "card.json").write_text('{"format": 1, "classes": [', encoding="utf-8")
+
+
+def _change(**values: object):
+    def change(folder: Path) -> None:
+        path = folder / "card.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_no_card, "no card.json"),
+        (_no_weights, "no model.safetensors"),
+        (_cut_weights, "cannot be used"),
+        (_torn_card, "cannot be used"),
+        (_change(format=7), "format 7"),
+        (_change(classes=["a", "b", "c"]), "size mismatch"),
+        (_change(backbone="vgg"), "no backbone 'vgg'"),
+        (_change(backbone="resnet50"), "cannot be used"),
+        (_change(input=None), "cannot be used"),
+    ],
+)
+def test_a_model_that_does_not_serve_is_a_model_error(model, damage, says):
+    damage(model)
+    with pytest.raises(ModelError, match=says):
+        Classifier.load(model, "cpu")
+
+
+def test_a_device_that_is_not_there_is_the_settings_fault(model, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError):
+        Classifier.load(model, "cuda")

@@ -1,0 +1,373 @@
+"""The page holds what the catalogue and the run hold, and nothing that strangers wrote becomes markup."""
+
+import base64
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from preprocessing.dataset import dataset_bytes
+from preprocessing.pixels import PixelCache
+from training import evaluate, report
+from training.charts import line_chart, nice_ticks
+from training.collected import read_collected
+from training.tiles import license_name, web_address
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.errors import ModelError
+from workspace.paths import Workspace, write_atomic, write_json
+from workspace.progress import SILENT
+from workspace.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
+
+LABELS = ("고양이", "كلب", "<b>bold")
+HOSTILE = "\"><script>alert(1)</script><img src=http://evil.test/x.png onerror='alert(2)'>"
+PICTURES = 14  # per class and kept
+
+
+class Fixed:
+    """Right on two of three test pictures."""
+
+    classes = tuple(sorted(LABELS))
+
+    def probabilities(self, pictures):
+        rows = np.full((len(pictures), 3), 0.1, dtype=np.float32)
+        for row, picture in zip(rows, pictures, strict=True):
+            place, wrong = int(picture[0, 0, 0]), int(picture[0, 0, 1])
+            row[(place + wrong) % 3] = 0.8
+        return rows
+
+
+class Made:
+    """A workspace after evaluate, with every kind of outcome in its catalogue."""
+
+    def __init__(self, root: Path) -> None:
+        self.workspace = Workspace(root / "ws")
+        self.config = WorkspaceConfig.model_validate(
+            {"classes": {label: label for label in LABELS}, "evaluate": {"bootstrap": 100}}
+        )
+        self.folder = self.workspace.run("r1")
+        self.workspace.point_to("r1")
+        self.cache = PixelCache(self.workspace, self.config.clean)
+        self.samples: list[Sample] = []
+        self.number = 0
+        self.rows: dict[type, list] = {kind: [] for kind in (Hit, Download, ImageFacts, Verdict, Search)}
+        for label in LABELS:
+            self._collect(label)
+        with Catalog(self.workspace.catalog_file) as catalog:
+            for rows in self.rows.values():
+                catalog.put(rows)
+        write_atomic(self.folder.dataset_file, dataset_bytes(self.samples))
+        write_atomic(self.folder.config_file, b'seed = 0\n[network]\n# words\ncontact = "me@home.test"\n')
+        self.card()
+        self.measure()
+
+    def put(self, *rows: object) -> None:
+        for row in rows:
+            self.rows[type(row)].append(row)
+
+    def found(self, label: str, status: str = "ok", reason: str = "", **hit: str) -> str:
+        self.number += 1
+        sha = f"{self.number:064x}"
+        url = f"http://pictures.test/{self.number}"
+        self.put(Hit(label, label, "t", self.number, url, found_at="2026-11-24T10:00:00Z", **hit))
+        self.put(Download(url, status, reason, sha256=sha if status == "ok" else ""))
+        return sha
+
+    def picture(self, sha: str, *marks: int) -> None:
+        pixels = np.random.default_rng(int(sha, 16)).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+        pixels[0, 0, : len(marks)] = marks
+        self.cache.write(sha, pixels)
+
+    def drop(self, label: str, stage: str, reason: str, group: str = "") -> str:
+        sha = self.found(label, title=HOSTILE, page_url="javascript:alert(3)")
+        error = reason if stage == "decode" else ""
+        self.put(ImageFacts(sha, error=error, detail="cut <off>" if error else ""))
+        self.put(Verdict(sha, label, stage, "drop", reason, 0.0, group))
+        if not error:
+            self.picture(sha)
+        return sha
+
+    def _collect(self, label: str) -> None:
+        place = Fixed.classes.index(label)
+        for k in range(PICTURES):
+            sha = self.found(label, title=HOSTILE, page_url=f"https://pages.test/{self.number}")
+            self.put(ImageFacts(sha), Verdict(sha, label, "check", "keep"))
+            split = "train" if k < 6 else "val" if k < 8 else "test"
+            self.picture(sha, place, int(split == "test" and k % 3 == 0))
+            page, licence = (
+                f"https://pages.test/{self.number}",
+                "javascript:alert(4)" if k else "https://x.test/by/2.0/",
+            )
+            names = ("t", label, f"http://pictures.test/{self.number}", page, HOSTILE, HOSTILE, "by", licence, HOSTILE)
+            self.samples.append(Sample(sha, label, split, "", f"images/{sha}.jpg", *names, width=120, height=90))
+        kept = self.samples[-1].sha256
+        for _ in range(3):
+            self.drop(label, "decode", "truncated")
+        self.drop(label, "check", "blank")
+        for _ in range(30):
+            self.drop(label, "copy", "near_copy", kept)
+        self.drop(label, "check", "a_reason_of_tomorrow")
+        self.found(label, "failed", "http_404")
+        self.found(label, "refused", "private_address")
+        self.put(Search(label, HOSTILE, "t", "failed", reason="blocked", detail="HTTP 403", asked_at="now"))
+
+    def card(self, **changes: object) -> None:
+        card = {
+            "format": 1,
+            "classes": list(Fixed.classes),
+            "backbone": "resnet50",
+            "requested_backbone": "resnet50",
+            "fallback_reason": "",
+            "weights": "imagenet",
+            "weights_source": "a file",
+            "input": {"resize_px": 256, "crop_px": 224},
+            "chosen": "finetuned",
+            "why": "better",
+            "trained_on": {"train": 18, "val": 6},
+            "seed": 7,
+            "versions": {"torch": "2.14.1"},
+            **changes,
+        }
+        write_json(self.folder.model / "card.json", card)
+        epochs = [
+            {"epoch": k, "loss": 1 / k, "val_loss": 1.1 / k, "val_accuracy": 1 - 0.5 / k, "lr": 0.01} for k in (1, 2, 3)
+        ]
+        head = {"C": 0.01, "val_accuracy": 0.8, "val_loss": 0.6, "n_train": 18}
+        write_json(self.folder.root / "history.json", {"head": head, "finetune": epochs})
+
+    def measure(self) -> None:
+        measured = evaluate.measure(self.workspace, self.config, Fixed(), self.samples, SILENT)
+        write_json(
+            self.folder.metrics_file, {"format": evaluate.METRICS_FORMAT, "inputs": "x", "run_id": "r1"} | measured
+        )
+
+    def report(self) -> BeautifulSoup:
+        report.run(self.workspace, self.config)
+        return BeautifulSoup(self.folder.report_file.read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path)
+
+
+def test_nothing_of_strangers_becomes_markup(made):
+    page = made.report()
+    assert page.find_all("script") == [] and "<b>bold" in page.h1.text
+    assert not [name for tag in page.find_all(True) for name in tag.attrs if name.startswith("on")]
+    assert {re.match(r"[a-z]+:|#", link["href"]).group() for link in page.find_all("a")} <= {"http:", "https:", "#"}
+    assert HOSTILE in page.find(id="credit-list").text  # it is there, as text
+
+
+def test_the_page_loads_nothing(made):
+    page = made.report()
+    assert {image["src"][:23] for image in page.find_all("img")} == {"data:image/jpeg;base64,"}
+    assert page.find_all(["link", "iframe", "object", "embed", "video", "audio", "source", "base", "form"]) == []
+    assert "url(" not in page.style.text and "@import" not in page.style.text
+    assert "default-src 'none'" in page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+
+
+def test_pictures_have_words_tables_have_heads_and_anchors_lead_somewhere(made):
+    page = made.report()
+    assert all(image["alt"] for image in page.find_all("img"))
+    assert all(table.find("th", scope="col") for table in page.find_all("table"))
+    assert all(svg["aria-label"] for svg in page.find_all("svg")) and len(page.find_all("svg")) == 2
+    identifiers = [tag["id"] for tag in page.find_all(id=True)]
+    assert len(identifiers) == len(set(identifiers))
+    assert {link["href"][1:] for link in page.find_all("a", href=re.compile("^#"))} <= set(identifiers)
+
+
+def test_the_counts_are_the_catalogues(made):
+    rows = {
+        row.th.text: [cell.text for cell in row.find_all("td")]
+        for row in made.report().find(id="counts").find_all("tr")[1:]
+    }
+    with Catalog(made.workspace.catalog_file) as catalog:
+        found = Counter(hit.label for hit in catalog.all(Hit))
+        dropped = Counter(row.label for row in catalog.all(Verdict) if row.verdict == "drop")
+        kept = Counter(label for _, label in catalog.kept())
+    for label in LABELS:
+        expected = (found[label], found[label] - 2, dropped[label], kept[label], 6, 2, PICTURES - 8)
+        assert rows[label] == [str(number) for number in expected]
+    assert rows["all"][0] == str(found.total()) and rows["all"][4:] == ["18", "6", "18"]
+
+
+def test_every_reason_has_its_count_and_the_table_adds_up(made):
+    table = made.report().find(id="reasons")
+    rows = {row.th.find(string=True): [cell.text for cell in row.find_all("td")] for row in table.find_all("tr")[1:]}
+    assert rows["truncated"] == ["9", "3", "3", "3"] and rows["near copy"] == ["90", "30", "30", "30"]
+    assert rows["failed: http 404"] == ["3", "1", "1", "1"] and rows["a reason of tomorrow"][0] == "3"
+    total = [int(cells[0]) for name, cells in rows.items() if cells and name != "found"]
+    assert sum(total) == int(rows["found"][0])
+
+
+def test_limits_are_kept_and_said(made):
+    page = made.report()
+    assert "60 of 105 shown" in page.text and "14 of 14 shown" in page.text
+    headings = " ".join(heading.text for heading in page.find_all("h3"))
+    assert "3 of 3 shown" in headings and "of 90 shown" in headings  # the rare reasons are not crowded out
+    assert made.folder.report_file.stat().st_size < 6e6
+
+
+def test_a_dropped_file_without_pixels_tells_why_and_a_copy_stands_beside_what_stays(made):
+    page = made.report()
+    nothing = page.find_all(class_="nothing")
+    assert len(nothing) == 9 and "cut <off>" in nothing[0].parent.text
+    assert nothing[0]["href"].startswith("http://pictures.test/")  # not the javascript: page
+    pairs = [pair for pair in page.find_all(class_="pair") if "stays" in pair.text]
+    assert pairs and all(len(pair.find_all("img")) == 2 for pair in pairs)
+
+
+def test_the_matrix_leads_to_its_pictures(made):
+    page = made.report()
+    metrics = json.loads(made.folder.metrics_file.read_text())["splits"]["test"]
+    cells = [cell.text for cell in page.find(class_="matrix").tbody.find_all("td")]
+    assert [int(cell) for cell in cells] == [count for row in metrics["confusion"] for count in row]
+    wrong = [row for row in metrics["predictions"] if row["label"] != row["predicted"]]
+    link = page.find(class_="matrix").find(class_="wrong").a["href"]
+    assert len(page.find(id=link[1:]).find_all("img")) == int(page.find(class_="matrix").find(class_="wrong").text)
+    mistakes = page.find(id="mistakes").find_next(class_="sheet")
+    assert len(mistakes.find_all("figure")) == len(wrong) == 6
+    assert "80 %" in mistakes.text and mistakes.find("a")["href"].startswith("https://pages.test/")
+
+
+def test_every_picture_is_credited(made):
+    rows = made.report().find(id="credit-list").tbody.find_all("tr")
+    assert len(rows) == len(made.samples)
+    assert {row.a["href"] for row in rows} == {one.page_url for one in made.samples}
+    assert [row.text for row in rows if "CC BY 2.0" in row.text] and all(HOSTILE in row.text for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": "random"}, "random weights, so the accuracy of this run means nothing"),
+        (
+            {"backbone": "efficientnet_lite0", "fallback_reason": "no <file>"},
+            "efficientnet_lite0 was used in place of resnet50: no <file>",
+        ),
+    ],
+)
+def test_what_makes_the_numbers_doubtful_is_the_first_line(made, changes, words):
+    made.card(**changes)
+    page = made.report()
+    assert words in next(page.body.stripped_strings)
+    readme = (made.folder.model / "README.md").read_text()
+    assert words.partition(" no ")[0].replace("_", r"\_") in readme.split("\n\n")[1]
+
+
+def test_the_first_line_has_classes_accuracy_and_interval(made):
+    test = json.loads(made.folder.metrics_file.read_text())["splits"]["test"]
+    heading = made.report().h1.text
+    low, high = test["accuracy"]["interval"]
+    assert all(label in heading for label in LABELS) and "66.7 %" in heading
+    assert f"{100 * low:.0f} to {100 * high:.0f} %" in heading
+
+
+def test_a_report_is_written_again_only_when_something_changed(made):
+    assert report.run(made.workspace, made.config).done == 1
+    before = made.folder.report_file.read_bytes()
+    again = report.run(made.workspace, made.config)
+    assert (again.done, again.reused) == (0, 1) and str(made.folder.report_file) in again.notes[0]
+    with Catalog(made.workspace.catalog_file) as catalog:
+        catalog.put([Search(LABELS[0], HOSTILE, "t", "failed", reason="blocked", detail="HTTP 403", asked_at="later")])
+    assert report.run(made.workspace, made.config).done == 0
+    (made.folder.model / "README.md").unlink()
+    assert report.run(made.workspace, made.config).done == 1
+    assert made.folder.report_file.read_bytes() == before
+    with Catalog(made.workspace.catalog_file) as catalog:
+        catalog.put([Override(made.samples[0].sha256, LABELS[0], "drop")])
+    assert report.run(made.workspace, made.config).done == 1
+    assert "dropped by a person" in made.folder.report_file.read_text()
+
+
+def test_a_picture_that_a_person_moved_counts_where_it_is(made):
+    moved = made.samples[0]
+    with Catalog(made.workspace.catalog_file) as catalog:
+        catalog.put([Override(moved.sha256, LABELS[0], "relabel", LABELS[1])])
+        collected = read_collected(catalog, LABELS)
+    here, there = collected.by_class[LABELS[0]], collected.by_class[LABELS[1]]
+    assert (here.kept, here.dropped["moved by a person"]) == (PICTURES - 1, 1)
+    assert (there.kept, there.moved_here) == (PICTURES + 1, 1)
+    for counts in collected.by_class.values():
+        assert counts.found == counts.downloaded + counts.waiting + counts.not_downloaded.total()
+        files = counts.same_file + counts.dropped.total() + counts.unjudged + counts.kept - counts.moved_here
+        assert counts.downloaded == files and counts.same_file == 0
+
+
+def test_settings_are_shown_without_the_contact_address(made):
+    page = made.report()
+    assert "seed = 0" in page.pre.text and "me@home.test" not in str(page)
+
+
+def test_the_model_card_is_markdown_that_strangers_cannot_break(made):
+    made.card(weights_source="a | b\n# not a heading <script> [x](javascript:y)")
+    made.report()
+    text = (made.folder.model / "README.md").read_text(encoding="utf-8")
+    assert r"a \| b \# not a heading \<script\> \[x\]\(javascript:y\)" in text
+    assert "고양이" in text and r"\<b\>bold" in text and "| CC BY 2.0 | 3 |" in text
+    assert "Limits" in text and "66.7 %" in text
+
+
+def test_without_numbers_the_error_names_the_step(made):
+    made.folder.metrics_file.unlink()
+    with pytest.raises(ModelError, match="collect-and-train evaluate"):
+        report.run(made.workspace, made.config)
+
+
+def test_thumbnails_are_small_pictures_of_the_cached_pixels(made):
+    page = made.report()
+    sizes = set()
+    for image in page.find_all("img"):
+        with Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))) as picture:
+            sizes.add((picture.format, picture.size))
+    assert sizes == {("JPEG", (120, 90))}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        " javascript:alert(1)",
+        "JAVASCRIPT:x",
+        "data:text/html,x",
+        "//evil.test",
+        "http:",
+        "http://[x",
+        "",
+    ],
+)
+def test_only_web_addresses_become_links(url):
+    assert web_address(url) == ""
+    assert web_address(url, "https://a.test/b") == "https://a.test/b"
+
+
+def test_licences_have_their_usual_names():
+    assert license_name("by-sa", "https://creativecommons.org/licenses/by-sa/4.0/") == "CC BY-SA 4.0"
+    assert license_name("cc0", "https://creativecommons.org/publicdomain/zero/1.0/") == "CC0 1.0"
+    assert (license_name("", ""), license_name("© all", "")) == ("not stated", "© all")
+
+
+def test_charts_stay_inside_and_leave_out_what_is_not_finite():
+    chart = line_chart("loss", [1, 2, 3], {"training": [3.0, float("nan"), 1.0]}, ("head", 2.0))
+    assert [len(line.points) for line in chart.lines] == [2]
+    assert all(0 < x < 420 and 0 < y < 210 for x, y in chart.lines[0].points)
+    (_, high), (_, low) = chart.lines[0].points
+    assert high < chart.level < low  # larger values stand higher
+    assert line_chart("loss", [1], {"training": [float("inf")]}) is None
+    assert len(line_chart("loss", [1], {"training": [0.5]}).lines[0].points) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.86, 0.861), (-3.0, 250.0), (0.5, 0.5), (0.0, 0.0), (1e-7, 2e-7)]
+)
+def test_ticks_are_few_and_hold_the_values(low, high):
+    ticks = nice_ticks(low, high)
+    assert 3 <= len(ticks) <= 7 and ticks == sorted(set(ticks))
+    assert ticks[0] <= low and ticks[-1] >= high

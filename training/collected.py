@@ -1,0 +1,152 @@
+"""What a workspace has collected, counted so that the numbers add up: found, fetched, dropped by reason, kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from workspace.catalog import Catalog
+from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
+
+Pair = tuple[str, str]
+"""(sha256, label)."""
+
+BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
+
+
+@dataclass(slots=True)
+class ClassCounts:
+    """One class, or all together.
+
+    `found` = `downloaded` + `waiting` + all of `not_downloaded`, and `downloaded` = `same_file` + all of `dropped` +
+    `unjudged` + `kept` - `moved_here`. A url or file found under two classes counts under both.
+
+    Attributes:
+        found: distinct addresses.
+        waiting: of these, not tried yet.
+        downloaded: of these, fetched.
+        not_downloaded: the others, by `status: reason`.
+        same_file: addresses that gave the bytes of another one.
+        dropped: files by reason.
+        unjudged: files that clean has not seen.
+        kept: files that stay.
+        moved_here: of these, found under another class and put here by a person.
+    """
+
+    found: int = 0
+    waiting: int = 0
+    downloaded: int = 0
+    not_downloaded: Counter[str] = field(default_factory=Counter)
+    same_file: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    unjudged: int = 0
+    kept: int = 0
+    moved_here: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A picture that does not take part.
+
+    `detail` says why it could not be decoded, else it is empty; `copy_of` is the sha256 of the picture that stays in
+    its place, or empty; `hit` is the best-ranked search result that led to it.
+    """
+
+    sha256: str
+    label: str
+    reason: str
+    detail: str
+    copy_of: str
+    hit: Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The catalogue as the report tells it; `by_class` in the order asked for, `dropped` by reason, label, sha256.
+
+    `days` are the first and the last day (UTC) on which a search found something, once if they are the same.
+    """
+
+    by_class: Mapping[str, ClassCounts]
+    total: ClassCounts
+    failed_searches: tuple[Search, ...]
+    dropped: tuple[Dropped, ...]
+    days: tuple[str, ...]
+
+
+def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
+    """Count what the catalogue holds for these classes; other labels are left out."""
+    by_class = {label: ClassCounts() for label in classes}
+    hits = [hit for hit in catalog.all(Hit) if hit.label in by_class]
+    _count_addresses(by_class, hits, {row.image_url: row for row in catalog.all(Download)})
+    dropped = _count_files(by_class, catalog)
+    # When a question was asked last is left out: asking it again changes nothing that is told.
+    failed = tuple(
+        replace(row, asked_at="") for row in catalog.all(Search) if row.status == "failed" and row.label in by_class
+    )
+    days = sorted({hit.found_at[:10] for hit in hits if hit.found_at})
+    return Collected(
+        by_class, _sum(by_class.values()), failed, tuple(dropped), tuple(dict.fromkeys(days[:1] + days[-1:]))
+    )
+
+
+def _count_addresses(
+    by_class: Mapping[str, ClassCounts], hits: Sequence[Hit], downloads: Mapping[str, Download]
+) -> None:
+    for label, url in sorted({(hit.label, hit.image_url) for hit in hits}):
+        counts, outcome = by_class[label], downloads.get(url)
+        counts.found += 1
+        if outcome is None:
+            counts.waiting += 1
+        elif outcome.status == "ok":
+            counts.downloaded += 1
+        else:
+            counts.not_downloaded[f"{outcome.status}: {outcome.reason or 'no reason given'}"] += 1
+
+
+def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[Dropped]:
+    appeared: dict[Pair, Hit] = {}
+    for sha, hit in catalog.appearances():
+        if hit.label in by_class:
+            appeared.setdefault((sha, hit.label), hit)  # by rank: the first is the best
+    kept = set(catalog.kept())
+    staying = {sha for sha, _ in kept}
+    verdicts = {(row.sha256, row.label): row for row in catalog.all(Verdict) if row.verdict == "drop"}
+    judged = {(row.sha256, row.label) for row in catalog.all(Verdict)}
+    people = {(row.sha256, row.label): row for row in catalog.all(Override) if row.action in BY_A_PERSON}
+    details = {row.sha256: row.detail for row in catalog.all(ImageFacts) if row.error}
+    dropped = []
+    for (sha, label), hit in appeared.items():
+        counts, key = by_class[label], (sha, label)
+        if key in kept:
+            counts.kept += 1
+        elif key in people:
+            dropped.append(Dropped(sha, label, BY_A_PERSON[people[key].action], people[key].new_label, "", hit))
+        elif key in verdicts:
+            verdict = verdicts[key]
+            # A picture found under two classes may be dropped from both: then nothing stays in its place.
+            copy_of = verdict.group if verdict.group in staying - {sha} else ""
+            dropped.append(Dropped(sha, label, verdict.reason, details.get(sha, ""), copy_of, hit))
+        elif key not in judged:
+            counts.unjudged += 1
+    for one in dropped:
+        by_class[one.label].dropped[one.reason] += 1
+    for _, label in sorted(kept - appeared.keys()):
+        if label in by_class:
+            by_class[label].kept += 1
+            by_class[label].moved_here += 1
+    for counts in by_class.values():
+        files = counts.kept - counts.moved_here + counts.dropped.total() + counts.unjudged
+        counts.same_file = counts.downloaded - files
+    return sorted(dropped, key=lambda one: (one.reason, one.label, one.sha256))
+
+
+def _sum(parts: Iterable[ClassCounts]) -> ClassCounts:
+    total = ClassCounts()
+    for part in parts:
+        for name in ("found", "waiting", "downloaded", "same_file", "unjudged", "kept", "moved_here"):
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+        total.not_downloaded += part.not_downloaded
+        total.dropped += part.dropped
+    return total

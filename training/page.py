@@ -1,0 +1,251 @@
+"""What the report tells: a run's files and the catalogue, arranged for the templates."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.charts import Chart, line_chart
+from training.collected import Collected, Dropped
+from training.tiles import Thumbnails, Tile, license_name, web_address
+from workspace.records import Sample
+
+KEPT_PER_CLASS, KEPT_IN_ALL = 24, 300
+"""Kept pictures shown of a class, and of all classes together (but 4 of each)."""
+
+DROPPED_SHOWN, MISTAKES_SHOWN = 60, 18
+
+RIGHT_PER_CELL, WRONG_PER_CELL, WRONG_IN_ALL = 6, 12, 150
+"""Pictures behind one number of the confusion matrix."""
+
+MATRIX_CLASSES = 25
+"""With more classes a matrix is no longer readable; the commonest confusions are listed instead."""
+
+CONFUSIONS_SHOWN = 40
+
+REASONS = {
+    "empty": "the file has no bytes",
+    "not_an_image": "the file is something else, such as a web page",
+    "format_not_allowed": "a picture format that is not opened",
+    "too_many_pixels": "larger than the limit",
+    "truncated": "the file was cut off",
+    "damaged": "the file is damaged inside",
+    "decoder_crashed": "the file crashed the decoder",
+    "file_missing": "the stored file is gone",
+    "too_small": "too small to show much",
+    "extreme_aspect": "a banner or a rule",
+    "blank": "one colour, or nearly so",
+    "same_pixels": "the same picture in another file",
+    "near_copy": "the same picture, resized or recompressed",
+    "mirrored_copy": "the same picture, mirrored",
+    "two_labels": "found under two classes",
+}
+"""Why a picture was dropped, in words, in the order in which the checks are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that the report and the model card are made of, but for the pixels.
+
+    `card`, `metrics` and `history` are card.json, metrics.json and history.json; `settings` is the run's TOML.
+    """
+
+    name: str
+    run_id: str
+    card: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    history: Mapping[str, Any]
+    samples: Sequence[Sample]
+    collected: Collected
+    settings: str
+
+    @property
+    def classes(self) -> list[str]:
+        """In the order of the model's answers."""
+        return list(self.metrics["classes"])
+
+
+def facts(story: Story) -> dict[str, Any]:
+    """What both the report and the model card say in words and numbers."""
+    splits = Counter((one.label, one.split) for one in story.samples)
+    licences = Counter(license_name(one.license, one.license_url) for one in story.samples)
+    return {
+        "name": story.name,
+        "run_id": story.run_id,
+        "classes": story.classes,
+        "card": story.card,
+        "metrics": story.metrics,
+        "test": story.metrics["splits"]["test"],
+        "val": story.metrics["splits"].get("val"),
+        "history": story.history,
+        "warnings": warnings(story.card),
+        "notes": [note for note in story.metrics["notes"] if note not in warnings(story.card)],
+        "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in story.classes},
+        "used": len(story.samples),
+        "licences": sorted(licences.items(), key=lambda item: (-item[1], item[0])),
+        "sources": sorted(Counter(one.source for one in story.samples).items()),
+        "days": story.collected.days,
+    }
+
+
+def page(story: Story, thumbnails: Thumbnails) -> dict[str, Any]:
+    """All variables of the report's template."""
+    by_key = {(one.sha256, one.label): one for one in story.samples}
+    wrong = [row for row in story.metrics["splits"]["test"]["predictions"] if row["label"] != row["predicted"]]
+    wrong.sort(key=lambda row: (-row["probability"], row["sha256"]))
+    cells = _cells(story, by_key, thumbnails)
+    return facts(story) | {
+        "collected": story.collected,
+        "reason_words": REASONS,
+        "kept": _kept(story, thumbnails),
+        "dropped": _dropped(story.collected.dropped, thumbnails),
+        "dropped_shown": min(DROPPED_SHOWN, len(story.collected.dropped)),
+        "cells": cells,
+        "as_matrix": len(story.classes) <= MATRIX_CLASSES,
+        "confused": _confused(story.classes, cells),
+        "mistakes": [_answer(row, by_key, thumbnails) for row in wrong[:MISTAKES_SHOWN]],
+        "wrong": len(wrong),
+        "charts": _charts(story.history),
+        "credits": [_credit(one) for one in sorted(story.samples, key=lambda one: (one.label, one.sha256))],
+        "settings": story.settings,
+    }
+
+
+def warnings(card: Mapping[str, Any]) -> list[str]:
+    """What comes before any number: random weights, another backbone than the one asked for."""
+    said = []
+    if card["weights"] == "random":
+        said.append(
+            f"{card['backbone']} started from random weights, so the accuracy of this run means nothing: "
+            "it only shows that every step works."
+        )
+    if card["fallback_reason"]:
+        said.append(f"{card['backbone']} was used in place of {card['requested_backbone']}: {card['fallback_reason']}")
+    return said
+
+
+def _kept(story: Story, thumbnails: Thumbnails) -> list[dict[str, Any]]:
+    limit = max(4, min(KEPT_PER_CLASS, KEPT_IN_ALL // max(1, len(story.classes))))
+    sheets = []
+    for label in story.classes:
+        own = sorted((one for one in story.samples if one.label == label), key=lambda one: one.sha256)
+        tiles = [_tile(one, thumbnails) for one in own[:limit]]
+        sheets.append({"label": label, "tiles": tiles, "total": len(own)})
+    return sheets
+
+
+def _dropped(dropped: Sequence[Dropped], thumbnails: Thumbnails) -> list[dict[str, Any]]:
+    """By reason; when there are too many, reasons take turns so that a rare one is not crowded out."""
+    queues: dict[str, list[Dropped]] = defaultdict(list)
+    for one in dropped:
+        queues[one.reason].append(one)
+    order = [*REASONS, *sorted(queues.keys() - REASONS.keys())]
+    share = dict.fromkeys(order, 0)
+    left = DROPPED_SHOWN
+    while left and any(share[reason] < len(queue) for reason, queue in queues.items()):
+        for reason in order:
+            if left and share[reason] < len(queues[reason]):
+                share[reason] += 1
+                left -= 1
+    return [
+        {
+            "reason": reason,
+            "total": len(queues[reason]),
+            "pairs": [_pair(one, thumbnails) for one in queues[reason][: share[reason]]],
+        }
+        for reason in order
+        if queues[reason]
+    ]
+
+
+def _pair(one: Dropped, thumbnails: Thumbnails) -> dict[str, Any]:
+    title = one.hit.title or "untitled"
+    link = web_address(one.hit.page_url, one.hit.image_url)
+    src = "" if one.detail else thumbnails.address(one.sha256)
+    # Without a picture the tile tells what was wrong and where it came from.
+    lines = (one.label,) if src else (one.label, one.detail, one.hit.image_url)
+    kept = thumbnails.address(one.copy_of) if one.copy_of else ""
+    return {
+        "tile": Tile(src, f"dropped from {one.label}: {title}", link, lines),
+        "kept": Tile(kept, f"the copy that stays in place of: {title}", "") if kept else None,
+    }
+
+
+def _cells(
+    story: Story, by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails
+) -> list[list[dict[str, Any]]]:
+    """The confusion matrix: count, share of its row, and the least sure right or the surest wrong pictures."""
+    rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in story.metrics["splits"]["test"]["predictions"]:
+        rows[row["label"], row["predicted"]].append(row)
+    left = WRONG_IN_ALL
+    cells = []
+    for true, counts in zip(story.classes, story.metrics["splits"]["test"]["confusion"], strict=True):
+        line = []
+        for answer, count in zip(story.classes, counts, strict=True):
+            right = true == answer
+            limit = RIGHT_PER_CELL if right else min(WRONG_PER_CELL, left)
+            sign = 1 if right else -1
+            chosen = sorted(rows[true, answer], key=lambda row: (sign * row["probability"], row["sha256"]))[:limit]
+            left -= 0 if right else len(chosen)
+            tiles = [_answer(row, by_key, thumbnails) for row in chosen]
+            line.append({"count": count, "share": count / max(1, sum(counts)), "right": right, "tiles": tiles})
+        cells.append(line)
+    return cells
+
+
+def _confused(classes: Sequence[str], cells: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The commonest confusions, for so many classes that a matrix cannot be read."""
+    pairs = [
+        {"i": i, "j": j, "label": classes[i], "predicted": classes[j], "count": cell["count"]}
+        for i, row in enumerate(cells)
+        for j, cell in enumerate(row)
+        if i != j and cell["count"]
+    ]
+    return sorted(pairs, key=lambda pair: (-pair["count"], pair["i"], pair["j"]))[:CONFUSIONS_SHOWN]
+
+
+def _answer(row: Mapping[str, Any], by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails) -> dict[str, Any]:
+    sample = by_key[row["sha256"], row["label"]]
+    own = row["probability"]
+    return {
+        "tile": _tile(sample, thumbnails),
+        "label": row["label"],
+        "predicted": row["predicted"],
+        "probability": own,
+        "title": sample.title,
+    }
+
+
+def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
+    alt = f"{sample.label}: {sample.title or 'untitled'}"
+    return Tile(thumbnails.address(sample.sha256), alt, web_address(sample.page_url, sample.image_url))
+
+
+def _charts(history: Mapping[str, Any]) -> list[Chart]:
+    rows, head = history["finetune"], history["head"]
+    if not rows:
+        return []
+    epochs = [int(row["epoch"]) for row in rows]
+    losses = {"training": [row["loss"] for row in rows], "validation": [row["val_loss"] for row in rows]}
+    accuracies = {"validation": [row["val_accuracy"] for row in rows]}
+    charts = (
+        line_chart("Log-loss", epochs, losses, ("linear head, validation", head["val_loss"])),
+        line_chart("Balanced accuracy", epochs, accuracies, ("linear head, validation", head["val_accuracy"])),
+    )
+    return [chart for chart in charts if chart]
+
+
+def _credit(sample: Sample) -> dict[str, str]:
+    return {
+        "title": sample.title or "untitled",
+        "page": web_address(sample.page_url, sample.image_url),
+        "creator": sample.creator or "not stated",
+        "license": license_name(sample.license, sample.license_url),
+        "license_url": web_address(sample.license_url),
+        "source": sample.source,
+        "label": sample.label,
+        "split": sample.split,
+    }

@@ -1,0 +1,77 @@
+"""Small pictures for the report: a picture as a data address, with the words and the link that go with it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from preprocessing.pixels import PixelCache
+from workspace.errors import ImageRefused, WorkspaceError
+
+THUMB_SIDE_PX = 160
+"""Longer side: sharp enough on the page at 112 px, and about 5 kB for a photograph."""
+
+THUMB_QUALITY = 74
+
+_CREATIVE_COMMONS = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture on the page: `src` a data address, empty when it cannot be shown; `link` empty when there is none."""
+
+    src: str
+    alt: str
+    link: str
+    lines: tuple[str, ...] = ()
+
+
+class Thumbnails:
+    """Pictures of the pixel cache as data addresses, each made once."""
+
+    def __init__(self, cache: PixelCache) -> None:
+        self._cache = cache
+        self._made: dict[str, str] = {}
+
+    def address(self, sha256: str) -> str:
+        """The picture as a data address; empty when it cannot be decoded or its file is gone."""
+        if sha256 not in self._made:
+            self._made[sha256] = self._make(sha256)
+        return self._made[sha256]
+
+    def _make(self, sha256: str) -> str:
+        try:
+            picture = Image.fromarray(self._cache.read(sha256))
+        except (ImageRefused, WorkspaceError):
+            return ""
+        picture.thumbnail((THUMB_SIDE_PX, THUMB_SIDE_PX))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
+        return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def web_address(*urls: str) -> str:
+    """The first that is an http or https address, else nothing: they come from strangers and become links."""
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            continue
+        if parts.scheme in {"http", "https"} and parts.netloc:
+            return url
+    return ""
+
+
+def license_name(code: str, url: str) -> str:
+    """How a licence is called: `by-sa` at …/licenses/by-sa/2.0/ is CC BY-SA 2.0; other words stay as they are."""
+    version = re.search(r"/(\d\.\d)(?:/|$)", url)
+    number = f" {version.group(1)}" if version else ""
+    lower = code.lower()
+    if lower in _CREATIVE_COMMONS:
+        return f"CC {lower.upper()}{number}"
+    return {"cc0": f"CC0{number}", "pdm": f"Public Domain Mark{number}", "": "not stated"}.get(lower, code)
