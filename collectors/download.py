@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
-from collectors.polite import PoliteSession
+from collectors.folder import SCHEME as LOCAL_SCHEME
+from collectors.folder import read_local
+from collectors.polite import Fetched, PoliteSession
 from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -55,7 +57,7 @@ def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: list[str]) -
         with session:
             while True:
                 while len(running) < _AHEAD * settings.connections and (url := next(queue, None)) is not None:
-                    running.add(pool.submit(fetch_one, workspace, session, url, max_bytes))
+                    running.add(pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder))
                 if not running:
                     return
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -67,15 +69,25 @@ def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: list[str]) -
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes: int) -> Download:
+def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes: int, folder: str = "") -> Download:
     """Fetch one url, store its bytes if they are a picture, and say what came of it; a failure is a row, no error.
+
+    Args:
+        workspace: where the bytes go.
+        session: every request goes through it.
+        url: what a source found; `folder:…` is a file of the source `folder`.
+        max_bytes: the largest file.
+        folder: the folder of that source, `search.folder`.
 
     Raises:
         WorkspaceError: the bytes cannot be stored.
     """
     body = io.BytesIO()
     try:
-        answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
+        if url.startswith(LOCAL_SCHEME):
+            answer = Fetched(url, None, "", body.write(read_local(folder, url, max_bytes)), 1)
+        else:
+            answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
     except TransferFailed as error:
         return Download(
             url,

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
-from collectors.results_page import license_name
 from collectors.source import Found
 
+_LICENSE_PATH = re.compile(r"/(?:licenses/(?P<name>[a-z-]+)|publicdomain/(?P<tool>zero|mark))/")
+_TOOLS = {"zero": "cc0", "mark": "pdm"}
+_OLD_NAMES = {"by-nd-nc": "by-nc-nd", "publicdomain": "pdm"}  # version 1.0 named its parts in another order
+# An address of this host and path shape states a Creative Commons licence (creativecommons.org, "Marking your work").
+_LICENSE_HOST = "creativecommons.org"
 _PARTS = re.compile(r"(?:cc-)?by((?:-(?:nc|nd|sa))*)(?![a-z])")
 _PUBLIC_DOMAIN = re.compile(r"(?:cc-)?(?:pd|pdm|public-domain)(?![a-z])")
 _ZERO = re.compile(r"(?:cc-?0|cc-zero|0)(?![a-z])")
 _WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
+
+
+def license_name(license_url: str) -> str:
+    """The short name of a Creative Commons licence by its address: `by-sa`, `cc0`; empty for any other address."""
+    parts = urlsplit(license_url)
+    if (parts.hostname or "").removeprefix("www.") != _LICENSE_HOST:
+        return ""
+    match = _LICENSE_PATH.search(parts.path)
+    if not match:
+        return ""
+    name = match["name"] or _TOOLS[match["tool"]]
+    return _OLD_NAMES.get(name, name)
 
 
 def license_from(text: str) -> str:

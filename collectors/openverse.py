@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
-
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels
 from workspace.config import SearchConfig
-from workspace.errors import SourceFailed
+from workspace.errors import SourceFailed, TransferFailed
 
 _KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET")
 _ANONYMOUS_PAGE = 20  # the most that an anonymous question may ask for; more is answered with 401
@@ -110,31 +109,24 @@ def _text(result: dict[str, Any], key: str) -> str:
 def _ask_token(session: PoliteSession, url: str, client_id: str, client_secret: str) -> str:
     """Exchange the credentials for a token (API documentation: "token").
 
-    It is the only POST of the project, sent through the session's own guarded connections.
+    Raises:
+        SourceFailed: it was refused or not answered; the text holds neither credential.
     """
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-    network = session._network
-    body = b""
-    status, kind = 0, ""
+    body = io.BytesIO()
+    failure: TransferFailed | None = None
     try:
-        with session._session.post(
-            url,
-            data=form,
-            stream=True,
-            allow_redirects=False,
-            timeout=(network.connect_timeout_s, network.read_timeout_s),
-        ) as response:
-            status, body = response.status_code, response.raw.read(_MAX_TOKEN_BYTES, decode_content=True)
-    except (requests.RequestException, OSError) as error:
-        kind = type(error).__name__  # its text may hold the form
-    if kind:
-        raise SourceFailed("unreachable", f"{url}: {kind} while asking for a token")
-    if status in {400, 401, 403}:
-        raise SourceFailed("needs_key", f"{url} refused {' and '.join(_KEYS)} with {status}; is the e-mail verified?")
-    if status != 200:
-        raise SourceFailed("rate_limited" if status == 429 else f"http_{status}", f"{url} answered {status}")
+        session.fetch(url, body, max_bytes=_MAX_TOKEN_BYTES, accept="application/json", form=form)
+    except TransferFailed as error:
+        failure = error  # raised anew below, outside of this block: its text or its causes may hold the form
+    if failure is not None and failure.http_status in {400, 401, 403}:
+        raise SourceFailed(
+            "needs_key", f"{url} refused {' and '.join(_KEYS)} with {failure.http_status}; is the e-mail verified?"
+        )
+    if failure is not None:
+        raise SourceFailed(failure.reason, f"{url} gave no token")
     with documented_shape("Openverse's token service"):
-        return str(json.loads(body)["access_token"])
+        return str(json.loads(body.getvalue())["access_token"])
 
 
 INFO = SourceInfo(

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Openverse asks anonymous users for at most one question a second (its API's documentation, "rate limits").
-HOST_PAUSES_S = {"api.openverse.org": 1.0}
+# What services ask for: Openverse one question a second of anonymous users (API documentation, "rate limits"),
+# iNaturalist about one a second (API Recommended Practices).
+HOST_PAUSES_S = {"api.openverse.org": 1.0, "api.inaturalist.org": 1.0}
 
 
 class HostPace:

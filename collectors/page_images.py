@@ -9,7 +9,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.results_page import license_name
+from collectors.licenses import license_name
 from collectors.source import Found, pixels
 
 _LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")

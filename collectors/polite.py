@@ -34,10 +34,10 @@ _FIRST_BACKOFF_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer: where it came from in the end, its status and content type, its size, and the tries it took."""
+    """A whole answer: its last address, status (None for a local file), content type and size, and the tries."""
 
     final_url: str
-    http_status: int
+    http_status: int | None
     content_type: str
     bytes: int
     attempts: int
@@ -94,6 +94,7 @@ class PoliteSession:
         max_bytes: int,
         accept: str = "*/*",
         headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> Fetched:
         """Fetch one url into `out`, which is emptied before each try.
 
@@ -103,6 +104,7 @@ class PoliteSession:
             max_bytes: the largest body, after any content encoding is undone.
             accept: what to ask for.
             headers: more headers, such as a key; a redirect to another origin does not get them.
+            form: sent as a POST, which is never sent on to where a redirect points.
 
         Raises:
             TransferFailed: it could not be fetched, or may not be; says why and how often it was tried.
@@ -110,7 +112,7 @@ class PoliteSession:
         attempt = 1
         while True:
             try:
-                return self._follow(url, out, max_bytes, {**(headers or {}), "Accept": accept}, attempt)
+                return self._follow(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, attempt)
             except _Attempt as failure:
                 last = failure
             if not last.heals or attempt >= self._network.attempts or self.stopped.is_set():
@@ -135,7 +137,15 @@ class PoliteSession:
         self._pace.silence(urlsplit(url).hostname or "", failure.wait_s)
         return True
 
-    def _follow(self, url: str, out: BinaryIO, max_bytes: int, headers: Mapping[str, str], attempt: int) -> Fetched:
+    def _follow(
+        self,
+        url: str,
+        out: BinaryIO,
+        max_bytes: int,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None,
+        attempt: int,
+    ) -> Fetched:
         here = url
         accept_only = {"Accept": headers["Accept"]}
         for _ in range(self._network.max_redirects + 1):
@@ -143,8 +153,9 @@ class PoliteSession:
             with self._pace.turn(host):
                 deadline = time.monotonic() + self._network.transfer_timeout_s
                 try:
-                    with self._request(here, headers if _origin(here) == _origin(url) else accept_only) as response:
-                        if response.status_code in _REDIRECTS and "Location" in response.headers:
+                    own = headers if _origin(here) == _origin(url) else accept_only
+                    with self._request(here, own, form) as response:
+                        if response.status_code in _REDIRECTS and "Location" in response.headers and form is None:
                             here = urljoin(here, response.headers["Location"])
                             continue
                         _check_status(response)
@@ -155,9 +166,11 @@ class PoliteSession:
                     raise _transport_failure(error) from error
         raise _Attempt("too_many_redirects", f"more than {self._network.max_redirects} redirects", heals=False)
 
-    def _request(self, url: str, headers: Mapping[str, str]) -> requests.Response:
-        return self._session.get(
+    def _request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> requests.Response:
+        return self._session.request(
+            "GET" if form is None else "POST",
             url,
+            data=form,
             stream=True,
             allow_redirects=False,
             timeout=(self._network.connect_timeout_s, self._network.read_timeout_s),

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from bs4 import BeautifulSoup, Tag
 
+from collectors.licenses import keep_licensed, license_name
+from collectors.page_images import read_srcset
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, ask_html
+from collectors.source import Found, Page, ask_page, looks_like_captcha
 from workspace.config import SearchConfig
+from workspace.errors import SourceFailed
 
 _LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src")
 _FURNITURE = ("header", "footer", "nav", "aside")
-_LICENSE_PATH = re.compile(r"/(?:licenses/(?P<name>[a-z-]+)|publicdomain/(?P<tool>zero|mark))/")
-_PUBLIC_DOMAIN = {"zero": "cc0", "mark": "pdm"}
-_OLD_NAMES = {"by-nd-nc": "by-nc-nd", "publicdomain": "pdm"}  # version 1.0 named its parts in another order
-# An address of this host and path shape states a Creative Commons licence (creativecommons.org, "Marking your work").
-_LICENSE_HOST = "creativecommons.org"
 
 
 class ResultsPage:
@@ -34,10 +31,11 @@ class ResultsPage:
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page; the next one is where the page's own rel=next points; see Source.search."""
         url = cursor or self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1")
-        found, next_url = parse(ask_html(session, url), url)
-        if self._licenses:
-            found = tuple(picture for picture in found if picture.license in self._licenses)
-        return Page(found, next_url)
+        html, here = ask_page(session, url)
+        found, next_url = parse(html, here)
+        if not found and looks_like_captcha(html):
+            raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
+        return Page(keep_licensed(found, self._licenses), next_url)
 
 
 def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
@@ -85,7 +83,7 @@ def _best_address(image: Tag) -> str:
     sets = [str(image.get("srcset") or image.get("data-srcset") or "")]
     if picture is not None:
         sets += [str(source.get("srcset") or "") for source in picture.find_all("source")]
-    sized = [candidate for text in sets for candidate in _srcset(text)]
+    sized = [candidate for text in sets for candidate in read_srcset(text)]
     if sized:
         return max(sized, key=lambda candidate: candidate[1])[0]
     for attribute in (*_LAZY_ATTRIBUTES, "src"):
@@ -93,26 +91,3 @@ def _best_address(image: Tag) -> str:
         if address and not address.startswith("data:"):
             return address
     return ""
-
-
-def _srcset(text: str) -> list[tuple[str, float]]:
-    """Split a srcset into addresses and sizes (`640w` or `2x`; 1 when none is given)."""
-    candidates = []
-    for part in re.split(r",\s+", text.strip()):
-        words = part.strip().rstrip(",").split()
-        if words and not words[0].startswith("data:"):
-            size = re.fullmatch(r"([\d.]+)[wx]", words[1]) if len(words) > 1 else None
-            candidates.append((words[0], float(size[1]) if size else 1.0))
-    return candidates
-
-
-def license_name(license_url: str) -> str:
-    """The short name of a Creative Commons licence by its address: `by-sa`, `cc0`; empty for any other address."""
-    parts = urlsplit(license_url)
-    if (parts.hostname or "").removeprefix("www.") != _LICENSE_HOST:
-        return ""
-    match = _LICENSE_PATH.search(parts.path)
-    if not match:
-        return ""
-    name = match["name"] or _PUBLIC_DOMAIN[match["tool"]]
-    return _OLD_NAMES.get(name, name)

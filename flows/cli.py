@@ -140,6 +140,20 @@ def predict(
 
 
 @app.command(rich_help_panel=OTHER)
+def sources(
+    check: Annotated[bool, typer.Option("--check", help="Ask each one question, and say which are up.")] = False,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's addresses and keys.")
+    ] = None,
+) -> None:
+    """List every source: whether it needs a key, whether it names licences, and its limits."""
+    from flows.source_table import source_table
+
+    config = open_workspace(workspace)[1] if workspace else None
+    typer.echo(source_table(config, check=check))
+
+
+@app.command(rich_help_panel=OTHER)
 def gallery(
     photos: Annotated[Path | None, typer.Option(help="A folder with a folder of pictures per class.")] = None,
     recorded: Annotated[Path | None, typer.Option(help="A folder of recorded Openverse answers.")] = None,

@@ -172,7 +172,7 @@ def load_backbone(config: TrainConfig, seed: int) -> tuple[Backbone, Origin]:
             update={"backbone": config.fallback_backbone, "weights_file": "", "fallback_backbone": ""}
         )
         backbone, origin = load_backbone(own, seed)
-        return backbone, replace(origin, requested=spec.name, fallback_reason=str(error))
+        return backbone, replace(origin, requested=spec.name, fallback_reason=error.cause)
     return Backbone(spec, network), Origin(spec.name, spec.name, "", "imagenet", str(path))
 
 
@@ -195,16 +195,16 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
         WeightsError: they cannot be had, or do not fit.
     """
     path = Path(weights_file).expanduser() if weights_file else spec.find_weights()
-    remedy = f"set train.weights_file to a state_dict of {spec.name}, or leave it empty to have one looked up"
+    remedy = f"Set train.weights_file to a state_dict of {spec.name}, or leave it empty to have one looked up"
     try:
         state = read_torch_file(path, torch.device("cpu"))
     except ValueError as error:
-        raise WeightsError(f"{error}; delete it if it is damaged; {remedy}") from error
+        raise WeightsError(str(error), f"Delete it if it is damaged. {remedy}") from error
     own = network.state_dict()
     if not isinstance(state, dict) or [v.shape for v in own.values()] != [
         v.shape for v in _tensors(state, own).values()
     ]:
-        raise WeightsError(f"the tensors of {path} do not fit {spec.name} ({len(own)} of them); {remedy}")
+        raise WeightsError(f"the tensors of {path} do not fit {spec.name} ({len(own)} of them)", remedy)
     network.load_state_dict(_tensors(state, own))
     return path
 
@@ -239,10 +239,10 @@ def _resnet50_weights() -> Path:
                 torch.hub.load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise WeightsError(
-                f"the ImageNet weights of resnet50 are not on this machine and cannot be downloaded ({error}). "
+                f"the ImageNet weights of resnet50 are not on this machine and cannot be downloaded ({error})",
                 f"Any of these helps: 1. name a file that you have: weights_file under [train] in workspace.toml; "
                 f"2. put {url} at {cached}, torch's own cache; 3. let this machine reach that address, and run again. "
-                'Or choose backbone = "efficientnet_lite0" under [train], whose weights are installed.'
+                'Or choose backbone = "efficientnet_lite0" under [train], whose weights are installed.',
             ) from error
     return cached
 

@@ -39,7 +39,8 @@ class SourceFailed(CollectError):
     """A source did not answer the question that it was asked.
 
     Attributes:
-        reason: one of `blocked`, `rate_limited`, `captcha`, `not_json`, `changed`, `unreachable`, `http_<status>`.
+        reason: one of `blocked`, `rate_limited`, `captcha`, `needs_key`, `depth_limit`, `not_json`, `changed`,
+            `unreachable`, `http_<status>`, or a reason of TransferFailed.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -87,7 +88,15 @@ class DatasetError(CollectAndTrainError):
 
 
 class WeightsError(CollectAndTrainError):
-    """Pretrained weights cannot be had; the text names every remedy."""
+    """Pretrained weights cannot be had; the text names every remedy.
+
+    Attributes:
+        cause: what is wrong, without the remedies.
+    """
+
+    def __init__(self, cause: str, remedies: str) -> None:
+        super().__init__(f"{cause}. {remedies}")
+        self.cause = cause
 
 
 class ModelError(CollectAndTrainError):

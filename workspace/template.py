@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from workspace.config import Section, WorkspaceConfig
@@ -43,6 +45,9 @@ def _comment(text: str | None) -> list[str]:
 
 def _toml(value: Any) -> str:
     # A JSON string, number, boolean or list is valid TOML; control characters are escaped by both in the same way.
+    if isinstance(value, Mapping):  # secrets stay out of every file that we write
+        shown = {key: entry for key, entry in value.items() if not isinstance(entry, SecretStr)}
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(entry)}" for key, entry in shown.items()) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

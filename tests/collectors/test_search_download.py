@@ -173,3 +173,24 @@ def test_a_killed_download_goes_on_and_repeats_nothing_that_was_done(site, works
     assert (counts.done, counts.reused) == (12 - len(done), len(done))
     assert site.requests["image"] - before == counts.done
     assert Counter(row.status for row in rows(workspace, Download)) == {"ok": 12}
+
+
+def test_a_folder_of_ones_own_is_collected_without_a_request(site, workspace, configure, photos, tmp_path) -> None:
+    config = configure(site, search={"sources": ["folder"], "folder": str(tmp_path / "photos")})
+    assert search.run(workspace, config).by_reason["found"] == 12
+    assert dict(download.run(workspace, config).by_reason) == {"ok": 12}
+    stored = {file.read_bytes() for file in workspace.images.rglob("*") if file.is_file()}
+    assert stored == set(photos.values())
+    assert not site.requests
+
+
+def test_another_sources_address_reads_no_local_file(site, workspace, configure, tmp_path) -> None:
+    config = configure(site)
+    search.run(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        catalog.add_hits(
+            [Hit("cat", "cat", "openverse", 99, url) for url in ("folder:cat/c00.jpg", "file:///etc/passwd")]
+        )
+    counts = download.run(workspace, config)
+    assert counts.by_reason["refused: bad_url"] == 1
+    assert counts.by_reason["refused: outside_folder"] == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from collectors import openverse, results_page
-from collectors.results_page import license_name
+from collectors.licenses import license_name
 from collectors.source import Found
 from workspace.errors import SourceFailed
 

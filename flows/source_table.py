@@ -1,0 +1,44 @@
+"""The table of `collect-and-train sources`."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from collectors import registry
+from collectors.polite import PoliteSession
+from flows.progress import CONSOLE
+from workspace.config import NetworkConfig, SearchConfig, WorkspaceConfig
+
+
+def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
+    """Every source, and those that are left out with the reason; with `check` also which of them answer.
+
+    Args:
+        config: whose addresses and keys to use; None: the defaults and the environment.
+        check: ask each source one question.
+    """
+    search = config.search if config else SearchConfig()
+    network = config.network if config else NetworkConfig()
+    states = _check_all(search, network) if check else {}
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("source", "what it is", "key", "licences", "limits", *(["state"] if check else [])):
+        table.add_column(title, overflow="fold")
+    for row in registry.source_rows(search):
+        table.add_row(
+            row.name, row.summary, row.key, row.licenses, row.limits, *([states.get(row.name, "")] if check else [])
+        )
+    out = io.StringIO()
+    Console(file=out, width=max(100, CONSOLE.width)).print(table)
+    return out.getvalue()
+
+
+def _check_all(search: SearchConfig, network: NetworkConfig) -> dict[str, str]:
+    states = {}
+    with PoliteSession(network) as session:
+        for name in registry.SOURCES:
+            state, reason = registry.check(name, session, search)
+            states[name] = f"{state}: {reason}"
+    return states
