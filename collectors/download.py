@@ -84,7 +84,7 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
     """
     body = io.BytesIO()
     try:
-        if url.startswith(LOCAL_SCHEME):
+        if folder and url.startswith(LOCAL_SCHEME):
             answer = Fetched(url, None, "", body.write(read_local(folder, url, max_bytes)), 1)
         else:
             answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
