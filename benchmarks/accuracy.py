@@ -1,6 +1,8 @@
 """Balanced test accuracy on a folder of class-named photographs, over several seeds, through the whole path.
 
-    python -m benchmarks.accuracy --photos DIR [--seeds 5] [--backbone efficientnet_lite0]
+    python -m benchmarks.accuracy [--photos DIR | --recorded DIR] [--keywords cat,dog] [--seeds 5] [--backbone NAME]
+
+Without a folder, on the pictures that the gallery draws.
 
 The photographs are served by the gallery and collected over HTTP, as a user's would be. The first seed's time is that
 of a first run (search to report); later seeds reuse what does not depend on the seed.
@@ -13,6 +15,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.opening import open_workspace
@@ -21,7 +24,9 @@ from gallery.site import Gallery
 from workspace.progress import SILENT
 
 
-def measure(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[dict[str, float], float, str]:
+def measure(
+    site: Gallery, keywords: Sequence[str], folder: Path, seed: int, backbone: str
+) -> tuple[dict[str, float], float, str]:
     """One run of the whole path: (balanced test accuracy and interval by name, seconds, which model was kept)."""
     settings = {
         "seed": seed,
@@ -33,7 +38,7 @@ def measure(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[dict
         "download.per_host_connections": 16,
     }
     began = time.monotonic()
-    workspace, config = open_workspace(folder, site.keywords, settings)
+    workspace, config = open_workspace(folder, keywords, settings)
     for name in STEP_MODULES:
         step_function(name)(workspace, config, SILENT)
     seconds = time.monotonic() - began
@@ -50,6 +55,7 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--photos", type=Path, help="folder with a folder of photographs per class")
     source.add_argument("--recorded", type=Path, help="folder of recorded Openverse answers")
+    parser.add_argument("--keywords", default="", help="comma-separated; all that the site has by default")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     given = parser.parse_args()
@@ -59,11 +65,12 @@ def main() -> None:
         site = Gallery.recorded(given.recorded)
     else:
         site = Gallery.rendered()
+    keywords = given.keywords.split(",") if given.keywords else site.keywords
     balanced = []
     print("seed  test pictures  balanced accuracy  accuracy  kept       seconds")
     with site, tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seeds):
-            figures, seconds, chosen = measure(site, Path(folder), seed, given.backbone)
+            figures, seconds, chosen = measure(site, keywords, Path(folder), seed, given.backbone)
             balanced.append(figures["balanced"])
             print(
                 f"{seed:4}  {figures['n']:13}  {figures['balanced']:17.3f}  {figures['plain']:8.3f}  {chosen:9}"

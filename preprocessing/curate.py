@@ -10,4 +10,6 @@ from workspace.records import StepCounts
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
     """Write nothing, and say so."""
-    return StepCounts("curate", notes=("curation is not built yet: off-topic pictures stay in",))
+    note = "curation is not built yet: off-topic pictures stay in"
+    progress.say(note)
+    return StepCounts("curate", notes=(note,))

@@ -27,8 +27,9 @@ from workspace.progress import Progress
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""
 
-CLIP = float(__import__("os").environ.get("CLIP", "1"))
-"""Largest norm of a step's gradient."""
+LARGEST_GRADIENT = 1.0
+"""Norm to which a step's gradient is clipped: batch norm that is frozen does not tame the steps. Without it the loss of
+a random network rose and the validation loss on 350 aerial pictures jumped by half from epoch to epoch."""
 
 AVERAGED = 1 / 3
 """Share of the epochs, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
@@ -166,7 +167,7 @@ class _Training:
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.open.values(), CLIP)
+            nn.utils.clip_grad_norm_(list(self.open.values()), LARGEST_GRADIENT)
             self.scaler.step(self.optimizer)
             self.scaler.update()
             total += float(loss.detach()) * len(rows)

@@ -18,6 +18,9 @@ import numpy.typing as npt
 from workspace.paths import digest, write_atomic
 
 
+_OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024 as a rule
+
+
 class ArrayStore:
     """Equally shaped arrays by text key, in one folder.
 
@@ -67,6 +70,8 @@ class ArrayStore:
 
     def _shard(self, path: Path) -> npt.NDArray[Any]:
         if path not in self._open:
+            if len(self._open) >= _OPEN_SHARDS:
+                self._open.clear()
             self._open[path] = np.load(path, mmap_mode="r", allow_pickle=False)
         return self._open[path]
 

@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,19 @@ def test_a_shard_whose_keys_were_never_written_does_not_count(tmp_path) -> None:
     assert "a" not in again
     again.add(["a"], np.full((1, 2), 5, np.float32))
     np.testing.assert_array_equal(ArrayStore(tmp_path).get(["a"]), [[5, 5]])
+
+
+def test_more_shards_than_a_process_may_have_files_open_are_read(tmp_path) -> None:
+    store = ArrayStore(tmp_path)
+    keys = [f"k{number}" for number in range(300)]
+    for number, key in enumerate(keys):
+        store.add([key], np.array([[number]], np.int16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (220, hard))
+    try:
+        assert ArrayStore(tmp_path).get(keys).ravel().tolist() == list(range(300))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_keys_and_arrays_must_be_as_many(tmp_path) -> None:
