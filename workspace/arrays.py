@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from workspace.paths import digest, write_atomic
 
-
 _OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024 as a rule
 
 
@@ -66,7 +65,8 @@ class ArrayStore:
         """
         if not keys:
             raise KeyError("no keys were asked for")
-        return np.stack([self._shard(self._places[key][0])[self._places[key][1]] for key in keys])
+        # Copies, since a view would hold its shard open.
+        return np.stack([self._shard(path)[row].copy() for path, row in map(self._places.__getitem__, keys)])
 
     def _shard(self, path: Path) -> npt.NDArray[Any]:
         if path not in self._open:
