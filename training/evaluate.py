@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from preprocessing.pixels import PixelCache
 from preprocessing.split import read_dataset
-from training.backbone import Origin
 from training.head import log_loss
 from training.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
+from training.origin import Origin
 from training.predict import CARD_NAME, WEIGHTS_NAME, Classifier
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError, ModelError
@@ -61,7 +61,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     model = Classifier.load(folder.model, config.train.device)
     metrics: Json = {"format": METRICS_FORMAT, "inputs": inputs, "run_id": folder.run_id}
     metrics |= measure(workspace, config, model, read_dataset(folder.dataset_file), progress)
-    metrics["notes"] = [*notes_of_origin(model.card), *metrics["notes"]]
+    metrics["notes"] = [*Origin.from_card(model.card).notes(), *metrics["notes"]]
     write_json(folder.model / CARD_NAME, {**read_card(folder), "metrics": card_metrics(metrics)})
     write_json(folder.metrics_file, metrics)
     return _counts(metrics, done=True)
@@ -87,12 +87,6 @@ def read_card(folder: RunFolder) -> Json:
     except (FileNotFoundError, ValueError) as error:
         raise ModelError(f"{folder.model} has no readable {CARD_NAME}; train: collect-and-train train") from error
     return card
-
-
-def notes_of_origin(card: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the model's card must tell a person before any number: a fallback, random weights."""
-    keys = ("backbone", "requested_backbone", "fallback_reason", "weights", "weights_source")
-    return Origin(*(card[key] for key in keys)).notes()
 
 
 def measure(

@@ -9,6 +9,7 @@ from typing import Any
 
 from training.charts import Chart, line_chart
 from training.collected import Collected, Dropped
+from training.origin import Origin
 from training.tiles import Thumbnails, Tile, license_name, web_address
 from workspace.records import Sample
 
@@ -69,6 +70,7 @@ class Story:
 
 def facts(story: Story) -> dict[str, Any]:
     """What both the report and the model card say in words and numbers."""
+    origin = Origin.from_card(story.card).notes()
     splits = Counter((one.label, one.split) for one in story.samples)
     licences = Counter(license_name(one.license, one.license_url) for one in story.samples)
     return {
@@ -80,8 +82,8 @@ def facts(story: Story) -> dict[str, Any]:
         "test": story.metrics["splits"]["test"],
         "val": story.metrics["splits"].get("val"),
         "history": story.history,
-        "warnings": warnings(story.card),
-        "notes": [note for note in story.metrics["notes"] if note not in warnings(story.card)],
+        "warnings": origin,
+        "notes": [note for note in story.metrics["notes"] if note not in origin],
         "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in story.classes},
         "used": len(story.samples),
         "licences": sorted(licences.items(), key=lambda item: (-item[1], item[0])),
@@ -111,19 +113,6 @@ def page(story: Story, thumbnails: Thumbnails) -> dict[str, Any]:
         "credits": [_credit(one) for one in sorted(story.samples, key=lambda one: (one.label, one.sha256))],
         "settings": story.settings,
     }
-
-
-def warnings(card: Mapping[str, Any]) -> list[str]:
-    """What comes before any number: random weights, another backbone than the one asked for."""
-    said = []
-    if card["weights"] == "random":
-        said.append(
-            f"{card['backbone']} started from random weights, so the accuracy of this run means nothing: "
-            "it only shows that every step works."
-        )
-    if card["fallback_reason"]:
-        said.append(f"{card['backbone']} was used in place of {card['requested_backbone']}: {card['fallback_reason']}")
-    return said
 
 
 def _kept(story: Story, thumbnails: Thumbnails) -> list[dict[str, Any]]:

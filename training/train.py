@@ -15,11 +15,12 @@ from safetensors.torch import save as save_safetensors
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.split import read_dataset
 from training.augment import Augmenter, preset_for
-from training.backbone import BACKBONES, Network, Origin, load_backbone
+from training.backbone import BACKBONES, Network, load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor
 from training.finetune import CachedPictures, Job, finetune, predicted
 from training.head import Floats, Labels, LinearHead, balanced_accuracy, fit_head, log_loss
+from training.origin import Origin
 from training.predict import CARD_FORMAT, CARD_NAME, WEIGHTS_NAME
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
@@ -208,7 +209,6 @@ def _save(network: Network, card: Mapping[str, Any], history: Mapping[str, Any],
 
 def _counts(card: Mapping[str, Any], done: int) -> StepCounts:
     """The same table from a fresh card and from one that was there."""
-    keys = ("backbone", "requested_backbone", "fallback_reason", "weights", "weights_source")
-    origin = Origin(*(card[key] for key in keys))
+    origin = Origin.from_card(card)
     by_reason = {"classes": len(card["classes"]), **{part: card["trained_on"][part] for part in ("train", "val")}}
     return StepCounts("train", done, 1 - done, by_reason, (*origin.notes(), f"{card['chosen']}: {card['why']}"))

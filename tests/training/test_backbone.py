@@ -125,7 +125,7 @@ def test_the_fallback_is_taken_only_for_want_of_weights_and_says_so(no_resnet_we
     assert backbone.spec.name == origin.used == "efficientnet_lite0"
     assert origin.requested == "resnet50"
     assert "cannot be downloaded" in origin.fallback_reason
-    assert "efficientnet_lite0 is used in place of resnet50" in origin.notes()[0]
+    assert "efficientnet_lite0 was used in place of resnet50" in origin.notes()[0]
     wanted, kept = load_backbone(TrainConfig(backbone="efficientnet_lite0", fallback_backbone="resnet50"), 0)
     assert (wanted.spec.name, kept.fallback_reason, kept.notes()) == ("efficientnet_lite0", "", ())
 

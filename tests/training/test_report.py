@@ -247,7 +247,7 @@ def test_every_picture_is_credited(made):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"weights": "random"}, "random weights, so the accuracy of this run means nothing"),
+        ({"weights": "random"}, "RANDOM WEIGHTS, so the accuracy of this run means nothing"),
         (
             {"backbone": "efficientnet_lite0", "fallback_reason": "no <file>"},
             "efficientnet_lite0 was used in place of resnet50: no <file>",

@@ -1,0 +1,44 @@
+"""Where a model's numbers come from, and what a person must be told of it before any accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a backbone's numbers come from.
+
+    `used` is the backbone's name and `requested` the configured one; `fallback_reason` says why they differ, else it
+    is empty; `weights` is `imagenet` or `random`; `source` a file's path or a sentence.
+    """
+
+    used: str
+    requested: str
+    fallback_reason: str
+    weights: str
+    source: str
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person must be told: a fallback, random weights."""
+        notes = []
+        if self.fallback_reason:
+            notes.append(f"{self.used} was used in place of {self.requested}: {self.fallback_reason}")
+        if self.weights == "random":
+            notes.append(
+                f"{self.used} started from RANDOM WEIGHTS, so the accuracy of this run means nothing: it only "
+                "shows that every step works"
+            )
+        return tuple(notes)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Origin:
+        """What a model's card.json says of it.
+
+        Raises:
+            KeyError: the card lacks a field.
+        """
+        keys = ("backbone", "requested_backbone", "fallback_reason", "weights", "weights_source")
+        return cls(*(str(card[key]) for key in keys))
