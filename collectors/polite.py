@@ -163,7 +163,7 @@ class PoliteSession:
                         content_type = response.headers.get("Content-Type", "")
                         return Fetched(here, response.status_code, content_type, size, attempt)
                 except (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError) as error:
-                    raise _transport_failure(error) from error
+                    raise _transport_failure(error, host) from error
         raise _Attempt("too_many_redirects", f"more than {self._network.max_redirects} redirects", heals=False)
 
     def _request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> requests.Response:
@@ -228,16 +228,16 @@ def _too_large(max_bytes: int) -> _Attempt:
     return _Attempt("too_large", f"larger than {max_bytes} bytes", heals=False, status="refused")
 
 
-def _transport_failure(error: Exception) -> _Attempt:
+def _transport_failure(error: Exception, host: str) -> _Attempt:
     """Give a failed transfer its short reason; whatever broke on the way may be whole at the next try."""
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__ or _wrapped(causes[-1])) and cause not in causes:
         causes.append(cause)
-    text = str(error)[:300]
+    text = f"{host}: {str(causes[-1])[:200]}"  # the innermost says it shortest
     if any(isinstance(cause, NameResolutionError) for cause in causes):
-        return _Attempt("unknown_host", text, heals=True)
+        return _Attempt("unknown_host", f"the name {host} cannot be looked up; is there a network?", heals=True)
     if any(isinstance(cause, (requests.Timeout, Urllib3Timeout, TimeoutError)) for cause in causes):
-        return _Attempt("timeout", text, heals=True)
+        return _Attempt("timeout", f"{host} did not answer in time (connect_timeout_s, read_timeout_s)", heals=True)
     if isinstance(error, requests.exceptions.SSLError):
         return _Attempt("tls", text, heals=False)
     if isinstance(error, (requests.exceptions.InvalidURL, UnicodeError)):

@@ -41,7 +41,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         states = Counter(search.status for search in catalog.all(Search))
     total = sum(found.values())
     if not total:
-        raise CollectError("no source gave a single picture:\n  " + "\n  ".join(notes))
+        raise CollectError(
+            "no source gave a single picture:\n  " + "\n  ".join(notes) + "\nThe same command goes on from here later; "
+            "`collect-and-train sources --check` says which sources are up"
+        )
     by_reason = {"found": total} | {f"found for {label}": found.get(label, 0) for label in config.classes}
     if states["failed"]:
         by_reason["failed searches"] = states["failed"]
@@ -72,7 +75,8 @@ def _search_class(
             notes.append(f"{state.source} failed for {state.keyword!r}: {state.reason} ({state.detail})")
     have = catalog.hits_per_label().get(label, 0)
     if have < wanted:
-        notes.append(f"{label}: {have} pictures found of {wanted} wanted; the sources have no more")
+        why = "a source failed" if notes else "the sources have no more"
+        notes.append(f"{label}: {have} pictures found of {wanted} wanted; {why}")
     return notes
 
 

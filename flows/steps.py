@@ -65,7 +65,7 @@ def step_task(name: str) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
     """
     retries: dict[str, Any] = {}
     if name in _OVER_THE_NETWORK:
-        retries = {"retries": 2, "retry_delay_seconds": [10, 60], "retry_condition_fn": network_was_at_fault}
+        retries = {"retries": 2, "retry_delay_seconds": [5, 20], "retry_condition_fn": network_was_at_fault}
 
     @task(name=name, cache_policy=NO_CACHE, persist_result=False, tags=["collect-and-train"], **retries)
     def run_step(workspace: Workspace, config: WorkspaceConfig) -> StepCounts:

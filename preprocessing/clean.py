@@ -41,7 +41,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         known = {one.sha256: one for one in catalog.all(ImageFacts)}
         todo = sorted({*catalog.files_to_examine(), *_now_within_the_limit(known, clean)})
         jobs = [Job(sha, workspace, clean) for sha in todo if _is_there(workspace, sha)]
-        progress.begin("clean", len(jobs))
+        progress.begin("Decoding", len(jobs))
         results = examine_all(jobs, clean.workers)
         while batch := list(islice(results, BATCH)):
             catalog.put(batch)

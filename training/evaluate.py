@@ -109,7 +109,7 @@ def measure(
     parts = {split: [one for one in samples if one.split == split] for split in ("val", "test")}
     if not parts["test"]:
         raise DatasetError("there are no test pictures, so nothing can be measured; raise split.test and split again")
-    progress.begin("evaluate", len(parts["val"]) + len(parts["test"]))
+    progress.begin("Evaluating", len(parts["val"]) + len(parts["test"]))
     cache = PixelCache(workspace, config.clean)
     splits = {}
     for split, part in parts.items():

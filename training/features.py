@@ -83,7 +83,7 @@ class Extractor:
             self.activations.add(done, activations)
             self.features.add(done, features)
 
-        progress.begin("features", len(missing))
+        progress.begin("Computing features", len(missing))
         self._extract(
             missing,
             lambda key: clean_view(self._pixels.read(key), self.spec.resize_px, self.spec.crop_px),
@@ -111,7 +111,7 @@ class Extractor:
             return augmenter.view(self._pixels.read(sha256), (seed, view, sha256))
 
         missing = store.missing(views)
-        progress.begin("augmented views", len(missing))
+        progress.begin("Augmented views", len(missing))
         self._extract(missing, make, lambda done, _, activations: store.add(done, activations), progress)
         return store
 

@@ -100,7 +100,7 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
     first = state.resume()
     if first:
         progress.say(f"fine-tuning goes on after epoch {first}")
-    progress.begin("fine-tuning", (job.config.epochs - first) * state.steps_per_epoch)
+    progress.begin("Fine-tuning", (job.config.epochs - first) * state.steps_per_epoch)
     for epoch in range(first, job.config.epochs):
         loss = state.run_epoch(epoch, progress)
         answers = predicted(network, job.val, device, job.config.batch_size)

@@ -47,7 +47,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     mark = _mark(story)
     there = _is_there(folder, mark, readme)
     if not there:
-        progress.begin("report", None)
+        progress.begin("Writing the report", None)
         thumbnails = Thumbnails(PixelCache(workspace, config.clean))
         html = _render("report.html.j2", {**page(story, thumbnails), "mark": mark})
         write_atomic(folder.model / README_NAME, readme)
