@@ -24,7 +24,7 @@ class Listener:
         self.left, self.said, self.fine_tuning = steps, [], False
 
     def begin(self, what, total):
-        self.fine_tuning = what == "fine-tuning"
+        self.fine_tuning = what == "Fine-tuning"
 
     def advance(self, count=1):
         self.left -= self.fine_tuning
