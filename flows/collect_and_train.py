@@ -28,7 +28,8 @@ def collect_and_train(
     per_class: Annotated[int | None, Field(description="Pictures to look for per class.", ge=1)] = None,
     backbone: Annotated[str | None, Field(description="resnet50 or efficientnet_lite0.")] = None,
     settings: Annotated[
-        dict[str, str | int | float | bool] | None, Field(description="More settings by name, as train.epochs: 20.")
+        dict[str, str | int | float | bool | list[str]] | None,
+        Field(description="More settings by name, as train.epochs: 20."),
     ] = None,
 ) -> dict[str, StepCounts]:
     """Search, download, clean, compute features, curate, split, train, evaluate and report; only what is not done yet.

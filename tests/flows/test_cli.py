@@ -98,6 +98,16 @@ def test_packages_lie_in_the_checkout_and_not_in_some_other_install() -> None:
         assert Path(package.__file__ or "").resolve().is_relative_to(CHECKOUT), package
 
 
+def test_the_flow_takes_every_kind_of_setting_that_the_command_line_reads() -> None:
+    from flows.collect_and_train import collect_and_train
+
+    settings = parse_overrides(
+        ['search.sources=["openverse", "wikimedia"]', "train.epochs=3", "augment.flip=false", "train.head_lr=0.02"]
+    )
+    taken = collect_and_train.validate_parameters({"workspace": "x", "settings": settings})
+    assert taken["settings"] == settings
+
+
 def test_settings_are_written_as_toml_scalars() -> None:
     values = {"a.b": True, "a.c": 0.5, "a.d": "te xt", "a.e": ["x", "y"]}
     assert parse_overrides([f"{name}={json.dumps(value)}" for name, value in values.items()]) == values
