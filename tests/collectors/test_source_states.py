@@ -147,9 +147,8 @@ def test_a_check_tells_up_from_captcha_busy_and_changed(name: str, stand_in: Sta
     assert seen["changed"][0] == "changed"
     assert seen["403"][0] == "blocked"
     assert seen["403"][1].startswith("blocked: ")
-    if name != "results_page":  # it tells a captcha page only from a page of results
-        assert seen["captcha"][0] == "blocked"
-        assert seen["captcha"][1].startswith("captcha: ")
+    assert seen["captcha"][0] == "blocked"
+    assert seen["captcha"][1].startswith("captcha: ")
     assert not any(key in reason for key in KEYS.values() for _state, reason in seen.values())
 
 
