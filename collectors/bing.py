@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup, Tag
 
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_html, looks_like_captcha, pixels, plain_text, read_json
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
 _URL = "https://www.bing.com"

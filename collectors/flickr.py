@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from collectors.licenses import keep_licensed, license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 _URL = "https://api.flickr.com/services/rest/"

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
 SCHEME = "folder:"

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from collectors.licenses import keep_licensed, license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 
 _URL = "https://api.inaturalist.org/v1"
 _PAGE_SIZE = 100

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError
 
 _HUB_URL = "https://naverapihub.apigw.ntruss.com/search/v1/image"

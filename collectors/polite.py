@@ -23,7 +23,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from collectors.address import GuardedAdapter
 from collectors.pace import HostPace
-from workspace.config import NetworkConfig
+from workspace.collect_config import NetworkConfig
 from workspace.errors import TransferFailed
 
 _MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})

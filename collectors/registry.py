@@ -11,7 +11,7 @@ from collectors import bing, flickr, folder, gbif, inaturalist, kakao, naver, op
 from collectors.polite import PoliteSession
 from collectors.results_page import ResultsPage
 from collectors.source import Source, SourceInfo, find_keys
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 SOURCES: dict[str, SourceInfo] = {

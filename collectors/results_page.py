@@ -10,7 +10,7 @@ from collectors.licenses import keep_licensed, license_name
 from collectors.page_images import read_srcset
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, ask_page, looks_like_captcha
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
 _LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src")

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 from bs4 import BeautifulSoup
 
 from collectors.polite import Fetched, PoliteSession
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
 _MAX_ANSWER_BYTES = 8_000_000

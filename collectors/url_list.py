@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from collectors.licenses import keep_licensed, license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, pixels, read_json
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 _PAGE_SIZE = 2000

@@ -11,7 +11,7 @@ from collectors.licenses import keep_licensed
 from collectors.page_images import read_page
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 # Of these another page of the site may be free, so a crawl passes over the page; anything else stops it for now.

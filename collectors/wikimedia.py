@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from collectors.licenses import keep_licensed, license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
-from workspace.config import SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
 _URL = "https://commons.wikimedia.org/w/api.php"

@@ -10,7 +10,8 @@ from rich.table import Table
 from collectors import registry
 from collectors.polite import PoliteSession
 from flows.progress import CONSOLE
-from workspace.config import NetworkConfig, SearchConfig, WorkspaceConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.config import WorkspaceConfig
 
 
 def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from workspace.config import SplitConfig
+from workspace.clean_config import SplitConfig
 from workspace.errors import DatasetError
 from workspace.paths import digest
 

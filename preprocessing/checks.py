@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from preprocessing.decode import Pixels, shrink
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
 SHARPNESS_SIDE_PX = 64

@@ -10,7 +10,8 @@ from itertools import islice
 from preprocessing.examine import Job, examine_all
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog import Catalog
-from workspace.config import CleanConfig, WorkspaceConfig
+from workspace.clean_config import CleanConfig
+from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress

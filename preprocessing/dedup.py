@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.hashing import THUMB_SIDE_PX, Hashes, distances, hashes_of, pairs_within
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
 # Measured on the 801 photographs of ../shared (bears, aerial, Openverse thumbnails): the correlation of the thumbs of

@@ -16,7 +16,7 @@ from preprocessing.checks import measure
 from preprocessing.decode import Decoded
 from preprocessing.hashing import fingerprint
 from preprocessing.pixels import PixelCache, decode_small
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.errors import ImageRefused, WorkspaceError
 from workspace.paths import Workspace
 from workspace.records import ImageFacts

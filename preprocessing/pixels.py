@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.paths import Workspace, write_atomic
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from preprocessing.checks import judge
 from preprocessing.dedup import Copies, best_first, find_copies
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.records import Hit, ImageFacts, Verdict
 
 STAGES = ("decode", "check", "copy")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from workspace.config import AugmentConfig
 from workspace.paths import digest
+from workspace.train_config import AugmentConfig
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before its import, which else asks the network for a newer release
 

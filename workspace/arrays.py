@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workspace.paths import digest, write_atomic
+from workspace.errors import WorkspaceError
+from workspace.paths import Workspace, digest, write_atomic
 
 _OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024 as a rule
 
@@ -78,3 +79,17 @@ class ArrayStore:
     def _take_in(self, path: Path, keys: list[str]) -> None:
         for row, key in enumerate(keys):
             self._places.setdefault(key, (path, row))
+
+
+def latest_features(workspace: Workspace) -> ArrayStore:
+    """Pooled features of the kept pictures by sha256, float32 [dim], as the features step left them.
+
+    Raises:
+        WorkspaceError: there are none yet.
+    """
+    pointer = workspace.features_pointer
+    if not pointer.is_file():
+        raise WorkspaceError(
+            f"{workspace.root} has no features yet; make them with: collect-and-train features -w {workspace.root}"
+        )
+    return ArrayStore(workspace.cache / pointer.read_text(encoding="utf-8").strip())

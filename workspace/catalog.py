@@ -187,7 +187,7 @@ class Catalog:
         verdicts: dict[tuple[str, str], bool] = {}
         for verdict in self.all(Verdict):
             key = (verdict.sha256, verdict.label)
-            verdicts[key] = verdicts.get(key, True) and verdict.verdict == "keep"
+            verdicts[key] = verdicts.get(key, True) and verdict.verdict != "drop"
         for override in self.all(Override):
             key = (override.sha256, override.label)
             verdicts[key] = override.action == "keep"

@@ -44,6 +44,21 @@ class Workspace:
         """One frozen folder per run."""
         return self.root / "runs"
 
+    @property
+    def champion_file(self) -> Path:
+        """Which run's model is live, and why: workspace.champion.Decision."""
+        return self.root / "models" / "champion.json"
+
+    @property
+    def decisions_file(self) -> Path:
+        """Every decision about a model, one JSON line each."""
+        return self.root / "models" / "decisions.jsonl"
+
+    @property
+    def features_pointer(self) -> Path:
+        """The name of the folder in cache/ that the features step filled last."""
+        return self.cache / "features"
+
     def image_file(self, sha256: str, suffix: str) -> Path:
         """Where the bytes with this digest lie; `suffix` with its dot, by content (`.jpg`)."""
         return self.images / sha256[:2] / f"{sha256}{suffix}"

@@ -100,8 +100,9 @@ class ImageFacts:
 class Verdict:
     """What an automatic check says of a picture under a label.
 
-    `verdict` is keep or drop; `stage` decode, check, copy or curate; `score` lies in [0, 1], 0 the worst;
-    `group` names the group of the same picture (the kept picture's sha256), empty when it has no copy.
+    `verdict` is keep, flag (kept, but a person should look) or drop; `stage` decode, check, copy or curate; `score`
+    lies in [0, 1], 0 the worst; `group` names the group of the same picture (the kept picture's sha256), empty when
+    it has no copy.
     """
 
     sha256: str

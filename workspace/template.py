@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from workspace.config import Section, WorkspaceConfig
+from workspace.config import WorkspaceConfig
+from workspace.section import Section
 
 EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabby cat")}
 

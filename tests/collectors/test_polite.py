@@ -8,7 +8,7 @@ import pytest
 
 from collectors.pace import HostPace
 from collectors.polite import PoliteSession, retry_after_s
-from workspace.config import NetworkConfig
+from workspace.collect_config import NetworkConfig
 from workspace.errors import TransferFailed
 
 

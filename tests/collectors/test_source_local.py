@@ -14,7 +14,7 @@ from collectors.folder import Folder, read_local
 from collectors.polite import PoliteSession
 from collectors.registry import check
 from collectors.url_list import UrlList
-from workspace.config import NetworkConfig, SearchConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
 SESSION = PoliteSession(NetworkConfig())  # never used: nothing here leaves the machine

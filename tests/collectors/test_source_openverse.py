@@ -10,7 +10,7 @@ import pytest
 
 from collectors.openverse import Openverse
 from collectors.polite import PoliteSession
-from workspace.config import NetworkConfig, SearchConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.errors import SourceFailed
 
 CREDENTIALS = {"OPENVERSE_CLIENT_ID": "cl1ent-id", "OPENVERSE_CLIENT_SECRET": "cl1ent/s3cret"}

@@ -13,7 +13,8 @@ from collectors import search
 from collectors.polite import PoliteSession
 from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, source_rows
 from workspace.catalog import Catalog
-from workspace.config import NetworkConfig, SearchConfig, WorkspaceConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.config import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError, SourceFailed
 from workspace.records import Hit, Search
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from preprocessing.checks import CHECKS, judge, measure
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
 CLEAN = CleanConfig()

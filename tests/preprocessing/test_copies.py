@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from preprocessing.checks import measure
 from preprocessing.dedup import connected, find_copies
 from preprocessing.hashing import fingerprint
-from workspace.config import CleanConfig
+from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
 CLEAN = CleanConfig()

@@ -10,7 +10,8 @@ from preprocessing import clean, split
 from preprocessing.assign import assign
 from preprocessing.split import read_dataset
 from workspace.catalog import Catalog
-from workspace.config import SplitConfig, load_config
+from workspace.clean_config import SplitConfig
+from workspace.config import load_config
 from workspace.errors import DatasetError
 from workspace.records import Download, Hit, ImageFacts, Override, Verdict
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.augment import Augmenter, clean_view, preset_for
-from workspace.config import AugmentConfig
+from workspace.train_config import AugmentConfig
 
 
 def picture(height: int = 256, width: int = 300, seed: int = 0) -> np.ndarray:

@@ -10,8 +10,8 @@ import torch
 from preprocessing.decode import decode
 from training.augment import clean_view
 from training.backbone import BACKBONES, Backbone, build_network, load_backbone, load_imagenet, normalised, spec_of
-from workspace.config import TrainConfig
 from workspace.errors import ConfigError, WeightsError
+from workspace.train_config import TrainConfig
 
 BEARS = Path(__file__).resolve().parents[2].parent / "shared" / "photos" / "bears"
 LITE0 = BACKBONES["efficientnet_lite0"]

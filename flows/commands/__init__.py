@@ -1,0 +1,1 @@
+"""The commands of `collect-and-train`, one small module per matter; flows/cli.py puts them in order."""

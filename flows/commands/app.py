@@ -1,0 +1,30 @@
+"""The application that the commands register with, and the options that several of them share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="collect-and-train",
+    help="Search keywords in, a trained and honestly evaluated image classifier out.\n\n"
+    "Try it without an account: [bold]collect-and-train demo[/]. "
+    'Your own: [bold]collect-and-train run "red panda" raccoon[/].',
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[
+    Path, typer.Option("--workspace", "-w", help="The workspace: one folder that owns one classifier's whole life.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting of workspace.toml, for this run; repeatable."),
+]
+WHOLE_PATH = "The whole path"
+STEPS = "Single steps (each does only what is not done yet)"
+OTHER = "Other"

@@ -1,0 +1,77 @@
+"""The whole path: run, demo, init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.app import WHOLE_PATH, Folder, Settings, app
+from flows.opening import folder_for, open_workspace, parse_overrides, write_example
+from flows.progress import CONSOLE
+
+
+@app.command(rich_help_panel=WHOLE_PATH)
+def run(
+    keywords: Annotated[
+        list[str] | None, typer.Argument(help="One class each; none: the classes of workspace.toml.")
+    ] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="The workspace's folder; made when new.", show_default="data/KEYWORDS"),
+    ] = None,
+    per_class: Annotated[int | None, typer.Option(min=1, help="Pictures to look for per class.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
+    settings: Settings = None,
+) -> None:
+    """Keywords in, classifier out: every step, only what is not done yet.
+
+    Example: collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas
+    """
+    words = keywords or []
+    if not words and workspace is None:
+        raise typer.BadParameter("name keywords, or a workspace with --workspace")
+    overrides = parse_overrides(settings or [])
+    overrides |= {"search.per_class": per_class} if per_class else {}
+    overrides |= {"train.backbone": backbone} if backbone else {}
+    folder = workspace or folder_for(words)
+    open_workspace(folder, words, overrides)  # a mistake in the settings shows before Prefect starts
+    run_flow(folder, words, overrides)
+    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {folder} PICTURE_OR_FOLDER[/]", highlight=False)
+
+
+@app.command(rich_help_panel=WHOLE_PATH)
+def demo(
+    workspace: Folder = Path("data/demo"),
+    port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Try the whole path on pictures that the project draws and serves itself: no account, no key, no internet."""
+    from flows.demo import demo_site
+
+    with demo_site(workspace, port):
+        run_flow(workspace, [], {})
+    CONSOLE.print(
+        "Now your own keywords:\n"
+        '  [bold]collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas[/]',
+        highlight=False,
+    )
+
+
+@app.command(rich_help_panel=WHOLE_PATH)
+def init(workspace: Folder = Path("data/my-classifier")) -> None:
+    """Write a commented workspace.toml with every setting, to edit and then run."""
+    file = write_example(workspace)
+    CONSOLE.print(f"Wrote {file}. Edit its \\[classes], then: [bold]collect-and-train run -w {workspace}[/]")
+
+
+def run_flow(folder: Path, keywords: list[str], overrides: dict[str, Any]) -> None:
+    """Run the flow here, under Prefect, and print what came of it."""
+    from flows.collect_and_train import collect_and_train
+    from flows.summary import summary_table
+    from workspace.paths import Workspace
+
+    counts = collect_and_train(workspace=str(folder), keywords=keywords or None, settings=overrides or None)
+    latest = Workspace(folder).latest_run()
+    CONSOLE.print(summary_table(Workspace(folder), counts))
+    CONSOLE.print(f"\nReport: {latest.report_file}\nModel:  {latest.model}", highlight=False)

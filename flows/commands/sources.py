@@ -1,0 +1,37 @@
+"""Where pictures come from: the sources, and a small site of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import OTHER, app
+from flows.opening import open_workspace
+
+
+@app.command(rich_help_panel=OTHER)
+def sources(
+    check: Annotated[bool, typer.Option("--check", help="Ask each one question, and say which are up.")] = False,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's addresses and keys.")
+    ] = None,
+) -> None:
+    """List every source: whether it needs a key, whether it names licences, and its limits."""
+    from flows.source_table import source_table
+
+    config = open_workspace(workspace)[1] if workspace else None
+    typer.echo(source_table(config, check=check))
+
+
+@app.command(rich_help_panel=OTHER)
+def gallery(
+    photos: Annotated[Path | None, typer.Option(help="A folder with a folder of pictures per class.")] = None,
+    recorded: Annotated[Path | None, typer.Option(help="A folder of recorded Openverse answers.")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Serve pictures as a small image-search site on this machine, to try the whole path on them."""
+    from flows.demo import serve_gallery
+
+    serve_gallery(photos, recorded, port)

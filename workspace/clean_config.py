@@ -1,0 +1,65 @@
+"""Settings of what becomes of the files: cleaning, curation and the split."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from workspace.section import Fraction, Section
+
+
+class CleanConfig(Section):
+    """What counts as a usable picture, and as a copy."""
+
+    max_megapixels: float = Field(50, gt=0, description="Largest picture, read from the file's head before decoding.")
+    min_side_px: int = Field(64, ge=1, description="Shorter side of the smallest usable picture, in pixels.")
+    max_aspect: float = Field(5.0, ge=1, description="Longer side over shorter side, at most.")
+    min_contrast: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Standard deviation of the grey levels (0 to 1) below which a picture is blank.",
+    )
+    cache_side_px: int = Field(
+        256, ge=64, le=1024, description="Shorter side of the decoded pictures kept in the cache, in pixels."
+    )
+    same_distance: int = Field(
+        12,
+        ge=0,
+        le=64,
+        description="pHash plus dHash distance up to which two pictures are the same one (of 128 bits).",
+    )
+    kin_distance: int = Field(
+        16,
+        ge=0,
+        le=64,
+        description="Distance up to which two pictures are kin: both kept, always in the same split.",
+    )
+    mirrored: bool = Field(True, description="A mirrored copy is a copy too. Turn it off where left and right matter.")
+    rank_margin: int = Field(
+        10,
+        ge=1,
+        description="A picture found under two classes stays where it ranked higher by this many places; "
+        "with less between them it is dropped from both.",
+    )
+    workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
+
+
+class CurateConfig(Section):
+    """Off-topic pictures and label errors: a pass-through until its own release."""
+
+
+class SplitConfig(Section):
+    """How the dataset is divided."""
+
+    train: Fraction = Field(0.70, description="Share for training.")
+    val: Fraction = Field(0.15, description="Share that chooses between models.")
+    test: Fraction = Field(0.15, description="Share that is looked at once, for the reported numbers.")
+    min_per_class: int = Field(8, ge=3, description="Fewest clean pictures a class must have for training to start.")
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> SplitConfig:
+        if abs(self.train + self.val + self.test - 1) > 1e-6:
+            raise ValueError(
+                f"train, val and test add up to {self.train + self.val + self.test:g}; they must add up to 1"
+            )
+        return self

@@ -1,0 +1,138 @@
+"""Settings of collection: where pictures are looked for, how the network is used, how files are fetched."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from workspace.section import Section
+
+
+class SourceSettings(BaseModel):
+    """What some sources need beyond the keyword; part of [search]."""
+
+    urls: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other base addresses for sources, by their name, such as a stand-in for tests: "
+        '{wikimedia = "http://127.0.0.1:8000"}. `collect-and-train sources` shows the names.',
+    )
+    credentials: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='Keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. The environment wins, '
+        "and is the better place: a key here lies in a file that may be shared.",
+    )
+    website: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="For the source `website`: the pages to start from, by keyword; "
+        'under "*" for every keyword, with {keyword} in the address.',
+    )
+    website_depth: int = Field(1, ge=0, le=10, description="Links followed from a start page, within its site.")
+    website_pages: int = Field(100, ge=1, le=2000, description="Pages read per keyword by the source `website`.")
+    folder: str = Field(
+        "",
+        description="For the source `folder`: a folder of your own pictures with one subfolder per keyword; "
+        "absolute, or relative to where the command runs.",
+    )
+    url_list: str = Field(
+        "",
+        description="For the source `url_list`: a txt, csv, tsv, jsonl or parquet file with the columns url and label "
+        "(a keyword), or one file per keyword with {keyword} in its name.",
+    )
+
+    @field_validator("urls")
+    @classmethod
+    def _web_addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = [f"{name} = {url!r}" for name, url in value.items() if not url.startswith(("http://", "https://"))]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} must start with http:// or https://")
+        return {name: url.rstrip("/") for name, url in value.items()}
+
+    @field_validator("website")
+    @classmethod
+    def _start_pages(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for keyword, pages in value.items():
+            for page in pages:
+                if not page.startswith(("http://", "https://")):
+                    raise ValueError(f"the start page {page!r} of {keyword!r} must start with http:// or https://")
+                if keyword == "*" and "{keyword}" not in page:
+                    raise ValueError(f'the start page {page!r} is for every keyword ("*"): it needs {{keyword}} in it')
+        return value
+
+
+class _Wanted(Section):
+    """The part of SearchConfig that most people change; apart, so that it comes first in workspace.toml."""
+
+    per_class: int = Field(100, ge=1, le=100_000, description="Pictures to look for per class.")
+    sources: tuple[str, ...] = Field(
+        ("openverse",),
+        min_length=1,
+        description="Sources to ask, in turns: openverse, wikimedia, inaturalist, gbif, flickr, naver, kakao, website, "
+        "results_page, folder, url_list, bing; `collect-and-train sources` tells them apart.",
+    )
+    licenses: tuple[str, ...] = Field(
+        (),
+        description='Only these licences, such as ["cc0", "by", "by-sa"]; empty: any. '
+        "Pictures whose licence is not known are left out when this is set.",
+    )
+    openverse_url: str = Field(
+        "https://api.openverse.org/v1",
+        description="Base address of the Openverse API, or of a stand-in for it.",
+    )
+    results_url: str = Field(
+        "",
+        description="For the source `results_page`: address of a site's own image search, with {keyword} and {page}.",
+    )
+
+    @field_validator("openverse_url", "results_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} must start with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _results_page_has_an_address(self) -> Self:
+        if "results_page" in self.sources and "{keyword}" not in self.results_url:
+            raise ValueError("the source results_page needs results_url with {keyword} (and {page}) in it")
+        return self
+
+
+class SearchConfig(SourceSettings, _Wanted):
+    """Where pictures are looked for, and how many."""
+
+
+class NetworkConfig(Section):
+    """How the network is used: who we say we are, how patient and how careful we are."""
+
+    contact: str = Field(
+        "",
+        description="An address or page where a site's owner reaches you; sent in the user agent. Please set it.",
+    )
+    allow_private_addresses: bool = Field(
+        False,
+        description="Fetch from loopback and private addresses too. Only for sites that you run yourself.",
+    )
+    connect_timeout_s: float = Field(10, gt=0, description="Longest wait for a connection, in seconds.")
+    read_timeout_s: float = Field(20, gt=0, description="Longest silence in an answer, in seconds.")
+    transfer_timeout_s: float = Field(
+        60, gt=0, description="Longest time for one file from first to last byte, in seconds."
+    )
+    attempts: int = Field(3, ge=1, le=10, description="Tries per address, the first included.")
+    longest_wait_s: float = Field(
+        120,
+        gt=0,
+        description="Longest pause that a server may ask for (Retry-After), in seconds; past it we give up.",
+    )
+    per_host_pause_s: float = Field(0.1, ge=0, description="Pause between two requests to one host, in seconds.")
+    max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed per address.")
+
+
+class DownloadConfig(Section):
+    """How files are fetched."""
+
+    connections: int = Field(16, ge=1, le=128, description="Files fetched at a time.")
+    per_host_connections: int = Field(4, ge=1, le=64, description="Files fetched at a time from one host.")
+    max_mb: float = Field(
+        20, gt=0, description="Largest file, in megabytes (10^6 bytes); more is refused in mid-transfer."
+    )

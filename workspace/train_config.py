@@ -1,0 +1,58 @@
+"""Settings of training and of measuring what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from workspace.section import Section
+
+
+class FeaturesConfig(Section):
+    """How pictures become numbers."""
+
+    batch_size: int = Field(32, ge=1, description="Pictures per forward pass.")
+    views: int = Field(
+        2,
+        ge=0,
+        le=16,
+        description="Augmented views of each training picture that are cached for fine-tuning.",
+    )
+
+
+class AugmentConfig(Section):
+    """What may happen to a training picture."""
+
+    flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
+    vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
+    hue: bool = Field(True, description="Shift colours a little. Off where colour is the label.")
+
+
+class TrainConfig(Section):
+    """Which network, and how it is trained."""
+
+    backbone: str = Field("resnet50", description="resnet50 or efficientnet_lite0.")
+    weights: Literal["imagenet", "random"] = Field(
+        "imagenet", description="Start from ImageNet, or from nothing (for tests only)."
+    )
+    weights_file: str = Field(
+        "",
+        description="A file with the backbone's ImageNet weights (state_dict); empty: looked up, then downloaded.",
+    )
+    fallback_backbone: str = Field(
+        "", description="Used when the backbone's weights are not to be had; empty: that is an error."
+    )
+    head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
+    backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the unfrozen stage: a tenth of the head's.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
+    epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")
+    batch_size: int = Field(32, ge=2, description="Pictures per step of fine-tuning.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
+
+
+class EvaluateConfig(Section):
+    """How sure the numbers are."""
+
+    bootstrap: int = Field(2000, ge=100, description="Bootstrap draws for the 95 % intervals, over groups.")
