@@ -15,10 +15,10 @@ from preprocessing.pixels import PixelCache
 from training.augment import VIEWS_VERSION, Augmenter, clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.device import Device, choose_device
-from workspace.arrays import ArrayStore
+from workspace.arrays import ArrayStore, point_to_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace, write_atomic
+from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
 
@@ -43,7 +43,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         keys = sorted({sha256 for sha256, _ in catalog.kept()})
     extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))
     done = extractor.extract_clean(keys, progress)
-    write_atomic(workspace.features_pointer, f"{extractor.features.folder.name}\n".encode(), durable=False)
+    point_to_features(workspace, extractor.features)
     return StepCounts("features", done, len(keys) - done, {"pictures": len(keys)}, origin.notes())
 
 

@@ -93,3 +93,10 @@ def latest_features(workspace: Workspace) -> ArrayStore:
             f"{workspace.root} has no features yet; make them with: collect-and-train features -w {workspace.root}"
         )
     return ArrayStore(workspace.cache / pointer.read_text(encoding="utf-8").strip())
+
+
+def point_to_features(workspace: Workspace, store: ArrayStore) -> None:
+    """Make this store the one that `latest_features` gives; a pointer that is right already is left alone."""
+    pointer, name = workspace.features_pointer, f"{store.folder.name}\n"
+    if not pointer.is_file() or pointer.read_text(encoding="utf-8") != name:
+        write_atomic(pointer, name.encode(), durable=False)
