@@ -1,0 +1,206 @@
+"""What stands between a page on this machine and everybody but the person who opened it.
+
+Any web site that this person visits, and any other account of the machine, can send requests to a port on loopback.
+So a page binds to loopback alone, asks for a random token (in the address once, then in a cookie), and checks Host
+(DNS rebinding) and Origin (forged requests) of every request. Its headers allow no script but our files.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+import uvicorn
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workspace.errors import ConfigError
+
+LOOPBACK = "127.0.0.1"
+
+HEADERS = {
+    # `self` allows the files of the package; no inline script or style, no other host, no frame around the page.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""On every answer (OWASP Secure Headers Project)."""
+
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+_START_S = 15.0
+_STOP_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An ASGI application that lets only the holder of the token through to another one.
+
+    Attributes:
+        app: what is guarded.
+        port: where it listens; Host and Origin must name it.
+        token: the secret; whoever opens `/?token=…` gets it as a cookie.
+    """
+
+    app: ASGIApp
+    port: int
+    token: str
+
+    @property
+    def address(self) -> str:
+        """What a person opens, with the token."""
+        return f"http://{LOOPBACK}:{self.port}/?token={self.token}"
+
+    @property
+    def cookie(self) -> str:
+        """The cookie's name; browsers do not tell ports apart, so the name does."""
+        return f"page_{self.port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it; every answer carries HEADERS."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        if scope["type"] == "http":
+            await (self._refusal(scope) or self.app)(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """The answer instead of the page's own, or None when the request may pass."""
+        headers = Headers(scope=scope)
+        hosts = {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}
+        if headers.get("host", "") not in hosts:
+            return _refuse(f"this page answers to {LOOPBACK}:{self.port} alone", 421)
+        if not self._same_origin(scope["method"], headers):
+            return _refuse("this request came from another page")
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        if "token" in query and scope["method"] == "GET":
+            if not self._is_token(query.pop("token")):
+                return _refuse("the token in the address is not the one of this page; open the printed address")
+            return self._welcome(scope["path"], query)
+        if not self._is_token(_read_cookie(headers, self.cookie)):
+            return _refuse("open the address that the command printed: it holds the token that lets you in")
+        return None
+
+    def _same_origin(self, method: str, headers: Headers) -> bool:
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site not in {None, "same-origin", "none"}:
+            # A link elsewhere may open the page; nothing elsewhere may load a part of it or change something.
+            return method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if origin is None:
+            return method in _SAFE_METHODS  # browsers name the origin of every request that changes something
+        # Under no-referrer a form's origin is "null"; then the browser's own word must say that it is ours.
+        return origin == f"http://{headers['host']}" or (origin == "null" and site == "same-origin")
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+    def _welcome(self, path: str, query: dict[str, str]) -> Response:
+        # One slash alone: "//elsewhere" would lead to another host.
+        target = "/" + path.lstrip("/\\") + (f"?{urlencode(query)}" if query else "")
+        answer = RedirectResponse(target, 303)
+        answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
+        return answer
+
+
+def serve_page(app: ASGIApp, announce: Callable[[str], None], *, port: int = 0, open_browser: bool = False) -> None:
+    """Serve a page on loopback until Ctrl-C.
+
+    Args:
+        app: the page, for example a FastAPI application; it is guarded here.
+        announce: told the address, with the token, once the page listens.
+        port: where; 0: a free one.
+        open_browser: also open the address in the person's browser.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    with _bind(port) as listener:
+        guard, server = _server(app, listener)
+        announce(guard.address)
+        if open_browser:  # the listener queues the browser's first request until the server takes it
+            webbrowser.open(guard.address)
+        with suppress(KeyboardInterrupt):  # uvicorn has ended its requests before it hands Ctrl-C on
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def served_page(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
+    """Serve a page from a thread while the block runs, for tests and notebooks; gives the address with the token.
+
+    Raises:
+        ConfigError: the port is taken.
+        RuntimeError: the server did not start.
+    """
+    with _bind(port) as listener:
+        guard, server = _server(app, listener)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_S / 0.02)):
+            if server.started or not thread.is_alive():
+                break
+            waited.wait(0.02)
+        if not server.started:
+            raise RuntimeError(f"the page did not start within {_START_S:g} s")
+        try:
+            yield guard.address
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _bind(port: int) -> socket.socket:
+    try:
+        return socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} on {LOOPBACK} cannot be used: {error.strerror}; name another one, or 0 for a free one"
+        ) from error
+
+
+def _server(app: ASGIApp, listener: socket.socket) -> tuple[Guard, uvicorn.Server]:
+    guard = Guard(app, listener.getsockname()[1], secrets.token_urlsafe(24))
+    config = uvicorn.Config(
+        guard,
+        ws="none",  # a request for a web socket is then a request like any other, and guarded like it
+        log_level="warning",
+        access_log=False,  # the log of a terminal is no place for tokens
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    return guard, uvicorn.Server(config)
+
+
+def _refuse(why: str, status: int = 403) -> Response:
+    return PlainTextResponse(f"Refused: {why}.\n", status)
+
+
+def _read_cookie(headers: Headers, name: str) -> str:
+    # A cookie that another program on this host set may be malformed; it must not hide ours.
+    for part in re.split(r";\s*", "; ".join(headers.getlist("cookie"))):
+        with suppress(CookieError):
+            jar = SimpleCookie(part)
+            if name in jar:
+                return jar[name].value
+    return ""
