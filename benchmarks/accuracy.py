@@ -39,7 +39,7 @@ def measure(
     }
     began = time.monotonic()
     workspace, config = open_workspace(folder, keywords, settings)
-    for name in STEP_MODULES:
+    for name in list(STEP_MODULES)[: list(STEP_MODULES).index("publish")]:  # a decision would freeze the split
         step_function(name)(workspace, config, SILENT)
     seconds = time.monotonic() - began
     run = workspace.latest_run()

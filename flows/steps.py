@@ -33,6 +33,7 @@ STEP_MODULES = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "report": "training.report",
+    "publish": "training.publish",
 }
 _OVER_THE_NETWORK = {"search", "download"}
 

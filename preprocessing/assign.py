@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from workspace.clean_config import SplitConfig
 from workspace.errors import DatasetError
@@ -16,8 +16,12 @@ Group = Mapping[str, int]
 """How many pictures of each label a group holds."""
 
 
-def assign(groups: Mapping[str, Group], config: SplitConfig, seed: int) -> dict[str, str]:
+def assign(
+    groups: Mapping[str, Group], config: SplitConfig, seed: int, before: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Give every group a split.
+
+    A group that had one keeps it; one that was in test stays there whatever happens.
 
     The largest groups go first, equal ones in an order drawn from the seed, each where most pictures of its labels
     are still wanted; to val or test only if it fits there. A label that is then missing in val or test gets there the
@@ -27,6 +31,7 @@ def assign(groups: Mapping[str, Group], config: SplitConfig, seed: int) -> dict[
         groups: label counts by the group's name.
         config: the shares.
         seed: for the order.
+        before: the splits of groups that had one in an earlier run.
 
     Returns:
         train, val or test by group.
@@ -35,8 +40,13 @@ def assign(groups: Mapping[str, Group], config: SplitConfig, seed: int) -> dict[
         DatasetError: a label has too few groups to be in every split; names all such labels.
     """
     wanted = _wanted(groups, config)
-    splits: dict[str, str] = {}
-    for name in sorted(groups, key=lambda name: (-sum(groups[name].values()), digest(seed, name))):
+    splits = {name: split for name, split in (before or {}).items() if name in groups}
+    frozen = frozenset(name for name, split in splits.items() if split == "test")
+    for name, split in splits.items():
+        _take_from(wanted[split], groups[name])
+    for name in sorted(
+        groups.keys() - splits.keys(), key=lambda name: (-sum(groups[name].values()), digest(seed, name))
+    ):
         group = groups[name]
         fitting = [
             split
@@ -45,10 +55,14 @@ def assign(groups: Mapping[str, Group], config: SplitConfig, seed: int) -> dict[
         ]
         best = max(fitting, key=lambda split: sum(count * wanted[split][label] for label, count in group.items()))
         splits[name] = best
-        for label, count in group.items():
-            wanted[best][label] -= count
-    _fill_gaps(groups, splits, config)
+        _take_from(wanted[best], group)
+    _fill_gaps(groups, splits, config, frozen)
     return splits
+
+
+def _take_from(wanted: dict[str, float], group: Group) -> None:
+    for label, count in group.items():
+        wanted[label] -= count
 
 
 def _wanted(groups: Mapping[str, Group], config: SplitConfig) -> dict[str, dict[str, float]]:
@@ -63,14 +77,16 @@ def _wanted(groups: Mapping[str, Group], config: SplitConfig) -> dict[str, dict[
     return wanted
 
 
-def _fill_gaps(groups: Mapping[str, Group], splits: dict[str, str], config: SplitConfig) -> None:
+def _fill_gaps(
+    groups: Mapping[str, Group], splits: dict[str, str], config: SplitConfig, frozen: Collection[str]
+) -> None:
     problems = []
     labels = sorted(_totals(groups.values()))
     for split, share in (("val", config.val), ("test", config.test), ("train", config.train)):
         for label in labels:
             if share <= 0 or any(splits[name] == split and label in group for name, group in groups.items()):
                 continue
-            spare = _spare(groups, splits, label, split)
+            spare = _spare(groups, splits, label, split, frozen)
             if spare is None:
                 count = sum(label in group for group in groups.values())
                 problems.append(
@@ -86,15 +102,20 @@ def _fill_gaps(groups: Mapping[str, Group], splits: dict[str, str], config: Spli
         )
 
 
-def _spare(groups: Mapping[str, Group], splits: Mapping[str, str], label: str, split: str) -> str | None:
-    """The smallest group with this label whose leaving takes no label out of its own split."""
+def _spare(
+    groups: Mapping[str, Group], splits: Mapping[str, str], label: str, split: str, frozen: Collection[str]
+) -> str | None:
+    """The smallest group with this label whose leaving takes no label out of its own split; none of the frozen."""
     held: Counter[tuple[str, str]] = Counter()
     for name, group in groups.items():
         held.update((splits[name], other) for other in group)
     candidates = [
         (SPLITS.index(splits[name]), sum(group.values()), name)
         for name, group in groups.items()
-        if label in group and splits[name] != split and all(held[splits[name], other] > 1 for other in group)
+        if name not in frozen
+        and label in group
+        and splits[name] != split
+        and all(held[splits[name], other] > 1 for other in group)
     ]
     return min(candidates)[2] if candidates else None
 

@@ -11,6 +11,7 @@ from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.dedup import connected
 from workspace.catalog import Catalog
+from workspace.champion import read_decisions
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
 from workspace.paths import Workspace, digest, write_atomic
@@ -27,6 +28,9 @@ _NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
     """Freeze the pictures that stay as a run, and make it the latest; an equal one is found and taken again.
 
+    Once a model was decided on, its pictures keep their splits, so that the next model is measured on test pictures
+    that neither of the two has learnt from.
+
     The run's name is a digest of its rows and of the settings that shape a model.
 
     Raises:
@@ -42,7 +46,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
-    split_of = assign(labels, config.split, config.seed)
+    split_of = assign(labels, config.split, config.seed, earlier_splits(workspace, group_of))
     best = _best_hits(hits)
     samples = [
         _sample(workspace, (sha, label), split_of[group_of[sha]], group_of[sha], best, facts[sha])
@@ -63,6 +67,32 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         by_reason={split: counts[split] for split in SPLITS},
         notes=_notes(samples),
     )
+
+
+def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
+    """The splits that groups bring from the runs that were decided on, published or not.
+
+    A group with a picture that was ever in test is in test as a whole. For the others the latest run counts; where
+    new pictures join groups that were in train and in val, the joined group is in train.
+
+    Args:
+        workspace: whose runs.
+        group_of: today's group by sha256.
+    """
+    tested: set[str] = set()
+    latest: dict[str, str] = {}
+    for run_id in dict.fromkeys(one.run_id for one in read_decisions(workspace)):
+        file = workspace.run(run_id).dataset_file
+        if not file.is_file():
+            continue  # a person has deleted that run
+        now: dict[str, str] = {}
+        for sample in read_dataset(file):
+            if sample.sha256 in group_of:
+                group = group_of[sample.sha256]
+                tested |= {group} if sample.split == "test" else set()
+                now[group] = "train" if "train" in (sample.split, now.get(group)) else sample.split
+        latest |= now
+    return latest | dict.fromkeys(tested, "test")
 
 
 def _refuse_small_classes(

@@ -1,6 +1,6 @@
 """Which model is live, and every decision about it: models/champion.json and models/decisions.jsonl.
 
-Only `training.publish` writes them; the credits, the pages and the retraining read them.
+`training.publish` and a rollback write them; the credits, the pages and the retraining read them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from workspace.paths import Workspace, write_atomic, write_json
+from workspace.errors import ModelError
+from workspace.paths import RunFolder, Workspace, write_atomic, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +50,71 @@ def record_decision(workspace: Workspace, decision: Decision) -> None:
     lines = [*read_decisions(workspace), decision]
     text = "".join(json.dumps(dataclasses.asdict(line), ensure_ascii=False) + "\n" for line in lines)
     write_atomic(workspace.decisions_file, text.encode())
+    _point_to(workspace, decision)
+
+
+def finish_decision(workspace: Workspace) -> None:
+    """Point to what the history's last decision chose, should a kill have come between the two writes."""
+    history, live = read_decisions(workspace), read_champion(workspace)
+    if history and history[-1].champion != (live.champion if live else ""):
+        _point_to(workspace, history[-1])
+
+
+def live_run(workspace: Workspace) -> RunFolder:
+    """The run whose model answers: the champion's, or the latest where nothing was published yet.
+
+    Raises:
+        WorkspaceError: there is no run yet.
+    """
+    champion = read_champion(workspace)
+    return workspace.run(champion.champion) if champion else workspace.latest_run()
+
+
+def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
+    """Make an earlier published model live again.
+
+    Args:
+        workspace: whose model.
+        run_id: of a run that was live once; empty: the one before the present one.
+
+    Raises:
+        ModelError: nothing was published, there is no earlier one, or its model is gone; names what there is.
+    """
+    champion, history = read_champion(workspace), read_decisions(workspace)
+    if champion is None:
+        raise ModelError(
+            f"{workspace.root} has published no model yet; make one with: collect-and-train run -w {workspace.root}"
+        )
+    once = list(dict.fromkeys(one.champion for one in history if one.champion))
+    earlier = [one for one in _line_of_champions(history) if one != champion.champion]
+    chosen = run_id or (earlier[-1] if earlier else "")
+    if not chosen or chosen not in once or chosen == champion.champion:
+        others = ", ".join(name for name in once if name != champion.champion) or "none"
+        asked = f"{run_id} is not among them" if run_id else "there is nothing to go back to"
+        raise ModelError(f"{champion.champion} is live; other models that were live once: {others}; {asked}")
+    if not (workspace.run(chosen).model / "card.json").is_file():
+        raise ModelError(f"{workspace.run(chosen).model} has no model any more; put it back, or name another run")
+    decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", now())
+    record_decision(workspace, decision)
+    return decision
+
+
+def now() -> str:
+    """This moment as UTC ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _line_of_champions(history: list[Decision]) -> list[str]:
+    """The models that one would go back through: what a rollback left behind is no longer in the line."""
+    line: list[str] = []
+    for one in history:
+        if one.action == "published":
+            line.append(one.champion)
+        elif one.action == "rolled_back" and one.champion in line:
+            del line[line.index(one.champion) + 1 :]
+    return line
+
+
+def _point_to(workspace: Workspace, decision: Decision) -> None:
     if decision.action != "kept_champion":
         write_json(workspace.champion_file, dataclasses.asdict(decision))

@@ -1,8 +1,8 @@
 """The settings of a workspace: one frozen model per step, read from workspace.toml.
 
-The sections stand in collect_config.py, clean_config.py and train_config.py. Every field carries its unit in its name
-or its description; `workspace.template` prints these descriptions as the comments of a new workspace.toml, so that
-they are written once.
+The sections stand in collect_config.py, clean_config.py, train_config.py and retrain_config.py. Every field carries
+its unit in its name or its description; `workspace.template` prints these descriptions as the comments of a new
+workspace.toml, so that they are written once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 from workspace.clean_config import CleanConfig, CurateConfig, SplitConfig
 from workspace.collect_config import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.errors import ConfigError
+from workspace.retrain_config import RetrainConfig
 from workspace.section import Section
 from workspace.train_config import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 
@@ -39,6 +40,7 @@ class WorkspaceConfig(Section):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    retrain: RetrainConfig = Field(default_factory=RetrainConfig)
 
     @field_validator("classes", mode="before")
     @classmethod

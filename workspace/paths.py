@@ -55,6 +55,16 @@ class Workspace:
         return self.root / "models" / "decisions.jsonl"
 
     @property
+    def lock_file(self) -> Path:
+        """Says which process writes to the workspace now: workspace.lock."""
+        return self.root / "lock.json"
+
+    @property
+    def inbox(self) -> Path:
+        """Where a person drops new pictures, in a folder per class."""
+        return self.root / "inbox"
+
+    @property
     def features_pointer(self) -> Path:
         """The name of the folder in cache/ that the features step filled last."""
         return self.cache / "features"

@@ -14,18 +14,19 @@ from flows.commands.app import OTHER, app
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Pictures or folders.")],
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's latest model.")
+        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
 ) -> None:
     """Say what is in pictures: one line each, with the file, the class and its probability."""
     from training.predict import Classifier, predict_files
+    from workspace.champion import live_run
     from workspace.errors import ConfigError
     from workspace.paths import Workspace
 
     if (workspace is None) == (model is None):
-        raise ConfigError("name one model: --workspace DIR for its latest, or --model DIR")
-    folder = model or Workspace(workspace or Path()).latest_run().model
+        raise ConfigError("name one model: --workspace DIR for its live one, or --model DIR")
+    folder = model or live_run(Workspace(workspace or Path())).model
     failed = 0
     for answer in predict_files(Classifier.load(folder), paths):
         failed += bool(answer.error)

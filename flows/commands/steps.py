@@ -33,5 +33,6 @@ for _name, _doc in {
     "train": "Fit the head on cached features, then fine-tune the last stage; the better one is kept.",
     "evaluate": "Measure the saved model on the test pictures.",
     "report": "Write report.html and the model card.",
+    "publish": "Make the latest model the live one, if it is better than the one that is.",
 }.items():
     _step(_name, _doc)

@@ -10,6 +10,7 @@ from preprocessing import clean, split
 from preprocessing.assign import assign
 from preprocessing.split import read_dataset
 from workspace.catalog import Catalog
+from workspace.champion import Decision, now, record_decision
 from workspace.clean_config import SplitConfig
 from workspace.config import load_config
 from workspace.errors import DatasetError
@@ -237,3 +238,60 @@ def test_clean_then_split_on_pictures(collected, picture, encode) -> None:
     counts = split.run(collected.workspace, config)
     assert dict(counts.by_reason) == {"train": 12, "val": 2, "test": 2}
     assert len(counts.notes) == 4
+
+
+def decide_on_latest_run(workspace) -> dict[str, str]:
+    """As publish does; gives the run's split by sha256."""
+    run = workspace.latest_run()
+    record_decision(workspace, Decision(run.run_id, "kept_champion", "", "a test", now()))
+    return {one.sha256: one.split for one in read_dataset(run.dataset_file)}
+
+
+def test_after_a_decision_every_test_picture_stays_in_test_with_its_group(collected, judged) -> None:
+    config = config_for(collected, "a", "b")
+    for label in "a" * 30 + "b" * 30:
+        judged.add(label)
+    split.run(judged.workspace, config)
+    first = decide_on_latest_run(judged.workspace)
+    assert split.run(judged.workspace, config).done == 0  # nothing new: the same run, to the name
+
+    tested, trained = ([sha for sha, where in first.items() if where == part] for part in ("test", "train"))
+    in_kin = judged.add("a", group=tested[0])
+    bridge = judged.add("a", group=trained[0])
+    with Catalog(judged.workspace.catalog_file) as catalog:  # the bridge makes a tested and a trained picture kin
+        catalog.put([Verdict(bridge, "a", "check", "keep", group=tested[1])])
+        catalog.put([Override(tested[2], "a", "drop"), Override(tested[2], "b", "drop")])
+    for label in "a" * 20 + "b" * 20:
+        judged.add(label)
+    split.run(judged.workspace, config.model_copy(update={"seed": 5}))
+    second = decide_on_latest_run(judged.workspace)
+    assert {second[sha] for sha in (*tested[:2], *tested[3:], in_kin, bridge, trained[0])} == {"test"}
+    assert tested[2] not in second
+    moved = {sha for sha in first if sha != tested[2] and second[sha] != first[sha]}
+    assert moved == {trained[0]}
+    new = [where for sha, where in second.items() if sha not in first]
+    assert {"train", "val", "test"} == set(new)
+
+    for label in "ab" * 10:
+        judged.add(label)
+    split.run(judged.workspace, config)
+    third = decide_on_latest_run(judged.workspace)
+    assert all(third[sha] == where for sha, where in second.items())
+
+
+@settings(deadline=None, max_examples=80)
+@given(GROUPS, GROUPS, st.lists(st.integers(1, 6), min_size=6, max_size=9), st.integers(0, 9), st.data())
+def test_what_was_in_test_stays_there_and_every_label_is_everywhere(old, new, alone, seed, data) -> None:
+    both = [{label: size} for size in alone for label in "ab"]
+    before = {f"both{index}": group for index, group in enumerate(both)}
+    before |= {f"old{index}": group for index, group in enumerate(old)}
+    first = assign(before, SplitConfig(), seed)
+    later = before | {f"new{index}": group for index, group in enumerate(new)}
+    for name in data.draw(st.sets(st.sampled_from(sorted(before)[len(both) :])) if old else st.just(set())):
+        del later[name]
+    second = assign(later, SplitConfig(), seed + 1, first)
+    assert second.keys() == later.keys()
+    assert all(second[name] == "test" for name, where in first.items() if where == "test" and name in later)
+    placed = {(second[name], label) for name, group in later.items() for label in group}
+    assert placed == {(name, label) for name in SHARES for label in "ab"}
+    assert assign(before, SplitConfig(), seed + 1, first) == first

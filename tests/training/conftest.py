@@ -35,7 +35,7 @@ def _sample(sha256: str, label: str, split: str, group: str) -> Sample:
     return Sample(sha256, label, split, group, f"images/{sha256}.jpg", *[""] * 9, 256, 256)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Settings:
     """Settings that train a random efficientnet_lite0 in seconds; any may be changed by its dotted name."""
 
@@ -58,11 +58,17 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def trainable(tmp_path: Path, settings: Settings) -> MakeWorkspace:
+def trainable(tmp_path: Path, trainable_in: Callable[[Path], Workspace]) -> MakeWorkspace:
     """Makes a workspace with 8 pictures of each kind (5 train, 2 val, 1 test), kept, cached and split."""
+    return lambda name: trainable_in(tmp_path / name)
 
-    def make(name: str) -> Workspace:
-        workspace = Workspace(tmp_path / name)
+
+@pytest.fixture(scope="session")
+def trainable_in(settings: Settings) -> Callable[[Path], Workspace]:
+    """The same in any folder."""
+
+    def make(folder: Path) -> Workspace:
+        workspace = Workspace(folder)
         pixels = PixelCache(workspace, settings().clean)
         samples = []
         for kind, label in enumerate(KINDS):

@@ -1,8 +1,17 @@
 import pytest
 
 from workspace.arrays import latest_features
-from workspace.champion import Decision, read_champion, read_decisions, record_decision
-from workspace.errors import WorkspaceError
+from workspace.champion import (
+    Decision,
+    finish_decision,
+    live_run,
+    now,
+    read_champion,
+    read_decisions,
+    record_decision,
+    roll_back,
+)
+from workspace.errors import ModelError, WorkspaceError
 from workspace.paths import Workspace
 
 
@@ -21,3 +30,46 @@ def test_decisions_are_kept_in_order_and_only_a_change_moves_the_champion(tmp_pa
 def test_features_that_are_not_there_name_the_command_that_makes_them(tmp_path) -> None:
     with pytest.raises(WorkspaceError, match="collect-and-train features"):
         latest_features(Workspace(tmp_path))
+
+
+def published(place: Workspace, run_id: str) -> None:
+    model = place.run(run_id).model
+    model.mkdir(parents=True)
+    (model / "card.json").write_text("{}")
+    record_decision(place, Decision(run_id, "published", run_id, "better", now()))
+
+
+def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    with pytest.raises(ModelError, match="published no model yet"):
+        roll_back(place)
+    for run_id in ("a", "b", "c"):
+        published(place, run_id)
+    assert roll_back(place).champion == "b"
+    assert roll_back(place).champion == "a"
+    with pytest.raises(ModelError, match="a is live; other models that were live once: b, c; there is nothing"):
+        roll_back(place)
+    with pytest.raises(ModelError, match="x is not among them"):
+        roll_back(place, "x")
+    assert roll_back(place, "c").champion == "c"
+    assert live_run(place).run_id == "c"
+    (place.run("a").model / "card.json").unlink()
+    with pytest.raises(ModelError, match="has no model any more"):
+        roll_back(place, "a")
+    assert [one.action for one in read_decisions(place)] == ["published"] * 3 + ["rolled_back"] * 3
+
+
+def test_a_kill_between_the_history_and_the_pointer_is_made_good(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    published(place, "a")
+    before = place.champion_file.read_bytes()
+    published(place, "b")
+    place.champion_file.write_bytes(before)
+    finish_decision(place)
+    assert live_run(place).run_id == "b"
+
+
+def test_before_anything_is_published_the_latest_run_answers(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    place.point_to("r")
+    assert live_run(place).run_id == "r"

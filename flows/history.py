@@ -1,0 +1,49 @@
+"""The history of a workspace's models, as a table for a terminal and as Markdown for Prefect's page."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.progress import CONSOLE
+from workspace.champion import Decision, read_champion, read_decisions
+from workspace.paths import Workspace
+
+_COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
+_WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}
+
+
+def history_table(workspace: Workspace) -> str:
+    """Every decision, the first one first, the one that made the live model live marked with `*`."""
+    table = Table(*_COLUMNS, show_edge=False, pad_edge=False)
+    for cells in _rows(workspace):
+        table.add_row(*cells)
+    out = io.StringIO()
+    Console(file=out, width=max(100, CONSOLE.width)).print(table)
+    return out.getvalue()
+
+
+def history_markdown(workspace: Workspace) -> str:
+    """The same as a Markdown table."""
+    lines = [f"# {workspace.root.name}: which model is live, and why", ""]
+    lines += ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _rows(workspace)]
+    return "\n".join(lines)
+
+
+def _rows(workspace: Workspace) -> list[tuple[str, ...]]:
+    live = read_champion(workspace)
+    return [_row(one, is_live=one == live) for one in read_decisions(workspace)]
+
+
+def _row(one: Decision, *, is_live: bool) -> tuple[str, ...]:
+    numbers = one.numbers
+    own = f"{numbers['test_accuracy']:.3f} ({numbers['test_n']} pictures)" if "test_n" in numbers else ""
+    paired = ""
+    if "pictures" in numbers:
+        paired = f"{numbers['challenger_right']} to {numbers['champion_right']} of {numbers['pictures']}"
+    mark = " *" if is_live else ""
+    when = one.made_at.removesuffix("+00:00").replace("T", " ")
+    return when, f"{one.run_id}{mark}", _WORDS.get(one.action, one.action), own, paired, one.why

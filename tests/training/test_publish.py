@@ -1,0 +1,152 @@
+"""A challenger against the live model: real models and pictures, one of them made worse on purpose."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from preprocessing.dataset import dataset_bytes, read_dataset
+from training import evaluate, publish, train
+from workspace.catalog import Catalog
+from workspace.champion import read_champion, read_decisions, roll_back
+from workspace.errors import ModelError
+from workspace.paths import Workspace, write_atomic
+from workspace.records import Override
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory, trainable_in, settings) -> Workspace:
+    """A workspace with a model that is always right on its 9 test pictures."""
+    workspace = trainable_in(tmp_path_factory.mktemp("publish"))
+    folder = workspace.run("first")
+    rows = read_dataset(folder.dataset_file)
+    taken: dict[str, int] = {}
+    moved = []
+    for one in rows:  # 4 to train, 1 to validate, 3 to test of each kind
+        place = taken[one.label] = taken.get(one.label, 0) + 1
+        moved.append(dataclasses.replace(one, split="train" if place < 5 else "val" if place < 6 else "test"))
+    write_atomic(folder.dataset_file, dataset_bytes(moved))
+    for one in rows:
+        write_atomic(workspace.root / one.file, b"there")
+    config = settings(train__epochs=0)
+    train.run(workspace, config)
+    evaluate.run(workspace, config)
+    return workspace
+
+
+@pytest.fixture
+def arena(good, tmp_path) -> Workspace:
+    """A copy with the runs `good` and `bad`: the same network, but `bad` has its classes mixed up."""
+    shutil.copytree(good.root, tmp_path / "ws")
+    workspace = Workspace(tmp_path / "ws")
+    (workspace.runs / "first").rename(workspace.runs / "good")
+    shutil.copytree(workspace.runs / "good", workspace.runs / "bad")
+    weights = workspace.run("bad").model / "model.safetensors"
+    state = load_file(weights)
+    for name in ("head.weight", "head.bias"):
+        state[name] = torch.roll(state[name], 1, dims=0).contiguous()
+    save_file(state, weights)
+    return workspace
+
+
+def decide(workspace: Workspace, config, run_id: str) -> str:
+    workspace.point_to(run_id)
+    return next(iter(publish.run(workspace, config).by_reason))
+
+
+def test_the_first_model_is_published_a_better_one_too_and_a_worse_one_is_not(arena, settings) -> None:
+    config = settings()
+    assert decide(arena, config, "bad") == "published"
+    assert read_champion(arena).why == "the first model"
+    assert decide(arena, config, "good") == "published"
+    live = read_champion(arena)
+    assert live.champion == "good"
+    assert live.numbers["wins"] == live.numbers["pictures"] == 9
+    assert live.numbers["p_better"] == pytest.approx(1 / 2**9)
+    shutil.copytree(arena.runs / "bad", arena.runs / "worse")
+    assert decide(arena, config, "worse") == "kept_champion"
+    assert read_champion(arena) == live
+    assert read_decisions(arena)[-1].why.startswith("not better: on 9 test pictures")
+
+    decisions = arena.decisions_file.read_bytes()
+    again = publish.run(arena, config)
+    assert (again.done, again.reused) == (0, 1)
+    assert arena.decisions_file.read_bytes() == decisions
+
+
+def test_an_equal_model_is_not_published(arena, settings) -> None:
+    shutil.copytree(arena.runs / "good", arena.runs / "equal")
+    assert decide(arena, settings(), "good") == "published"
+    assert decide(arena, settings(), "equal") == "kept_champion"
+
+
+def test_better_by_too_little_is_not_proven(arena, settings) -> None:
+    assert decide(arena, settings(), "bad") == "published"
+    assert decide(arena, settings(retrain__publish_level=0.001), "good") == "kept_champion"
+    assert "not proven better" in read_decisions(arena)[-1].why
+
+
+def test_a_model_that_was_rolled_back_from_stays_out(arena, settings) -> None:
+    for run_id in ("bad", "good"):
+        decide(arena, settings(), run_id)
+    roll_back(arena)
+    again = publish.run(arena, settings())  # the latest run is still `good`
+    assert again.done == 0
+    assert read_champion(arena).champion == "bad"
+
+
+def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_part(arena, settings) -> None:
+    decide(arena, settings(), "good")
+    rows = read_dataset(arena.run("good").dataset_file)
+    tested = [one for one in rows if one.split == "test"]
+    learnt, kin, dropped, gone, frozen, *others = tested
+    changed = [one for one in rows if one not in (dropped, gone, frozen)]
+    changed[changed.index(learnt)] = dataclasses.replace(learnt, split="train", group="family")
+    changed[changed.index(kin)] = dataclasses.replace(kin, group="family")
+    write_atomic(arena.run("bad").dataset_file, dataset_bytes(changed))
+    with Catalog(arena.catalog_file) as catalog:
+        catalog.put([Override(dropped.sha256, dropped.label, "drop")])
+    (arena.root / gone.file).unlink()
+    fair = publish.fair_pictures(arena, arena.run("good"), arena.run("bad"))
+    assert {one.sha256 for one in fair.samples} == {one.sha256 for one in (frozen, *others)}
+    assert fair.left_out == {"learnt_from": 2, "dropped_by_a_person": 1, "file_gone": 1}
+
+
+def rename_class(workspace: Workspace, run_id: str, old: str, new: str) -> None:
+    run = workspace.run(run_id)
+    rows = [dataclasses.replace(one, label=new) if one.label == old else one for one in read_dataset(run.dataset_file)]
+    write_atomic(run.dataset_file, dataset_bytes(rows))
+    card = json.loads((run.model / "card.json").read_text())
+    card["classes"] = [new if name == old else name for name in card["classes"]]
+    (run.model / "card.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"), [("bad", "good", "published"), ("good", "bad", "kept_champion")]
+)
+def test_with_other_classes_only_the_shared_ones_count_and_not_worse_is_enough(
+    arena, settings, first, second, outcome
+) -> None:
+    rename_class(arena, second, "cyan", "violet")
+    config = settings(retrain__publish_level=0.1)
+    decide(arena, config, first)
+    assert decide(arena, config, second) == outcome
+    last = read_decisions(arena)[-1]
+    assert last.numbers["pictures"] == 6
+    assert "that both know" in last.why or "those of both" in last.why
+
+
+def test_a_live_model_that_is_damaged_is_replaced_and_the_reason_kept(arena, settings) -> None:
+    decide(arena, settings(), "good")
+    (arena.run("good").model / "model.safetensors").write_bytes(b"no weights")
+    assert decide(arena, settings(), "bad") == "published"
+    assert "cannot be used any more" in read_champion(arena).why
+
+
+def test_a_run_without_numbers_is_refused(arena, settings) -> None:
+    arena.run("good").metrics_file.unlink()
+    with pytest.raises(ModelError, match="collect-and-train evaluate"):
+        decide(arena, settings(), "good")

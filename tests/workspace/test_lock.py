@@ -1,0 +1,77 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workspace.errors import WorkspaceError
+from workspace.lock import WorkspaceBusy, hold, owner_of
+from workspace.paths import Workspace
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HOLD = (
+    "import sys, time, pathlib; from workspace.lock import hold; from workspace.paths import Workspace\n"
+    "with hold(Workspace(pathlib.Path(sys.argv[1])), 'retrain'): print('held', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def other(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_writer_is_told_who_is_at_work_until_that_one_is_gone_however_it_went(tmp_path, other) -> None:
+    place = Workspace(tmp_path)
+    with pytest.raises(WorkspaceBusy, match=f"in use by `retrain` .process {other.pid} on .*wait for it") as caught:
+        hold(place, "run").__enter__()
+    assert caught.value.owner == owner_of(place)
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    assert owner_of(place) is None
+    with hold(place, "run"):
+        assert owner_of(place).what == "run"  # type: ignore[union-attr]
+    assert owner_of(place) is None
+
+
+def test_waiting_takes_the_lock_as_soon_as_it_is_free(tmp_path, other) -> None:
+    other.terminate()
+    with hold(Workspace(tmp_path), "run", wait_s=30):
+        pass
+
+
+def test_an_owner_of_another_machine_that_did_not_sign_off_counts_as_alive(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    there = {"what": "retrain", "host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
+    place.lock_file.write_text(json.dumps(there))
+    with pytest.raises(WorkspaceBusy, match=f"on another machine.*delete {place.lock_file}"):
+        hold(place, "run").__enter__()
+    place.lock_file.unlink()
+    with hold(place, "run"):
+        pass
+
+
+def test_a_half_written_lock_is_nobody_s(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    place.lock_file.write_text('{"what": "ret')
+    with hold(place, "run"):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="make the folder writable"):
+        hold(Workspace(tmp_path / "file" / "below"), "run").__enter__()

@@ -1,0 +1,143 @@
+"""One writer per workspace at a time: a lock that says whose it is, and that a dead owner cannot keep."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from workspace.errors import WorkspaceError
+from workspace.paths import Workspace
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a workspace: `what` it does there, on which machine, since when (UTC ISO 8601)."""
+
+    what: str
+    host: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"`{self.what}` (process {self.pid} on {self.host}, since {self.started})"
+
+
+class WorkspaceBusy(WorkspaceError):
+    """Another process writes to the workspace.
+
+    Attributes:
+        owner: which one; None when it has not yet said so.
+    """
+
+    def __init__(self, text: str, owner: Owner | None) -> None:
+        super().__init__(text)
+        self.owner = owner
+
+
+@contextmanager
+def hold(workspace: Workspace, what: str, *, wait_s: float = 0) -> Iterator[None]:
+    """Keep every other writer out of the workspace while the block runs.
+
+    The kernel holds the lock (flock), so that it ends with the process that has it, however that ends; the file says
+    whose it is. Where a folder is shared between machines that do not share such locks, an owner of another machine
+    that has not signed off counts as alive.
+
+    Args:
+        workspace: which.
+        what: the command, for those who wait.
+        wait_s: how long to wait for the present owner, in seconds.
+
+    Raises:
+        WorkspaceBusy: it is held by another; names the owner and the remedy.
+        WorkspaceError: the folder cannot be written.
+    """
+    file = workspace.lock_file
+    owner = Owner(what, socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise WorkspaceError(
+            f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
+            "then run the same command again"
+        ) from error
+    try:
+        _take(workspace, handle, owner, time.monotonic() + wait_s)
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def owner_of(workspace: Workspace) -> Owner | None:
+    """Who holds the workspace now, or None."""
+    try:
+        handle = os.open(workspace.lock_file, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        owner = _read(handle)
+        if owner is None or owner.host != socket.gethostname():
+            return owner
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return owner
+        return None
+    finally:
+        os.close(handle)
+
+
+def _take(workspace: Workspace, handle: int, owner: Owner, deadline: float) -> None:
+    while True:
+        busy = _try(handle, owner)
+        if busy is None:
+            return
+        if time.monotonic() >= deadline:
+            raise WorkspaceBusy(_text(workspace, busy[0], busy[1]), busy[0])
+        time.sleep(_POLL_S)
+
+
+def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
+    """Take the lock; else say who has it, and whether that is known for sure."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _read(handle), True
+    before = _read(handle)
+    if before and before.host != owner.host:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        return before, False
+    data = json.dumps(dataclasses.asdict(owner)).encode()
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, data, 0)
+    return None
+
+
+def _text(workspace: Workspace, owner: Owner | None, sure: bool) -> str:
+    if sure:
+        whose = str(owner) if owner else "another process"
+        return f"{workspace.root} is in use by {whose}; wait for it, or end it, then run the same command again"
+    return (
+        f"{workspace.root} was in use by {owner} on another machine, which did not sign off; if that is no longer "
+        f"running, delete {workspace.lock_file} and run the same command again"
+    )
+
+
+def _read(handle: int) -> Owner | None:
+    try:
+        return Owner(**json.loads(os.pread(handle, 4096, 0)))
+    except (ValueError, TypeError):
+        return None  # nobody, or somebody who is about to write
