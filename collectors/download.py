@@ -7,11 +7,11 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 
 from collectors.folder import SCHEME as LOCAL_SCHEME
 from collectors.folder import read_local
-from collectors.polite import Fetched, PoliteSession
+from collectors.polite import PoliteSession
+from collectors.recording import Fetched
 from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -83,8 +83,10 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
         WorkspaceError: the bytes cannot be stored.
     """
     body = io.BytesIO()
+    is_local = bool(folder) and url.startswith(LOCAL_SCHEME)
+    now = session.began if is_local else session.now
     try:
-        if folder and url.startswith(LOCAL_SCHEME):
+        if is_local:
             answer = Fetched(url, None, "", body.write(read_local(folder, url, max_bytes)), 1)
         else:
             answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
@@ -96,7 +98,7 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
             detail=error.detail[:500],
             http_status=error.http_status,
             attempts=error.attempts,
-            fetched_at=_now(),
+            fetched_at=now(),
         )
     data = body.getvalue()
     suffix = image_suffix(data[:64])
@@ -116,9 +118,5 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
         sha256=sha256 if suffix else "",
         final_url=answer.final_url,
         attempts=answer.attempts,
-        fetched_at=_now(),
+        fetched_at=now(),
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

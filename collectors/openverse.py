@@ -116,7 +116,14 @@ def _ask_token(session: PoliteSession, url: str, client_id: str, client_secret: 
     body = io.BytesIO()
     failure: TransferFailed | None = None
     try:
-        session.fetch(url, body, max_bytes=_MAX_TOKEN_BYTES, accept="application/json", form=form)
+        session.fetch(
+            url,
+            body,
+            max_bytes=_MAX_TOKEN_BYTES,
+            accept="application/json",
+            form=form,
+            secrets=(client_id, client_secret),
+        )
     except TransferFailed as error:
         failure = error  # raised anew below, outside of this block: its text or its causes may hold the form
     if failure is not None and failure.http_status in {400, 401, 403}:

@@ -10,7 +10,7 @@ import email.utils
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from collectors.address import GuardedAdapter
 from collectors.pace import HostPace
+from collectors.recording import Fetched, open_tape
 from workspace.collect_config import NetworkConfig
 from workspace.errors import TransferFailed
 
@@ -30,17 +31,6 @@ _MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 1 << 16
 _FIRST_BACKOFF_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A whole answer: its last address, status (None for a local file), content type and size, and the tries."""
-
-    final_url: str
-    http_status: int | None
-    content_type: str
-    bytes: int
-    attempts: int
 
 
 @dataclass(eq=False)
@@ -66,6 +56,7 @@ class PoliteSession:
 
     def __init__(self, network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4) -> None:
         self._network = network
+        self._tape = open_tape(network.record, network.replay)
         self.stopped = threading.Event()
         self._pace = HostPace(pause_s=network.per_host_pause_s, connections=per_host_connections, stopped=self.stopped)
         self._session = requests.Session()
@@ -85,6 +76,15 @@ class PoliteSession:
     ) -> None:
         self.stopped.set()
         self._session.close()
+        self._tape.close()
+
+    def now(self) -> str:
+        """When this thread's latest answer came, in a replay as it was recorded: UTC, ISO 8601."""
+        return self._tape.now()
+
+    def began(self) -> str:
+        """The time for what asks nobody, such as a local file: now, or when the recording was begun."""
+        return self._tape.began()
 
     def fetch(
         self,
@@ -95,8 +95,9 @@ class PoliteSession:
         accept: str = "*/*",
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
+        secrets: Collection[str] = (),
     ) -> Fetched:
-        """Fetch one url into `out`, which is emptied before each try.
+        """Fetch one url into `out`, which is emptied before each try; a replay gives what was recorded.
 
         Args:
             url: http or https, without user information.
@@ -105,14 +106,24 @@ class PoliteSession:
             accept: what to ask for.
             headers: more headers, such as a key; a redirect to another origin does not get them.
             form: sent as a POST, which is never sent on to where a redirect points.
+            secrets: what a recording must not keep of the url, the answer and its errors.
 
         Raises:
             TransferFailed: it could not be fetched, or may not be; says why and how often it was tried.
         """
+
+        def ask() -> Fetched:
+            return self._fetch(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form)
+
+        return self._tape.fetch(url, out, ask, is_form=form is not None, secrets=secrets)
+
+    def _fetch(
+        self, url: str, out: BinaryIO, max_bytes: int, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Fetched:
         attempt = 1
         while True:
             try:
-                return self._follow(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, attempt)
+                return self._follow(url, out, max_bytes, headers, form, attempt)
             except _Attempt as failure:
                 last = failure
             if not last.heals or attempt >= self._network.attempts or self.stopped.is_set():

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from collectors import bing, flickr, folder, gbif, inaturalist, kakao, naver, openverse, url_list, website, wikimedia
 from collectors.polite import PoliteSession
+from collectors.recording import NOT_KEPT, note_keys, recorded_keys
 from collectors.results_page import ResultsPage
 from collectors.source import Source, SourceInfo, find_keys
 from workspace.collect_config import SearchConfig
+from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
 
 SOURCES: dict[str, SourceInfo] = {
@@ -90,6 +94,24 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
     if problems:
         raise ConfigError("search.sources: " + "; ".join(problems))
     return made
+
+
+def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
+    """The search settings for a recording or a replay: the first notes which keys are set, the second needs none.
+
+    A source asks otherwise with a key than without one, so a replay has to have those of the recording.
+
+    Raises:
+        WorkspaceError: the recording cannot be read or written.
+    """
+    search, network = config.search, config.network
+    if network.record:
+        names = {name for info in SOURCES.values() for keys in info.keys for name in keys}
+        note_keys(network.record, [name for name in sorted(names) if find_keys(search, (name,))])
+    if not network.replay:
+        return search
+    credentials = {name: SecretStr(NOT_KEPT) for name in recorded_keys(network.replay)}
+    return search.model_copy(update={"credentials": credentials, "keys_from_environment": False})
 
 
 def source_rows(search: SearchConfig) -> list[SourceRow]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 
 from collectors.polite import PoliteSession
-from collectors.registry import make_sources
+from collectors.registry import make_sources, with_recorded_keys
 from collectors.source import Page, Source
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -27,7 +26,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         CollectError: nothing was found at all, now or before; lists what each source said.
         WorkspaceError: the catalogue cannot be written.
     """
-    sources = make_sources(config.search)
+    sources = make_sources(with_recorded_keys(config))
     with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         progress.begin("Searching", len(config.classes))
@@ -82,15 +81,21 @@ def _search_class(
 
 def _ask_page(catalog: Catalog, session: PoliteSession, source: Source, state: Search) -> Search:
     """Ask for one page and record what came of it: the hits first, then the question's new state."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     question = (state.label, state.keyword, state.source)
     try:
         page = source.search(session, state.keyword, state.cursor)
     except SourceFailed as error:
         after = Search(
-            *question, "failed", state.cursor, state.found, reason=error.reason, detail=error.detail, asked_at=now
+            *question,
+            "failed",
+            state.cursor,
+            state.found,
+            reason=error.reason,
+            detail=error.detail,
+            asked_at=session.now(),
         )
     else:
+        now = session.now()
         catalog.add_hits(_hits(state, page, now))
         status = "open" if page.next_cursor is not None else "exhausted"
         after = Search(*question, status, page.next_cursor, state.found + len(page.found), asked_at=now)

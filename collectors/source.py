@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
 from bs4 import BeautifulSoup
 
-from collectors.polite import Fetched, PoliteSession
+from collectors.polite import PoliteSession
+from collectors.recording import Fetched, without_secrets
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
@@ -111,13 +111,17 @@ def find_keys(search: SearchConfig, names: tuple[str, ...]) -> tuple[str, ...] |
     values = []
     for name in names:
         secret = search.credentials.get(name)
-        value = (os.environ.get(name) or (secret.get_secret_value() if secret else "")).strip()
+        value = (_environment(search, name) or (secret.get_secret_value() if secret else "")).strip()
         if not value:
             return None
         if not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigError(f"the value of {name} cannot be a key: it has spaces, line breaks or odd characters")
         values.append(value)
     return tuple(values)
+
+
+def _environment(search: SearchConfig, name: str) -> str:
+    return os.environ.get(name, "") if search.keys_from_environment else ""
 
 
 def ask_json(
@@ -140,10 +144,12 @@ def ask_json(
     except ValueError:
         pass  # raised below, outside of this block, so that no unredacted text hangs on the error
     if looks_like_captcha(body):
-        raise SourceFailed("captcha", _redacted(f"{url} answered with a captcha page; ask less, or tomorrow", secrets))
+        raise SourceFailed(
+            "captcha", without_secrets(f"{url} answered with a captcha page; ask less, or tomorrow", secrets)
+        )
     start = body[:80].decode("utf-8", "replace")
     kind = answer.content_type or "no content type"
-    raise SourceFailed("not_json", _redacted(f"{url} answered {kind} where JSON was due: {start!r}", secrets))
+    raise SourceFailed("not_json", without_secrets(f"{url} answered {kind} where JSON was due: {start!r}", secrets))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -226,19 +232,12 @@ def _ask(
     out = io.BytesIO()
     failure: TransferFailed
     try:
-        answer = session.fetch(url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept, headers=headers)
+        answer = session.fetch(url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept, headers=headers, secrets=secrets)
         return out.getvalue(), answer
     except TransferFailed as error:
         failure = error
     reason = {401: "needs_key", 403: "blocked"}.get(failure.http_status or 0, failure.reason)
-    raise SourceFailed(reason, _redacted(f"{url}: {failure.detail}", secrets))
-
-
-def _redacted(text: str, secrets: Collection[str]) -> str:
-    for secret in secrets:
-        for spelling in {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}:
-            text = text.replace(spelling, "***")
-    return text
+    raise SourceFailed(reason, without_secrets(f"{url}: {failure.detail}", secrets))
 
 
 class _HidesKeys(logging.Filter):

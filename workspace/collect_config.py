@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
-from workspace.section import Section
+from workspace.section import THIS_RUN_ONLY, Section
 
 
 class SourceSettings(BaseModel):
@@ -21,6 +21,9 @@ class SourceSettings(BaseModel):
         default_factory=dict,
         description='Keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. The environment wins, '
         "and is the better place: a key here lies in a file that may be shared.",
+    )
+    keys_from_environment: bool = Field(
+        True, description="Look for keys in the environment; off: in credentials alone."
     )
     website: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
@@ -126,6 +129,22 @@ class NetworkConfig(Section):
     )
     per_host_pause_s: float = Field(0.1, ge=0, description="Pause between two requests to one host, in seconds.")
     max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed per address.")
+    record: str = Field(
+        "",
+        description="A folder that keeps every answer of the network, without keys; best given for one run: --record.",
+        json_schema_extra=THIS_RUN_ONLY,
+    )
+    replay: str = Field(
+        "",
+        description="A folder of kept answers, from which the same collection runs without a network: --replay.",
+        json_schema_extra=THIS_RUN_ONLY,
+    )
+
+    @model_validator(mode="after")
+    def _record_or_replay(self) -> Self:
+        if self.record and self.replay:
+            raise ValueError("record and replay exclude each other; a replay asks nobody, so there is nothing to keep")
+        return self
 
 
 class DownloadConfig(Section):

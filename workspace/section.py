@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+THIS_RUN_ONLY: dict[str, Any] = {"this_run_only": True}
+"""Marks a field, as its json_schema_extra, whose value is written into no file: it belongs to one run."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from workspace.config import WorkspaceConfig
-from workspace.section import Section
+from workspace.section import THIS_RUN_ONLY, Section
 
 EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabby cat")}
 
@@ -22,7 +22,10 @@ HEADER = """\
 
 
 def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
-    """Write the settings as TOML that reads back equal, each with its description as a comment."""
+    """Write the settings as TOML that reads back equal, each with its description as a comment.
+
+    Those that belong to one run (THIS_RUN_ONLY) are written with their default.
+    """
     fields = WorkspaceConfig.model_fields
     parts = [header, *_setting("seed", config.seed, fields["seed"]), ""]
     parts += ["[classes]", *_comment(fields["classes"].description)]
@@ -37,6 +40,8 @@ def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
 
 
 def _setting(key: str, value: Any, field: FieldInfo) -> list[str]:
+    if field.json_schema_extra == THIS_RUN_ONLY:
+        value = field.get_default()
     return [*_comment(field.description), f"{key} = {_toml(value)}"]
 
 

@@ -25,6 +25,18 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting of workspace.toml, for this run; repeatable."),
 ]
+Record = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Keep every answer of the network in this folder, without keys.")
+]
+Replay = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Ask nobody: collect from the answers kept in this folder.")
+]
 WHOLE_PATH = "The whole path"
 STEPS = "Single steps (each does only what is not done yet)"
 OTHER = "Other"
+
+
+def tape_settings(record: Path | None, replay: Path | None) -> dict[str, str]:
+    """--record and --replay as settings of this run."""
+    given = {"network.record": record, "network.replay": replay}
+    return {name: str(folder.resolve()) for name, folder in given.items() if folder is not None}

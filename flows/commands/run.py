@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.app import WHOLE_PATH, Folder, Settings, app
+from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
 from flows.opening import folder_for, open_workspace, parse_overrides, write_example
 from flows.progress import CONSOLE
 
@@ -23,6 +23,8 @@ def run(
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Pictures to look for per class.")] = None,
     backbone: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
+    record: Record = None,
+    replay: Replay = None,
     settings: Settings = None,
 ) -> None:
     """Keywords in, classifier out: every step, only what is not done yet.
@@ -32,7 +34,7 @@ def run(
     words = keywords or []
     if not words and workspace is None:
         raise typer.BadParameter("name keywords, or a workspace with --workspace")
-    overrides = parse_overrides(settings or [])
+    overrides = parse_overrides(settings or []) | tape_settings(record, replay)
     overrides |= {"search.per_class": per_class} if per_class else {}
     overrides |= {"train.backbone": backbone} if backbone else {}
     folder = workspace or folder_for(words)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import typer
 
-from flows.commands.app import STEPS, Folder, Settings, app
+from flows.commands.app import STEPS, Folder, Record, Replay, Settings, app, tape_settings
 from flows.opening import open_workspace, parse_overrides
 from flows.progress import listening
+
+_OVER_THE_NETWORK = {"search", "download"}
 
 
 def _step(name: str, doc: str) -> None:
     def command(workspace: Folder, settings: Settings = None) -> None:
-        from flows.steps import step_function
+        _run_step(name, workspace, parse_overrides(settings or []))
 
-        place, config = open_workspace(workspace, (), parse_overrides(settings or []))
-        with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
-            counts = step_function(name)(place, config, progress)
-        typer.echo(counts.line())
+    def networked(workspace: Folder, record: Record = None, replay: Replay = None, settings: Settings = None) -> None:
+        _run_step(name, workspace, parse_overrides(settings or []) | tape_settings(record, replay))
 
-    app.command(name, help=doc, rich_help_panel=STEPS)(command)
+    app.command(name, help=doc, rich_help_panel=STEPS)(networked if name in _OVER_THE_NETWORK else command)
+
+
+def _run_step(name: str, workspace: Path, overrides: dict[str, Any]) -> None:
+    from flows.steps import step_function
+
+    place, config = open_workspace(workspace, (), overrides)
+    with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
+        counts = step_function(name)(place, config, progress)
+    typer.echo(counts.line())
 
 
 for _name, _doc in {
