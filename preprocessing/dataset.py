@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from workspace.errors import DatasetError
 from workspace.records import Sample
 
-_TYPES = {"str": pa.string(), "int": pa.int64()}
+_TYPES = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
 SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in dataclasses.fields(Sample)])
 """The columns: the fields of workspace.records.Sample."""
 

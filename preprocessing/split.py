@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from preprocessing.assign import SPLITS, assign
 from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.dedup import connected
+from workspace import curation
 from workspace.catalog import Catalog
 from workspace.champion import read_decisions
 from workspace.config import WorkspaceConfig
@@ -38,10 +39,16 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     with Catalog(workspace.catalog_file) as catalog:
         facts = {one.sha256: one for one in catalog.all(ImageFacts) if not one.error}
-        kept = [(sha, label) for sha, label in catalog.kept() if label in config.classes and sha in facts]
+        kept = [
+            (sha, label)
+            for sha, label in catalog.kept(ignoring=[curation.STAGE])
+            if label in config.classes and sha in facts
+        ]
+        proposals = curation.open_proposals(catalog)
         hits = catalog.appearances()
         verdicts = catalog.all(Verdict)
-    _refuse_small_classes(kept, verdicts, config)
+    applied = {pair for pair, one in proposals.items() if one.verdict == "drop"}
+    _refuse_small_classes([pair for pair in kept if pair not in applied], verdicts, config)
     group_of = _groups(kept, hits, verdicts)
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
@@ -49,9 +56,12 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     split_of = assign(labels, config.split, config.seed, earlier_splits(workspace, group_of))
     best = _best_hits(hits)
     samples = [
-        _sample(workspace, (sha, label), split_of[group_of[sha]], group_of[sha], best, facts[sha])
-        for sha, label in kept
+        _sample(
+            workspace, pair, split_of[group_of[pair[0]]], group_of[pair[0]], best, facts[pair[0]], pair in proposals
+        )
+        for pair in kept
     ]
+    samples = _apply(applied, samples)
     folder = workspace.run(_run_id(samples, config))
     there = folder.dataset_file.is_file() and folder.config_file.is_file()
     if not there:
@@ -67,6 +77,21 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         by_reason={split: counts[split] for split in SPLITS},
         notes=_notes(samples),
     )
+
+
+def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> list[Sample]:
+    """Leave out what curate drops, in train and val alone: what is hard to learn must not leave the test unseen.
+
+    A class keeps the last picture that it has in a split.
+    """
+    staying = Counter((one.split, one.label) for one in samples if (one.sha256, one.label) not in applied)
+    left: list[Sample] = []
+    for one in samples:
+        place = (one.split, one.label)
+        if one.split == "test" or (one.sha256, one.label) not in applied or not staying[place]:
+            left.append(one)
+            staying[place] += 1
+    return left
 
 
 def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
@@ -143,6 +168,7 @@ def _sample(
     group: str,
     best: Mapping[tuple[str, str], Hit],
     facts: ImageFacts,
+    flagged: bool,
 ) -> Sample:
     sha, label = key
     hit = best.get(key) or best[sha, ""]  # a person may have moved it to a label that did not find it
@@ -163,6 +189,7 @@ def _sample(
         attribution=hit.attribution,
         width=facts.width,
         height=facts.height,
+        flagged=flagged,
     )
 
 

@@ -18,6 +18,7 @@ from training.device import Device, choose_device
 from workspace.arrays import ArrayStore, point_to_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
+from workspace.curation import FEATURE_STAGES
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
@@ -29,7 +30,7 @@ Keep = Callable[[Sequence[str], npt.NDArray[np.float32], npt.NDArray[np.float16]
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Compute the features of every kept picture that has none yet.
+    """Compute the features of every kept picture that has none yet, and of those that were dropped for their features.
 
     Raises:
         ConfigError: the backbone or the device is not there.
@@ -40,7 +41,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     for note in origin.notes():
         progress.say(note)
     with Catalog(workspace.catalog_file) as catalog:
-        keys = sorted({sha256 for sha256, _ in catalog.kept()})
+        keys = sorted({sha256 for sha256, _ in catalog.kept(ignoring=FEATURE_STAGES)})
     extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))
     done = extractor.extract_clean(keys, progress)
     point_to_features(workspace, extractor.features)

@@ -7,7 +7,7 @@ are the fields of workspace/records.py; see data/README.md for a description of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from workspace.errors import WorkspaceError
-from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
+from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict
 
-Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override)
+Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster)
 
 SCHEMA_VERSION = 1
 
@@ -30,6 +30,7 @@ KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     ImageFacts: ("images", ("sha256",)),
     Verdict: ("verdicts", ("sha256", "label", "stage")),
     Override: ("overrides", ("sha256", "label")),
+    Cluster: ("clusters", ("sha256", "label")),
 }
 
 _COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -179,15 +180,16 @@ class Catalog:
             rows = [dict(row._mapping) for row in connection.execute(query)]
         return [(str(row.pop("sha256")), Hit(**row)) for row in rows]
 
-    def kept(self) -> list[tuple[str, str]]:
+    def kept(self, ignoring: Collection[str] = ()) -> list[tuple[str, str]]:
         """(sha256, label) of every picture that stays, by label and sha256: no stage drops it, or a person keeps it.
 
-        A relabelled picture appears under its new label.
+        A relabelled picture appears under its new label. The verdicts of the stages in `ignoring` do not count.
         """
         verdicts: dict[tuple[str, str], bool] = {}
         for verdict in self.all(Verdict):
-            key = (verdict.sha256, verdict.label)
-            verdicts[key] = verdicts.get(key, True) and verdict.verdict != "drop"
+            if verdict.stage not in ignoring:
+                key = (verdict.sha256, verdict.label)
+                verdicts[key] = verdicts.get(key, True) and verdict.verdict != "drop"
         for override in self.all(Override):
             key = (override.sha256, override.label)
             verdicts[key] = override.action == "keep"

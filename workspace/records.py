@@ -100,9 +100,9 @@ class ImageFacts:
 class Verdict:
     """What an automatic check says of a picture under a label.
 
-    `verdict` is keep, flag (kept, but a person should look) or drop; `stage` decode, check, copy or curate; `score`
-    lies in [0, 1], 0 the worst; `group` names the group of the same picture (the kept picture's sha256), empty when
-    it has no copy.
+    `verdict` is keep, flag (kept, but a person should look) or drop; `stage` decode, check, copy, near_copy or curate;
+    `score` lies in [0, 1], 0 the worst; `group` names the group of the same picture (the kept picture's sha256),
+    empty when it has no copy.
     """
 
     sha256: str
@@ -126,10 +126,21 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which part of its class a picture belongs to: clusters count from 1, the largest first."""
+
+    sha256: str
+    label: str
+    cluster: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One row of dataset.parquet: a picture that takes part, its label, its split, and where it came from.
 
-    `group` joins what must stay in one split; `file` is relative to the workspace.
+    `group` joins what must stay in one split; `file` is relative to the workspace; `flagged`: curate finds it off
+    topic or mislabelled, and no person said otherwise. A flagged test picture stays, so that accuracy can be
+    given with and without it.
     """
 
     sha256: str
@@ -148,6 +159,7 @@ class Sample:
     attribution: str
     width: int
     height: int
+    flagged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

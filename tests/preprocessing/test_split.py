@@ -133,6 +133,53 @@ def test_a_person_has_the_last_word(collected, judged) -> None:
     assert samples[wanted].split == samples[original].split
 
 
+def propose(judged: Judged, shas: list[str], label: str, verdict: str) -> None:
+    with Catalog(judged.workspace.catalog_file) as catalog:
+        catalog.put([Verdict(sha, label, "curate", verdict, "off_topic", 0.1) for sha in shas])
+
+
+def test_what_curate_flags_stays_and_is_marked_until_a_person_decides(collected, judged) -> None:
+    mine = {label: [judged.add(label) for _ in range(20)] for label in "ab"}
+    propose(judged, mine["a"][:5], "a", "flag")
+    propose(judged, mine["b"][:1], "b", "keep")
+    with Catalog(judged.workspace.catalog_file) as catalog:
+        catalog.put([Override(mine["a"][0], "a", "keep"), Override(mine["a"][1], "a", "relabel", "b")])
+    split.run(judged.workspace, config_for(collected, "a", "b"))
+    samples = read_dataset(judged.workspace.latest_run().dataset_file)
+    assert len(samples) == 40
+    assert {one.sha256 for one in samples if one.flagged} == set(mine["a"][2:5])
+
+
+def test_what_curate_drops_leaves_train_and_val_but_never_the_test(collected, judged) -> None:
+    mine = {label: [judged.add(label) for _ in range(20)] for label in "ab"}
+    config = config_for(collected, "a", "b")
+    split.run(judged.workspace, config)
+    before = {one.sha256: one for one in read_dataset(judged.workspace.latest_run().dataset_file)}
+    propose(judged, mine["a"], "a", "drop")
+    with Catalog(judged.workspace.catalog_file) as catalog:
+        catalog.put([Override(sha, "a", "keep") for sha in mine["a"][:10]])
+    split.run(judged.workspace, config)
+    after = {one.sha256: one for one in read_dataset(judged.workspace.latest_run().dataset_file)}
+    assert all(after[sha].split == before[sha].split for sha in after)
+    gone = before.keys() - after.keys()
+    assert gone <= set(mine["a"][10:])
+    assert {before[sha].split for sha in gone} <= {"train", "val"}
+    assert {one.split for one in after.values() if one.flagged} <= {"test", "val"}  # val: the last of its class
+    assert Counter(one.split for one in after.values() if one.label == "a")["test"] == 3
+
+
+def test_a_class_keeps_the_last_picture_of_a_split(collected, judged) -> None:
+    mine = {label: [judged.add(label) for _ in range(20)] for label in "ab"}
+    config = config_for(collected, "a", "b")
+    split.run(judged.workspace, config)
+    samples = read_dataset(judged.workspace.latest_run().dataset_file)
+    propose(judged, [one.sha256 for one in samples if one.label == "a" and one.split == "val"], "a", "drop")
+    split.run(judged.workspace, config)
+    after = read_dataset(judged.workspace.latest_run().dataset_file)
+    assert Counter(one.split for one in after if one.label == "a") == {"train": 14, "val": 1, "test": 3}
+    assert len(mine["b"]) == sum(one.label == "b" for one in after)
+
+
 def test_the_credits_come_from_the_appearance_with_a_licence(collected, judged) -> None:
     shas = [judged.add(label) for label in "a" * 10 + "b" * 10]
     with Catalog(judged.workspace.catalog_file) as catalog:
