@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from preprocessing.pixels import PixelCache
 from preprocessing.split import read_dataset
-from training.head import log_loss
+from training.losses import log_loss
 from training.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
 from training.origin import Origin
 from training.predict import CARD_NAME, WEIGHTS_NAME, Classifier

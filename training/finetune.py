@@ -18,7 +18,7 @@ from torch.nn import functional
 from training.backbone import Network, read_torch_file
 from training.device import Device
 from training.features import view_key
-from training.head import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
+from training.losses import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
 from workspace.arrays import ArrayStore
 from workspace.paths import write_atomic
 from workspace.progress import Progress
@@ -94,7 +94,8 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
     ends in a checkpoint, so that on a CPU an interrupted and resumed run equals a whole one bit for bit.
 
     Returns:
-        One row per epoch: epoch (from 1), loss, val_loss, val_accuracy (balanced, in [0, 1]), lr (of the head).
+        One row per epoch: epoch (from 1), loss, lr (of the head), and where pictures are held out val_loss and
+        val_accuracy (balanced, in [0, 1]).
     """
     state = _Training(network, job, device)
     first = state.resume()
@@ -103,23 +104,19 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
     progress.begin("Fine-tuning", (job.config.epochs - first) * state.steps_per_epoch)
     for epoch in range(first, job.config.epochs):
         loss = state.run_epoch(epoch, progress)
-        answers = predicted(network, job.val, device, job.config.batch_size)
-        state.history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": loss,
-                "val_loss": log_loss(answers, job.val.labels),
-                "val_accuracy": balanced_accuracy(answers, job.val.labels),
-                "lr": state.optimizer.param_groups[0]["lr"],
-            }
-        )
+        row = {"epoch": epoch + 1, "loss": loss, "lr": state.optimizer.param_groups[0]["lr"]}
+        if job.val.keys:
+            answers = predicted(network, job.val, device, job.config.batch_size)
+            row["val_loss"] = log_loss(softmax(answers), job.val.labels)
+            row["val_accuracy"] = balanced_accuracy(answers, job.val.labels)
+        state.history.append(row)
         state.save(epoch + 1)
     state.take_average()
     return state.history
 
 
 def predicted(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Floats:
-    """Probabilities of the clean views, float32 [n, classes]."""
+    """Logits of the clean views, float32 [n, classes]."""
     network.eval()
     logits = []
     for start in range(0, len(pictures.keys), batch_size):
@@ -127,7 +124,7 @@ def predicted(network: Network, pictures: CachedPictures, device: Device, batch_
         inputs, _ = pictures.clean_batch(rows, device)
         with torch.inference_mode(), device.autocast():
             logits.append(network.head(network.backbone.tail(inputs)).float().cpu().numpy())
-    return softmax(np.concatenate(logits))
+    return np.concatenate(logits)
 
 
 class _Training:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+
+from training.losses import Floats, Labels, class_weights, log_loss, softmax
 
 STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
@@ -18,16 +18,11 @@ STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DEFAULT_STRENGTH = 1e-2
 """C where there are too few groups to cross-validate."""
 
-FOLDS = 5
-
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
 
-UNBALANCED = 1.5
-"""Largest class over smallest class above which classes are weighted."""
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+SEARCH_TOLERANCE = 1e-4
+"""While C is chosen, where the third digit does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +33,13 @@ class LinearHead:
     bias: Floats
     strength: float
 
+    def logits(self, features: Floats) -> Floats:
+        """Features [n, dim] to logits [n, classes]."""
+        return features @ self.weight.T + self.bias
+
     def probabilities(self, features: Floats) -> Floats:
         """Features [n, dim] to probabilities [n, classes]."""
-        return softmax(features @ self.weight.T + self.bias)
+        return softmax(self.logits(features))
 
     def layer(self) -> nn.Linear:
         """The same as a layer of the network."""
@@ -51,81 +50,76 @@ class LinearHead:
         return layer
 
 
-def fit_head(features: Floats, labels: Labels, groups: npt.NDArray[np.str_], classes: int, seed: int) -> LinearHead:
-    """Fit on standardised features, with C chosen by cross-validated log-loss that keeps groups whole.
+def fit_head(
+    features: Floats, labels: Labels, classes: int, strength: float = DEFAULT_STRENGTH, tolerance: float = TOLERANCE
+) -> LinearHead:
+    """Fit on standardised features.
 
     Args:
-        features: float32 [n, dim].
+        features: float32 [n, dim], or [n, views, dim]: several views of each picture, which all count.
         labels: int64 [n], every one of 0 … classes-1 present.
-        groups: [n], what must not be torn apart.
         classes: how many.
-        seed: of the folds.
+        strength: C, of the sum over pictures (views of one picture share its weight).
+        tolerance: of the solver's gradient.
     """
-    scaler = StandardScaler()
-    standard = scaler.fit_transform(features.astype(np.float64))
-    # The ridge penalty does not see rotations, so the same solution is found in the span of the n pictures: exact,
-    # and several times faster where there are fewer pictures than features.
-    axes = np.linalg.svd(standard, full_matrices=False)[2]
-    inputs = standard @ axes.T
-    weights = class_weights(labels, classes)
-    strength = _choose_strength(inputs, labels, groups, weights, seed)
-    model = _model(strength, weights).fit(inputs, labels)
-    coefficients, intercept = model.coef_ @ axes, model.intercept_
-    if classes == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercept = np.concatenate([-intercept, intercept]) / 2
-    weight = coefficients / scaler.scale_
-    bias = intercept - weight @ scaler.mean_
-    return LinearHead(weight.astype(np.float32), bias.astype(np.float32), strength)
+    return _Span(features, labels, classes).fit(strength, tolerance)
 
 
-def class_weights(labels: Labels, classes: int) -> npt.NDArray[np.float64]:
-    """What a picture of each class counts, [classes]: 1 when nearly balanced, else so that classes count the same."""
-    counts = np.bincount(labels, minlength=classes)
-    if counts.max() <= UNBALANCED * counts.min():
-        return np.ones(classes)
-    return np.asarray(len(labels) / (classes * counts), dtype=np.float64)
+def cross_validate(features: Floats, labels: Labels, fold: Labels, classes: int) -> tuple[Floats, float]:
+    """Answer every picture by a head that never saw its fold, and choose C.
 
+    A fold's C is chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
 
-def softmax(logits: npt.NDArray[np.floating]) -> Floats:
-    """Logits [n, classes] to probabilities, float32 [n, classes]."""
-    powers = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64))
-    return np.asarray(powers / powers.sum(1, keepdims=True), dtype=np.float32)
+    Args:
+        features: float32 [n, dim], or [n, views, dim], of which view 0 is answered and all are learnt from.
+        labels: int64 [n].
+        fold: int64 [n], from 0.
+        classes: how many.
 
-
-def log_loss(probabilities: Floats, labels: Labels) -> float:
-    """Mean negative log-likelihood in nats; probabilities float32 [n, classes], clipped at 1e-7."""
-    picked = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(picked, 1e-7, 1)).mean())
-
-
-def balanced_accuracy(probabilities: Floats, labels: Labels) -> float:
-    """Mean over the classes present of the share that is answered right; in [0, 1]."""
-    right = probabilities.argmax(1) == labels
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
-
-
-def _model(strength: float, weights: npt.NDArray[np.float64]) -> LogisticRegression:
-    return LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), max_iter=5000, tol=TOLERANCE)
-
-
-def _choose_strength(
-    inputs: npt.NDArray[np.float64],
-    labels: Labels,
-    groups: npt.NDArray[np.str_],
-    weights: npt.NDArray[np.float64],
-    seed: int,
-) -> float:
-    groups_per_class = [len(set(groups[labels == label])) for label in range(len(weights))]
-    folds = min(FOLDS, *groups_per_class)
-    if folds < 2:
-        return DEFAULT_STRENGTH
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
-    losses = np.zeros(len(STRENGTHS))
-    for fit, check in splitter.split(inputs, labels, groups):
-        if len(set(labels[fit])) < len(weights) or not len(check):
-            continue  # a group so large that a class is wholly in it
+    Returns:
+        Logits float32 [n, classes], and the C of the smallest log-loss over all folds.
+    """
+    count = int(fold.max()) + 1
+    logits = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
+    losses = np.zeros((len(STRENGTHS), count))
+    clean = features if features.ndim == 2 else features[:, 0]
+    for number in range(count):
+        learnt, held_out = fold != number, fold == number
+        span = _Span(features[learnt], labels[learnt], classes)
         for place, strength in enumerate(STRENGTHS):
-            answers = _model(strength, weights).fit(inputs[fit], labels[fit]).predict_proba(inputs[check])
-            losses[place] += log_loss(answers.astype(np.float32), labels[check]) * len(check)
-    return STRENGTHS[int(losses.argmin())] if losses.any() else DEFAULT_STRENGTH
+            answers = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
+            logits[place, held_out] = answers
+            losses[place, number] = log_loss(softmax(answers), labels[held_out]) * held_out.sum()
+    total = losses.sum(1)
+    chosen = [int((total - losses[:, number]).argmin()) for number in range(count)]
+    return logits[np.array(chosen)[fold], np.arange(len(labels))], STRENGTHS[int(total.argmin())]
+
+
+class _Span:
+    """Standardised features in the span of the pictures, with what does not depend on C done once.
+
+    The ridge penalty does not see rotations, so the same solution is found in that span: exact, and several times
+    faster where there are fewer pictures than features.
+    """
+
+    def __init__(self, features: Floats, labels: Labels, classes: int) -> None:
+        views = 1 if features.ndim == 2 else features.shape[1]
+        rows = features.reshape(-1, features.shape[-1]).astype(np.float64)
+        self._scaler = StandardScaler()
+        standard = self._scaler.fit_transform(rows)
+        self._axes = np.linalg.svd(standard, full_matrices=False)[2]
+        self._inputs = standard @ self._axes.T
+        self._labels = np.repeat(labels, views)
+        self._weights = dict(enumerate(class_weights(labels, classes) / views))
+
+    def fit(self, strength: float, tolerance: float) -> LinearHead:
+        """The head of this C."""
+        model = LogisticRegression(C=strength, class_weight=self._weights, max_iter=5000, tol=tolerance)
+        model.fit(self._inputs, self._labels)
+        coefficients, intercept = model.coef_ @ self._axes, model.intercept_
+        if len(self._weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercept = np.concatenate([-intercept, intercept]) / 2
+        weight = coefficients / self._scaler.scale_
+        bias = intercept - weight @ self._scaler.mean_
+        return LinearHead(weight.astype(np.float32), bias.astype(np.float32), strength)

@@ -144,9 +144,19 @@ class RunFolder:
         return self.root / "model"
 
     @property
-    def checkpoint_file(self) -> Path:
+    def oof_file(self) -> Path:
+        """The shipped recipe's answers to pictures it did not learn from: training.folds.OutOfFold."""
+        return self.root / "oof.npz"
+
+    @property
+    def regime_file(self) -> Path:
+        """What the training set looked like, and the regime that followed from it."""
+        return self.root / "regime.json"
+
+    @property
+    def checkpoints(self) -> Path:
         """Training in progress; gone once the model is saved."""
-        return self.root / "checkpoint.pt"
+        return self.root / "checkpoints"
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -49,6 +49,12 @@ class TrainConfig(Section):
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
     epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")
     batch_size: int = Field(32, ge=2, description="Pictures per step of fine-tuning.")
+    folds: int = Field(
+        5,
+        ge=2,
+        le=20,
+        description="Folds of the cross-validation that chooses; fewer are quicker, and are used where groups are few.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
 
 

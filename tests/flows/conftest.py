@@ -20,6 +20,7 @@ QUICK: dict[str, object] = {
     "train.backbone": "efficientnet_lite0",
     "train.weights": "random",
     "train.epochs": 1,
+    "train.folds": 2,
     "split.min_per_class": 3,
     "evaluate.bootstrap": 200,
     "network.allow_private_addresses": True,

@@ -103,9 +103,7 @@ def test_it_learns_and_the_history_says_what_the_network_does(job, config):
     assert history[-1]["loss"] < 0.8 * np.log(CLASSES)
     assert history[-1]["loss"] < history[0]["loss"]
     assert set(history[0]) == {"epoch", "loss", "val_loss", "val_accuracy", "lr"}
-    answers = predicted(network, job.val, CPU, 4)
-    assert answers.shape == (6, CLASSES)
-    assert np.allclose(answers.sum(1), 1, atol=1e-5)
+    assert predicted(network, job.val, CPU, 4).shape == (6, CLASSES)
 
 
 def test_the_network_ends_as_the_mean_of_its_last_epochs(tmp_path, job, config):

@@ -6,15 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from training.head import (
-    DEFAULT_STRENGTH,
-    STRENGTHS,
-    balanced_accuracy,
-    class_weights,
-    fit_head,
-    log_loss,
-    softmax,
-)
+from training.folds import grouped_folds
+from training.head import STRENGTHS, cross_validate, fit_head
+from training.losses import balanced_accuracy, class_weights, log_loss, softmax
 
 
 def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):
@@ -31,9 +25,7 @@ def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):
 def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
     both, twice, _ = cloud([2 * count for count in counts], dim)
     features, labels, fresh = both[::2], twice[::2], both[1::2]
-    groups = np.arange(len(labels)).astype(str)
-    head = fit_head(features, labels, groups, len(counts), seed=0)
-    assert head.strength in STRENGTHS
+    head = fit_head(features, labels, len(counts), strength=0.1)
     scaler = StandardScaler().fit(features.astype(np.float64))
     weights = dict(enumerate(class_weights(labels, len(counts))))
     own = LogisticRegression(C=head.strength, class_weight=weights, solver="newton-cholesky", tol=1e-10)
@@ -45,10 +37,17 @@ def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
     assert np.abs(head.probabilities(fresh) - folded).max() < 1e-5
 
 
+def chosen(features, labels, groups) -> float:
+    fold = grouped_folds(labels, groups, seed=0)
+    strength = cross_validate(features, labels, fold, int(labels.max()) + 1)[1]
+    assert strength in STRENGTHS
+    return strength
+
+
 def test_noise_is_regularised_more_than_signal():
     signal, labels, groups = cloud([40, 40, 40], gap=1.5)
     noise = np.random.default_rng(3).normal(0, 1, signal.shape).astype(np.float32)
-    assert fit_head(noise, labels, groups, 3, 0).strength < fit_head(signal, labels, groups, 3, 0).strength
+    assert chosen(noise, labels, groups) < chosen(signal, labels, groups)
 
 
 def test_copies_in_one_group_do_not_make_noise_look_learnable():
@@ -56,25 +55,42 @@ def test_copies_in_one_group_do_not_make_noise_look_learnable():
     labels = np.arange(24) % 2
     features, labels, groups = (np.repeat(noise, 4, 0), np.repeat(labels, 4), np.repeat(np.arange(24).astype(str), 4))
     torn = np.array([str(place) for place in range(96)])
-    assert fit_head(features, labels, groups, 2, 0).strength < fit_head(features, labels, torn, 2, 0).strength
+    assert chosen(features, labels, groups) < chosen(features, labels, torn)
 
 
-def test_one_group_per_class_falls_back_to_the_default():
-    features, labels, _ = cloud([5, 5])
-    assert fit_head(features, labels, labels.astype(str), 2, 0).strength == DEFAULT_STRENGTH
+def test_a_held_out_answer_is_that_of_a_head_that_never_saw_the_fold():
+    features, labels, groups = cloud([12, 14, 13])
+    fold = grouped_folds(labels, groups, seed=0)
+    logits, _ = cross_validate(features, labels, fold, 3)
+    wrong = labels.copy()
+    wrong[fold == 2] = np.roll(labels[fold == 2], 1)
+    again, _ = cross_validate(features, wrong, fold, 3)
+    learnt = fold != 2
+    answers = {
+        strength: fit_head(features[learnt], labels[learnt], 3, strength, 1e-4).logits(features[~learnt])
+        for strength in STRENGTHS
+    }
+    assert any(np.array_equal(logits[~learnt], one) for one in answers.values())
+    assert any(np.array_equal(again[~learnt], one) for one in answers.values())
+
+
+def test_views_of_a_picture_share_its_weight():
+    features, labels, _ = cloud([20, 25])
+    one, same = fit_head(features, labels, 2, 0.1), fit_head(np.stack([features] * 3, axis=1), labels, 2, 0.1)
+    assert np.allclose(one.weight, same.weight, atol=1e-5)
 
 
 def test_a_dead_feature_does_no_harm():
-    features, labels, groups = cloud([20, 20])
+    features, labels, _ = cloud([20, 20])
     features[:, 3] = 7
-    head = fit_head(features, labels, groups, 2, 0)
+    head = fit_head(features, labels, 2)
     assert np.isfinite(head.weight).all()
     assert balanced_accuracy(head.probabilities(features), labels) > 0.9
 
 
 def test_same_seed_same_bits():
-    features, labels, groups = cloud([20, 25, 22])
-    one, two = (fit_head(features, labels, groups, 3, 7) for _ in range(2))
+    features, labels, _ = cloud([20, 25, 22])
+    one, two = (fit_head(features, labels, 3) for _ in range(2))
     assert one.weight.tobytes() == two.weight.tobytes()
 
 

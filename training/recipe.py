@@ -1,0 +1,190 @@
+"""The recipe: the linear head, fine-tuning, both answered for out of fold, and the one of them that ships."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.augment import Augmenter, preset_for
+from training.backbone import Backbone, Network
+from training.device import Device
+from training.features import Extractor
+from training.finetune import CachedPictures, Job, finetune, predicted
+from training.folds import OutOfFold, grouped_folds
+from training.guard import Groups, compare, hopeless
+from training.head import DEFAULT_STRENGTH, cross_validate, fit_head
+from training.losses import Floats, Labels
+from workspace.arrays import ArrayStore
+from workspace.config import WorkspaceConfig
+from workspace.paths import digest
+from workspace.progress import Progress
+
+Epochs = list[dict[str, float]]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """The pictures to learn from: sha256, their labels int64 [n] of `classes`, and their groups [n]."""
+
+    keys: tuple[str, ...]
+    labels: Labels
+    groups: Groups
+    classes: int
+
+    @property
+    def per_class(self) -> int:
+        """Pictures of the median class."""
+        return int(np.median(np.bincount(self.labels, minlength=self.classes)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What the recipe ends with.
+
+    `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
+    recipe, None when the pictures cannot be parted into folds; `history` is history.json.
+    """
+
+    network: Network
+    chosen: str
+    why: str
+    out_of_fold: OutOfFold | None
+    history: Mapping[str, Any]
+
+
+class Recipe:
+    """Learns one training set; everything that it computes on the way is cached or checkpointed.
+
+    Args:
+        pictures: what to learn from.
+        config: how.
+        extractor: whose cache holds the clean features and activations of the pictures.
+        backbone: the extractor's; left as it is.
+        device: where to compute.
+        checkpoints: folder for what a killed training goes on from.
+    """
+
+    def __init__(
+        self,
+        pictures: TrainingSet,
+        config: WorkspaceConfig,
+        extractor: Extractor,
+        backbone: Backbone,
+        device: Device,
+        checkpoints: Path,
+    ) -> None:
+        self._pictures, self._config, self._device = pictures, config, device
+        self._extractor, self._backbone, self._checkpoints = extractor, backbone, checkpoints
+        self._features: Floats = extractor.features.get(pictures.keys)
+        self._fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
+        self._strength = DEFAULT_STRENGTH
+        self._held_out: OutOfFold | None = None
+
+    def learn(self, progress: Progress) -> Outcome:
+        """Fit the head, fine-tune where that may help, and keep the better by the guard's rule."""
+        pictures, fold = self._pictures, self._fold
+        if fold is None:
+            return self._head_ships(
+                "a class has a single group of pictures (copies, or one creator), so that nothing can be held out to "
+                "compare fine-tuning on"
+            )
+        logits, self._strength = cross_validate(self._features, pictures.labels, fold, pictures.classes)
+        head = self._held_out = OutOfFold(pictures.keys, pictures.labels, logits, fold)
+        if not self._config.train.epochs:
+            return self._head_ships("fine-tuning is off (train.epochs = 0)")
+        unknown = np.zeros(len(pictures.labels), dtype=bool)
+        if hopeless(logits, pictures.labels, pictures.groups, logits, unknown):
+            wrong = int((logits.argmax(1) != pictures.labels).sum())
+            return self._head_ships(
+                f"the linear head errs on {wrong} of {len(pictures.labels)} held-out pictures, too few for fine-tuning "
+                "to be shown better"
+            )
+        return self._guarded(head, progress)
+
+    def _guarded(self, head: OutOfFold, progress: Progress) -> Outcome:
+        pictures = self._pictures
+        augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
+        views = self._extractor.extract_views(pictures.keys, augmenter, progress)
+        tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
+        epochs: list[Epochs] = []
+        for number in range(int(head.fold.max()) + 1):
+            here = head.fold == number
+            progress.say(f"fine-tuning without fold {number + 1} of {head.fold.max() + 1}, to compare it with the head")
+            tuned[here], history = self._answer_fold(here, f"fold{number}", views, progress)
+            epochs.append(history)
+            known |= here
+            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known):
+                break
+        done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
+        found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
+        if not known.all():
+            return self._head_ships(f"fine-tuning can no longer be shown better: {done}", found)
+        if not done.passes:
+            return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
+        everything = np.ones(len(pictures.labels), dtype=bool)
+        network = self._network(everything)
+        finetune(network, self._job(everything, ~everything, "whole", views), self._device, progress)
+        why = f"fine-tuning is better by more than one standard error: {done}"
+        answers = OutOfFold(head.sha256, head.labels, tuned, head.fold)
+        return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why))
+
+    def _answer_fold(self, here: Mask, name: str, views: ArrayStore, progress: Progress) -> tuple[Floats, Epochs]:
+        """Fine-tune without one fold, and answer it: logits [pictures of the fold, classes]."""
+        network, job = self._network(~here), self._job(~here, here, name, views)
+        history = finetune(network, job, self._device, progress)
+        return predicted(network, job.val, self._device, self._config.train.batch_size), history
+
+    def _network(self, learnt: Mask) -> Network:
+        """The backbone with the linear head of these pictures."""
+        pictures = self._pictures
+        head = fit_head(self._features[learnt], pictures.labels[learnt], pictures.classes, self._strength)
+        return self._device.put(Network(copy.deepcopy(self._backbone), head.layer()))
+
+    def _job(self, learnt: Mask, held_out: Mask, name: str, views: ArrayStore) -> Job:
+        pictures, config = self._pictures, self._config
+        keys = np.array(pictures.keys)
+        clean = self._extractor.activations
+        train = CachedPictures(
+            tuple(keys[learnt].tolist()), pictures.labels[learnt], clean, views, config.features.views
+        )
+        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], clean)
+        fingerprint = digest(
+            views.folder.name,
+            config.features.views,
+            config.train.model_dump(),
+            config.seed,
+            self._strength,
+            [[*row] for row in zip(train.keys, train.labels.tolist(), strict=True)],
+        )
+        checkpoint = self._checkpoints / f"{name}.pt"
+        return Job(train, val, config.train, pictures.classes, config.seed, checkpoint, fingerprint)
+
+    def _head_ships(self, why: str, found: Mapping[str, Any] | None = None) -> Outcome:
+        network = self._network(np.ones(len(self._pictures.labels), dtype=bool))
+        found = found or {"finetune": [], "guard": None}
+        return Outcome(network, "head", why, self._held_out, self._history(found, "head", why))
+
+    def _history(self, found: Mapping[str, Any], chosen: str, why: str) -> dict[str, Any]:
+        held_out = self._held_out
+        head = {
+            "C": self._strength,
+            "val_accuracy": held_out and held_out.balanced_accuracy,
+            "val_loss": held_out and held_out.log_loss,
+            "n_train": len(self._pictures.labels),
+        }
+        return {"head": head, **found, "chosen": chosen, "why": why}
+
+
+def _mean(folds: Sequence[Epochs]) -> Epochs:
+    """The epochs of all folds as one: every number's mean."""
+    return [
+        {name: float(np.mean([row[name] for row in rows])) if name != "epoch" else rows[0][name] for name in rows[0]}
+        for rows in zip(*folds, strict=True)
+    ]
