@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from preprocessing.hashing import THUMB_SIDE_PX, Hashes, distances, hashes_of, pairs_within
+from preprocessing.matches import Matches, comparable, find_matches
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
-
-# Measured on the 801 photographs of ../shared (bears, aerial, Openverse thumbnails): the correlation of the thumbs of
-# a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400 copies) was 0.944 at
-# least and 0.97 in 99 of 100; of 320,400 pairs of different photographs the nearest had 0.887, and one photograph
-# sold in two colours 0.948.
-SAME_CORRELATION = 0.96
-# 5 % crops that the hashes find have 0.62 or more; pairs that only look alike from afar are then mostly below.
-KIN_CORRELATION = 0.6
-
-# Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.
-FLAT_CONTRAST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +27,6 @@ class Copies:
     kin: Mapping[str, str]
 
 
-class _Edge(NamedTuple):
-    """Two pictures, i < j, that are the same or else kin; `mirrored` when only as mirror images of each other."""
-
-    i: int
-    j: int
-    mirrored: bool
-    same: bool
-
-
-class _Seen(NamedTuple):
-    """How pictures look, one row each: uint64 [n], uint64 [n], thumbs of zero mean and unit length [n, 32, 32]."""
-
-    phash: Hashes
-    dhash: Hashes
-    thumbs: npt.NDArray[np.float32]
-
-
 def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: CleanConfig) -> Copies:
     """Group the files that show the same picture; the order of `facts` does not matter.
 
@@ -72,18 +40,20 @@ def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: C
         clean: the distances, and whether mirrored pictures count.
     """
     ordered = sorted(facts, key=lambda one: best_first(one, one.sha256 in licensed))
-    first: dict[str, str] = {}
-    kept = {one.sha256: first.setdefault(one.pixel_digest, one.sha256) for one in ordered}
-    pictures = [one for one in ordered if kept[one.sha256] == one.sha256]
-    edges = _edges(pictures, clean)
-    star_of = _stars(len(pictures), edges)
-    star = {one.sha256: pictures[star_of[index][0]].sha256 for index, one in enumerate(pictures)}
-    mirrored = {one.sha256 for index, one in enumerate(pictures) if star_of[index][1]}
-    near = [(pictures[edge.i].sha256, pictures[edge.j].sha256) for edge in edges]
-    kin = connected([one.sha256 for one in ordered], [*kept.items(), *near])
+    twin = _twins(ordered)
+    pictures = [one for one in ordered if twin[one.sha256] == one.sha256]
+    matches = find_matches(pictures, clean)
+    centre, view = _stars(len(pictures), matches)
+    star = {one.sha256: pictures[centre[index]].sha256 for index, one in enumerate(pictures)}
+    mirrored = {one.sha256 for index, one in enumerate(pictures) if view[index]}
+    near = zip(matches.i.tolist(), matches.j.tolist(), strict=True)
+    kin = connected(
+        [one.sha256 for one in ordered],
+        [*twin.items(), *((pictures[i].sha256, pictures[j].sha256) for i, j in near)],
+    )
     return Copies(
-        kept={sha: star[twin] for sha, twin in kept.items()},
-        mirrored={sha for sha, twin in kept.items() if twin in mirrored},
+        kept={sha: star[other] for sha, other in twin.items()},
+        mirrored={sha for sha, other in twin.items() if other in mirrored},
         kin=kin,
     )
 
@@ -116,60 +86,27 @@ def connected(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[st
     return {item: root(item) for item in place}
 
 
-def _edges(pictures: list[ImageFacts], clean: CleanConfig) -> list[_Edge]:
-    searched = np.array([k for k, one in enumerate(pictures) if one.contrast >= FLAT_CONTRAST], dtype=np.intp)
-    if len(searched) < 2:
-        return []
-    some = [pictures[k] for k in searched]
-    thumbs = _thumbs(some)
-    upright = _Seen(hashes_of([one.phash for one in some]), hashes_of([one.dhash for one in some]), thumbs)
-    found = _confirmed(upright, None, clean)
-    if clean.mirrored:
-        phash, dhash = hashes_of([one.phash_mirror for one in some]), hashes_of([one.dhash_mirror for one in some])
-        found += _confirmed(upright, _Seen(phash, dhash, thumbs[:, :, ::-1]), clean)
-    return sorted(_Edge(int(searched[i]), int(searched[j]), mirrored, same) for i, j, mirrored, same in found)
+def _twins(ordered: list[ImageFacts]) -> dict[str, str]:
+    """Each file's first one with equal pixels, or that no comparison can tell from it.
+
+    A placeholder that was served ten thousand times, each time compressed anew, is so compared once.
+    """
+    first: dict[str, str] = {}
+    twin = {one.sha256: first.setdefault(one.pixel_digest, one.sha256) for one in ordered}
+    looks: dict[tuple[str, ...], str] = {}
+    for one in ordered:
+        if twin[one.sha256] == one.sha256 and comparable(one):
+            look = (one.phash, one.dhash, one.phash_mirror, one.dhash_mirror, one.thumb)
+            twin[one.sha256] = looks.setdefault(look, one.sha256)
+    return {sha: twin[other] for sha, other in twin.items()}
 
 
-def _confirmed(left: _Seen, mirror: _Seen | None, clean: CleanConfig) -> list[_Edge]:
-    """Search by hashes among the pictures, or for those that look like another's mirror image; confirm by thumbs."""
-    right = mirror or left
-    # p + d <= s implies min(p, d) <= s / 2: two searches with half the radius find every pair.
-    radius = max(clean.same_distance, clean.kin_distance) // 2
-    by_phash = pairs_within(left.phash, radius, mirror and mirror.phash)
-    by_dhash = pairs_within(left.dhash, radius, mirror and mirror.dhash)
-    pairs = np.unique(np.concatenate([np.stack(by_phash, 1), np.stack(by_dhash, 1)]), axis=0)
-    i, j = pairs[pairs[:, 0] != pairs[:, 1]].T
-    total = distances(left.phash[i], right.phash[j]) + distances(left.dhash[i], right.dhash[j])
-    near = total <= max(clean.same_distance, clean.kin_distance)
-    i, j, total = i[near], j[near], total[near]
-    alike = np.array([float((left.thumbs[a] * right.thumbs[b]).sum()) for a, b in zip(i, j, strict=True)])
-    return [
-        _Edge(min(int(a), int(b)), max(int(a), int(b)), mirror is not None, bool(same))
-        for a, b, same, kin in zip(
-            i, j, (total <= clean.same_distance) & (alike >= SAME_CORRELATION), alike >= KIN_CORRELATION, strict=True
-        )
-        if kin
-    ]
-
-
-def _stars(count: int, edges: list[_Edge]) -> list[tuple[int, bool]]:
-    """Each picture's centre and whether it is its mirror image; the better picture, of lower index, is the centre."""
-    neighbours: dict[int, list[tuple[int, bool]]] = {}
-    for edge in edges:
-        if edge.same:
-            neighbours.setdefault(edge.i, []).append((edge.j, edge.mirrored))
-    centre: dict[int, tuple[int, bool]] = {}
-    for index in range(count):
-        if index not in centre:
-            centre[index] = (index, False)
-            for other, mirrored in neighbours.get(index, []):  # in order: as it is comes before mirrored
-                centre.setdefault(other, (index, mirrored))
-    return [centre[index] for index in range(count)]
-
-
-def _thumbs(pictures: list[ImageFacts]) -> npt.NDArray[np.float32]:
-    raw = np.frombuffer(bytes.fromhex("".join(one.thumb for one in pictures)), dtype=np.uint8)
-    thumbs = raw.reshape(len(pictures), THUMB_SIDE_PX, THUMB_SIDE_PX).astype(np.float32)
-    thumbs -= thumbs.mean(axis=(1, 2), keepdims=True)
-    thumbs /= np.maximum(np.sqrt((thumbs**2).sum(axis=(1, 2), keepdims=True)), 1e-6)
-    return thumbs
+def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
+    """Each picture's centre, which is the better one, of lower index, and the view in which it looks like it."""
+    i, j, view = (part[matches.same].tolist() for part in matches[:3])
+    centre, seen = list(range(count)), [0] * count
+    taken = [False] * count
+    for one, other, how in zip(i, j, view, strict=True):  # by i, so that its own centre is known by now
+        if not taken[one] and not taken[other]:
+            centre[other], seen[other], taken[other] = one, how, True
+    return centre, seen

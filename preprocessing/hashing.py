@@ -1,4 +1,4 @@
-"""Perceptual hashes, and the search for pairs of them that lie close together."""
+"""Perceptual hashes: what finds a picture's copies."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from dataclasses import dataclass
 
 import imagehash
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from preprocessing.decode import Pixels
-
-Hashes = npt.NDArray[np.uint64]
-Indices = npt.NDArray[np.intp]
+from preprocessing.hash_search import Hashes
 
 THUMB_SIDE_PX = 32
-
-_CHUNK_BYTES = 64_000_000  # the largest intermediate of a search: with its counts and hits under 200 MB in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +46,3 @@ def fingerprint(pixels: Pixels) -> Fingerprint:
 def hashes_of(texts: Sequence[str]) -> Hashes:
     """Hex texts to numbers: uint64 [n]."""
     return np.array([int(text, 16) for text in texts], dtype=np.uint64)
-
-
-def distances(left: Hashes, right: Hashes) -> npt.NDArray[np.int64]:
-    """Hamming distances, element by element, 0 to 64."""
-    return np.asarray(np.bitwise_count(left ^ right), dtype=np.int64)
-
-
-def pairs_within(hashes: Hashes, radius: int, others: Hashes | None = None) -> tuple[Indices, Indices]:
-    """Find every pair of hashes whose Hamming distance is at most `radius`: exact, whatever the radius.
-
-    Args:
-        hashes: uint64 [n].
-        radius: in bits.
-        others: uint64 [m]; None: among `hashes` themselves, each pair once.
-
-    Returns:
-        Indices i into `hashes` and j into `others`, sorted by (i, j); i < j when there are no others.
-    """
-    right = hashes if others is None else others
-    rows = max(1, _CHUNK_BYTES // (8 * max(1, len(right))))
-    found_i, found_j = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-    for start in range(0, len(hashes), rows):
-        first = start + 1 if others is None else 0
-        near = np.bitwise_count(hashes[start : start + rows, None] ^ right[None, first:]) <= radius
-        i, j = np.nonzero(near)
-        i, j = i + start, j + first
-        once = i < j if others is None else slice(None)
-        found_i.append(i[once])
-        found_j.append(j[once])
-    return np.concatenate(found_i), np.concatenate(found_j)

@@ -1,50 +1,89 @@
+import itertools
 import tracemalloc
 
 import imagehash
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocessing.hashing import distances, fingerprint, hashes_of, pairs_within
+from preprocessing import hash_search
+from preprocessing.hash_search import near_pairs, plan
+from preprocessing.hashing import fingerprint
 
-WORDS = st.lists(st.integers(0, 2**64 - 1), max_size=20)
-
-
-def near_words(seeds: list[int], flips: list[list[int]]) -> np.ndarray:
-    """Hashes with planted neighbours: each seed, and itself with some bits turned."""
-    words = [seed ^ sum({1 << bit for bit in bits}) for seed in seeds for bits in ([], *flips)]
-    return np.array(words, dtype=np.uint64)
+BIT = st.integers(0, 63)
+# A picture: one of a few bases, some bits of its pHash turned and some of its dHash.
+SPECS = st.lists(st.tuples(st.integers(0, 3), st.sets(BIT, max_size=10), st.sets(BIT, max_size=10)), max_size=14)
 
 
-@settings(deadline=None, max_examples=60)
-@given(WORDS, st.lists(st.lists(st.integers(0, 63), max_size=12), max_size=4), WORDS, st.integers(0, 20))
-def test_the_search_equals_brute_force(seeds, flips, others, radius) -> None:
-    left = near_words(seeds, flips)
-    right = np.array([*others, *left[:5].tolist()], dtype=np.uint64)
-    words, more = left.tolist(), right.tolist()
-    expected = [
-        (i, j)
-        for i in range(len(words))
-        for j in range(i + 1, len(words))
-        if (words[i] ^ words[j]).bit_count() <= radius
-    ]
-    assert list(zip(*map(np.ndarray.tolist, pairs_within(left, radius)), strict=True)) == expected
-    expected = [(i, j) for i, a in enumerate(words) for j, b in enumerate(more) if (a ^ b).bit_count() <= radius]
-    assert list(zip(*map(np.ndarray.tolist, pairs_within(left, radius, right)), strict=True)) == expected
+def words_of(specs: list[tuple[int, set[int], set[int]]], salt: int) -> tuple[np.ndarray, np.ndarray]:
+    bases = np.random.default_rng(salt).integers(0, 2**64, (2, 4), dtype=np.uint64).tolist()
+    turned = [(bases[0][b] ^ sum(1 << k for k in p), bases[1][b] ^ sum(1 << k for k in d)) for b, p, d in specs]
+    return tuple(np.array([pair[side] for pair in turned], dtype=np.uint64) for side in (0, 1))
 
 
-def test_a_search_in_several_chunks_finds_planted_pairs_within_200_mb() -> None:
+def found(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[int, int, int, int]]:
+    chunks = list(near_pairs(phash, dhash, limit))
+    return sorted(row for chunk in chunks for row in zip(*(part.tolist() for part in chunk), strict=True))
+
+
+def brute_force(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[int, int, int, int]]:
+    views, count = phash.shape
+    rows = []
+    for view, i, j in itertools.product(range(views), range(count), range(count)):
+        distance = (int(phash[0, i]) ^ int(phash[view, j])).bit_count()
+        distance += (int(dhash[0, i]) ^ int(dhash[view, j])).bit_count()
+        if distance <= limit and (i < j if view == 0 else i != j):
+            rows.append((i, j, view, distance))
+    return sorted(rows)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    SPECS,
+    st.sampled_from([(0, 4), (1, 5), (7, 3), (12, 3), (12, 2), (16, 2), (25, 1), (60, 1), (126, 0)]),
+    st.integers(1, 3),
+)
+def test_the_search_equals_brute_force(specs, search, views) -> None:
+    limit, agreeing = search
+    seen = [words_of(specs, view // 2) for view in range(views)]  # the second view repeats the first
+    phash, dhash = np.stack([p for p, _ in seen]), np.stack([d for _, d in seen])
+    with pytest.MonkeyPatch.context() as patch:  # whichever plan is chosen
+        patch.setattr(hash_search, "plan", lambda _, radius: (radius + agreeing, agreeing))
+        assert found(phash, dhash, limit) == brute_force(phash, dhash, limit)
+
+
+def test_the_searchis_possible_for_every_radius_and_shares_more_blocks_among_the_many() -> None:
+    for radius in range(64):
+        blocks, agreeing = plan(1_000_000, radius)
+        assert blocks - agreeing == radius
+        assert blocks <= 64
+    assert plan(10, 8)[1] < plan(100_000, 8)[1] < plan(10_000_000, 8)[1]
+
+
+def test_among_many_hashes_the_planted_pairs_are_found_in_little_memory() -> None:
     rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**64, 9000, dtype=np.uint64)
-    hashes[8999] = hashes[0] ^ np.uint64(0b111)
-    hashes[5000] = hashes[4999]
+    phash, dhash = rng.integers(0, 2**64, (2, 1, 30_000), dtype=np.uint64)
+    phash[0, 29_999], dhash[0, 29_999] = phash[0, 0] ^ np.uint64(0xFF), dhash[0, 0] ^ np.uint64(0xFF)
+    phash[0, 7], dhash[0, 7] = phash[0, 5] ^ np.uint64(0x7FF), dhash[0, 5] ^ np.uint64(0x1F)
+    phash[0, 20_000], dhash[0, 20_000] = phash[0, 9] ^ np.uint64(0x1FF), dhash[0, 9] ^ np.uint64(0xFF)  # 17: too far
     tracemalloc.start()
-    i, j = pairs_within(hashes, 3)
+    pairs = found(phash, dhash, 16)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert list(zip(i.tolist(), j.tolist(), strict=True)) == [(0, 8999), (4999, 5000)]
-    assert peak < 200e6
+    assert pairs == [(0, 29_999, 0, 16), (5, 7, 0, 16)]
+    assert peak < 10e6
+
+
+def test_many_equal_hashes_cost_time_but_no_memory() -> None:
+    rng = np.random.default_rng(0)
+    same, other = np.zeros((1, 2000), np.uint64), rng.integers(0, 2**64, (1, 2000), dtype=np.uint64)
+    tracemalloc.start()
+    assert sum(len(pairs.i) for pairs in near_pairs(other, same, 8)) == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # 2 million pairs agree in one of the two
 
 
 def test_fingerprints_are_imagehash_s_of_the_picture_and_its_mirror(picture) -> None:
@@ -57,7 +96,3 @@ def test_fingerprints_are_imagehash_s_of_the_picture_and_its_mirror(picture) -> 
     turned = np.frombuffer(bytes.fromhex(mirror.thumb), np.uint8).reshape(32, 32)
     assert np.abs(thumb.astype(int) - turned[:, ::-1]).mean() < 1
     assert np.abs(thumb.astype(int) - turned).mean() > 10
-
-
-def test_distances_count_bits() -> None:
-    assert distances(hashes_of(["00ff", "ffffffffffffffff"]), hashes_of(["000f", "0"])).tolist() == [4, 64]

@@ -1,0 +1,188 @@
+"""Every pair of pictures whose two 64-bit hashes lie close together: exact, and fast by block-pair pigeonhole.
+
+Cut 64 bits into b blocks: two words that differ in at most t bits agree in b - t whole blocks. So for each choice of
+that many blocks the words are sorted by them, and only words that agree in them are compared (Manku, Jain and
+Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.intp]
+
+BITS = 64
+
+# Costs in nanoseconds on one core, measured with numpy 2.4: one comparison; sorting and gathering one word; and the
+# calls of one round of comparisons. They only choose between equally exact plans.
+_COMPARE_NS, _SORT_NS, _ROUND_NS = 1.0, 45.0, 6000.0
+
+# Words are sorted by so many bits of the agreeing blocks at most: more leave next to nothing to compare.
+_KEY_BITS = 32
+
+# A step that is odd reaches every bit: blocks then take their bits from all over the 8 x 8 square, whose neighbours
+# are alike, and so hold more different values.
+_BIT_STEP = 27
+
+
+class Pairs(NamedTuple):
+    """Pairs found: picture i as it is and picture j seen as `view`, whose hashes are `distance` bits apart in all."""
+
+    i: Indices
+    j: Indices
+    view: Indices
+    distance: npt.NDArray[np.int64]
+
+
+class _Branch(NamedTuple):
+    """One radius search: `words` [m] within `radius` bits; `others` are the other hash of the same pictures.
+
+    A pair also needs more than `least_other` bits between the others: nearer ones are the other branch's.
+    """
+
+    words: Hashes
+    others: Hashes
+    radius: int
+    least_other: int
+
+
+def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> Iterator[Pairs]:
+    """Find every pair of pictures whose pHash and dHash distances add up to at most `limit`.
+
+    Then one of the two distances is at most half the limit, so that two radius searches give all candidates. Memory
+    is about 60 bytes a hash and worker, plus the pairs of one chunk. Time grows with the square only of the pictures
+    that agree in whole blocks, as those with nothing but sky do.
+
+    Args:
+        phash: uint64 [views, n]; row 0 the pictures as they are, each further row the same pictures mirrored or turned.
+        dhash: the same of the other hash.
+        limit: in bits of both hashes together, 0 to 126.
+        workers: threads.
+
+    Yields:
+        Chunks; together each (i, j, view) once, i != j. With view 0, i < j.
+    """
+    views, count = phash.shape
+    p, d = _spread_bits(phash.ravel()), _spread_bits(dhash.ravel())
+    half = limit // 2
+    branches = [_Branch(p, d, half, -1)]
+    if limit > half:
+        branches.append(_Branch(d, p, limit - half - 1, half))
+    with ThreadPoolExecutor(workers) as pool:
+        for branch in branches:
+            blocks, agreeing = plan(views * count, branch.radius)
+            subsets = itertools.combinations(range(blocks), agreeing)
+            # A few at a time: a pool would otherwise run ahead of whoever takes the pairs.
+            while some := list(itertools.islice(subsets, workers)):
+                searches = [pool.submit(_search_subset, branch, blocks, subset, limit, count) for subset in some]
+                for search in searches:
+                    yield from search.result()
+
+
+def plan(count: int, radius: int) -> tuple[int, int]:
+    """Choose how many blocks to cut and how many of them must agree, for the least time.
+
+    Args:
+        count: how many words there are.
+        radius: in bits, 0 to 63.
+
+    Returns:
+        Blocks b and agreeing ones b - radius; (radius, 0) compares every word with every other.
+    """
+
+    def cost(agreeing: int) -> float:
+        blocks = radius + agreeing
+        key_bits = min(_KEY_BITS, agreeing * BITS / blocks) if blocks else 0.0
+        together = count / 2**key_bits
+        return math.comb(blocks, agreeing) * (
+            count * (_SORT_NS * bool(agreeing) + _COMPARE_NS * together) + _ROUND_NS * (together + 1)
+        )
+
+    possible = [k for k in range(7) if radius + k <= BITS]
+    best = min(possible, key=cost)
+    return radius + best, best
+
+
+def _spread_bits(words: Hashes) -> Hashes:
+    spread = np.zeros_like(words)
+    for bit in range(BITS):
+        spread |= ((words >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * _BIT_STEP % BITS)
+    return spread
+
+
+def _search_subset(branch: _Branch, blocks: int, subset: tuple[int, ...], limit: int, count: int) -> list[Pairs]:
+    """Compare the words that agree in these blocks: in sorted order each with the next, the second next and so on."""
+    edges = [round(BITS * k / blocks) if blocks else 0 for k in range(blocks + 1)]
+    masks = [np.uint64((1 << high) - (1 << low)) for low, high in itertools.pairwise(edges)]
+    order, runs = _sorted_runs(branch.words, [(edges[k], edges[k + 1]) for k in subset])
+    words = branch.words[order]
+    differing, bits, hit = np.empty_like(words), np.empty(len(words), np.uint8), np.empty(len(words), np.bool_)
+    found: list[Pairs] = []
+    step = 1
+    longest = int(runs.max(initial=0))
+    while step < longest:
+        size = len(words) - step
+        np.bitwise_xor(words[step:], words[:size], out=differing[:size])
+        np.bitwise_count(differing[:size], out=bits[:size])
+        np.less_equal(bits[:size], branch.radius, out=hit[:size])
+        places = np.flatnonzero(hit[:size])
+        if len(places):
+            places = places[_first_agreeing(differing[places], masks, subset)]
+            found += _pairs_at(branch, order, places, step, limit, count)
+        step += 1
+        alive = runs > step
+        left = int(runs[alive].sum())
+        if 2 * left < len(words):  # only words with a neighbour so far away in their own run
+            stay = np.repeat(alive, runs)
+            order, words, runs = order[stay], words[stay], runs[alive]
+    return found
+
+
+def _sorted_runs(words: Hashes, spans: list[tuple[int, int]]) -> tuple[Indices, Indices]:
+    """Sort by the bits [low, high) of some spans: the order, and how many words in a row have them equal."""
+    if not spans:
+        return np.arange(len(words)), np.array([len(words)])
+    key = np.zeros(len(words), np.uint32)
+    width = 0
+    for low, high in spans:
+        bits = min(high - low, _KEY_BITS // len(spans))
+        part = (words >> np.uint64(low)) & np.uint64((1 << bits) - 1)
+        key |= part.astype(np.uint32) << np.uint32(width)
+        width += bits
+    # numpy sorts 16-bit numbers by radix, many times faster than wider ones
+    order = np.argsort((key & np.uint32(0xFFFF)).astype(np.uint16), kind="stable")
+    if width > 16:
+        order = order[np.argsort((key[order] >> np.uint32(16)).astype(np.uint16), kind="stable")]
+    key = key[order]
+    ends = np.flatnonzero(key[1:] != key[:-1]) + 1
+    return order, np.diff(ends, prepend=0, append=len(words))
+
+
+def _first_agreeing(differing: Hashes, masks: list[np.uint64], subset: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Whether these are the first blocks in which a pair agrees: so it is found once, not in every subset."""
+    agree = np.stack([(differing & mask) == 0 for mask in masks]) if masks else np.empty((0, len(differing)), bool)
+    first = np.ones(len(differing), np.bool_)
+    for block in range(subset[-1] + 1 if subset else 0):
+        first &= agree[block] == (block in subset)
+    return first
+
+
+def _pairs_at(branch: _Branch, order: Indices, places: Indices, step: int, limit: int, count: int) -> list[Pairs]:
+    a, b = order[places], order[places + step]
+    other = np.bitwise_count(branch.others[a] ^ branch.others[b]).astype(np.int64)
+    distance = other + np.bitwise_count(branch.words[a] ^ branch.words[b])
+    # Of two views neither of which is the picture as it is, the pair is found elsewhere.
+    good = (distance <= limit) & (other > branch.least_other) & (np.minimum(a, b) < count) & (a % count != b % count)
+    a, b, distance = a[good], b[good], distance[good]
+    if not len(a):
+        return []
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    return [Pairs(low, high % count, high // count, distance)]
