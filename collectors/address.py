@@ -1,17 +1,24 @@
-"""Connections that refuse private addresses, by the address that is actually connected to.
+"""Connections that refuse private addresses, by the address that is actually connected to, and that end in time.
 
 The check sits below TLS and below the name lookup, at the socket: a name that answers differently the second time
-(DNS rebinding), an odd spelling of an address, or a redirect cannot get around it.
+(DNS rebinding), an odd spelling of an address, or a redirect cannot get around it. The deadline sits there too, so
+that it holds for headers as for bodies.
 """
 
 from __future__ import annotations
 
+import functools
+import http.client
+import io
 import ipaddress
 import socket
-from typing import Any
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
@@ -19,6 +26,29 @@ from urllib3.util.connection import create_connection
 from workspace.errors import TransferFailed
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_FALSELY_GLOBAL = (
+    ipaddress.ip_network("192.88.99.0/24"),  # RFC 7526: relays to 6to4, withdrawn
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services, which only its machines reach
+)
+
+
+class DeadlineOver(TimeoutError):
+    """The whole answer took too long, though each piece of it came in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a connection keeps to.
+
+    Attributes:
+        allow_private: connect to any address.
+        private_hosts: hosts, as an address names them, that may have a private address.
+        answer_s: the longest time for one answer, from the end of the request to the last byte, in seconds.
+    """
+
+    allow_private: bool
+    private_hosts: Collection[str]
+    answer_s: float
 
 
 def is_public(address: str) -> bool:
@@ -35,61 +65,101 @@ def is_public(address: str) -> bool:
             return False
         if ip.ipv4_mapped is not None or ip in _NAT64:
             return True  # the inner address was public, while the outer one is in a reserved block
-    return ip.is_global and not ip.is_multicast
+        if ip.is_site_local:
+            return False
+    elif any(ip in network for network in _FALSELY_GLOBAL):
+        return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 class GuardedAdapter(HTTPAdapter):
-    """A requests adapter whose sockets go to public addresses only, unless `allow_private`.
+    """A requests adapter whose sockets keep to a guard.
 
     Args:
-        allow_private: connect to any address.
+        guard: for every connection.
         connections: sockets kept open per host.
     """
 
-    def __init__(self, *, allow_private: bool, connections: int) -> None:
-        self._allow_private = allow_private
+    def __init__(self, guard: Guard, *, connections: int) -> None:
+        self._guard = guard
         super().__init__(pool_connections=64, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools that open guarded sockets."""
         super().init_poolmanager(*args, **kwargs)
-        if not self._allow_private:
-            self.poolmanager.pool_classes_by_scheme = {"http": _GuardedHTTPPool, "https": _GuardedHTTPSPool}
+        held = {"guard": self._guard}
+        plain = type("Connection", (_Guarded, HTTPConnection), held)
+        secure = type("SecureConnection", (_Guarded, HTTPSConnection), held)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
 
 
-class _GuardedHTTPConnection(HTTPConnection):
+class _Guarded(HTTPConnection):
+    guard: ClassVar[Guard]
+
     def _new_conn(self) -> socket.socket:
-        return _connect(self)
+        return _connect(self, self.guard)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        deadline = time.monotonic() + self.guard.answer_s
+        self.response_class = functools.partial(_TimedResponse, deadline=deadline)  # type: ignore[assignment]
+        return super().getresponse()
 
 
-class _GuardedHTTPSConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connect(self)
+class _TimedResponse(http.client.HTTPResponse):
+    """Reads its socket through _TimedReader, from the first byte of the headers on."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_TimedReader(raw, sock, deadline))
 
 
-class _GuardedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _GuardedHTTPConnection
+class _TimedReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        patience = self._sock.gettimeout()
+        if left > 0 and (patience is None or left >= patience):
+            return self._raw.readinto(buffer)
+        try:
+            if left > 0:
+                self._sock.settimeout(left)
+                return self._raw.readinto(buffer)
+        except TimeoutError:
+            pass
+        raise DeadlineOver("the time for the whole answer is over")
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
-class _GuardedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedHTTPSConnection
-
-
-def _connect(connection: HTTPConnection) -> socket.socket:
+def _connect(connection: HTTPConnection, guard: Guard) -> socket.socket:
     host = connection._dns_host
     try:
         found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(host, connection, error) from error  # type: ignore[arg-type]
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    for address in addresses:
-        if not is_public(address):
-            raise TransferFailed(
-                "refused",
-                "private_address",
-                f"{host} is {address}, which is not an address of the public internet; "
-                "set allow_private_addresses = true in [network] only for a site that you run yourself",
-            )
+    if not guard.allow_private and host.strip("[]").lower() not in guard.private_hosts:
+        for address in addresses:
+            if not is_public(address):
+                raise TransferFailed(
+                    "refused",
+                    "private_address",
+                    f"{host} is {address}, which is not an address of the public internet; "
+                    "name it in private_hosts in [network] only if it is a site that you run yourself",
+                )
     return _first_that_answers(connection, addresses)
 
 

@@ -89,7 +89,7 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
         if is_local:
             answer = Fetched(url, None, "", body.write(read_local(folder, url, max_bytes)), 1)
         else:
-            answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
+            answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT, crawled=True)
     except TransferFailed as error:
         return Download(
             url,

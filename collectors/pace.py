@@ -27,6 +27,7 @@ class HostPace:
         self._stopped = stopped
         self._lock = threading.Lock()
         self._next_start: dict[str, float] = defaultdict(float)
+        self._slower: dict[str, float] = {}
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(connections))
 
     @contextmanager
@@ -43,8 +44,15 @@ class HostPace:
         with self._lock:
             self._next_start[host] = max(self._next_start[host], time.monotonic() + seconds)
 
+    def slow_down(self, host: str, pause_s: float) -> None:
+        """Leave at least so long between two requests to this host, from now on."""
+        if pause_s > self._pause_s:
+            with self._lock:
+                self._slower[host] = max(self._slower.get(host, 0.0), pause_s)
+                self._next_start[host] = max(self._next_start[host], time.monotonic() + pause_s)
+
     def _wait(self, host: str) -> None:
-        pause = max(self._pause_s, HOST_PAUSES_S.get(host, 0.0))
+        pause = max(self._pause_s, HOST_PAUSES_S.get(host, 0.0), self._slower.get(host, 0.0))
         while not self._stopped.is_set():
             with self._lock:
                 now = time.monotonic()

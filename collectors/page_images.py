@@ -36,8 +36,8 @@ def read_page(html: bytes, url: str) -> PageContent:
     """Read a page: og:image, `img` (srcset, picture, lazy-loading attributes), and links to picture files.
 
     A link around a small picture to a large one counts once, as the large one. Pictures in header, footer, nav and
-    aside, and those declared smaller than 48 px, are the site's furniture. A page that says `noai` or `noimageai`
-    or `noimageindex` in its robots tag gives no picture, one that says `nofollow` no link.
+    aside, and those declared smaller than 48 px, are the site's furniture. A page that says `noimageindex` in
+    its robots tag gives no picture, one that says `nofollow` no link; `noai` is judged where pages are asked for.
 
     Args:
         html: the page, in whatever encoding it declares.
@@ -53,7 +53,7 @@ def read_page(html: bytes, url: str) -> PageContent:
     }
     links = [address for tag in page.find_all(["a", "area"], href=True) if (address := _joined(here, str(tag["href"])))]
     pages = () if said & {"nofollow", "none"} else tuple(dict.fromkeys(link for link in links if _may_be_page(link)))
-    return PageContent(() if said & {"noai", "noimageai", "noimageindex"} else _pictures(page, here, url), pages)
+    return PageContent(() if "noimageindex" in said else _pictures(page, here, url), pages)
 
 
 def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...]:

@@ -47,9 +47,9 @@ LEFT_OUT: dict[str, str] = {
 }
 
 # States of a check by the reason of SourceFailed; every other reason is `down`.
-_STATES = dict.fromkeys(("blocked", "captcha", "rate_limited", "needs_key", "robots"), "blocked") | dict.fromkeys(
-    ("changed", "not_json"), "changed"
-)
+_STATES = dict.fromkeys(
+    ("blocked", "captcha", "rate_limited", "needs_key", "robots", "opted_out"), "blocked"
+) | dict.fromkeys(("changed", "not_json"), "changed")
 
 
 @dataclass(frozen=True, slots=True)

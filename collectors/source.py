@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched, without_secrets
+from collectors.robots import page_opt_out
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
@@ -181,9 +182,11 @@ def ask_page(session: PoliteSession, url: str) -> tuple[bytes, str]:
     """Like ask_html, with the address where redirects led to, which completes the page's relative addresses.
 
     Raises:
-        SourceFailed: no answer, a refusal, or something else than html.
+        SourceFailed: no answer, a refusal (by robots.txt or an opt-out too), or something else than html.
     """
-    body, answer = _ask(session, url, "text/html", None, ())
+    body, answer = _ask(session, url, "text/html", None, (), crawled=True)
+    if session.network.opt_outs and (said := page_opt_out(body)):
+        raise SourceFailed("opted_out", f"{url} says {said} in its robots tag")
     if "html" not in answer.content_type and b"<html" not in body[:2048].lower():
         raise SourceFailed("changed", f"{url} answered {answer.content_type or 'no content type'} where a page was due")
     return body, answer.final_url
@@ -227,12 +230,20 @@ def pixels(value: object) -> int | None:
 
 
 def _ask(
-    session: PoliteSession, url: str, accept: str, headers: Mapping[str, str] | None, secrets: Collection[str]
+    session: PoliteSession,
+    url: str,
+    accept: str,
+    headers: Mapping[str, str] | None,
+    secrets: Collection[str],
+    *,
+    crawled: bool = False,
 ) -> tuple[bytes, Fetched]:
     out = io.BytesIO()
     failure: TransferFailed
     try:
-        answer = session.fetch(url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept, headers=headers, secrets=secrets)
+        answer = session.fetch(
+            url, out, max_bytes=_MAX_ANSWER_BYTES, accept=accept, headers=headers, crawled=crawled, secrets=secrets
+        )
         return out.getvalue(), answer
     except TransferFailed as error:
         failure = error

@@ -16,7 +16,7 @@ from workspace.errors import ConfigError, SourceFailed
 
 # Of these another page of the site may be free, so a crawl passes over the page; anything else stops it for now.
 _PAGE_IS_MISSING = frozenset(
-    {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots"}
+    {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots", "opted_out"}
 )
 _LONGEST_URL = 1000  # characters; longer ones are traps or sessions
 

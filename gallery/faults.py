@@ -19,7 +19,7 @@ SVG = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300">'
     b'<rect width="400" height="300" fill="#7a9"/><circle cx="200" cy="150" r="90" fill="#e96"/></svg>'
 )
-BOMB_BYTES = 256 << 20  # what the gzip bomb unpacks to
+BOMB_BYTES = 64 << 20  # what the gzip bomb unpacks to
 _BLOCK = bytes(1 << 20)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
@@ -114,7 +115,24 @@ class NetworkConfig(Section):
     )
     allow_private_addresses: bool = Field(
         False,
-        description="Fetch from loopback and private addresses too. Only for sites that you run yourself.",
+        description="Fetch from loopback and private addresses too. Only for sites that you run yourself; better, name "
+        "them in private_hosts.",
+    )
+    private_hosts: tuple[str, ...] = Field(
+        (),
+        description='Hosts that may have a private address, as their urls name them, without port: ["nas.local"]. '
+        "A redirect from there to any other private address is still refused.",
+    )
+    robots: bool = Field(
+        True,
+        description="Keep to robots.txt for pages that are read and for every file; an API has terms of its own.",
+    )
+    opt_outs: bool = Field(
+        True,
+        description="Leave alone what says noai or noimageai, in X-Robots-Tag or in a page's robots tag.",
+    )
+    longest_crawl_delay_s: float = Field(
+        10, ge=0, description="Longest Crawl-delay of a robots.txt that is kept to, in seconds; a longer one counts so."
     )
     connect_timeout_s: float = Field(10, gt=0, description="Longest wait for a connection, in seconds.")
     read_timeout_s: float = Field(20, gt=0, description="Longest silence in an answer, in seconds.")
@@ -128,6 +146,12 @@ class NetworkConfig(Section):
         description="Longest pause that a server may ask for (Retry-After), in seconds; past it we give up.",
     )
     per_host_pause_s: float = Field(0.1, ge=0, description="Pause between two requests to one host, in seconds.")
+    give_up_after: int = Field(
+        5, ge=1, description="Urls in a row that fail for reasons of their host, after which the host is given up."
+    )
+    give_up_s: float = Field(
+        300, gt=0, description="How long a host that was given up is left alone before one url tries it, in seconds."
+    )
     max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed per address.")
     record: str = Field(
         "",
@@ -145,6 +169,15 @@ class NetworkConfig(Section):
         if self.record and self.replay:
             raise ValueError("record and replay exclude each other; a replay asks nobody, so there is nothing to keep")
         return self
+
+    @field_validator("private_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.strip("[]").lower() for host in value)
+        wrong = [host for host in hosts if "/" in host or re.fullmatch(r"[^:]*:\d+", host)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: only the host, such as nas.local or 192.168.1.5, without port")
+        return hosts
 
 
 class DownloadConfig(Section):

@@ -40,7 +40,7 @@ class SourceFailed(CollectError):
 
     Attributes:
         reason: one of `blocked`, `rate_limited`, `captcha`, `needs_key`, `depth_limit`, `not_json`, `changed`,
-            `unreachable`, `http_<status>`, or a reason of TransferFailed.
+            `unreachable`, `robots`, `opted_out`, `http_<status>`, or a reason of TransferFailed.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -53,8 +53,8 @@ class TransferFailed(CollectError):
     """A url could not be fetched.
 
     Attributes:
-        status: `failed` (may work another day) or `refused` (we will not fetch it).
-        reason: a short word for counting, such as `http_404`, `too_large`, `private_address`, `timeout`.
+        status: `failed` (may work another day), `refused` (we will not fetch it) or `skipped` (it was not tried).
+        reason: a short word for counting, such as `http_404`, `too_large`, `private_address`, `timeout`, `robots`.
         http_status: the last status code, or None when there was no answer.
         attempts: how often it was tried.
     """

@@ -68,7 +68,7 @@ def test_a_loopback_server_is_refused_however_it_is_spelt_and_hears_nothing(host
         server.settimeout(0.05)
         error = refusal(f"http://{host}:{server.getsockname()[1]}/picture.jpg")
         assert (error.status, error.reason, error.attempts) == ("refused", "private_address", 1)
-        assert "allow_private_addresses" in error.detail
+        assert "private_hosts" in error.detail
         with pytest.raises(TimeoutError):
             server.accept()
 

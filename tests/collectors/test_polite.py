@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from collectors.pace import HostPace
-from collectors.polite import PoliteSession, retry_after_s
+from collectors.polite import PoliteSession
+from collectors.transfer import retry_after_s
 from workspace.collect_config import NetworkConfig
 from workspace.errors import TransferFailed
 
@@ -68,7 +69,7 @@ def test_a_pause_longer_than_our_patience_ends_it(site, picture) -> None:
         ("hang", "failed", "timeout", 2),
         ("drip", "failed", "too_slow", 1),
         ("reset", "failed", "connection", 2),
-        ("early_close", "failed", "connection", 2),
+        ("early_close", "failed", "incomplete", 2),
         ("endless", "refused", "too_large", 1),
         ("gzip_bomb", "refused", "too_large", 1),
         ("redirect_loop", "failed", "too_many_redirects", 1),

@@ -72,6 +72,9 @@ class _Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         name = parts.path.split("/")[1]
+        if name == "robots.txt":
+            self.send_error(404)
+            return
         question = {key: values[0] for key, values in parse_qs(parts.query).items()}
         self.server.asked.append((name, question, dict(self.headers)))
         as_html = isinstance(ANSWERS[name], str)

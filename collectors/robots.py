@@ -1,0 +1,159 @@
+"""What a site's owner asks of robots: robots.txt, and the `noai` and `noimageai` opt-outs of pages and files.
+
+robots.txt counts for what is crawled: pages that are read for their pictures, and every file that is downloaded. An
+official API is asked by its own terms instead (keys, limits, pace), because it is there to be asked by programs, and
+robots.txt of such hosts commonly forbids the API's own paths to search engines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from bs4 import BeautifulSoup
+from protego import Protego
+
+from collectors.pace import HostPace
+from collectors.transfer import AttemptFailed
+from collectors.web_address import origin
+
+PRODUCT = "collect-and-train"
+"""The product token of our user agent, which robots.txt and X-Robots-Tag may name (RFC 9309, section 2.2.1)."""
+
+MAX_BYTES = 500 * 1024
+"""What is read of a robots.txt (RFC 9309, section 2.5); the rest is ignored."""
+
+_OPT_OUTS = frozenset({"noai", "noimageai"})
+_META = re.compile(rb"<meta\b[^<>]*>", re.I)
+_HOSTS_KEPT = 512  # rules in memory; a large robots.txt takes megabytes when it is parsed
+# Directives of X-Robots-Tag that have a value, whose colon does not follow the name of a robot.
+_WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+# The site itself cannot be reached, which is the reason that its files will be told to have too.
+_NEVER = float("inf")
+_WHOLE_SITE = frozenset({"unknown_host", "connection", "tls", "host_given_up", "stopped"})
+
+
+class Robots:
+    """The robots.txt of every host of a run, each asked once; safe to use from many threads.
+
+    Args:
+        fetch: writes the start of an address's body into a file, or raises AttemptFailed.
+        pace: learns of a host's Crawl-delay.
+        longest_delay_s: the longest Crawl-delay that is kept to, in seconds.
+        ask_again_s: how long a failure to read the rules counts, in seconds.
+    """
+
+    def __init__(
+        self, fetch: Callable[[str, BinaryIO], None], pace: HostPace, *, longest_delay_s: float, ask_again_s: float
+    ) -> None:
+        self._fetch = fetch
+        self._pace = pace
+        self._longest_delay_s = longest_delay_s
+        self._ask_again_s = ask_again_s
+        self._lock = threading.Lock()
+        self._sites: OrderedDict[str, _Site] = OrderedDict()
+
+    def check(self, url: str) -> None:
+        """Let an address pass that its host's robots.txt allows.
+
+        Raises:
+            AttemptFailed: `robots`, refused; or `robots_unreachable`: the rules could not be read, so that nothing is
+                allowed for now (RFC 9309, section 2.3.1.4).
+        """
+        here = origin(url)
+        with self._lock:
+            site = self._sites.setdefault(here, _Site())
+            self._sites.move_to_end(here)
+            if len(self._sites) > _HOSTS_KEPT:
+                self._sites.popitem(last=False)
+        with site.lock:
+            if time.monotonic() >= site.ask_at:
+                self._ask(site, here)
+            failure = site.failure
+        if failure is not None:  # each address has a failure of its own, because the session writes on it
+            raise dataclasses.replace(failure, heals=False, blames_host=False, wait_s=None)
+        if site.rules is not None and not site.rules.can_fetch(url, PRODUCT):
+            raise AttemptFailed("robots", f"{here}/robots.txt disallows it", heals=False, status="refused")
+
+    def _ask(self, site: _Site, here: str) -> None:
+        body = io.BytesIO()
+        try:
+            self._fetch(f"{here}/robots.txt", body)
+        except AttemptFailed as failure:
+            site.failure = _judged(failure, here)
+            if failure.status != "skipped" and site.failure is not None:
+                site.ask_at = time.monotonic() + self._ask_again_s
+                return
+            site.ask_at = _NEVER if site.failure is None else 0.0
+        else:
+            site.rules = Protego.parse(body.getvalue().decode("utf-8-sig", "replace"))
+            site.failure, site.ask_at = None, _NEVER
+            delay_s = min(site.rules.crawl_delay(PRODUCT) or 0.0, self._longest_delay_s)
+            self._pace.slow_down(urlsplit(here).hostname or "", delay_s)
+
+
+class _Site:
+    """One host's rules; `ask_at` says when robots.txt is to be asked (again), by time.monotonic."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.ask_at = 0.0
+        self.rules: Protego | None = None
+        self.failure: AttemptFailed | None = None
+
+
+def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
+    """What a failed question for robots.txt means for the site's addresses; None: they are allowed.
+
+    A 4xx says that there are no rules, and so do endless redirects (RFC 9309, sections 2.3.1.2 and 2.3.1.3). 429 is
+    told apart: it says "not now" and nothing about rules.
+    """
+    status = failure.http_status or 0
+    if failure.reason == "too_many_redirects" or (400 <= status < 500 and status != 429) or status == 204:
+        return None
+    own = not failure.url or origin(failure.url) == here
+    if own and (failure.status == "refused" or failure.reason in _WHOLE_SITE):
+        return failure
+    return AttemptFailed(
+        "robots_unreachable",
+        f"{here}/robots.txt could not be read, so nothing is allowed for now: {failure.reason}: {failure.detail}",
+        heals=False,
+        http_status=failure.http_status,
+    )
+
+
+def header_opt_out(values: Iterable[str]) -> str | None:
+    """The opt-out that an answer's X-Robots-Tag headers hold for every robot or for ours, or None.
+
+    Args:
+        values: each header by itself: a robot's name at its start counts to its end, and not for the next header.
+    """
+    for value in values:
+        robot = ""
+        for part in value.split(","):
+            name, colon, rest = part.partition(":")
+            if colon and name.strip().lower() not in _WITH_VALUE:
+                robot, part = name.strip().lower(), rest
+            if part.strip().lower() in _OPT_OUTS and robot in {"", "*", PRODUCT}:
+                return part.strip().lower()
+    return None
+
+
+def page_opt_out(html: bytes) -> str | None:
+    """The opt-out in a page's `<meta name="robots">` (or of our own name), or None."""
+    tags = b"".join(_META.findall(html.replace(b"\0", b"")))  # without NUL, UTF-16 is read too
+    if b"ai" not in tags.lower():
+        return None  # most pages
+    names = re.compile(rf"\s*(?:robots|{PRODUCT})\s*$", re.I)
+    for tag in BeautifulSoup(tags, "html.parser").find_all("meta", attrs={"name": names}):
+        for word in str(tag.get("content") or "").split(","):
+            if word.strip().lower() in _OPT_OUTS:
+                return word.strip().lower()
+    return None

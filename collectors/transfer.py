@@ -1,0 +1,167 @@
+"""One transfer: its limits while the body streams, and the short reason of everything that may go wrong with it."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import time
+from dataclasses import dataclass
+from datetime import UTC
+from typing import BinaryIO
+
+import requests
+from urllib3.exceptions import DecodeError, InvalidChunkLength, LocationValueError, NameResolutionError
+from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import IncompleteRead as Urllib3IncompleteRead
+from urllib3.exceptions import TimeoutError as Urllib3Timeout
+
+from collectors.address import DeadlineOver
+
+# Everything that a transfer raises for reasons of the network or of the other side.
+TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError)
+_MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CHUNK_BYTES = 1 << 16
+
+
+@dataclass(eq=False)
+class AttemptFailed(Exception):
+    """One try that failed.
+
+    Attributes:
+        reason: a short word for counting.
+        detail: a sentence for people.
+        heals: whether another try may help.
+        http_status: the status code, or None when there was no answer.
+        wait_s: how long the server asks us to wait, in seconds, or None.
+        status: `failed`, `refused` (we will not fetch it) or `skipped` (it was not tried).
+        blames_host: it speaks against the whole host, not against this one file.
+        url: the hop that failed, once it is known.
+        began: when that hop was asked, by time.monotonic.
+        attempts: how many tries there were, this one included.
+    """
+
+    reason: str
+    detail: str
+    heals: bool
+    http_status: int | None = None
+    wait_s: float | None = None
+    status: str = "failed"
+    blames_host: bool = False
+    url: str = ""
+    began: float = 0.0
+    attempts: int = 1
+
+
+def check_status(response: requests.Response) -> None:
+    """Let 200 pass.
+
+    Raises:
+        AttemptFailed: any other status, as `http_<status>` or `rate_limited`.
+    """
+    code = response.status_code
+    if code == 200:
+        return
+    reason = "rate_limited" if code == 429 else f"http_{code}"
+    heals = code in _MAY_HEAL
+    wait_s = retry_after_s(response.headers.get("Retry-After", "")) if heals else None
+    detail = f"the server answered {code} {(response.reason or '')[:100]}".strip()
+    # A host that keeps saying 429 after every pause is best left alone for this run.
+    raise AttemptFailed(
+        reason, detail, heals, http_status=code, wait_s=wait_s, blames_host=code == 429 or 500 <= code < 600
+    )
+
+
+def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: bool = False) -> int:
+    """Copy the body piece by piece as it arrives, with any content encoding undone.
+
+    Args:
+        response: with its body unread.
+        out: emptied first.
+        max_bytes: the most to write.
+        cut: be content with the first `max_bytes` of a larger body.
+
+    Returns:
+        The bytes written.
+
+    Raises:
+        AttemptFailed: `too_large`.
+    """
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes and not cut:
+        raise _too_large(max_bytes)
+    out.seek(0)
+    out.truncate()
+    size = 0
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        size += len(chunk)
+        if size > max_bytes:
+            if not cut:
+                raise _too_large(max_bytes)
+            out.write(chunk[: len(chunk) - (size - max_bytes)])
+            return max_bytes
+        out.write(chunk)
+    return size
+
+
+def _too_large(max_bytes: int) -> AttemptFailed:
+    return AttemptFailed("too_large", f"larger than {max_bytes} bytes", heals=False, status="refused")
+
+
+def transport_failure(error: Exception, host: str) -> AttemptFailed:
+    """Give a failed transfer its short reason; whatever broke on the way may be whole at the next try."""
+    causes = _causes(error)
+    text = f"{host}: {str(causes[-1])[:200]}"  # the innermost says it shortest
+
+    def met(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if met(NameResolutionError):
+        return AttemptFailed(
+            "unknown_host", f"the name {host} cannot be looked up; is there a network?", heals=True, blames_host=True
+        )
+    if met(DeadlineOver):
+        return AttemptFailed(
+            "too_slow", f"{host} had not sent all when transfer_timeout_s was over", heals=False, blames_host=True
+        )
+    if met(requests.Timeout, Urllib3Timeout, TimeoutError):
+        told = f"{host} did not answer in time (connect_timeout_s, read_timeout_s)"
+        return AttemptFailed("timeout", told, heals=True, blames_host=True)
+    if isinstance(error, requests.exceptions.SSLError):
+        return AttemptFailed("tls", text, heals=False, blames_host=True)
+    if isinstance(error, (requests.exceptions.InvalidURL, LocationValueError, UnicodeError)):
+        return AttemptFailed("bad_url", text, heals=False, status="refused")
+    if met(DecodeError):
+        return AttemptFailed("bad_encoding", text, heals=False)
+    if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength):
+        return AttemptFailed("incomplete", f"{host} closed before the end of the body: {text}", True, blames_host=True)
+    if met(*_NOT_HTTP) and not met(http.client.RemoteDisconnected):
+        return AttemptFailed("bad_http", f"{host} does not speak HTTP as it should: {text}", heals=False)
+    return AttemptFailed("connection", text, heals=True, blames_host=True)
+
+
+_NOT_HTTP = (http.client.HTTPException, InvalidChunkLength, requests.exceptions.InvalidHeader, ValueError)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__ or _wrapped(causes[-1])) and cause not in causes:
+        causes.append(cause)
+    return causes
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", None)
+    return reason if isinstance(reason, BaseException) else inner if isinstance(inner, BaseException) else None
+
+
+def retry_after_s(value: str) -> float | None:
+    """Read a Retry-After header in either form, seconds or a date; None when it is absent or unreadable (RFC 9110)."""
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
