@@ -32,7 +32,11 @@ def even_hashes(count: int, rng: np.random.Generator) -> tuple[Hashes, Hashes]:
 
 
 def skewed_hashes(count: int, rng: np.random.Generator) -> tuple[Hashes, Hashes]:
-    """Hashes of pictures of 8 x 8 cosine waves whose amplitude falls as frequency^-1 to ^-2.5: [count] each."""
+    """Hashes of pictures of 8 x 8 cosine waves whose amplitude falls as 1/f, or 1/f^2 in one of 20: [count] each.
+
+    Two of them then agree in two of ten blocks as often as two of 801 real photographs do (2^-12.2 for each hash;
+    evenly drawn ones 2^-12.8).
+    """
     rise = np.hypot(*np.meshgrid(np.arange(8), np.arange(8), indexing="ij"))
     rise[0, 0] = 1.0
     rows = np.cos(np.pi * np.outer(np.arange(8), (2 * np.arange(8) + 1) / 16))
@@ -40,7 +44,7 @@ def skewed_hashes(count: int, rng: np.random.Generator) -> tuple[Hashes, Hashes]
     phash, dhash = [], []
     for start in range(0, count, 50_000):
         size = min(50_000, count - start)
-        steepness = rng.uniform(1.0, 2.5, (size, 1, 1))
+        steepness = rng.choice([1.0, 2.0], (size, 1, 1), p=[0.95, 0.05])
         waves = rng.normal(0, 1, (size, 8, 8)) * rise**-steepness
         waves[:, 0, 0] = np.abs(waves[:, 0, 0]) + 10  # the mean brightness, always above the median
         phash.append(_packed(waves > np.median(waves.reshape(size, 64), axis=1)[:, None, None]))

@@ -78,7 +78,7 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
         branches.append(_Branch(d, p, limit - half - 1, half))
     with ThreadPoolExecutor(workers) as pool:
         for branch in branches:
-            blocks, agreeing = plan(views * count, branch.radius)
+            blocks, agreeing = plan(views * count, branch.radius, _evenness(branch.words))
             subsets = itertools.combinations(range(blocks), agreeing)
             # A few at a time: a pool would otherwise run ahead of whoever takes the pairs.
             while some := list(itertools.islice(subsets, workers)):
@@ -87,12 +87,13 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
                     yield from search.result()
 
 
-def plan(count: int, radius: int) -> tuple[int, int]:
+def plan(count: int, radius: int, evenness: float = 1.0) -> tuple[int, int]:
     """Choose how many blocks to cut and how many of them must agree, for the least time.
 
     Args:
         count: how many words there are.
         radius: in bits, 0 to 63.
+        evenness: how many bits a bit is worth for telling words apart: 1 for those of coins, less in photographs.
 
     Returns:
         Blocks b and agreeing ones b - radius; (radius, 0) compares every word with every other.
@@ -101,7 +102,7 @@ def plan(count: int, radius: int) -> tuple[int, int]:
     def cost(agreeing: int) -> float:
         blocks = radius + agreeing
         key_bits = min(_KEY_BITS, agreeing * BITS / blocks) if blocks else 0.0
-        together = count / 2**key_bits
+        together = count / 2 ** (key_bits * evenness)
         return math.comb(blocks, agreeing) * (
             count * (_SORT_NS * bool(agreeing) + _COMPARE_NS * together) + _ROUND_NS * (together + 1)
         )
@@ -109,6 +110,18 @@ def plan(count: int, radius: int) -> tuple[int, int]:
     possible = [k for k in range(7) if radius + k <= BITS]
     best = min(possible, key=cost)
     return radius + best, best
+
+
+def _evenness(words: Hashes) -> float:
+    """From how often two words agree in 8 bits: 2^-8 if they were drawn by coins."""
+    if len(words) < 2:
+        return 1.0
+    sample = words[:: max(1, len(words) // 10_000)]
+    shares = np.stack(
+        [np.bincount((sample >> np.uint64(low)) & np.uint64(255), minlength=256) for low in range(0, BITS, 8)]
+    )
+    agreeing = float(((shares / len(sample)) ** 2).sum(axis=1).mean())
+    return min(1.0, max(0.1, -math.log2(agreeing) / 8))
 
 
 def _spread_bits(words: Hashes) -> Hashes:

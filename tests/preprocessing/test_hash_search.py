@@ -60,6 +60,7 @@ def test_the_searchis_possible_for_every_radius_and_shares_more_blocks_among_the
         assert blocks - agreeing == radius
         assert blocks <= 64
     assert plan(10, 8)[1] < plan(100_000, 8)[1] < plan(10_000_000, 8)[1]
+    assert plan(100_000, 8)[1] < plan(100_000, 8, evenness=0.4)[1]  # bits that tell little apart
 
 
 def test_among_many_hashes_the_planted_pairs_are_found_in_little_memory() -> None:
