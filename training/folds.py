@@ -29,12 +29,15 @@ class OutOfFold:
         labels: int64 [n], places among the model's sorted classes.
         logits: float32 [n, classes], of the model that was trained without the picture's fold.
         fold: int64 [n], from 0; a group is in one fold alone.
+        distance: to the nearest pictures that its fold's model learnt from (training/reject.py), float32 [n]; None where
+            it was not measured.
     """
 
     sha256: tuple[str, ...]
     labels: Labels
     logits: Floats
     fold: Labels
+    distance: Floats | None = None
 
     @property
     def balanced_accuracy(self) -> float:
@@ -47,13 +50,15 @@ class OutOfFold:
         return log_loss(softmax(self.logits), self.labels)
 
     def write(self, path: Path) -> None:
-        """Save as a .npz of these four arrays, whole or not at all.
+        """Save as a .npz of these arrays, whole or not at all.
 
         Raises:
             WorkspaceError: the disk is full or the folder cannot be written.
         """
         buffer = io.BytesIO()
-        np.savez(buffer, sha256=np.array(self.sha256), labels=self.labels, logits=self.logits, fold=self.fold)
+        arrays = {"labels": self.labels, "logits": self.logits, "fold": self.fold}
+        arrays |= {} if self.distance is None else {"distance": self.distance}
+        np.savez(buffer, sha256=np.array(self.sha256), **arrays)
         write_atomic(path, buffer.getvalue())
 
     @classmethod
@@ -66,7 +71,7 @@ class OutOfFold:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 names = tuple(str(name) for name in arrays["sha256"])
-                return cls(names, arrays["labels"], arrays["logits"], arrays["fold"])
+                return cls(names, arrays["labels"], arrays["logits"], arrays["fold"], arrays.get("distance"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

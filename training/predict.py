@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from preprocessing.decode import shrink
 from preprocessing.pixels import decode_small
 from training.augment import clean_view
 from training.backbone import Backbone, Network, build_network, normalised, spec_of
+from training.calibrate import Calibration, scaled
 from training.device import Device, choose_device
+from training.reject import neighbour_distances
 from workspace.clean_config import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError
 
@@ -28,16 +32,50 @@ CARD_FORMAT = 1
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "card.json"
 
+_DECODERS, _AHEAD = 2, 2  # threads that decode, and batches that they are ahead of the network
+
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
+
+
+NONE = "none"
+"""The answer to a picture that is none of the classes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What the network gives for n pictures: pooled features float32 [n, dim] and logits float32 [n, classes]."""
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the classifier says of one picture.
+
+    `best` is its best class with its `probability`, and `probabilities` by class add up to 1; `why_none` says why it is
+    none of the classes, else it is empty; `distance` is that to the training pictures, None where it has no limit.
+    """
+
+    best: str
+    probability: float
+    probabilities: Mapping[str, float]
+    distance: float | None = None
+    why_none: str = ""
+
+    @property
+    def label(self) -> str:
+        """The class, or `none`."""
+        return NONE if self.why_none else self.best
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the classifier says of one file.
 
-    `probabilities` by class add up to 1; when the file could not be read `error` says why, `label` is empty,
-    `probability` 0 and `probabilities` empty.
+    `probabilities` by class add up to 1 and `best` is the likeliest; `label` is that class too, or `none`, and then
+    `reason` says why. When the file could not be read `error` says why, and all else is empty or 0.
     """
 
     path: Path
@@ -45,14 +83,20 @@ class Prediction:
     probability: float
     probabilities: Mapping[str, float]
     error: str = ""
+    best: str = ""
+    reason: str = ""
+    distance: float | None = None
 
 
 class Classifier:
-    """A trained network with its card; made by `load`."""
+    """A trained network with its card and its calibration, where it has one; made by `load`."""
 
-    def __init__(self, network: Network, card: Mapping[str, Any], device: Device) -> None:
+    def __init__(
+        self, network: Network, card: Mapping[str, Any], device: Device, calibration: Calibration | None = None
+    ) -> None:
         self.card: dict[str, Any] = dict(card)
         self.classes: tuple[str, ...] = tuple(card["classes"])
+        self.calibration = calibration
         self._device = device
         self._network = device.put(network).eval()
         self._side, self._resize, self._crop = (
@@ -78,7 +122,7 @@ class Classifier:
             spec = spec_of(card["backbone"])
             network = Network(Backbone(spec, build_network(spec)), nn.Linear(spec.feature_dim, len(card["classes"])))
             network.load_state_dict(load_safetensors((folder / WEIGHTS_NAME).read_bytes()))
-            return cls(network, card, chosen)
+            return cls(network, card, chosen, Calibration.read(folder))
         except FileNotFoundError as error:
             raise ModelError(
                 f"{folder} has no {Path(error.filename).name}; train first: collect-and-train train"
@@ -86,24 +130,68 @@ class Classifier:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ConfigError) as error:
             raise ModelError(f"the model in {folder} cannot be used ({error}); train again") from error
 
+    @property
+    def network(self) -> Network:
+        """The network, in eval mode, on its device."""
+        return self._network
+
+    def view(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The square that the network sees of an upright RGB picture, uint8 [h, w, 3] → [crop, crop, 3]."""
+        return clean_view(shrink(pixels, self._side), self._resize, self._crop)
+
+    def inputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        """The network's inputs for pictures of any sizes: float32 [n, 3, crop, crop], on its device."""
+        return normalised(self._device.tensor(np.stack([self.view(one) for one in pictures])), self._mean, self._std)
+
+    def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> Outputs:
+        """Run the network over upright RGB pictures, uint8 [h, w, 3] of any sizes."""
+        features = [np.zeros((0, self._network.head.in_features), np.float32)]
+        logits = [np.zeros((0, len(self.classes)), np.float32)]
+        for start in range(0, len(pictures), batch_size):
+            inputs = self.inputs(pictures[start : start + batch_size])
+            with torch.inference_mode(), self._device.autocast():
+                pooled = self._network.backbone(inputs)
+                answers = self._network.head(pooled)
+            features.append(pooled.float().cpu().numpy())
+            logits.append(answers.float().cpu().numpy())
+        return Outputs(np.concatenate(features), np.concatenate(logits))
+
     def probabilities(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> npt.NDArray[np.float32]:
-        """Classify upright RGB pictures, uint8 [h, w, 3] of any sizes.
+        """Classify upright RGB pictures, uint8 [h, w, 3] of any sizes; calibrated where the model is.
 
         Returns:
             float32 [n, classes]; rows add up to 1, columns in the order of `classes`.
         """
-        rows = [np.zeros((0, len(self.classes)), np.float32)]
-        for start in range(0, len(pictures), batch_size):
-            views = np.stack(
-                [
-                    clean_view(shrink(p, self._side), self._resize, self._crop)
-                    for p in pictures[start : start + batch_size]
-                ]
-            )
-            with torch.inference_mode(), self._device.autocast():
-                logits = self._network(normalised(self._device.tensor(views), self._mean, self._std))
-            rows.append(logits.float().softmax(1).cpu().numpy())
-        return np.concatenate(rows)
+        return scaled(
+            self.outputs(pictures, batch_size).logits, self.calibration.temperature if self.calibration else 1
+        )
+
+    def answers(self, pictures: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Answer]:
+        """Classify upright RGB pictures, or say of some that they are none of the classes.
+
+        Args:
+            pictures: uint8 [h, w, 3] of any sizes.
+            accept: the share of own pictures to be answered; None: the model's default. Without a calibration every
+                picture is answered.
+
+        Raises:
+            ModelError: the model has no limits for this share.
+        """
+        outputs, calibration = self.outputs(pictures), self.calibration
+        probabilities = scaled(outputs.logits, calibration.temperature if calibration else 1)
+        limits = calibration.limits_for(accept) if calibration else None
+        distances = None
+        if calibration and limits and limits.max_distance is not None:
+            distances = neighbour_distances(calibration.reference, outputs.features)
+        answers = []
+        for place, row in enumerate(probabilities):
+            best = int(row.argmax())
+            label, own = self.classes[best], float(row[best])
+            distance = None if distances is None else float(distances[place])
+            by_class = {name: float(value) for name, value in zip(self.classes, row, strict=True)}
+            why = limits.why_none(label, own, distance) if limits else ""
+            answers.append(Answer(label, own, by_class, distance, why))
+        return answers
 
 
 def picture_files(paths: Iterable[Path]) -> list[Path]:
@@ -117,22 +205,31 @@ def picture_files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def predict_files(classifier: Classifier, paths: Iterable[Path], batch_size: int = 32) -> Iterator[Prediction]:
-    """Classify files and folders, in the order of `picture_files`; a file that cannot be read stops no other."""
+def predict_files(
+    classifier: Classifier, paths: Iterable[Path], batch_size: int = 32, accept: float | None = None
+) -> Iterator[Prediction]:
+    """Classify files and folders, in the order of `picture_files`; a file that cannot be read stops no other.
+
+    The next batch is decoded while the network works on this one.
+    """
     files = picture_files(paths)
     clean = CleanConfig(cache_side_px=int(classifier.card["cache_side_px"]))
-    for start in range(0, len(files), batch_size):
-        batch = files[start : start + batch_size]
-        read = [_read(path, clean) for path in batch]
-        rows = iter(classifier.probabilities([pixels for pixels in read if not isinstance(pixels, str)]))
-        for path, pixels in zip(batch, read, strict=True):
-            if isinstance(pixels, str):
-                yield Prediction(path, "", 0.0, {}, pixels)
-            else:
-                row = next(rows)
-                best = int(row.argmax())
-                by_class = {name: float(value) for name, value in zip(classifier.classes, row, strict=True)}
-                yield Prediction(path, classifier.classes[best], float(row[best]), by_class)
+    batches = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
+    with ThreadPoolExecutor(max_workers=_DECODERS) as pool:
+        waiting = deque([pool.submit(_read, path, clean) for path in batch] for batch in batches[:_AHEAD])
+        for number, batch in enumerate(batches):
+            read = [ready.result() for ready in waiting.popleft()]
+            for later in batches[number + _AHEAD : number + _AHEAD + 1]:
+                waiting.append([pool.submit(_read, path, clean) for path in later])
+            answers = iter(classifier.answers([pixels for pixels in read if not isinstance(pixels, str)], accept))
+            for path, pixels in zip(batch, read, strict=True):
+                if isinstance(pixels, str):
+                    yield Prediction(path, "", 0.0, {}, pixels)
+                else:
+                    one = next(answers)
+                    yield Prediction(
+                        path, one.label, one.probability, one.probabilities, "", one.best, one.why_none, one.distance
+                    )
 
 
 def _read(path: Path, clean: CleanConfig) -> npt.NDArray[np.uint8] | str:

@@ -62,3 +62,10 @@ class EvaluateConfig(Section):
     """How sure the numbers are."""
 
     bootstrap: int = Field(2000, ge=100, description="Bootstrap draws for the 95 % intervals, over groups.")
+    accept: float = Field(
+        0.95,
+        ge=0.5,
+        le=1,
+        description='Share of pictures of the classes that predict answers; it says "none" to the others, and to '
+        "pictures that are less like the classes than these.",
+    )

@@ -1,0 +1,94 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from training.calibrate import (
+    Calibration,
+    calibration_error,
+    cross_fitted,
+    fit_temperature,
+    quality,
+    reliability,
+    scaled,
+)
+from training.reject import Limits
+from workspace.errors import ModelError
+
+
+def _drawn(count: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels that follow from them at this temperature."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 4, (count, 4)).astype(np.float32)
+    chances = scaled(logits, temperature).astype(np.float64)
+    labels = (chances.cumsum(1) < rng.random((count, 1))).sum(1).clip(max=3)
+    return logits, labels.astype(np.int64)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_made_the_labels_is_found(temperature):
+    logits, labels = _drawn(4000, temperature)
+    found = fit_temperature(logits, labels)
+    assert found == pytest.approx(temperature, rel=0.1)
+    assert log_loss(labels, scaled(logits, found)) <= log_loss(labels, scaled(logits, found * 1.2))
+    assert log_loss(labels, scaled(logits, found)) <= log_loss(labels, scaled(logits, found / 1.2))
+
+
+def test_answers_that_are_all_right_do_not_become_certainties():
+    logits = np.float32([[3, 0], [0, 3]] * 10)
+    best = scaled(logits, fit_temperature(logits, np.array([0, 1] * 10))).max(1)
+    assert best == pytest.approx(1 - 1 / 22, abs=1e-3)
+
+
+def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps_itself():
+    logits, labels = _drawn(900, 4.0)
+    fold = np.arange(900) % 5
+    before, after = quality(scaled(logits, 1), labels), quality(cross_fitted(logits, labels, fold), labels)
+    assert before["ece"] > 0.2 and after["ece"] < 0.06 and after["log_loss"] < before["log_loss"]
+    changed = labels.copy()
+    changed[fold == 2] = (changed[fold == 2] + 1) % 4
+    one, other = (cross_fitted(logits, given, fold)[fold == 2] for given in (labels, changed))
+    assert np.array_equal(one, other)
+
+
+def test_the_bins_hold_every_picture_once_and_their_gaps_make_the_error():
+    logits, labels = _drawn(95, 1.0)
+    answers = scaled(logits, 1.0)
+    bins = reliability(answers, labels)
+    assert len(bins) == 9 and sum(one.n for one in bins) == 95
+    assert [one.confidence for one in bins] == sorted(one.confidence for one in bins)
+    assert sum(one.n * one.right for one in bins) == pytest.approx((answers.argmax(1) == labels).sum())
+    expected = sum(one.n / 95 * abs(one.right - one.confidence) for one in bins)
+    assert calibration_error(bins) == pytest.approx(expected)
+    assert len(reliability(answers[:3], labels[:3])) == 1
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    reference = np.eye(3, 8, dtype=np.float16)
+    return Calibration(1.7, (Limits(0.95, 0.61234567, 0.4), Limits(0.5, 0.9, None)), reference, 77)
+
+
+def test_what_is_written_reads_back(calibration, tmp_path):
+    assert Calibration.read(tmp_path) is None
+    calibration.write(tmp_path)
+    back = Calibration.read(tmp_path)
+    assert (back.temperature, back.limits, back.pictures) == (1.7, calibration.limits, 77)
+    assert np.array_equal(back.reference, calibration.reference) and back.reference.dtype == np.float16
+    assert back.limits_for(None).accept == 0.95 and back.limits_for(0.5).min_probability == 0.9
+    with pytest.raises(ModelError, match=r"0\.95, 0\.5 of its own pictures, not for 0\.7"):
+        back.limits_for(0.7)
+
+
+def test_damage_is_named(calibration, tmp_path):
+    calibration.write(tmp_path)
+    file = tmp_path / "calibration.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"format": 9}))
+    with pytest.raises(ModelError, match="format 9"):
+        Calibration.read(tmp_path)
+    file.write_text(json.dumps(values))
+    (tmp_path / "reference.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"reference\.safetensors is gone"):
+        Calibration.read(tmp_path)

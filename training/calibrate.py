@@ -1,0 +1,188 @@
+"""Calibration: a temperature that makes probabilities true, how true they are, and what a model needs to say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from training.reject import Limits
+from workspace.errors import ModelError
+from workspace.paths import write_atomic, write_json
+
+CALIBRATION_FORMAT = 1
+"""The version of calibration.json and reference.safetensors."""
+
+CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
+
+BINS, PER_BIN = 15, 10
+"""Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""
+
+_SHARPEST, _SOFTEST = 0.02, 50.0  # temperatures that are looked at
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Pictures of about the same confidence: its mean, the share that was right, and how many they are."""
+
+    confidence: float
+    right: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What turns a model's logits into an answer that can be trusted, or into none.
+
+    Attributes:
+        temperature: what logits are divided by.
+        limits: by the share of own pictures that is to be answered; the first is the one used by default.
+        reference: L2-normalised features of the pictures that it learnt from, float16 [n, dim]; n is 0 where the
+            limits hold no distance.
+        pictures: how many out-of-fold answers it was fitted on.
+    """
+
+    temperature: float
+    limits: tuple[Limits, ...]
+    reference: npt.NDArray[np.float16]
+    pictures: int
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Logits [n, classes] to calibrated probabilities, float32 [n, classes]."""
+        return scaled(logits, self.temperature)
+
+    def limits_for(self, accept: float | None) -> Limits:
+        """The limits for a share of own pictures; None: the default's.
+
+        Raises:
+            ModelError: they were not fitted for this share; names those that were.
+        """
+        if accept is None:
+            return self.limits[0]
+        for limits in self.limits:
+            if abs(limits.accept - accept) < 1e-9:
+                return limits
+        shares = ", ".join(f"{limits.accept:g}" for limits in self.limits)
+        raise ModelError(f"this model has limits for {shares} of its own pictures, not for {accept:g}")
+
+    def write(self, folder: Path) -> None:
+        """Save it beside the model; the JSON last, whose presence says that all is there."""
+        write_atomic(folder / REFERENCE_NAME, save_safetensors({"features": self.reference}))
+        values = {
+            "format": CALIBRATION_FORMAT,
+            "temperature": self.temperature,
+            "pictures": self.pictures,
+            "limits": [limits.as_json() for limits in self.limits],
+        }
+        write_json(folder / CALIBRATION_NAME, values)
+
+    @classmethod
+    def read(cls, folder: Path) -> Calibration | None:
+        """What `write` saved; None where nothing is: the model was not evaluated, or could not be calibrated.
+
+        Raises:
+            ModelError: it is damaged, or of another format.
+        """
+        file = folder / CALIBRATION_NAME
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            if values["format"] != CALIBRATION_FORMAT:
+                raise ValueError(f"format {values['format']!r}, this program reads {CALIBRATION_FORMAT}")
+            reference = load_safetensors((folder / REFERENCE_NAME).read_bytes())["features"]
+            limits = tuple(Limits(**one) for one in values["limits"])
+            return cls(float(values["temperature"]), limits, reference, int(values["pictures"]))
+        except FileNotFoundError as error:
+            if Path(error.filename) == file:
+                return None
+            raise ModelError(f"{error.filename} is gone; evaluate again: collect-and-train evaluate") from error
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ModelError(f"{file} cannot be used ({error}); delete it and evaluate again") from error
+
+
+def scaled(logits: Floats, temperature: float) -> Floats:
+    """Softmax of logits [n, classes] over a temperature: float32 [n, classes]."""
+    return np.asarray(softmax(logits.astype(np.float64) / temperature, axis=1), dtype=np.float32)
+
+
+def fit_temperature(logits: Floats, labels: Labels) -> float:
+    """The temperature with the least log-loss (Guo et al. 2017, arXiv 1706.04599).
+
+    The targets are Platt's (1999, Probabilistic outputs for support vector machines): with n pictures the true class
+    gets 1 - 1/(n + 2), so that answers that are all right do not become certainties.
+
+    Args:
+        logits: float32 [n, classes] of pictures that the model had not learnt from, n >= 1.
+        labels: int64 [n].
+    """
+    count, classes = logits.shape
+    spare = 1 / (count + 2)
+    targets = np.full((count, classes), spare / (classes - 1))
+    targets[np.arange(count), labels] = 1 - spare
+    values = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        return float(-(targets * log_softmax(values / np.exp(log_temperature), axis=1)).sum(1).mean())
+
+    bounds = (float(np.log(_SHARPEST)), float(np.log(_SOFTEST)))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
+
+
+def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
+    """Calibrated probabilities of pictures of which none helped to fit its own temperature: float32 [n, classes].
+
+    Args:
+        logits: float32 [n, classes].
+        labels: int64 [n].
+        fold: int64 [n], at least two different ones.
+    """
+    answers = np.zeros_like(logits)
+    for number in np.unique(fold):
+        here = fold == number
+        answers[here] = scaled(logits[here], fit_temperature(logits[~here], labels[~here]))
+    return answers
+
+
+def reliability(probabilities: Floats, labels: Labels) -> list[Bin]:
+    """How often answers of about equal confidence are right; bins of equally many pictures, the least sure first.
+
+    Equal counts rather than equal widths (Nixon et al. 2019, arXiv 1904.01685): most answers are sure ones.
+    """
+    confidence = probabilities.max(1).astype(np.float64)
+    right = probabilities.argmax(1) == labels
+    order = np.argsort(confidence, kind="stable")
+    count = max(1, min(BINS, len(labels) // PER_BIN))
+    return [
+        Bin(float(confidence[rows].mean()), float(right[rows].mean()), len(rows))
+        for rows in np.array_split(order, count)
+        if len(rows)
+    ]
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error (ECE), in [0, 1]: the mean gap between confidence and the share that is right."""
+    total = sum(one.n for one in bins)
+    return float(sum(one.n * abs(one.confidence - one.right) for one in bins) / total)
+
+
+def quality(probabilities: Floats, labels: Labels) -> dict[str, Any]:
+    """ECE, log-loss in nats, and the reliability diagram's bins, as plain values."""
+    bins = reliability(probabilities, labels)
+    picked = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "ece": calibration_error(bins),
+        "log_loss": float(-np.log(np.clip(picked, 1e-7, 1)).mean()),
+        "bins": [asdict(one) for one in bins],
+    }
