@@ -29,8 +29,8 @@ class OutOfFold:
         labels: int64 [n], places among the model's sorted classes.
         logits: float32 [n, classes], of the model that was trained without the picture's fold.
         fold: int64 [n], from 0; a group is in one fold alone.
-        distance: to the nearest pictures that its fold's model learnt from (training/reject.py), float32 [n]; None where
-            it was not measured.
+        distance: to the nearest pictures that its fold's model learnt from (training/reject.py), float32 [n]; None:
+            not measured.
     """
 
     sha256: tuple[str, ...]
@@ -56,9 +56,16 @@ class OutOfFold:
             WorkspaceError: the disk is full or the folder cannot be written.
         """
         buffer = io.BytesIO()
-        arrays = {"labels": self.labels, "logits": self.logits, "fold": self.fold}
-        arrays |= {} if self.distance is None else {"distance": self.distance}
-        np.savez(buffer, sha256=np.array(self.sha256), **arrays)
+        distance = {} if self.distance is None else {"distance": self.distance}
+        np.savez(
+            buffer,
+            sha256=np.array(self.sha256),
+            labels=self.labels,
+            logits=self.logits,
+            fold=self.fold,
+            allow_pickle=False,
+            **distance,
+        )
         write_atomic(path, buffer.getvalue())
 
     @classmethod

@@ -1,5 +1,6 @@
 """The step on a saved network, and its numbers from answers that are known."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from training import evaluate
 from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.folds import OutOfFold
 from training.measure import measure
 from training.predict import CARD_FORMAT, Classifier, Outputs
 from workspace.config import WorkspaceConfig
@@ -159,6 +161,61 @@ def test_the_step_measures_the_saved_model_once(trained):
     folder.metrics_file.unlink()
     evaluate.run(workspace, config)
     assert folder.metrics_file.read_bytes() == written
+
+
+def _answered_out_of_fold(workspace: Workspace) -> None:
+    """As the linear head's cross-validation leaves it: mostly right, and far too sure."""
+    samples = [one for one in _samples() if one.split != "test"]
+    labels = np.array([CLASSES.index(one.label) for one in samples])
+    logits = np.random.default_rng(5).normal(0, 8, (len(samples), 3)).astype(np.float32)
+    logits[np.arange(len(samples)), labels] += 8
+    fold = np.array([int(one.group[1:]) % 3 for one in samples])
+    names = tuple(one.sha256 for one in samples)
+    OutOfFold(names, labels, logits, fold).write(workspace.latest_run().oof_file)
+
+
+def test_out_of_fold_answers_calibrate_the_model_and_lead_where_pictures_are_few(trained):
+    workspace, config = trained
+    _answered_out_of_fold(workspace)
+    folder = workspace.latest_run()
+    card = json.loads((folder.model / "card.json").read_text())
+    write_json(folder.model / "card.json", card | {"chosen": "head"})
+    evaluate.run(workspace, config)
+    metrics = json.loads(folder.metrics_file.read_text())
+    assert metrics["leads"] == "cross_validation" and metrics["cross_validation"]["n"] == 18
+    assert list(metrics["splits"]) == ["test"] and len(metrics["cross_validation"]["folds"]) == 3
+    found = metrics["calibration"]
+    assert found["temperature"] > 2 and found["after"]["log_loss"] < found["before"]["log_loss"]
+    model = Classifier.load(folder.model, "cpu")
+    assert model.calibration.temperature == found["temperature"] and model.calibration.reference.shape == (18, 1280)
+    rows = metrics["rejection"]["table"]
+    assert [row["accept"] for row in rows] == [0.99, 0.95, 0.9, 0.8, 0.7, 0.5]
+    assert all(row["held_out_share"] >= row["accept"] or row["held_out_share"] == 1 for row in rows)
+    assert evaluate.run(workspace, config).done == 0
+    (folder.model / "calibration.json").unlink()
+    assert evaluate.run(workspace, config).done == 12
+
+
+def test_a_fine_tuned_network_has_no_distance_limit_without_distances_of_its_folds(trained):
+    workspace, config = trained
+    _answered_out_of_fold(workspace)
+    folder = workspace.latest_run()
+    evaluate.run(workspace, config)
+    assert Classifier.load(folder.model, "cpu").calibration.limits[0].max_distance is None
+    answers = OutOfFold.read(folder.oof_file)
+    distance = np.linspace(0.1, 0.4, 18, dtype=np.float32)
+    OutOfFold(answers.sha256, answers.labels, answers.logits, answers.fold, distance).write(folder.oof_file)
+    assert evaluate.run(workspace, config).done == 12
+    assert 0.1 < Classifier.load(folder.model, "cpu").calibration.limits[0].max_distance < 0.401
+
+
+def test_flagged_test_pictures_are_left_out_of_the_cleaned_numbers(tmp_path):
+    samples = [dataclasses.replace(one, flagged=one.split == "test" and one.label == "bee") for one in _samples()]
+    table = np.tile([0.8, 0.1, 0.1], (len(samples), 1))  # right for ape alone
+    metrics = _measured(tmp_path, samples, table)
+    assert metrics["test_cleaned"]["n"] == 8 and metrics["test_cleaned"]["accuracy"]["value"] == 0.5
+    assert metrics["splits"]["test"]["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert _measured(tmp_path / "2", _samples(), table)["test_cleaned"] is None
 
 
 def test_random_weights_and_a_fallback_are_said_first(trained):
