@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter
+import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from collectors.folder import SCHEME as LOCAL_SCHEME
 from collectors.folder import read_local
@@ -16,16 +17,19 @@ from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
+from workspace.outcomes import download_counts
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, StepCounts
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _AHEAD = 4  # transfers queued per connection, so that memory does not grow with the number of urls
+_BATCH = 64  # rows per commit, and seconds after which a smaller batch is committed: what a kill loses at most
+_BATCH_S = 0.5
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Fetch every url that was found and never tried; each outcome is a row as soon as it is known.
+    """Fetch every url that was found and never tried; each outcome is a row within a batch or half a second.
 
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
@@ -35,38 +39,60 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         progress.begin("Downloading", len(urls))
         if urls and not config.network.contact and not config.network.allow_private_addresses:
             progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")
-        for outcome in _fetch_all(workspace, config, urls):
-            catalog.put([outcome])
-            progress.advance()
-        outcomes = catalog.all(Download)
-    reasons = Counter(f"{row.status}: {row.reason}" for row in outcomes if row.status != "ok")
-    by_reason = {"ok": sum(row.status == "ok" for row in outcomes)} | dict(sorted(reasons.items()))
-    return StepCounts("download", done=len(urls), reused=len(outcomes) - len(urls), by_reason=by_reason)
+        for outcomes in _fetch_all(workspace, config, urls):
+            catalog.put(outcomes)
+            progress.advance(len(outcomes))
+        by_reason = download_counts(catalog)
+    return StepCounts("download", done=len(urls), reused=by_reason.total() - len(urls), by_reason=by_reason)
 
 
-def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: list[str]) -> Iterator[Download]:
+def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: list[str]) -> Iterator[list[Download]]:
+    """Fetch over threads; yields the outcomes in batches, those before an error too."""
     settings = config.download
     max_bytes = int(settings.max_mb * 1e6)
     session = PoliteSession(
         config.network, connections=settings.connections, per_host_connections=settings.per_host_connections
     )
     pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="download")
+    finished: SimpleQueue[Future[Download]] = SimpleQueue()
     queue = iter(urls)
-    running: set[Future[Download]] = set()
+
+    def start_next() -> int:
+        url = next(queue, None)
+        if url is None:
+            return 0
+        future = pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder)
+        future.add_done_callback(finished.put)
+        return 1
+
     try:
         with session:
-            while True:
-                while len(running) < _AHEAD * settings.connections and (url := next(queue, None)) is not None:
-                    running.add(pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder))
-                if not running:
-                    return
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
+            running = sum(start_next() for _ in range(_AHEAD * settings.connections))
+            while running:
+                batch, error = _next_batch(finished, running)
+                running += sum(start_next() for _ in batch) - len(batch)
+                yield batch
+                if error is not None:
+                    raise error
     finally:
         # After an error (a full disk) the rest must not go on for minutes.
         session.stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[list[Download], BaseException | None]:
+    """Wait for outcomes: a batch full, or what has come after a while; and the error that ends the run, if any."""
+    batch: list[Download] = []
+    deadline = time.monotonic() + _BATCH_S
+    while len(batch) < min(_BATCH, max(1, running // 2)):  # half: the connections stay busy meanwhile
+        try:
+            future = finished.get(timeout=max(0.0, deadline - time.monotonic()) if batch else None)
+        except Empty:
+            break
+        if (error := future.exception()) is not None:
+            return batch, error
+        batch.append(future.result())
+    return batch, None
 
 
 def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes: int, folder: str = "") -> Download:

@@ -1,0 +1,104 @@
+"""One collector at work, as a script that each environment can run: it imports nothing of the others.
+
+    PYTHON benchmarks/collect_clients.py NAME URLS FOLDER CONNECTIONS
+
+NAME is this_project, icrawler, img2dataset or raw (as fast as plain sockets and threads go; keeps nothing). Prints one
+JSON line: seconds from the call to the last file, and how many files there are and how many bytes they hold.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def this_project(urls: Path, folder: Path, connections: int) -> None:
+    """The download step over a catalogue that holds these urls as hits; every limit of the settings is on."""
+    from collectors import download
+    from workspace.catalog import Catalog
+    from workspace.config import WorkspaceConfig
+    from workspace.paths import Workspace
+    from workspace.records import Hit
+
+    workspace = Workspace(folder)
+    config = WorkspaceConfig.model_validate(
+        {
+            "classes": {"a": "a", "b": "b"},
+            # Loopback is private, and a pause between requests to one host would be all that is measured.
+            "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
+            "download": {"connections": connections, "per_host_connections": connections},
+        }
+    )
+    with Catalog(workspace.catalog_file) as catalog:
+        catalog.add_hits([Hit("a", "a", "bench", n, url) for n, url in enumerate(urls.read_text().split())])
+    _timed(folder / "images", lambda: download.run(workspace, config))
+
+
+def icrawler(urls: Path, folder: Path, connections: int) -> None:
+    """Icrawler's own crawler of a list of urls."""
+    from icrawler.builtin import UrlListCrawler
+
+    crawler = UrlListCrawler(
+        downloader_threads=connections, storage={"root_dir": str(folder)}, log_level=logging.WARNING
+    )
+    _timed(folder, lambda: crawler.crawl(str(urls), max_num=10**9))
+
+
+def img2dataset(urls: Path, folder: Path, connections: int) -> None:
+    """img2dataset into plain files, without resizing and without encoding again."""
+    from img2dataset import download
+
+    _timed(
+        folder,
+        lambda: download(
+            url_list=str(urls),
+            output_folder=str(folder),
+            output_format="files",
+            processes_count=1,
+            thread_count=connections,
+            resize_mode="no",
+            skip_reencode=True,
+            enable_wandb=False,
+            number_sample_per_shard=10_000,
+        ),
+    )
+
+
+def raw(urls: Path, folder: Path, connections: int) -> None:
+    """Plain http.client with kept-alive connections, and nothing else: what the server can give to one process."""
+    addresses = urls.read_text().split()
+    host = urlsplit(addresses[0]).netloc
+
+    def fetch(share: list[str]) -> int:
+        connection = http.client.HTTPConnection(host)
+        total = 0
+        for url in share:
+            connection.request("GET", urlsplit(url).path)
+            total += len(connection.getresponse().read())
+        connection.close()
+        return total
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(connections) as pool:
+        total = sum(pool.map(fetch, [addresses[n::connections] for n in range(connections)]))
+    print(json.dumps({"seconds": time.monotonic() - began, "files": len(addresses), "bytes": total}))
+
+
+def _timed(folder: Path, call) -> None:  # type: ignore[no-untyped-def]
+    began = time.time()
+    call()
+    files = [file.stat() for file in folder.rglob("*") if file.suffix in {".jpg", ".jpeg"}]
+    last = max((one.st_mtime for one in files), default=began)
+    print(json.dumps({"seconds": last - began, "files": len(files), "bytes": sum(one.st_size for one in files)}))
+
+
+CLIENTS = {"this_project": this_project, "icrawler": icrawler, "img2dataset": img2dataset, "raw": raw}
+
+if __name__ == "__main__":
+    CLIENTS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
