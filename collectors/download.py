@@ -15,6 +15,7 @@ from collectors.polite import PoliteSession
 from collectors.recording import Fetched
 from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
+from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
 from workspace.outcomes import download_counts
@@ -29,13 +30,13 @@ _BATCH_S = 0.5
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Fetch every url that was found and never tried; each outcome is a row within a batch or half a second.
+    """Fetch as many urls as the classes still need; each outcome is a row within a batch or half a second.
 
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
     with Catalog(workspace.catalog_file) as catalog:
-        urls = catalog.urls_to_fetch()
+        urls = urls_to_fetch(catalog, config.classes, config.search.per_class)
         progress.begin("Downloading", len(urls))
         if urls and not config.network.contact and not config.network.allow_private_addresses:
             progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")

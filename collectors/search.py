@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+from collectors.picture_url import one_address, picture_key
 from collectors.polite import PoliteSession
 from collectors.registry import make_sources, with_recorded_keys
 from collectors.source import Page, Source
 from workspace.catalog import Catalog
+from workspace.collection import class_states, urls_of
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectError, SourceFailed
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Hit, Search, StepCounts
+from workspace.records import Download, Hit, Search, StepCounts
+
+_THE_END = "depth_limit"  # a source shows no more of a question, today and tomorrow
 
 
-def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Find pictures for every class; a question that was answered before is not asked again.
+def run(
+    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, ask_failed_again: bool = True
+) -> StepCounts:
+    """Find as many pictures of every class as it probably still needs; no answered question is asked again.
 
-    Sources and keywords take turns page by page, so that no class is all of one of them. A source that fails is
-    recorded with its reason, the others go on, and the next run asks it again.
+    Sources and keywords take turns page by page, and each source is asked at least once, so that no class is all of
+    one of them. A source that fails is recorded with its reason, and the others go on.
+
+    Args:
+        workspace: whose catalogue it is.
+        config: classes, sources, and how many clean pictures are wanted.
+        progress: is told what failed.
+        ask_failed_again: ask again what failed in an earlier run; off in later rounds of one run.
 
     Raises:
         ConfigError: a source is not known.
@@ -30,10 +43,11 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         progress.begin("Searching", len(config.classes))
-        notes: list[str] = []
-        for label, keywords in config.classes.items():
-            notes += _search_class(catalog, session, sources, label, keywords, config.search.per_class)
+        asking = _Asking(catalog, session, sources, config, ask_failed_again)
+        for label in config.classes:
+            asking.fill(label)
             progress.advance()
+        notes = tuple(asking.notes)
         for note in notes:
             progress.say(note)
         found = catalog.hits_per_label()
@@ -47,60 +61,101 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     by_reason = {"found": total} | {f"found for {label}": found.get(label, 0) for label in config.classes}
     if states["failed"]:
         by_reason["failed searches"] = states["failed"]
-    return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=tuple(notes))
+    return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
 
 
-def _search_class(
-    catalog: Catalog,
-    session: PoliteSession,
-    sources: dict[str, Source],
-    label: str,
-    keywords: tuple[str, ...],
-    wanted: int,
-) -> list[str]:
-    open_questions = []
-    for keyword in keywords:
-        for name in sources:
-            state = catalog.search_state(label, keyword, name) or Search(label, keyword, name, "open")
-            if state.status != "exhausted":
-                open_questions.append(state)
-    notes = []
-    while open_questions and catalog.hits_per_label().get(label, 0) < wanted:
-        state = open_questions.pop(0)
-        state = _ask_page(catalog, session, sources[state.source], state)
-        if state.status == "open":
-            open_questions.append(state)
-        elif state.status == "failed":
-            notes.append(f"{state.source} failed for {state.keyword!r}: {state.reason} ({state.detail})")
-    have = catalog.hits_per_label().get(label, 0)
-    if have < wanted:
-        why = "a source failed" if notes else "the sources have no more"
-        notes.append(f"{label}: {have} pictures found of {wanted} wanted; {why}")
-    return notes
+class _Asking:
+    """The questions of one run; `notes` gathers what a person should know."""
 
+    def __init__(
+        self,
+        catalog: Catalog,
+        session: PoliteSession,
+        sources: dict[str, Source],
+        config: WorkspaceConfig,
+        ask_failed_again: bool,
+    ) -> None:
+        self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
+        self._over = {"exhausted"} if ask_failed_again else {"exhausted", "failed"}
+        self._states = class_states(catalog, config.classes)
+        self.notes: list[str] = []
 
-def _ask_page(catalog: Catalog, session: PoliteSession, source: Source, state: Search) -> Search:
-    """Ask for one page and record what came of it: the hits first, then the question's new state."""
-    question = (state.label, state.keyword, state.source)
-    try:
-        page = source.search(session, state.keyword, state.cursor)
-    except SourceFailed as error:
-        after = Search(
-            *question,
-            "failed",
-            state.cursor,
-            state.found,
-            reason=error.reason,
-            detail=error.detail,
-            asked_at=session.now(),
-        )
-    else:
-        now = session.now()
-        catalog.add_hits(_hits(state, page, now))
-        status = "open" if page.next_cursor is not None else "exhausted"
-        after = Search(*question, status, page.next_cursor, state.found + len(page.found), asked_at=now)
-    catalog.put([after])
-    return after
+    def fill(self, label: str) -> None:
+        """Ask for one class until enough addresses wait, or there is nothing more to ask."""
+        search, state = self._config.search, self._states[label]
+        wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found
+        if not wanted:
+            return
+        limit = search.max_found_per_picture * search.per_class
+        questions, unasked = self._questions(label)
+        known = {picture_key(url): url for url in urls_of(self._catalog, label)}
+        failed = False
+        while questions and found < limit and (waiting < wanted or unasked):
+            question = questions.pop(0)
+            unasked.discard(question.source)
+            after, fresh = self._ask(question, known)
+            waiting, found = waiting + fresh, found + fresh
+            if after.status == "open":
+                questions.append(after)
+            elif after.status == "failed":
+                failed = True
+                self.notes.append(f"{after.source} failed for {after.keyword!r}: {after.reason} ({after.detail})")
+        if waiting < wanted:
+            why = "a source failed" if failed else "the sources have no more"
+            why = f"the limit is {limit} (search.max_found_per_picture)" if found >= limit else why
+            self.notes.append(f"{label}: {found} pictures found, {wanted - waiting} more wanted; {why}")
+
+    def _questions(self, label: str) -> tuple[list[Search], set[str]]:
+        """What may be asked, the least fruitful first, and the sources that were never asked for this class."""
+        questions, asked = [], set()
+        for keyword in self._config.classes[label]:
+            for name in self._sources:
+                state = self._catalog.search_state(label, keyword, name)
+                if state is not None:
+                    asked.add(name)
+                if state is None or state.status not in self._over:
+                    questions.append(state or Search(label, keyword, name, "open"))
+        return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
+
+    def _ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int]:
+        """Ask for one page and record what came of it: the hits first, then the question's new state.
+
+        Returns:
+            The new state, and how many addresses were new to the class.
+        """
+        fresh = 0
+        try:
+            page = self._sources[state.source].search(self._session, state.keyword, state.cursor)
+        except SourceFailed as error:
+            status = "exhausted" if error.reason == _THE_END else "failed"
+            after = replace(
+                state, status=status, reason=error.reason, detail=error.detail, asked_at=self._session.now()
+            )
+        else:
+            now = self._session.now()
+            fresh = self._add(_hits(state, page, now), known)
+            status = "open" if page.next_cursor is not None else "exhausted"
+            found = state.found + len(page.found)
+            after = replace(
+                state, status=status, cursor=page.next_cursor, found=found, reason="", detail="", asked_at=now
+            )
+        self._catalog.put([after])
+        return after, fresh
+
+    def _add(self, hits: list[Hit], known: dict[str, str]) -> int:
+        """Store hits; an address of a picture that the class has at another one is recorded as skipped."""
+        fresh, same = 0, []
+        for hit in hits:
+            key = picture_key(hit.image_url)
+            if key not in known:
+                known[key] = hit.image_url
+                fresh += 1
+            elif known[key] != hit.image_url:
+                detail = f"the same picture in another size as {known[key]}"
+                same.append(Download(hit.image_url, "skipped", "same_picture", detail, fetched_at=hit.found_at))
+        self._catalog.add_new(hits)
+        self._catalog.add_new(same)
+        return fresh
 
 
 def _hits(state: Search, page: Page, now: str) -> list[Hit]:
@@ -110,7 +165,7 @@ def _hits(state: Search, page: Page, now: str) -> list[Hit]:
             keyword=state.keyword,
             source=state.source,
             rank=state.found + place,
-            image_url=found.image_url,
+            image_url=one_address(found.image_url),
             page_url=found.page_url,
             title=found.title,
             creator=found.creator,

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.collecting import COLLECTING, collect_until_clean
 from flows.opening import folder_for, open_workspace
 from flows.steps import STEP_MODULES, step_task
 from flows.summary import summary_markdown
@@ -25,7 +26,7 @@ def _run_name() -> str:
 def collect_and_train(
     workspace: Annotated[str, Field(description="The workspace's folder; empty: data/<keywords>.")] = "",
     keywords: Annotated[list[str] | None, Field(description="One class each; none: those of workspace.toml.")] = None,
-    per_class: Annotated[int | None, Field(description="Pictures to look for per class.", ge=1)] = None,
+    per_class: Annotated[int | None, Field(description="Clean pictures wanted per class.", ge=1)] = None,
     backbone: Annotated[str | None, Field(description="resnet50 or efficientnet_lite0.")] = None,
     settings: Annotated[
         dict[str, str | int | float | bool | list[str]] | None,
@@ -41,7 +42,8 @@ def collect_and_train(
     overrides |= {"search.per_class": per_class} if per_class else {}
     overrides |= {"train.backbone": backbone} if backbone else {}
     place, config = open_workspace(Path(workspace or folder_for(keywords or ())), keywords or (), overrides)
-    counts = {name: step_task(name)(place, config) for name in STEP_MODULES}
+    counts = collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
+    counts |= {name: step_task(name)(place, config) for name in STEP_MODULES if name not in COLLECTING}
     create_markdown_artifact(
         key="report", markdown=summary_markdown(place, counts), description=f"{place.root.name}: report"
     )

@@ -13,14 +13,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
+from flows.collecting import step_options
 from flows.progress import listening
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
 from workspace.paths import Workspace
-from workspace.progress import Progress
 from workspace.records import StepCounts
 
-Step = Callable[[Workspace, WorkspaceConfig, Progress], StepCounts]
+Step = Callable[..., StepCounts]
+"""run(workspace, config, progress) -> StepCounts; `search` takes an option too."""
 
 # In the order of the path. Modules are named, not imported: `collect-and-train search` needs no torch.
 STEP_MODULES = {
@@ -58,8 +59,8 @@ def step_function(name: str) -> Step:
     return run
 
 
-def step_task(name: str) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
-    """A step as a Prefect task.
+def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
+    """A step as a Prefect task; of the steps that collect, in a round counted from 1.
 
     Only steps that use the network are tried again, and only when the network was at fault: a wrong setting or a full
     disk stays wrong. Results are not cached by Prefect; the workspace itself knows what is done.
@@ -68,11 +69,20 @@ def step_task(name: str) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
     if name in _OVER_THE_NETWORK:
         retries = {"retries": 2, "retry_delay_seconds": [5, 20], "retry_condition_fn": network_was_at_fault}
 
-    @task(name=name, cache_policy=NO_CACHE, persist_result=False, tags=["collect-and-train"], **retries)
+    run_name = f"{name}, round {number}" if number > 1 else name
+
+    @task(
+        name=name,
+        task_run_name=run_name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        tags=["collect-and-train"],
+        **retries,
+    )
     def run_step(workspace: Workspace, config: WorkspaceConfig) -> StepCounts:
         logger = get_run_logger()
         with listening(logger) as progress:
-            counts = step_function(name)(workspace, config, progress)
+            counts = step_function(name)(workspace, config, progress, **step_options(name, number))
         logger.info("%s", counts.line())
         rows = [{"outcome": reason, "count": count} for reason, count in counts.by_reason.items()]
         create_table_artifact(key=f"{name}-counts", table=rows, description=f"{workspace.root.name}: {counts.line()}")

@@ -52,8 +52,11 @@ def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Tab
 def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> str:
     """The rows as a Markdown table for an artifact."""
     lines = [f"# {workspace.root.name}", "", "| step | outcome | count |", "|---|---|---:|"]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in summary_rows(workspace, counts)
-    ]
+    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in summary_rows(workspace, counts)]
+    lines += ["", *(f"- {_escaped(note)}" for note in counts["search"].notes)]
     run = workspace.latest_run()
     return "\n".join([*lines, "", f"Report: `{run.report_file.resolve()}`, model: `{run.model.resolve()}`"])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -107,10 +107,14 @@ class Catalog:
 
     def add_hits(self, hits: Sequence[Hit]) -> None:
         """Insert hits; one that is there stays as it was, so that its first and best rank counts."""
-        if hits:
+        self.add_new(hits)
+
+    def add_new(self, records: Sequence[Record]) -> None:
+        """Insert rows of one kind; one with a key that is there stays as it was."""
+        if records:
             with self._transaction() as connection:
-                statement = self._dialect.insert(TABLES[Hit]).on_conflict_do_nothing()
-                connection.execute(statement, [dataclasses.asdict(hit) for hit in hits])
+                statement = self._dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
+                connection.execute(statement, [dataclasses.asdict(record) for record in records])
 
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """Make these the only verdicts of these stages, in one transaction."""
@@ -140,19 +144,6 @@ class Catalog:
         query = sa.select(table.c.label, sa.func.count(sa.distinct(table.c.image_url))).group_by(table.c.label)
         with self.engine.connect() as connection:
             return {str(label): int(count) for label, count in connection.execute(query)}
-
-    def urls_to_fetch(self) -> list[str]:
-        """Urls that were found and never tried, best rank first, so that every class starts early."""
-        hits, downloads = TABLES[Hit], TABLES[Download]
-        query = (
-            sa.select(hits.c.image_url)
-            .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
-            .where(downloads.c.image_url.is_(None))
-            .group_by(hits.c.image_url)
-            .order_by(sa.func.min(hits.c.rank), hits.c.image_url)
-        )
-        with self.engine.connect() as connection:
-            return [str(url) for url in connection.execute(query).scalars()]
 
     def files_to_examine(self) -> list[str]:
         """The sha256 of every downloaded file that has no row in images, in order."""

@@ -67,7 +67,13 @@ class SourceSettings(BaseModel):
 class _Wanted(Section):
     """The part of SearchConfig that most people change; apart, so that it comes first in workspace.toml."""
 
-    per_class: int = Field(100, ge=1, le=100_000, description="Pictures to look for per class.")
+    per_class: int = Field(
+        100,
+        ge=1,
+        le=100_000,
+        description="Clean pictures wanted per class: those that cleaning keeps. `run` and `collect` search, download "
+        "and clean until every class has so many or its sources have no more; a class may end with a few more.",
+    )
     sources: tuple[str, ...] = Field(
         ("openverse",),
         min_length=1,
@@ -78,6 +84,13 @@ class _Wanted(Section):
         (),
         description='Only these licences, such as ["cc0", "by", "by-sa"]; empty: any. '
         "Pictures whose licence is not known are left out when this is set.",
+    )
+    max_rounds: int = Field(10, ge=1, le=100, description="Rounds of search, download and clean in one run at most.")
+    max_found_per_picture: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="Pictures to look for per picture wanted, at most: a class that needs more is given up.",
     )
     openverse_url: str = Field(
         "https://api.openverse.org/v1",

@@ -21,7 +21,7 @@ def run(
         Path | None,
         typer.Option("--workspace", "-w", help="The workspace's folder; made when new.", show_default="data/KEYWORDS"),
     ] = None,
-    per_class: Annotated[int | None, typer.Option(min=1, help="Pictures to look for per class.")] = None,
+    per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
     backbone: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
     record: Record = None,
     replay: Replay = None,
@@ -76,4 +76,5 @@ def run_flow(folder: Path, keywords: list[str], overrides: dict[str, Any]) -> No
     counts = collect_and_train(workspace=str(folder), keywords=keywords or None, settings=overrides or None)
     latest = Workspace(folder).latest_run()
     CONSOLE.print(summary_table(Workspace(folder), counts))
+    CONSOLE.print("\n" + "\n".join(counts["search"].notes), markup=False, highlight=False)
     CONSOLE.print(f"\nReport: {latest.report_file}\nModel:  {latest.model}", highlight=False)

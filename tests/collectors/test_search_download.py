@@ -69,7 +69,7 @@ def test_search_stops_when_there_are_enough_and_goes_on_when_more_are_wanted(tmp
     assert counts.by_reason["found"] == 90
     assert [(row.status, row.found) for row in rows(workspace, Search)] == [("exhausted", 45)] * 2
     assert sorted(hit.rank for hit in rows(workspace, Hit) if hit.label == "b") == list(range(45))
-    assert counts.notes[0].startswith("a: 45 pictures found of 100 wanted")
+    assert counts.notes[0].startswith("a: 45 pictures found, 55 more wanted; the sources have no more")
 
 
 def test_a_source_that_fails_is_recorded_and_the_other_goes_on_and_the_next_run_asks_again(

@@ -23,6 +23,7 @@ class Outcome:
         self.workspace = Workspace(folder)
         with Gallery.rendered(per_class=20, seed=11) as site:
             config = demo_config(site)
+            config = config.model_copy(update={"search": config.search.model_copy(update={"per_class": 500})})
             search.run(self.workspace, config)
             download.run(self.workspace, config)
             self.counts = clean.run(self.workspace, config)

@@ -40,14 +40,6 @@ def test_the_first_rank_of_a_hit_stays(catalog) -> None:
     assert [(row.image_url, row.rank) for row in catalog.all(Hit)] == [("http://a/1", 0), ("http://a/2", 32)]
 
 
-def test_urls_to_fetch_leaves_out_what_was_tried_and_starts_with_the_best_of_every_class(catalog) -> None:
-    catalog.add_hits(
-        [hit("cat", f"http://a/{n}", n) for n in range(3)] + [hit("dog", f"http://d/{n}", n) for n in range(2)]
-    )
-    catalog.put([Download("http://a/1", "failed", "timeout")])
-    assert catalog.urls_to_fetch() == ["http://a/0", "http://d/0", "http://d/1", "http://a/2"]
-
-
 def test_files_to_examine_names_each_new_file_once(catalog) -> None:
     catalog.put([Download(f"http://a/{n}", "ok", sha256=sha) for n, sha in enumerate(["bb", "aa", "bb", "cc"])])
     catalog.put([Download("http://a/9", "failed", "http_404")])

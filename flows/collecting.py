@@ -1,0 +1,86 @@
+"""Search, download and clean, round after round, until every class has its clean pictures or can get no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from workspace.catalog import Catalog
+from workspace.collection import ClassState, class_states
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.records import Search, StepCounts
+
+COLLECTING = ("search", "download", "clean")
+
+RunStep = Callable[[str, int], StepCounts]
+"""Runs a step by its name in a round, counted from 1: as a Prefect task, or as a plain function."""
+
+
+def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step: RunStep) -> dict[str, StepCounts]:
+    """Repeat the three steps until no class gains anything more by it, at most `search.max_rounds` times.
+
+    Each round asks for what is missing, divided by the share of pictures that turned out clean so far.
+
+    Returns:
+        The counts of each step over all rounds; the notes of `search` say how every class ended.
+    """
+    totals: dict[str, StepCounts] = {}
+    before: list[ClassState] = []
+    for number in range(1, config.search.max_rounds + 1):
+        for name in COLLECTING:
+            counts = run_step(name, number)
+            totals[name] = _together(totals[name], counts) if name in totals else counts
+        with Catalog(workspace.catalog_file) as catalog:
+            states = list(class_states(catalog, config.classes).values())
+            searches = catalog.all(Search)
+        if states == before or not any(_may_grow(state, searches, config) for state in states):
+            break
+        before = states
+    endings = tuple(ending(state, searches, config) for state in states)
+    return totals | {"search": replace(totals["search"], notes=endings)}
+
+
+def step_options(name: str, number: int) -> dict[str, bool]:
+    """What a step is told in a later round: a source that failed in this run is not asked again by it."""
+    return {"ask_failed_again": False} if name == "search" and number > 1 else {}
+
+
+def ending(state: ClassState, searches: Iterable[Search], config: WorkspaceConfig) -> str:
+    """How far a class has come, and why no further, in one sentence."""
+    wanted = config.search.per_class
+    own = [one for one in searches if one.label == state.label]
+    said = [f"{state.label}: {state.clean} of {wanted} clean pictures"]
+    said += [f"{one.source} failed for {one.keyword!r}: {one.reason}" for one in own if one.status == "failed"]
+    exhausted = [f"{one.source} ({one.keyword!r})" for one in own if one.status == "exhausted"]
+    if state.clean < wanted:
+        if state.found >= _limit(config):
+            said.append(f"{state.found} were found, and {_limit(config)} is the limit (search.max_found_per_picture)")
+        elif _may_grow(state, own, config):
+            said.append(
+                f"stopped after {config.search.max_rounds} rounds (search.max_rounds), the same command goes on"
+            )
+        elif exhausted:
+            said.append("exhausted after " + ", ".join(exhausted))
+        if state.left_out:
+            said.append(f"{state.left_out} of {state.found} left out")
+    return "; ".join(said)
+
+
+def _may_grow(state: ClassState, searches: Iterable[Search], config: WorkspaceConfig) -> bool:
+    """Whether another round may bring the class nearer to what is wanted."""
+    if state.clean >= config.search.per_class:
+        return False
+    if state.waiting or state.unjudged:
+        return True
+    is_open = any(one.label == state.label and one.status == "open" for one in searches)
+    return is_open and state.found < _limit(config)
+
+
+def _limit(config: WorkspaceConfig) -> int:
+    return config.search.max_found_per_picture * config.search.per_class
+
+
+def _together(first: StepCounts, latest: StepCounts) -> StepCounts:
+    notes = tuple(dict.fromkeys((*first.notes, *latest.notes)))
+    return replace(latest, done=first.done + latest.done, reused=first.reused, notes=notes)

@@ -1,0 +1,40 @@
+"""Collecting alone: search, download and clean until every class has its pictures."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
+from flows.opening import open_workspace, parse_overrides
+from flows.progress import listening
+
+
+@app.command(rich_help_panel=WHOLE_PATH)
+def collect(
+    workspace: Folder,
+    per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
+    record: Record = None,
+    replay: Replay = None,
+    settings: Settings = None,
+) -> None:
+    """Search, download and clean until every class has its clean pictures, or its sources have no more."""
+    from flows.collecting import collect_until_clean, step_options
+    from flows.steps import step_function
+    from workspace.records import StepCounts
+
+    overrides = parse_overrides(settings or []) | tape_settings(record, replay)
+    overrides |= {"search.per_class": per_class} if per_class else {}
+    place, config = open_workspace(workspace, (), overrides)
+
+    def run_step(name: str, number: int) -> StepCounts:
+        with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
+            return step_function(name)(place, config, progress, **step_options(name, number))
+
+    counts = collect_until_clean(place, config, run_step)
+    for one in counts.values():
+        typer.echo(one.line())
+    for note in counts["search"].notes:
+        typer.echo(note)

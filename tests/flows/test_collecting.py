@@ -1,0 +1,153 @@
+"""The collecting loop against a site with planted junk: it asks for more until every class has its clean pictures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from flows.collecting import collect_until_clean, step_options
+from flows.demo import demo_config
+from flows.steps import step_function
+from gallery.site import Gallery
+from workspace.catalog import Catalog
+from workspace.collection import class_states
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.progress import SILENT
+from workspace.records import Download, Hit, Search, StepCounts
+from workspace.template import render_config
+
+
+@pytest.fixture(scope="module")
+def junk():
+    """24 honest pictures of each of five things, and about as many copies, broken and useless files."""
+    with Gallery.rendered(per_class=24, seed=5) as gallery:
+        yield gallery
+
+
+def settings(site: Gallery, classes: int = 2, **search: object) -> WorkspaceConfig:
+    config = demo_config(site)
+    names = list(config.classes)[:classes]
+    return WorkspaceConfig.model_validate(
+        config.model_dump()
+        | {"classes": {name: config.classes[name] for name in names}}
+        | {"search": config.search.model_dump() | search, "clean": {"workers": 1}}
+    )
+
+
+def collect(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[str, StepCounts], list[str]]:
+    ran = []
+
+    def run_step(name: str, number: int) -> StepCounts:
+        ran.append(f"{name} {number}")
+        return step_function(name)(workspace, config, SILENT, **step_options(name, number))
+
+    return collect_until_clean(workspace, config, run_step), ran
+
+
+def rows(workspace: Workspace, kind):
+    with Catalog(workspace.catalog_file) as catalog:
+        return catalog.all(kind)
+
+
+def test_it_asks_for_more_until_every_class_is_reached_and_then_for_nothing(junk, tmp_path) -> None:
+    workspace, config = Workspace(tmp_path), settings(junk, per_class=20)
+    counts, ran = collect(workspace, config)
+    assert "search 2" in ran  # the first twenty were not all clean
+    with Catalog(workspace.catalog_file) as catalog:
+        states = class_states(catalog, config.classes)
+    assert all(20 <= state.clean <= 24 for state in states.values())
+    assert counts["search"].notes == tuple(
+        f"{label}: {one.clean} of 20 clean pictures" for label, one in states.items()
+    )
+    assert counts["download"].done == len(rows(workspace, Download))
+    assert counts["clean"].by_reason["kept"] == sum(state.clean for state in states.values())
+    for label in config.classes:  # both sources gave a part
+        sources = Counter(hit.source for hit in rows(workspace, Hit) if hit.label == label)
+        assert min(sources["openverse"], sources["results_page"]) >= 10
+
+    asked = dict(junk.requests)
+    again, ran = collect(workspace, config)
+    assert ran == ["search 1", "download 1", "clean 1"]
+    assert [one.done for one in again.values()] == [0, 0, 0]
+    assert [one.by_reason for one in again.values()] == [one.by_reason for one in counts.values()]
+    assert dict(junk.requests) == asked
+
+
+def test_exhausted_sources_are_named_and_not_asked_again(junk, tmp_path) -> None:
+    workspace, config = Workspace(tmp_path), settings(junk, per_class=90)
+    counts, _ = collect(workspace, config)
+    assert {row.status for row in rows(workspace, Search)} == {"exhausted"}
+    for label, note in zip(config.classes, counts["search"].notes, strict=True):
+        assert note.startswith(f"{label}: 2")
+        assert note.endswith(f"of 90 clean pictures; exhausted after openverse ({label!r}), results_page ({label!r})")
+    asked = dict(junk.requests)
+    again, _ = collect(workspace, config)
+    assert dict(junk.requests) == asked
+    assert again["search"].notes == counts["search"].notes
+
+
+def test_a_source_that_fails_is_asked_once_a_run_while_the_other_goes_on(junk, tmp_path) -> None:
+    workspace, config = Workspace(tmp_path), settings(junk, per_class=30)
+    words = junk.keywords
+    config = config.model_copy(update={"classes": {"a": words[:2], "b": words[2:4]}})
+    junk.misbehave("/v1/images/?", "403", times=4)
+    before = junk.requests["search"]
+    counts, ran = collect(workspace, config)
+    assert "search 2" in ran
+    assert junk.requests["search"] - before == 4  # once for each keyword
+    assert {row.status for row in rows(workspace, Search) if row.source == "openverse"} == {"failed"}
+    said = f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted after "
+    assert said + f"results_page ({words[0]!r}), results_page ({words[1]!r})" in counts["search"].notes[0]
+    counts, _ = collect(workspace, config)  # another run asks again
+    with Catalog(workspace.catalog_file) as catalog:
+        assert all(state.clean >= 30 for state in class_states(catalog, config.classes).values())
+
+
+def test_rounds_and_addresses_are_bounded(junk, tmp_path) -> None:
+    config = settings(junk, per_class=24, max_rounds=1)
+    counts, ran = collect(Workspace(tmp_path / "rounds"), config)
+    assert ran == ["search 1", "download 1", "clean 1"]
+    assert "stopped after 1 rounds (search.max_rounds)" in counts["search"].notes[0]
+    config = settings(junk, per_class=24, max_found_per_picture=1)
+    counts, _ = collect(Workspace(tmp_path / "found"), config)
+    assert "24 is the limit (search.max_found_per_picture)" in counts["search"].notes[0]
+
+
+def test_a_class_with_two_keywords_uses_both(junk, tmp_path) -> None:
+    config = settings(junk, classes=2, per_class=40, sources=["openverse"])
+    first, second, third = list(demo_config(junk).classes)[:3]
+    config = config.model_copy(update={"classes": {first: (first, second), third: (third,)}})
+    workspace = Workspace(tmp_path)
+    collect(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        assert class_states(catalog, [first])[first].clean > 24  # more than one keyword has
+
+
+def test_collect_that_was_killed_goes_on_and_fetches_nothing_twice(junk, tmp_path) -> None:
+    workspace, config = Workspace(tmp_path / "w"), settings(junk, per_class=15)
+    workspace.root.mkdir()
+    workspace.config_file.write_text(render_config(config))
+    junk.delay_s = 0.05
+    before = junk.requests["image"]
+    command = [Path(sys.executable).parent / "collect-and-train", "collect", "-w", workspace.root]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(list(workspace.images.glob("*/*"))) < 5:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    junk.delay_s = 0
+    there = len(rows(workspace, Download))
+    assert 0 < there < 40
+    counts, _ = collect(workspace, config)
+    assert all(int(note.split(": ")[1].split(" ")[0]) >= 15 for note in counts["search"].notes)
+    in_flight = 16  # what the killed one had asked for and not yet recorded
+    assert (
+        len(rows(workspace, Download)) <= junk.requests["image"] - before <= len(rows(workspace, Download)) + in_flight
+    )

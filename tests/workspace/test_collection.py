@@ -1,0 +1,90 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workspace.catalog import Catalog
+from workspace.collection import ClassState, class_states, cleaned, urls_to_fetch
+from workspace.records import Download, Hit, Override, Verdict
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with Catalog(tmp_path / "catalog.sqlite") as catalog:
+        yield catalog
+
+
+def hits(label: str, source: str, count: int, start: int = 0) -> list[Hit]:
+    return [Hit(label, label, source, n, f"http://{source}/{label}/{n}") for n in range(start, start + count)]
+
+
+def test_a_class_is_counted_by_what_became_of_its_addresses(catalog) -> None:
+    catalog.add_hits(hits("cat", "s", 8) + hits("dog", "s", 1))
+    urls = [f"http://s/cat/{n}" for n in range(8)]
+    catalog.put([Download(url, "ok", sha256=f"{n}{n}") for n, url in enumerate(urls[:4])])
+    catalog.put([Download(urls[4], "failed", "timeout"), Download(urls[5], "skipped", "same_picture")])
+    catalog.put(
+        [
+            Verdict("00", "cat", "decode", "keep"),
+            Verdict("00", "cat", "copy", "keep"),
+            Verdict("11", "cat", "check", "drop", "blank"),
+            Verdict("22", "cat", "copy", "flag"),
+            Verdict("22", "cat", "curate", "drop", "off_topic"),
+        ]
+    )
+    states = class_states(catalog, ["dog", "cat", "fox"])
+    assert list(states) == ["dog", "cat", "fox"]
+    assert states["cat"] == ClassState("cat", clean=2, found=8, waiting=2, unjudged=1, settled=4, left_out=1)
+    assert states["dog"] == ClassState("dog", found=1, waiting=1)
+    assert states["fox"] == ClassState("fox")
+
+
+def test_what_a_person_says_counts(catalog) -> None:
+    catalog.put([Verdict(sha, "cat", "check", "keep") for sha in ("aa", "bb")])
+    catalog.put([Verdict("cc", "cat", "check", "drop", "blank")])
+    catalog.put([Override("aa", "cat", "drop"), Override("cc", "cat", "keep"), Override("bb", "cat", "relabel", "dog")])
+    assert cleaned(catalog) == {("cc", "cat"), ("bb", "dog")}
+
+
+def test_what_is_missing_is_asked_for_divided_by_the_share_that_was_clean(catalog) -> None:
+    assert ClassState("cat").still_to_fetch(100) == 100
+    assert ClassState("cat", clean=49, settled=99).still_to_fetch(100) == 102
+    assert ClassState("cat", clean=49, settled=99, unjudged=30).still_to_fetch(100) == 72
+    assert ClassState("cat", clean=0, settled=5000).still_to_fetch(100) == 2000  # at least one in twenty
+    assert ClassState("cat", clean=100, settled=5000).still_to_fetch(100) == 0
+
+
+def test_sources_take_turns_and_the_one_that_gave_less_so_far_comes_first(catalog) -> None:
+    catalog.add_hits(hits("cat", "big", 300) + hits("cat", "small", 10))
+    catalog.put([Download(f"http://big/cat/{n}", "failed", "timeout") for n in range(4)])
+    urls = urls_to_fetch(catalog, ["cat"], 16)
+    assert len(urls) == 80  # four failed: the share is put at a fifth
+    assert Counter(url.split("/")[2] for url in urls[:8]) == {"small": 6, "big": 2}
+    assert [url for url in urls if "small" in url] == [f"http://small/cat/{n}" for n in range(10)]
+
+
+def test_no_more_is_fetched_than_the_class_needs_and_classes_take_turns(catalog) -> None:
+    catalog.add_hits(hits("cat", "s", 9) + hits("dog", "s", 9) + hits("old", "s", 9))
+    assert urls_to_fetch(catalog, ["cat", "dog"], 2) == [
+        f"http://s/{label}/{n}" for n in range(2) for label in ("cat", "dog")
+    ]
+
+
+def test_an_address_that_two_sources_found_is_fetched_once(catalog) -> None:
+    catalog.add_hits([Hit("cat", "cat", source, n, f"http://x/{n}") for source in "ab" for n in range(5)])
+    assert sorted(urls_to_fetch(catalog, ["cat"], 100)) == [f"http://x/{n}" for n in range(5)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=4), wanted=st.integers(1, 60))
+def test_turns_are_fair_whatever_the_sources_hold(tmp_path_factory, sizes, wanted) -> None:
+    with Catalog(tmp_path_factory.mktemp("fair") / "c.sqlite") as catalog:
+        for number, size in enumerate(sizes):
+            catalog.add_hits(hits("cat", f"s{number}", size))
+        urls = urls_to_fetch(catalog, ["cat"], wanted)
+    taken = Counter(url.split("/")[2] for url in urls)
+    assert len(urls) == len(set(urls)) == min(wanted, sum(sizes))
+    for number, size in enumerate(sizes):
+        # Who gave less than another by more than one gave all it had.
+        assert taken[f"s{number}"] == size or taken[f"s{number}"] >= max(taken.values()) - 1

@@ -1,0 +1,174 @@
+"""How far each class has come, and what it still needs: numbers that search, download and the collecting loop share.
+
+`search.per_class` counts clean pictures: those that cleaning kept, or a person. How many addresses that takes is
+reckoned from the share that was clean so far.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from workspace.catalog import TABLES, Catalog
+from workspace.records import Download, Hit, Override, Verdict
+
+LEAST_YIELD = 0.05
+"""Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""
+
+NOT_TRIED = ("skipped", "withdrawn")
+"""Statuses of addresses that nobody asked for: they say nothing about how many pictures turn out clean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassState:
+    """Where one class stands; numbers of addresses, but for `clean`.
+
+    Attributes:
+        label: the class.
+        clean: pictures that cleaning kept, or a person; what curation says later is not counted.
+        found: distinct addresses.
+        waiting: of these, to be fetched.
+        unjudged: fetched, and not yet cleaned.
+        settled: fetched and cleaned, or failed.
+        left_out: never to be fetched: the wrong licence, withdrawn, the same picture elsewhere.
+    """
+
+    label: str
+    clean: int = 0
+    found: int = 0
+    waiting: int = 0
+    unjudged: int = 0
+    settled: int = 0
+    left_out: int = 0
+
+    def still_to_fetch(self, wanted: int) -> int:
+        """How many addresses more it probably takes until `wanted` pictures are clean; 0 when they are."""
+        if self.clean >= wanted:
+            return 0
+        # One more of each: the first guess is that all are good, and no share is zero.
+        share = min(1.0, max(LEAST_YIELD, (self.clean + 1) / (self.settled + 1)))
+        return max(0, math.ceil((wanted - self.clean) / share) - self.unjudged)
+
+
+def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassState]:
+    """The state of each of these classes, in their order."""
+    hits, downloads, verdicts = TABLES[Hit], TABLES[Download], TABLES[Verdict]
+    judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(_by_clean(verdicts)).distinct().subquery()
+    addresses = (
+        sa.select(hits.c.label, hits.c.image_url, downloads.c.status, judged.c.sha256)
+        .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
+        .outerjoin(judged, sa.and_(judged.c.sha256 == downloads.c.sha256, judged.c.label == hits.c.label))
+        .distinct()
+        .subquery()
+    )
+    is_judged = addresses.c.sha256.is_not(None)
+    query = sa.select(addresses.c.label, addresses.c.status, is_judged, sa.func.count()).group_by(
+        addresses.c.label, addresses.c.status, is_judged
+    )
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    with catalog.engine.connect() as connection:
+        for label, status, was_judged, count in connection.execute(query):
+            counts[label][_standing(status, bool(was_judged))] += int(count)
+    clean = Counter(label for _, label in cleaned(catalog))
+    return {
+        label: ClassState(label, clean=clean[label], found=counts[label].total(), **counts[label]) for label in labels
+    }
+
+
+def cleaned(catalog: Catalog) -> set[tuple[str, str]]:
+    """(sha256, label) of every picture that cleaning kept, or a person; like Catalog.kept, but before curation."""
+    table = TABLES[Verdict]
+    dropped = sa.func.max(sa.case((table.c.verdict == "drop", 1), else_=0))
+    query = sa.select(table.c.sha256, table.c.label).where(_by_clean(table))
+    query = query.group_by(table.c.sha256, table.c.label).having(dropped == 0)
+    with catalog.engine.connect() as connection:
+        kept = {(str(sha), str(label)) for sha, label in connection.execute(query)}
+    moved = set()
+    for override in catalog.all(Override):
+        key = (override.sha256, override.label)
+        kept.discard(key)
+        if override.action == "keep":
+            kept.add(key)
+        elif override.action == "relabel":
+            moved.add((override.sha256, override.new_label))
+    return kept | moved
+
+
+def urls_of(catalog: Catalog, label: str) -> list[str]:
+    """The distinct addresses that were found for a class, in order."""
+    hits = TABLES[Hit]
+    query = sa.select(hits.c.image_url).where(hits.c.label == label).distinct().order_by(hits.c.image_url)
+    with catalog.engine.connect() as connection:
+        return [str(url) for url in connection.execute(query).scalars()]
+
+
+def urls_to_fetch(catalog: Catalog, labels: Collection[str], per_class: int) -> list[str]:
+    """The addresses to fetch next: of each class as many as it still needs, its sources in turns, best rank first.
+
+    A source from which less was fetched comes first, so that no class is all of one source. Classes take turns too.
+    """
+    needs = {label: one.still_to_fetch(per_class) for label, one in class_states(catalog, labels).items()}
+    queues = _waiting(catalog, needs)
+    fetched = _fetched_per_source(catalog)
+    places: dict[str, int] = {}
+    for label, need in needs.items():
+        turns = [(fetched[label, source], source) for source in queues.get(label, {})]
+        heapq.heapify(turns)
+        picked: set[str] = set()
+        while turns and len(picked) < need:
+            count, source = heapq.heappop(turns)
+            url = next(queues[label][source], None)
+            if url is None:
+                continue
+            if url in picked:  # another source found it too
+                heapq.heappush(turns, (count, source))
+                continue
+            places[url] = min(len(picked), places.get(url, len(picked)))
+            picked.add(url)
+            heapq.heappush(turns, (count + 1, source))
+    return sorted(places, key=lambda url: (places[url], url))
+
+
+def _by_clean(verdicts: sa.Table) -> sa.ColumnElement[bool]:
+    return verdicts.c.stage != "curate"
+
+
+def _standing(status: str | None, was_judged: bool) -> str:
+    if status is None:
+        return "waiting"
+    if status in NOT_TRIED:
+        return "left_out"
+    return "unjudged" if status == "ok" and not was_judged else "settled"
+
+
+def _waiting(catalog: Catalog, needs: dict[str, int]) -> dict[str, dict[str, Iterator[str]]]:
+    """The addresses that were not tried, by label and source, best rank first, for the labels that need some."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = (
+        sa.select(hits.c.label, hits.c.source, hits.c.image_url)
+        .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(downloads.c.image_url.is_(None), hits.c.label.in_([label for label, need in needs.items() if need]))
+        .order_by(hits.c.rank, hits.c.image_url)
+    )
+    queues: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    with catalog.engine.connect() as connection:
+        for label, source, url in connection.execute(query):
+            queues[label][source].append(url)
+    return {label: {name: iter(urls) for name, urls in queue.items()} for label, queue in queues.items()}
+
+
+def _fetched_per_source(catalog: Catalog) -> Counter[tuple[str, str]]:
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = (
+        sa.select(hits.c.label, hits.c.source, sa.func.count())
+        .join(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(downloads.c.status.not_in(NOT_TRIED))
+        .group_by(hits.c.label, hits.c.source)
+    )
+    with catalog.engine.connect() as connection:
+        return Counter({(label, source): int(count) for label, source, count in connection.execute(query)})
