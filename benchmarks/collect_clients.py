@@ -30,6 +30,7 @@ def this_project(urls: Path, folder: Path, connections: int) -> None:
     config = WorkspaceConfig.model_validate(
         {
             "classes": {"a": "a", "b": "b"},
+            "search": {"per_class": 100_000},
             # Loopback is private, and a pause between requests to one host would be all that is measured.
             "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
             "download": {"connections": connections, "per_host_connections": connections},

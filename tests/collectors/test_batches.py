@@ -14,7 +14,9 @@ from workspace.records import Download, Hit
 
 @pytest.fixture
 def config() -> WorkspaceConfig:
-    return WorkspaceConfig.model_validate({"classes": {"a": "a", "b": "b"}, "download": {"connections": 4}})
+    return WorkspaceConfig.model_validate(
+        {"classes": {"a": "a", "b": "b"}, "download": {"connections": 4}, "search": {"per_class": 1000}}
+    )
 
 
 def put_hits(workspace, count: int) -> None:
