@@ -1,15 +1,141 @@
-"""STEP features → verdicts: off-topic pictures and label errors; a pass-through until its own release."""
+"""STEP features → verdicts: off-topic pictures and label errors, proposed to a person, and clusters to look at."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocessing.clusters import clusters_of
+from preprocessing.groups import groups_of
+from preprocessing.label_issues import find_label_issues
+from preprocessing.typicality import Floats, Ints, comparable, typicality
+from workspace.arrays import latest_features
+from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.curation import LABEL_ISSUE, OFF_TOPIC, STAGE, decided_by_people, replace_clusters
+from workspace.paths import Workspace, digest, write_json
 from workspace.progress import SILENT, Progress
-from workspace.records import StepCounts
+from workspace.records import Cluster, StepCounts, Verdict
+
+VERSION = 1
+"""Part of what names a result; to be raised when the same pictures and settings would be judged differently."""
+
+Pair = tuple[str, str]
+Mask = npt.NDArray[np.bool_]
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Write nothing, and say so."""
-    note = "curation is not built yet: off-topic pictures stay in"
-    progress.say(note)
-    return StepCounts("curate", notes=(note,))
+    """Score every kept picture, and propose the worst of each class; nothing is dropped but with `curate.apply`.
+
+    A picture on which a person has decided is not proposed again. The same pictures, features, decisions and
+    settings give the same verdicts, and are then not judged twice.
+
+    Raises:
+        WorkspaceError: there are no features yet, or the catalogue cannot be written.
+    """
+    store = latest_features(workspace)
+    with Catalog(workspace.catalog_file) as catalog:
+        pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
+        featured = [pair for pair in pairs if pair[0] in store]
+        verdicts = catalog.all(Verdict)
+        groups = groups_of(featured, catalog.appearances(), [one for one in verdicts if one.stage != STAGE])
+        decided = decided_by_people(catalog)
+        settings = (config.curate.model_dump(), config.seed, VERSION, store.folder.name)
+        name = digest(featured, groups, sorted(decided), settings, length=32)
+        mine = [one for one in verdicts if one.stage == STAGE]
+        there = _is_done(workspace, name) and {(one.sha256, one.label) for one in mine} == set(featured)
+        if not there:
+            mine, clusters = _judge(featured, groups, store.get, decided, config, progress)
+            catalog.replace_verdicts([STAGE], mine)
+            replace_clusters(catalog, clusters)
+            write_json(workspace.curation_file, {"inputs": name})
+    notes = _notes(workspace, mine, len(pairs) - len(featured))
+    for note in notes:
+        progress.say(note)
+    return StepCounts(
+        "curate",
+        done=0 if there else len(featured),
+        reused=len(featured) if there else 0,
+        by_reason=_count(mine),
+        notes=notes,
+    )
+
+
+def _judge(
+    pairs: Sequence[Pair],
+    groups: Mapping[str, str],
+    features: Callable[[Sequence[str]], Floats],
+    decided: Collection[Pair],
+    config: WorkspaceConfig,
+    progress: Progress,
+) -> tuple[list[Verdict], list[Cluster]]:
+    """Verdict and cluster of every pair, in the order of the pairs."""
+    if not pairs:
+        return [], []
+    progress.begin("Curating", 3)
+    names, labels = np.unique([label for _, label in pairs], return_inverse=True)
+    _, members = np.unique([groups[sha] for sha, _ in pairs], return_inverse=True)
+    vectors = comparable(features([sha for sha, _ in pairs]), labels)
+    typical = typicality(vectors, labels, members)
+    progress.advance()
+    issues = find_label_issues(vectors, labels, members, config.seed)
+    progress.advance()
+    clusters = np.zeros(len(pairs), np.int64)
+    for number in range(len(names)):
+        rows = labels == number
+        clusters[rows] = clusters_of(vectors[rows], config.curate.max_clusters, config.seed)
+    free = np.array([pair not in decided for pair in pairs])
+    off_topic = _worst(typical, free & (typical < config.curate.off_topic_below), labels, config.curate.off_topic_share)
+    mislabelled = _worst(issues.confidence, free & issues.suspect, labels, config.curate.label_issue_share)
+    proposed = "drop" if config.curate.apply else "flag"
+    verdicts = []
+    for row, (sha, label) in enumerate(pairs):
+        # The worse of the two speaks for the picture; both lie in [0, 1].
+        scores = {OFF_TOPIC: float(typical[row]), LABEL_ISSUE: float(issues.confidence[row])}
+        reasons = [name for name, chosen in ((OFF_TOPIC, off_topic), (LABEL_ISSUE, mislabelled)) if chosen[row]]
+        reason = min(reasons, key=lambda name: scores[name], default="")
+        score = round(min(scores.values()), 4)
+        verdicts.append(Verdict(sha, label, STAGE, proposed if reason else "keep", reason, score))
+    progress.advance()
+    found = [Cluster(sha, label, int(number)) for (sha, label), number in zip(pairs, clusters, strict=True)]
+    return verdicts, found
+
+
+def _worst(scores: Floats, eligible: Mask, labels: Ints, share: float) -> Mask:
+    """The lowest scores among the eligible, at most this share of each class; equal ones in the order of the rows."""
+    chosen = np.zeros(len(scores), np.bool_)
+    for label in np.unique(labels):
+        rows = np.flatnonzero((labels == label) & eligible)
+        most = int(share * np.count_nonzero(labels == label))
+        chosen[rows[np.argsort(scores[rows], kind="stable")[:most]]] = True
+    return chosen
+
+
+def _is_done(workspace: Workspace, inputs: str) -> bool:
+    try:
+        return bool(json.loads(workspace.curation_file.read_text(encoding="utf-8"))["inputs"] == inputs)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # never judged, or the cache was deleted: judging again gives the same
+
+
+def _count(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    reasons = Counter(one.reason for one in verdicts if one.verdict != "keep")
+    counts = {reason: reasons[reason] for reason in (OFF_TOPIC, LABEL_ISSUE)}
+    return {"judged": len(verdicts), **counts}
+
+
+def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int) -> tuple[str, ...]:
+    notes = []
+    flagged = sum(one.verdict == "flag" for one in verdicts)
+    if flagged:
+        notes.append(
+            f"{flagged} pictures look off topic or mislabelled, and stay until a person has looked: "
+            f"collect-and-train review -w {workspace.root}"
+        )
+    if without:
+        notes.append(f"{without} pictures have no features yet: collect-and-train features -w {workspace.root}")
+    return tuple(notes)

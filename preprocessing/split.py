@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from preprocessing.assign import SPLITS, assign
 from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.decode import DECODER_VERSION
-from preprocessing.dedup import connected
+from preprocessing.groups import groups_of
 from workspace import curation
 from workspace.catalog import Catalog
 from workspace.champion import read_decisions
@@ -21,9 +21,6 @@ from workspace.records import Hit, ImageFacts, Sample, StepCounts, Verdict
 from workspace.template import render_config
 
 __all__ = ["read_dataset", "run"]
-
-# Not names of people: these would join the pictures of many.
-_NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"})
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -49,7 +46,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         verdicts = catalog.all(Verdict)
     applied = {pair for pair, one in proposals.items() if one.verdict == "drop"}
     _refuse_small_classes([pair for pair in kept if pair not in applied], verdicts, config)
-    group_of = _groups(kept, hits, verdicts)
+    group_of = groups_of(kept, hits, verdicts)
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
@@ -136,20 +133,6 @@ def _refuse_small_classes(
             + "\n".join(problems)
             + "\nGive it more keywords under [classes], or raise search.per_class, then run again"
         )
-
-
-def _groups(
-    kept: Sequence[tuple[str, str]], hits: Sequence[tuple[str, Hit]], verdicts: Sequence[Verdict]
-) -> dict[str, str]:
-    """Name what must not be parted, for every file: copies and kin, and what one creator made at one source."""
-    files = {sha for sha, _ in kept}
-    pairs = [(one.sha256, one.group) for one in verdicts if one.group]
-    authors: dict[tuple[str, str], str] = {}
-    for sha, hit in hits:
-        if sha in files and hit.creator.strip().casefold() not in _NOBODY:
-            pairs.append((sha, authors.setdefault((hit.source, hit.creator.strip()), sha)))
-    others = sorted({item for pair in pairs for item in pair} - files)
-    return connected([*sorted(files), *others], pairs)
 
 
 def _best_hits(hits: Sequence[tuple[str, Hit]]) -> dict[tuple[str, str], Hit]:

@@ -45,7 +45,21 @@ class CleanConfig(Section):
 
 
 class CurateConfig(Section):
-    """Off-topic pictures and label errors: a pass-through until its own release."""
+    """Off-topic pictures and label errors: what is proposed, and what becomes of it."""
+
+    apply: bool = Field(
+        False,
+        description="Drop what is proposed, from train and val; the test keeps it, marked. false: a person decides "
+        "in `collect-and-train review`.",
+    )
+    off_topic_below: Fraction = Field(
+        0.25,
+        description="A picture whose score is lower is off topic: 0 is as unlike its class as the pictures of other "
+        "classes are, 0.5 is typical of its class; 0.25 is half way.",
+    )
+    off_topic_share: Fraction = Field(0.20, description="Largest share of a class that is proposed as off topic.")
+    label_issue_share: Fraction = Field(0.10, description="Largest share of a class that is proposed as mislabelled.")
+    max_clusters: int = Field(5, ge=1, le=20, description="Most clusters that a class is shown in; 1: none.")
 
 
 class SplitConfig(Section):

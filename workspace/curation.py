@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from workspace.catalog import Catalog
-from workspace.records import Override, Verdict
+import dataclasses
+from collections.abc import Sequence
+
+from workspace.catalog import TABLES, Catalog
+from workspace.records import Cluster, Override, Verdict
 
 STAGE = "curate"
 """The stage of off-topic pictures and label errors."""
@@ -12,11 +15,29 @@ FEATURE_STAGES = ("near_copy", STAGE)
 """The stages that judge by features. Their own earlier verdicts must not decide which pictures they look at."""
 
 
-def open_proposals(catalog: Catalog) -> dict[tuple[str, str], Verdict]:
-    """The flags and drops of curate by (sha256, label), but for those on which a person has decided."""
+OFF_TOPIC, LABEL_ISSUE = "off_topic", "label_issue"
+"""The reasons of that stage."""
+
+
+def decided_by_people(catalog: Catalog) -> set[tuple[str, str]]:
+    """Every (sha256, label) on which a person has spoken, under the label that found it and the one it got."""
     decided = set()
     for one in catalog.all(Override):
-        decided |= {(one.sha256, one.label), (one.sha256, one.new_label)}
+        decided |= {(one.sha256, one.label), (one.sha256, one.new_label or one.label)}
+    return decided
+
+
+def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
+    """Make these the only clusters, in one transaction."""
+    with catalog.engine.begin() as connection:
+        connection.execute(TABLES[Cluster].delete())
+        if clusters:
+            connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(one) for one in clusters])
+
+
+def open_proposals(catalog: Catalog) -> dict[tuple[str, str], Verdict]:
+    """The flags and drops of curate by (sha256, label), but for those on which a person has decided."""
+    decided = decided_by_people(catalog)
     return {
         (one.sha256, one.label): one
         for one in catalog.all(Verdict)

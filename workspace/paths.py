@@ -69,6 +69,11 @@ class Workspace:
         """The name of the folder in cache/ that the features step filled last."""
         return self.cache / "features"
 
+    @property
+    def curation_file(self) -> Path:
+        """What curate judged last, as a digest of its inputs."""
+        return self.cache / "curation.json"
+
     def image_file(self, sha256: str, suffix: str) -> Path:
         """Where the bytes with this digest lie; `suffix` with its dot, by content (`.jpg`)."""
         return self.images / sha256[:2] / f"{sha256}{suffix}"

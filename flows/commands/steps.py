@@ -39,7 +39,7 @@ for _name, _doc in {
     "download": "Fetch what was found; every outcome is recorded with its reason.",
     "clean": "Decode, check and compare the pictures: broken ones, useless ones and copies get a verdict.",
     "features": "Compute the backbone's features of every kept picture, once.",
-    "curate": "Find off-topic pictures and label errors (a pass-through for now).",
+    "curate": "Find off-topic pictures and label errors by their features; a person decides in `review`.",
     "split": "Freeze the dataset: training, validation and test, with copies and creators kept together.",
     "train": "Fit the head on cached features, then fine-tune the last stage; the better one is kept.",
     "evaluate": "Measure the saved model on the test pictures.",
