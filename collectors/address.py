@@ -7,7 +7,6 @@ that it holds for headers as for bodies.
 
 from __future__ import annotations
 
-import functools
 import http.client
 import io
 import ipaddress
@@ -104,8 +103,19 @@ class _Guarded(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         deadline = time.monotonic() + self.guard.answer_s
-        self.response_class = functools.partial(_TimedResponse, deadline=deadline)  # type: ignore[assignment]
-        return super().getresponse()
+        begun: list[_TimedResponse] = []
+
+        def begin(*args: Any, **kwargs: Any) -> _TimedResponse:
+            begun.append(_TimedResponse(*args, deadline=deadline, **kwargs))
+            return begun[0]
+
+        self.response_class = begin  # type: ignore[assignment]
+        try:
+            return super().getresponse()
+        except BaseException:
+            for response in begun:
+                response.close()  # urllib3 forgets it where a header is at fault, and its socket would stay open
+            raise
 
 
 class _TimedResponse(http.client.HTTPResponse):

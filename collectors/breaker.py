@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from collectors.transfer import AttemptFailed
+from workspace.failures import GIVEN_UP
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class HostBreaker:
             Whether it is the trial of a host that was given up.
 
         Raises:
-            AttemptFailed: `host_given_up`, skipped: it was given up, and it is not yet time for a trial.
+            AttemptFailed: `host_given_up`: it was given up, and it is not yet time for a trial.
         """
         with self._lock:
             record = self._records.get(host)
@@ -52,7 +53,7 @@ class HostBreaker:
                 record.trial_at = now + self._pause_s  # one url tries, the others go on waiting for what it meets
                 return True
             detail = f"{host} failed {record.failures} times in a row, last with {record.reason}, and was given up"
-        raise AttemptFailed("host_given_up", detail, heals=False, status="skipped")
+        raise AttemptFailed(GIVEN_UP, detail, heals=False, asked=False)
 
     def good(self, host: str) -> None:
         """The host gave an answer, whatever it was, that shows it to be alive."""
@@ -78,10 +79,3 @@ class HostBreaker:
             record.reason = reason
             if record.failures >= self._limit:
                 record.trial_at = time.monotonic() + self._pause_s
-
-    def given_up(self) -> dict[str, str]:
-        """The hosts that are given up now, in order, with the reason of the last failure."""
-        with self._lock:
-            return {
-                host: record.reason for host, record in sorted(self._records.items()) if record.trial_at is not None
-            }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
@@ -18,6 +18,7 @@ from workspace.catalog import Catalog
 from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
+from workspace.failures import given_up_notes, urls_to_try_again
 from workspace.outcomes import download_counts
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
@@ -29,14 +30,22 @@ _BATCH = 64  # rows per commit, and seconds after which a smaller batch is commi
 _BATCH_S = 0.5
 
 
-def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Fetch as many urls as the classes still need; each outcome is a row within a batch or half a second.
+def run(
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    progress: Progress = SILENT,
+    *,
+    urls: Sequence[str] | None = None,
+) -> StepCounts:
+    """Fetch as many urls as the classes still need (or these ones); an outcome is a row within half a second.
 
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
     with Catalog(workspace.catalog_file) as catalog:
-        urls = urls_to_fetch(catalog, config.classes, config.search.per_class)
+        if urls is None:
+            wanted = config.classes, config.search.per_class
+            urls = urls_to_fetch(catalog, *wanted) + urls_to_try_again(catalog, *wanted, config.network.give_up_s)
         progress.begin("Downloading", len(urls))
         if urls and not config.network.contact and not config.network.allow_private_addresses:
             progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")
@@ -44,10 +53,15 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             catalog.put(outcomes)
             progress.advance(len(outcomes))
         by_reason = download_counts(catalog)
-    return StepCounts("download", done=len(urls), reused=by_reason.total() - len(urls), by_reason=by_reason)
+        notes = given_up_notes(catalog)
+        for note in notes:
+            progress.say(note)
+    return StepCounts(
+        "download", done=len(urls), reused=by_reason.total() - len(urls), by_reason=by_reason, notes=notes
+    )
 
 
-def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: list[str]) -> Iterator[list[Download]]:
+def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str]) -> Iterator[list[Download]]:
     """Fetch over threads; yields the outcomes in batches, those before an error too."""
     settings = config.download
     max_bytes = int(settings.max_mb * 1e6)

@@ -85,10 +85,6 @@ class PoliteSession:
         """The time for what asks nobody, such as a local file: now, or when the recording was begun."""
         return self._tape.began()
 
-    def given_up(self) -> dict[str, str]:
-        """The hosts that this run has given up, `host:port`, with the reason of the last failure."""
-        return self._breaker.given_up()
-
     def fetch(
         self,
         url: str,
@@ -143,10 +139,10 @@ class PoliteSession:
             try:
                 return self._follow(question, attempt)
             except AttemptFailed as failure:
-                if last is not None and failure.status == "skipped":
+                if last is not None and not failure.asked:
                     break  # its host was given up meanwhile; what it met itself says more
                 last = failure
-                last.attempts = attempt if failure.status != "skipped" else 0
+                last.attempts = attempt if failure.asked else 0
             if not last.heals or attempt == self.network.attempts or not self._may_wait(last, attempt):
                 break
         assert last is not None  # attempts is at least 1
@@ -188,7 +184,7 @@ class PoliteSession:
             self._robots.check(here)
         with self._pace.turn(host):
             if self.stopped.is_set():
-                raise AttemptFailed("stopped", "the run was stopped", heals=False, status="skipped")
+                raise AttemptFailed("stopped", "the run was stopped", heals=False, asked=False)
             if not is_trial:
                 self._breaker.admit(server(here))  # what was learnt while this thread waited for its turn
             began = time.monotonic()

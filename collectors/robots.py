@@ -23,6 +23,7 @@ from protego import Protego
 from collectors.pace import HostPace
 from collectors.transfer import AttemptFailed
 from collectors.web_address import origin
+from workspace.failures import GIVEN_UP
 
 PRODUCT = "collect-and-train"
 """The product token of our user agent, which robots.txt and X-Robots-Tag may name (RFC 9309, section 2.2.1)."""
@@ -37,7 +38,7 @@ _HOSTS_KEPT = 512  # rules in memory; a large robots.txt takes megabytes when it
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 # The site itself cannot be reached, which is the reason that its files will be told to have too.
 _NEVER = float("inf")
-_WHOLE_SITE = frozenset({"unknown_host", "connection", "tls", "host_given_up", "stopped"})
+_WHOLE_SITE = frozenset({"unknown_host", "connection", "tls", GIVEN_UP, "stopped"})
 
 
 class Robots:
@@ -88,7 +89,7 @@ class Robots:
             self._fetch(f"{here}/robots.txt", body)
         except AttemptFailed as failure:
             site.failure = _judged(failure, here)
-            if failure.status != "skipped" and site.failure is not None:
+            if failure.asked and site.failure is not None:
                 site.ask_at = time.monotonic() + self._ask_again_s
                 return
             site.ask_at = _NEVER if site.failure is None else 0.0

@@ -10,7 +10,13 @@ from datetime import UTC
 from typing import BinaryIO
 
 import requests
-from urllib3.exceptions import DecodeError, InvalidChunkLength, LocationValueError, NameResolutionError
+from urllib3.exceptions import (
+    DecodeError,
+    InvalidChunkLength,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+)
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import IncompleteRead as Urllib3IncompleteRead
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
@@ -33,8 +39,9 @@ class AttemptFailed(Exception):
         heals: whether another try may help.
         http_status: the status code, or None when there was no answer.
         wait_s: how long the server asks us to wait, in seconds, or None.
-        status: `failed`, `refused` (we will not fetch it) or `skipped` (it was not tried).
+        status: `failed` or `refused` (we will not fetch it).
         blames_host: it speaks against the whole host, not against this one file.
+        asked: whether the host was asked at all.
         url: the hop that failed, once it is known.
         began: when that hop was asked, by time.monotonic.
         attempts: how many tries there were, this one included.
@@ -47,6 +54,7 @@ class AttemptFailed(Exception):
     wait_s: float | None = None
     status: str = "failed"
     blames_host: bool = False
+    asked: bool = True
     url: str = ""
     began: float = 0.0
     attempts: int = 1
@@ -123,7 +131,7 @@ def transport_failure(error: Exception, host: str) -> AttemptFailed:
         return AttemptFailed(
             "too_slow", f"{host} had not sent all when transfer_timeout_s was over", heals=False, blames_host=True
         )
-    if met(requests.Timeout, Urllib3Timeout, TimeoutError):
+    if met(requests.Timeout, Urllib3Timeout, TimeoutError) and not met(NewConnectionError):
         told = f"{host} did not answer in time (connect_timeout_s, read_timeout_s)"
         return AttemptFailed("timeout", told, heals=True, blames_host=True)
     if isinstance(error, requests.exceptions.SSLError):
@@ -132,7 +140,7 @@ def transport_failure(error: Exception, host: str) -> AttemptFailed:
         return AttemptFailed("bad_url", text, heals=False, status="refused")
     if met(DecodeError):
         return AttemptFailed("bad_encoding", text, heals=False)
-    if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength):
+    if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength, ValueError):
         return AttemptFailed("incomplete", f"{host} closed before the end of the body: {text}", True, blames_host=True)
     if met(*_NOT_HTTP) and not met(http.client.RemoteDisconnected):
         return AttemptFailed("bad_http", f"{host} does not speak HTTP as it should: {text}", heals=False)

@@ -66,7 +66,8 @@ def origin(url: str) -> str:
 def server(url: str) -> str:
     """Host and port as one text, `example.org:443`; of an address that was checked."""
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
 def _bad(detail: str) -> AttemptFailed:

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from gallery import pages
 from gallery.collection import Picture
-from gallery.faults import FAULTS, Exchange
+from gallery.exchange import Exchange
+from gallery.faults import FAULTS
 
 if TYPE_CHECKING:
     from gallery.site import Gallery
@@ -93,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
         gallery = self.server.gallery
         kind, answer = self._route()
         gallery.count(kind)
+        if "Cookie" in self.headers:
+            gallery.count("with a cookie")
         fault = gallery.mischief.take(self.path)
         parts = urlsplit(self.path).path.split("/")
         if fault is None and len(parts) == 4 and parts[1] == "fault" and parts[2] in FAULTS:
@@ -141,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
             case ["photo", identity] if identity in collection.by_id:
                 return "landing", _as_html(pages.landing_page(collection.by_id[identity]))
             case ["robots.txt"]:
-                return "other", (200, "text/plain; charset=utf-8", b"User-agent: *\nAllow: /\n")
+                return "robots", (200, "text/plain; charset=utf-8", self.server.gallery.robots_txt.encode())
             case ["assets", "logo.png"]:
                 return "other", (200, "image/png", _furniture(120, 32))
             case ["assets", "icon.png"]:

@@ -24,10 +24,12 @@ class Gallery:
 
     Attributes:
         keywords: The keywords that find something.
-        requests: Number of requests so far by kind: search (JSON), results (html), image, landing, other.
+        requests: Number of requests so far by kind: search (JSON), results (html), image, landing, robots,
+            other; and those that came with a cookie.
         delay_s: Delay before each picture is answered, in seconds; may be changed while serving.
         hang_s: How long the fault ``hang`` says nothing, in seconds.
         drip_s: How long the fault ``drip`` waits before each byte, in seconds.
+        robots_txt: What /robots.txt says.
     """
 
     def __init__(self, collection: Collection, *, port: int = 0) -> None:
@@ -37,6 +39,7 @@ class Gallery:
         self.delay_s = 0.0
         self.hang_s = 30.0
         self.drip_s = 0.2
+        self.robots_txt = "User-agent: *\nAllow: /\n"
         self.mischief = Mischief()
         self.stopping = threading.Event()
         self._port = port

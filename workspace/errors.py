@@ -53,10 +53,10 @@ class TransferFailed(CollectError):
     """A url could not be fetched.
 
     Attributes:
-        status: `failed` (may work another day), `refused` (we will not fetch it) or `skipped` (it was not tried).
+        status: `failed` (may work another day) or `refused` (we will not fetch it).
         reason: a short word for counting, such as `http_404`, `too_large`, `private_address`, `timeout`, `robots`.
         http_status: the last status code, or None when there was no answer.
-        attempts: how often it was tried.
+        attempts: how often it was tried; 0 when its host had been given up.
     """
 
     def __init__(

@@ -91,7 +91,7 @@ def test_misbehaviour_by_prefix_strikes_so_many_times(gallery, picture):
         429,
         200,
     ]
-    with pytest.raises(ValueError, match="unknown fault 'sulk'; known: hang, drip"):
+    with pytest.raises(ValueError, match="unknown fault 'sulk'; known: hang, hang_in_body, drip"):
         gallery.misbehave("/", "sulk")
 
 

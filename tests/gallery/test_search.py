@@ -184,4 +184,4 @@ def test_requests_are_counted_by_kind():
         requests.get(result["foreign_landing_url"], timeout=10)
         requests.get(gallery.results_url.format(keyword="teapot", page=1), timeout=10)
         requests.get(gallery.base_url + "/robots.txt", timeout=10)
-        assert gallery.requests == {"search": 1, "image": 2, "landing": 1, "results": 1, "other": 1}
+        assert gallery.requests == {"search": 1, "image": 2, "landing": 1, "results": 1, "robots": 1}

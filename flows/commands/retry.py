@@ -1,0 +1,49 @@
+"""Try again what failed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import OTHER, Folder, Settings, app
+from flows.opening import open_workspace, parse_overrides
+from flows.progress import CONSOLE, listening
+
+
+@app.command(rich_help_panel=OTHER)
+def retry(
+    workspace: Folder,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(help="Only what failed for these reasons: timeout,http_503; none: every one that may heal."),
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Fetch again what failed, and nothing else; say what failed before and after.
+
+    Example: collect-and-train retry -w data/pandas --reason timeout,http_503
+    """
+    from rich.table import Table
+
+    from collectors import retry as step
+    from workspace.catalog import Catalog
+    from workspace.failures import failure_counts
+
+    place, config = open_workspace(workspace, (), parse_overrides(settings or []))
+    reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
+    with Catalog(place.catalog_file) as catalog:
+        before, _ = failure_counts(catalog)
+    with listening(logging.getLogger("collect_and_train.retry")) as progress:
+        counts = step.run(place, config, reasons, progress)
+    with Catalog(place.catalog_file) as catalog:
+        after, _ = failure_counts(catalog)
+    table = Table("failed for", "before", "after", show_edge=False, pad_edge=False)
+    for name in sorted(before | after):
+        table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
+    CONSOLE.print(table)
+    healed = before.total() - after.total()
+    typer.echo(f"{counts.done} tried again, {healed} healed")
+    if healed:
+        typer.echo(f"Next: collect-and-train run -w {workspace}")

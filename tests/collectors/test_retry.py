@@ -1,0 +1,77 @@
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from collectors import download, retry, search
+from flows.cli import app
+from workspace.catalog import Catalog
+from workspace.errors import ConfigError
+from workspace.failures import may_heal
+from workspace.records import Download, Hit
+from workspace.template import render_config
+
+
+@pytest.fixture
+def failed(site, workspace, configure):
+    """A workspace whose downloads failed: two with 503, one with 403, one that was too large; the settings."""
+    config = configure(site, network={"attempts": 1, "read_timeout_s": 5, "transfer_timeout_s": 10})
+    search.run(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        paths = [hit.image_url.removeprefix(site.base_url) for hit in catalog.all(Hit) if hit.label == "cat"]
+    for path, fault in zip(paths, ["503", "503", "403", "endless"], strict=False):
+        site.misbehave(path, fault)
+    counts = download.run(workspace, config)
+    assert counts.by_reason == {
+        "ok": 8,
+        "failed: http_403": 1,
+        "failed: http_503": 2,
+        "refused: too_large": 1,
+    }
+    workspace.config_file.write_text(render_config(config))
+    return config
+
+
+def rows(workspace) -> dict[str, str]:
+    with Catalog(workspace.catalog_file) as catalog:
+        return {row.image_url: row.reason for row in catalog.all(Download)}
+
+
+def test_without_a_reason_all_that_may_heal_is_tried_again_and_nothing_else(site, workspace, failed) -> None:
+    before, asked = rows(workspace), site.requests["image"]
+    counts = retry.run(workspace, failed)
+    assert (counts.done, site.requests["image"] - asked) == (2, 2)
+    assert dict(counts.by_reason) == {"ok": 10, "failed: http_403": 1, "refused: too_large": 1}
+    changed = {url for url, reason in rows(workspace).items() if before[url] != reason}
+    assert {before[url] for url in changed} == {"http_503"}
+
+
+def test_a_reason_is_tried_again_when_it_is_named_even_one_that_was_refused(site, workspace, failed) -> None:
+    counts = retry.run(workspace, failed, ["too_large", "http_403"])
+    assert (counts.done, dict(counts.by_reason)) == (2, {"ok": 10, "failed: http_503": 2})
+    with pytest.raises(ConfigError, match=r"for the reason timeout; http_503 \(2\)"):
+        retry.run(workspace, failed, ["timeout"])
+
+
+def test_the_command_says_what_failed_before_and_after(site, workspace, failed) -> None:
+    result = CliRunner().invoke(app, ["retry", "-w", str(workspace.root), "--reason", "http_503, http_403"])
+    assert result.exit_code == 0, result.output
+    assert "3 tried again, 3 healed" in result.output
+    lines = dict(re.findall(r"^(\w+) +│ +(\d+ +│ +\d+)", result.output, re.MULTILINE))
+    assert {name: re.findall(r"\d+", line) for name, line in lines.items()} == {
+        "http_403": ["1", "0"],
+        "http_503": ["2", "0"],
+        "too_large": ["1", "1"],
+    }
+    again = CliRunner().invoke(app, ["retry", "-w", str(workspace.root)])
+    assert "0 tried again, 0 healed" in again.output
+
+
+@pytest.mark.parametrize("reason", ["timeout", "http_503", "http_408", "host_given_up", "robots_unreachable"])
+def test_what_may_heal(reason: str) -> None:
+    assert may_heal(reason)
+
+
+@pytest.mark.parametrize("reason", ["http_404", "http_403", "http_5000", "robots", "opted_out", "too_large", "svg"])
+def test_what_does_not_heal_by_itself(reason: str) -> None:
+    assert not may_heal(reason)

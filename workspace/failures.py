@@ -1,0 +1,85 @@
+"""What failed, by reason: the questions that `retry` and the download step have for the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from workspace.catalog import TABLES, Catalog
+from workspace.collection import class_states
+from workspace.records import Download, Hit, Search
+
+GIVEN_UP = "host_given_up"
+"""The reason of urls that were not tried, because their host kept failing."""
+
+_HEALING = re.compile(
+    r"timeout|too_slow|connection|incomplete|unknown_host|rate_limited|host_given_up|robots_unreachable|unreachable|"
+    r"captcha|blocked|not_json|changed|missing|unreadable|http_(408|425|5\d\d)"
+)
+
+
+def may_heal(reason: str) -> bool:
+    """Whether what failed for this reason may work another day, with nothing changed on our side."""
+    return _HEALING.fullmatch(reason) is not None
+
+
+def failure_counts(catalog: Catalog) -> tuple[Counter[str], Counter[str]]:
+    """How many downloads, and how many searches, have each reason; a refusal counts as a failure."""
+    downloads, searches = TABLES[Download], TABLES[Search]
+    with catalog.engine.connect() as connection:
+        return (
+            _counted(connection, downloads.c.reason, downloads.c.status.in_(("failed", "refused"))),
+            _counted(connection, searches.c.reason, searches.c.status == "failed"),
+        )
+
+
+def _counted(connection: sa.Connection, reason: sa.Column[str], where: sa.ColumnElement[bool]) -> Counter[str]:
+    query = sa.select(reason, sa.func.count()).where(where).group_by(reason).order_by(reason)
+    return Counter({str(name): int(count) for name, count in connection.execute(query)})
+
+
+def failed_urls(catalog: Catalog, reasons: Collection[str]) -> list[str]:
+    """The urls that failed or were refused for one of these reasons, in order."""
+    table = TABLES[Download]
+    query = sa.select(table.c.image_url).where(table.c.status.in_(("failed", "refused")), table.c.reason.in_(reasons))
+    with catalog.engine.connect() as connection:
+        return [str(url) for url in connection.execute(query.order_by(table.c.image_url)).scalars()]
+
+
+def urls_to_try_again(catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float) -> list[str]:
+    """The urls that were not tried because of their host, once it has been left alone for `pause_s` seconds.
+
+    Only those of classes that still need pictures.
+    """
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    latest = (datetime.now(UTC) - timedelta(seconds=pause_s)).isoformat(timespec="seconds")
+    query = (
+        sa.select(hits.c.label, hits.c.image_url)
+        .join(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(downloads.c.status == "failed", downloads.c.reason == GIVEN_UP, downloads.c.fetched_at <= latest)
+    )
+    with catalog.engine.connect() as connection:
+        found = [(str(label), str(url)) for label, url in connection.execute(query)]
+    if not found:
+        return []
+    states = class_states(catalog, labels)
+    return sorted({url for label, url in found if label in states and states[label].still_to_fetch(per_class)})
+
+
+def given_up_notes(catalog: Catalog) -> tuple[str, ...]:
+    """One sentence for each host that was given up, for the people who wait for its pictures."""
+    table = TABLES[Download]
+    hosts: Counter[str] = Counter()
+    with catalog.engine.connect() as connection:
+        for url in connection.execute(sa.select(table.c.image_url).where(table.c.reason == GIVEN_UP)).scalars():
+            hosts[urlsplit(str(url)).hostname or ""] += 1
+    return tuple(
+        f"{host} kept failing and was given up: {count} of its urls were not tried; `collect-and-train retry` tries "
+        "them again"
+        for host, count in sorted(hosts.items())
+    )
