@@ -113,7 +113,7 @@ class Catalog:
         """Insert rows of one kind; one with a key that is there stays as it was."""
         if records:
             with self._transaction() as connection:
-                statement = self._dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
+                statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
                 connection.execute(statement, [dataclasses.asdict(record) for record in records])
 
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
@@ -192,7 +192,7 @@ class Catalog:
         if not records:
             return
         table = TABLES[type(records[0])]
-        statement = self._dialect.insert(table)
+        statement = self.dialect.insert(table)
         keys = [column.name for column in table.primary_key.columns]
         others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
         connection.execute(
@@ -201,7 +201,8 @@ class Catalog:
         )
 
     @property
-    def _dialect(self) -> Any:
+    def dialect(self) -> Any:
+        """SQLAlchemy's module with this database's own `insert`."""
         return postgresql if self.engine.dialect.name == "postgresql" else sqlite
 
     @contextmanager

@@ -1,0 +1,227 @@
+"""What the review page shows: every picture of a workspace under every label that found it, from the catalogue."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.tiles import license_name, web_address
+from workspace.arrays import latest_features
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.curation import STAGE
+from workspace.errors import WorkspaceError
+from workspace.overrides import Change, Outcome, decide
+from workspace.paths import Workspace
+from workspace.records import Cluster, Hit, ImageFacts, Override, Verdict
+
+NEIGHBOURS = 8
+TITLE = 140
+"""Characters of a title that are shown with a picture; the rest is in its details."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The catalogue at one moment, by (sha256, label) and by sha256; overrides are not in it, as they change."""
+
+    verdicts: dict[Pair, list[Verdict]] = field(default_factory=lambda: defaultdict(list))
+    hits: dict[Pair, Hit] = field(default_factory=dict)
+    clusters: dict[Pair, int] = field(default_factory=dict)
+    facts: dict[str, ImageFacts] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    labels: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Album:
+    """Reads a workspace for the review page; safe to use from several threads.
+
+    Args:
+        workspace: whose pictures.
+        config: its classes.
+        catalog: open while the album is used.
+    """
+
+    def __init__(self, workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> None:
+        self.workspace = workspace
+        self.classes = tuple(config.classes)
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._stamp: tuple[float, ...] | None = None
+        self._snapshot = Snapshot()
+        self._features: tuple[list[str], npt.NDArray[np.float32]] | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The catalogue as it is now; read anew only when its files have changed."""
+        with self._lock:
+            stamp = self._stamp_now()
+            if stamp != self._stamp:
+                self._snapshot, self._features, self._stamp = self._read(), None, stamp
+            return self._snapshot
+
+    def decide(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Write decisions; the snapshot, which holds none, stays good."""
+        with self._lock:
+            was_current = self._stamp_now() == self._stamp
+            outcomes = decide(self._catalog, changes)
+            if was_current:
+                self._stamp = self._stamp_now()
+            return outcomes
+
+    def knows(self, sha256: str, label: str) -> bool:
+        """Whether this label found this picture, or a check has judged it under the label."""
+        shot = self.snapshot()
+        return (sha256, label) in shot.verdicts or (sha256, label) in shot.hits
+
+    def overrides(self) -> dict[Pair, Override]:
+        """What people have decided, by sha256 and the label that found the picture."""
+        return {(one.sha256, one.label): one for one in self._catalog.all(Override)}
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Per class: how many pictures it has, how many wait for a look, and how many a person decided on."""
+        shot, mine = self.snapshot(), self.overrides()
+        pictures, waiting, decided = Counter[str](), Counter[str](), Counter[str]()
+        for pair, verdicts in shot.verdicts.items():
+            pictures[pair[1]] += 1
+            if pair in mine:
+                decided[pair[1]] += 1
+            elif _worst(verdicts).verdict == "flag":
+                waiting[pair[1]] += 1
+        return [
+            {"label": one, "pictures": pictures[one], "waiting": waiting[one], "decided": decided[one]}
+            for one in self.classes
+        ]
+
+    def pictures(self, label: str) -> list[dict[str, Any]]:
+        """The pictures found under a label and those moved to it, the most suspicious first, then the dropped ones."""
+        shot, mine = self.snapshot(), self.overrides()
+        pairs = {pair for pair in shot.verdicts if pair[1] == label}
+        moved = {pair for pair, one in mine.items() if one.new_label == label and (pair[0], label) not in pairs}
+        items = [self._item(shot, pair, label, mine.get(pair)) for pair in pairs | moved]
+        return sorted(items, key=lambda one: (one["verdict"] == "drop", one["score"], one["sha256"]))
+
+    def details(self, sha256: str, label: str) -> dict[str, Any] | None:
+        """Everything that is known of one picture under the label that found it; None when it is not there."""
+        shot, mine = self.snapshot(), self.overrides()
+        pair = (sha256, label)
+        if not self.knows(sha256, label):
+            return None
+        verdicts = shot.verdicts.get(pair, [])
+        names = {one.group for one in verdicts if one.group}
+        kin = sorted({*names, *(sha for name in names for sha in shot.groups[name])} - {sha256})
+        facts = shot.facts.get(sha256)
+        return {
+            **self._item(shot, pair, label, mine.get(pair)),
+            **_source(shot.hits.get(pair)),
+            "size": f"{facts.width} × {facts.height} px" if facts and facts.width else "",
+            "detail": facts.detail if facts else "",
+            "checks": [
+                {"stage": one.stage, "verdict": one.verdict, "reason": one.reason, "score": one.score}
+                for one in verdicts
+            ],
+            "group": [self._brief(shot, sha) for sha in kin],
+            "neighbours": [self._brief(shot, sha) for sha in self._neighbours(shot, sha256)],
+        }
+
+    def _item(self, shot: Snapshot, pair: Pair, shown: str, mine: Override | None) -> dict[str, Any]:
+        sha, label = pair
+        worst = _worst(shot.verdicts.get((sha, shown), []) or shot.verdicts.get(pair, []))
+        hit = shot.hits.get(pair)
+        return {
+            "sha256": sha,
+            "label": label,
+            "verdict": worst.verdict,
+            "reason": worst.reason,
+            "score": worst.score,
+            "cluster": shot.clusters.get((sha, shown), 0),
+            "title": hit.title[:TITLE] if hit else "",
+            "picture": not (sha in shot.facts and shot.facts[sha].error) and worst.reason != "file_missing",
+            "mine": said(mine),
+        }
+
+    def _brief(self, shot: Snapshot, sha256: str) -> dict[str, Any]:
+        return {"sha256": sha256, "labels": shot.labels.get(sha256, [])}
+
+    def _neighbours(self, shot: Snapshot, sha256: str) -> list[str]:
+        """The nearest pictures by the cosine of their features, nearest first; none when it has no features."""
+        with self._lock:
+            if self._features is None:
+                self._features = self._read_features(shot)
+            keys, vectors = self._features
+        if sha256 not in shot.facts or sha256 not in (places := {key: place for place, key in enumerate(keys)}):
+            return []
+        cosines = vectors @ vectors[places[sha256]]
+        cosines[places[sha256]] = -2
+        return [keys[place] for place in np.argsort(-cosines, kind="stable")[: min(NEIGHBOURS, len(keys) - 1)]]
+
+    def _read_features(self, shot: Snapshot) -> tuple[list[str], npt.NDArray[np.float32]]:
+        try:
+            store = latest_features(self.workspace)
+        except WorkspaceError:
+            return [], np.zeros((0, 1), np.float32)  # the features step has not run yet
+        keys = sorted(sha for sha in shot.facts if sha in store)
+        if not keys:
+            return [], np.zeros((0, 1), np.float32)
+        vectors = store.get(keys).astype(np.float32)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return keys, vectors
+
+    def _read(self) -> Snapshot:
+        shot = Snapshot()
+        wanted = set(self.classes)
+        for verdict in self._catalog.all(Verdict):
+            if verdict.label in wanted:
+                shot.verdicts[verdict.sha256, verdict.label].append(verdict)
+                if verdict.group:
+                    shot.groups[verdict.group].append(verdict.sha256)
+        for sha, hit in self._catalog.appearances():
+            if hit.label in wanted:
+                shot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
+                if hit.label not in shot.labels[sha]:
+                    shot.labels[sha].append(hit.label)
+        shot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
+        shot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
+        return shot
+
+    def _stamp_now(self) -> tuple[float, ...]:
+        file = self.workspace.catalog_file
+        files = (file, file.with_name(f"{file.name}-wal"), self.workspace.features_pointer)
+        return tuple(one.stat().st_mtime if one.exists() else 0.0 for one in files)
+
+
+def said(override: Override | None) -> dict[str, str] | None:
+    """A decision as the page gets it."""
+    if override is None:
+        return None
+    return {"action": override.action, "new_label": override.new_label, "made_at": override.made_at}
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict that speaks for a picture: a drop, else the lowest flag, else how typical of its class it is."""
+    order = {"drop": 0, "flag": 1}
+    judged = [one for one in verdicts if one.verdict in order or one.stage == STAGE]
+    return min(
+        judged, key=lambda one: (order.get(one.verdict, 2), one.score, one.stage), default=Verdict("", "", "", "keep")
+    )
+
+
+def _source(hit: Hit | None) -> Mapping[str, Any]:
+    if hit is None:
+        return {}
+    return {
+        "full_title": hit.title,
+        "creator": hit.creator,
+        "source": hit.source,
+        "keyword": hit.keyword,
+        "rank": hit.rank + 1,
+        "license": license_name(hit.license, hit.license_url),
+        "license_url": web_address(hit.license_url),
+        "page": web_address(hit.page_url, hit.image_url),
+    }

@@ -1,0 +1,124 @@
+"""The review page: look at every picture, and keep, drop or relabel it; each click is saved at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from pages.album import Album, said
+from pages.files import new_app, render
+from pages.thumbnails import SIDE_PX, Thumbnails
+from training.page import REASONS
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.errors import CollectAndTrainError
+from workspace.overrides import Change
+from workspace.paths import Workspace
+
+STATIC = (
+    *("page.css", "review.css"),
+    *("review.js", "review_store.js", "review_grid.js", "review_details.js", "review_elements.js"),
+)
+
+WORDS = {
+    **REASONS,
+    "off_topic": "unlike the other pictures of its class",
+    "label_issue": "looks more like another class",
+}
+"""Reasons in words; one that is not here is shown as it is."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
+
+
+class _Decision(BaseModel):
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    label: str
+    action: Literal["keep", "drop", "relabel", ""]
+    new_label: str = ""
+    seen: str = ""
+
+
+class _Decisions(BaseModel):
+    changes: Annotated[list[_Decision], Field(min_length=1, max_length=100_000)]
+
+
+def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> FastAPI:
+    """The page as an application; `pages.guard.serve_page` serves it.
+
+    Args:
+        workspace: whose pictures.
+        config: its classes, and how its pixel cache is made.
+        catalog: open as long as the application is served; decisions are written to it.
+    """
+    app = new_app(STATIC)
+    album = Album(workspace, config, catalog)
+    _add_reading(app, album, Thumbnails(workspace, config))
+    _add_deciding(app, album)
+
+    @app.exception_handler(CollectAndTrainError)
+    def foreseen(_request: Request, error: CollectAndTrainError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 500)
+
+    return app
+
+
+def next_command(workspace: Workspace) -> str:
+    """What to run after a review: every step does only what the decisions have changed."""
+    return f"collect-and-train run -w {workspace.root}"
+
+
+def _add_reading(app: FastAPI, album: Album, thumbnails: Thumbnails) -> None:
+    @app.get("/")
+    def page() -> HTMLResponse:
+        name = album.workspace.root.resolve().name
+        return HTMLResponse(render("review.html.j2", name=name, next_command=next_command(album.workspace)))
+
+    @app.get("/api/classes")
+    def classes() -> dict[str, Any]:
+        return {"classes": album.overview(), "words": WORDS, "decisions": len(album.overrides())}
+
+    @app.get("/api/pictures")
+    def pictures(label: str) -> Response:
+        if label not in album.classes:
+            raise HTTPException(404, f"there is no class {label!r}")
+        return JSONResponse(album.pictures(label))  # plain dicts: checking 10,000 of them would take a second
+
+    @app.get("/api/picture")
+    def picture(sha256: str, label: str) -> dict[str, Any]:
+        found = album.details(sha256, label)
+        if found is None:
+            raise HTTPException(404, "there is no such picture")
+        return found
+
+    @app.get("/picture/{size}/{sha256}.jpg")
+    def jpeg(size: str, sha256: str) -> Response:
+        data = thumbnails.jpeg(sha256, size) if size in SIDE_PX and _SHA256.fullmatch(sha256) else None
+        if data is None:
+            raise HTTPException(404, "there is no picture to show")
+        return Response(data, media_type="image/jpeg", headers=_FOR_EVER)
+
+
+def _add_deciding(app: FastAPI, album: Album) -> None:
+    @app.post("/api/decide")
+    def save(asked: _Decisions) -> dict[str, Any]:
+        changes = []
+        for one in asked.changes:
+            if not album.knows(one.sha256, one.label):
+                raise HTTPException(404, "there is no such picture under this label")
+            if (one.action == "relabel") != bool(one.new_label) or one.new_label == one.label:
+                raise HTTPException(422, "a picture is relabelled to another class, and nothing else names one")
+            if one.new_label and one.new_label not in album.classes:
+                raise HTTPException(422, f"there is no class {one.new_label!r}")
+            changes.append(Change(one.sha256, one.label, one.action, one.new_label, one.seen))
+        outcomes = album.decide(changes)
+        results = [
+            {"sha256": one.change.sha256, "label": one.change.label, "made": one.made, "mine": said(one.now)}
+            for one in outcomes
+        ]
+        return {"results": results, "classes": album.overview(), "decisions": len(album.overrides())}

@@ -1,0 +1,45 @@
+"""Pictures of the pixel cache as small JPEGs for a page; the bytes that were downloaded are never served."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+from PIL import Image
+
+from preprocessing.pixels import PixelCache
+from workspace.config import WorkspaceConfig
+from workspace.errors import ImageRefused, WorkspaceError
+from workspace.paths import Workspace
+
+SIDE_PX = {"small": 256, "large": 1024}
+"""Longer side at most; the cache holds pictures with a shorter side of 256 px as a rule."""
+
+QUALITY = 82
+
+
+class Thumbnails:
+    """Makes JPEGs of cached pictures; safe to use from several threads."""
+
+    def __init__(self, workspace: Workspace, config: WorkspaceConfig) -> None:
+        self._cache = PixelCache(workspace, config.clean)
+        self._decoding = threading.Lock()
+
+    def jpeg(self, sha256: str, size: str) -> bytes | None:
+        """The picture as a JPEG of one of SIDE_PX, or None when there is none to show.
+
+        A picture that is not in the cache is decoded and stored there.
+        """
+        try:
+            if sha256 in self._cache:
+                pixels = self._cache.read(sha256)
+            else:
+                with self._decoding:  # decoding is for one thread at a time
+                    pixels = self._cache.read(sha256)
+        except (ImageRefused, WorkspaceError):
+            return None
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((SIDE_PX[size], SIDE_PX[size]))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=QUALITY)
+        return out.getvalue()

@@ -1,0 +1,47 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from workspace.catalog import Catalog
+from workspace.overrides import Change, decide
+from workspace.records import Override
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with Catalog(tmp_path / "catalog.sqlite") as opened:
+        yield opened
+
+
+def test_a_decision_is_made_changed_and_taken_back(catalog) -> None:
+    made = decide(catalog, [Change("aa", "cat", "drop")])[0]
+    assert made.made
+    assert made.now is not None
+    assert (made.now.action, made.now.made_at > "2020") == ("drop", True)
+    moved = decide(catalog, [Change("aa", "cat", "relabel", "dog", seen=made.now.made_at)])[0]
+    assert moved.now is not None
+    assert catalog.all(Override) == [replace(moved.now, action="relabel", new_label="dog")]
+    back = decide(catalog, [Change("aa", "cat", "", seen=moved.now.made_at)])[0]
+    assert (back.made, back.now, catalog.all(Override)) == (True, None, [])
+
+
+@pytest.mark.parametrize("action", ["keep", "drop", ""])
+@pytest.mark.parametrize("seen", ["", "2020-01-01"])
+def test_a_decision_on_an_outdated_view_changes_nothing_and_tells_what_is_decided(catalog, action, seen) -> None:
+    theirs = decide(catalog, [Change("aa", "cat", "relabel", "dog")])[0].now
+    mine = decide(catalog, [Change("aa", "cat", action, seen=seen), Change("bb", "cat", "drop")])
+    assert (mine[0].made, mine[0].now) == (False, theirs)
+    assert mine[1].made
+    assert {one.sha256: one.action for one in catalog.all(Override)} == {"aa": "relabel", "bb": "drop"}
+
+
+def test_taking_back_what_is_gone_already_comes_to_the_same(catalog) -> None:
+    assert decide(catalog, [Change("aa", "cat", "", seen="2020")])[0].made
+
+
+def test_of_many_at_once_exactly_one_is_first_and_all_others_are_told(catalog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: decide(catalog, [Change("aa", "cat", "drop")])[0], range(24)))
+    assert sum(one.made for one in outcomes) == 1
+    assert len({one.now for one in outcomes}) == 1
