@@ -1,0 +1,59 @@
+"""Hand a trained model, or its dataset, to other programs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import OTHER, Folder, app
+
+
+class Target(StrEnum):
+    """What `export` writes."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+    IMAGEFOLDER = "imagefolder"
+
+
+@app.command(rich_help_panel=OTHER)
+def export(
+    workspace: Folder,
+    to: Annotated[list[Target], typer.Option("--to", help="What to write; repeatable.")],
+    run: Annotated[str | None, typer.Option("--run", help="Of this run; else of the latest.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; else the run's export/.")] = None,
+) -> None:
+    """Write the model as ONNX (preprocessing included) or for torch.export, or the dataset as an imagefolder.
+
+    A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
+    """
+    from preprocessing.dataset import read_dataset
+    from workspace.errors import ConfigError
+    from workspace.paths import Workspace
+
+    place = Workspace(workspace)
+    folder = place.run(run) if run else place.latest_run()
+    if not folder.root.is_dir():
+        known = ", ".join(sorted(one.name for one in place.runs.iterdir() if one.is_dir())) or "none"
+        raise ConfigError(f"{workspace} has no run {run!r}; there are: {known}")
+    target = out or folder.root / "export"
+    if Target.IMAGEFOLDER in to:
+        from preprocessing.imagefolder import export_imagefolder
+
+        counts = export_imagefolder(place, read_dataset(folder.dataset_file), target / "dataset", place.root.name)
+        words = ", ".join(f"{split} {count}" for split, count in counts.items())
+        typer.echo(f"{target / 'dataset'}: {words} pictures; every one keeps its own licence, see metadata.csv")
+    if Target.ONNX in to or Target.TORCH in to:
+        from training.export import check_pictures, export_onnx, export_torch
+        from training.predict import Classifier
+
+        model = Classifier.load(folder.model, "cpu")
+        pictures = check_pictures(place, read_dataset(folder.dataset_file))
+        for kind, write in ((Target.ONNX, export_onnx), (Target.TORCH, export_torch)):
+            if kind in to:
+                done = write(model, pictures, target)
+                gap = f"{done.largest_difference:.1e}"
+                typer.echo(f"{done.file}: checked on {done.pictures} pictures, largest difference {gap}")

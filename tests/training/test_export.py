@@ -1,0 +1,103 @@
+"""An exported model answers what the trained one does, on pictures of any size and shape."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from preprocessing.decode import shrink
+from training.augment import clean_view
+from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.calibrate import Calibration
+from training.export import TOLERANCE, check_answers, export_onnx, export_torch
+from training.onnx_preprocess import preprocessing_graph
+from training.predict import Classifier
+from training.reject import Limits
+from workspace.errors import ModelError
+
+SPEC = BACKBONES["efficientnet_lite0"]
+
+
+def _picture(height: int, width: int) -> np.ndarray:
+    """Smooth parts and hard edges."""
+    rng = np.random.default_rng((height, width))
+    coarse = Image.fromarray(rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 3), dtype=np.uint8))
+    picture = np.array(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    picture[height // 3 : height // 2, : width // 2] = (255, 0, 30)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    folder = tmp_path_factory.mktemp("model")
+    head = nn.Linear(SPEC.feature_dim, 3)
+    nn.init.normal_(head.weight, std=0.3)
+    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
+    card = {
+        "format": 1,
+        "classes": ["ape", "bee", "고양이"],
+        "backbone": SPEC.name,
+        "cache_side_px": 256,
+        "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
+    }
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    reference = np.random.default_rng(0).normal(size=(7, SPEC.feature_dim)).astype(np.float16)
+    Calibration(1.6, (Limits(0.95, 0.4, 0.9),), reference, 30).write(folder)
+    return Classifier.load(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def session() -> onnxruntime.InferenceSession:
+    graph = preprocessing_graph(256, 256, 224)
+    onnx.checker.check_model(graph, full_check=True)
+    return onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(256, 256), (256, 300), (90, 120), (1, 5), (300, 700), (800, 300), (257, 3000), (1601, 1733), (2305, 2000)],
+    ids=str,
+)
+def test_the_graph_cuts_pictures_as_prediction_does(session, size):
+    picture = _picture(*size)
+    found = session.run(None, {"pictures": picture[None]})[0][0].astype(int)
+    gaps = np.abs(found - clean_view(shrink(picture, 256)))
+    assert gaps.max() <= 1 and (gaps > 0).mean() < 2e-4  # a tie of rounding, here and there
+
+
+def test_onnx_answers_what_the_model_answers(model, tmp_path):
+    pictures = [_picture(333, 500), _picture(240, 180)]
+    done = export_onnx(model, pictures, tmp_path)
+    assert done.pictures == 2 and 0 < done.largest_difference <= TOLERANCE
+    found = onnxruntime.InferenceSession(done.file, providers=["CPUExecutionProvider"])
+    meta = found.get_modelmeta().custom_metadata_map
+    assert json.loads(meta["classes"]) == ["ape", "bee", "고양이"]
+    assert json.loads(meta["limits"])[0]["min_probability"] == 0.4
+    twice = np.stack([_picture(100, 130)] * 2)
+    probabilities, distance = found.run(["probabilities", "distance"], {"pictures": twice})
+    answer = model.answers([twice[0]])[0]
+    np.testing.assert_allclose(probabilities[1], list(answer.probabilities.values()), atol=TOLERANCE)
+    assert distance[1] == pytest.approx(answer.distance, abs=TOLERANCE)
+
+
+def test_torch_export_answers_what_the_model_answers(model, tmp_path):
+    done = export_torch(model, [_picture(333, 500)], tmp_path)
+    assert done.largest_difference <= TOLERANCE
+    module = torch.export.load(done.file).module()
+    views = torch.from_numpy(np.stack([model.view(_picture(60, 80 + n)) for n in range(3)]))
+    assert [tuple(values.shape) for values in module(views)] == [(3, 3), (3, 3), (3,)]
+
+
+def test_answers_that_differ_are_refused(model, tmp_path):
+    picture = _picture(333, 500)
+    right = np.float32([list(model.answers([picture])[0].probabilities.values())])
+    assert check_answers(model, [picture], [[right]], tmp_path / "model.onnx").largest_difference < 1e-6
+    for wrong in (right + 2e-4, right * np.nan):
+        with pytest.raises(ModelError, match=r"model\.onnx was not written: its answers differ by"):
+            check_answers(model, [picture], [[wrong.astype(np.float32)]], tmp_path / "model.onnx")

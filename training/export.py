@@ -1,0 +1,224 @@
+"""A trained model for other programs: ONNX with the preprocessing inside, torch.export, and both checked here."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from onnx import compose
+from torch import nn
+
+from preprocessing.decode import decode
+from training.backbone import Network, normalised
+from training.calibrate import scaled
+from training.onnx_preprocess import IR_VERSION, OPSET, preprocessing_graph
+from training.predict import Classifier
+from training.reject import NEIGHBOURS, neighbour_distances
+from workspace.errors import ModelError
+from workspace.paths import Workspace, write_atomic
+from workspace.records import Sample
+
+ONNX_NAME, TORCH_NAME = "model.onnx", "model.pt2"
+
+TOLERANCE = 1e-4
+"""Largest difference of a probability or a distance between an exported model and the one that was trained."""
+
+CHECKED = 24
+"""Pictures that an export is checked on."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported file, and how far its answers lie from the model's on so many pictures."""
+
+    file: Path
+    largest_difference: float
+    pictures: int
+
+
+class AnsweringNetwork(nn.Module):
+    """The network with all that turns its logits into an answer: views uint8 [n, crop, crop, 3] in.
+
+    Out come logits and calibrated probabilities, float32 [n, classes], and, where the model has a limit for it, the
+    distance to the training pictures, float32 [n].
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.network: Network = model.network.cpu().eval()
+        self.mean, self.std = tuple(model.card["input"]["mean"]), tuple(model.card["input"]["std"])
+        self.temperature = model.calibration.temperature if model.calibration else 1.0
+        bank = torch.zeros(0, 0)
+        if model.calibration and model.calibration.limits[0].max_distance is not None:
+            bank = nn.functional.normalize(torch.from_numpy(model.calibration.reference.astype(np.float32)))
+        self.register_buffer("bank", bank)
+
+    def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Answer pictures that are cut already."""
+        features = self.network.backbone(normalised(views, self.mean, self.std))
+        logits = self.network.head(features)
+        answers = (logits, (logits / self.temperature).softmax(1))
+        bank = self.get_buffer("bank")
+        if not len(bank):
+            return answers
+        alike = nn.functional.normalize(features) @ bank.T
+        nearest = alike.topk(min(NEIGHBOURS, len(bank))).values
+        return (*answers, (1 - nearest[:, -1]).clamp(0, 2))
+
+
+def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> Exported:
+    """Write model.onnx: `pictures` uint8 [n, h, w, 3] of any size in, upright RGB; logits, probabilities, distance out.
+
+    Its metadata hold the classes in order, and the limits of "none of these".
+
+    Args:
+        model: on the CPU.
+        pictures: real ones, in full size, to check it on.
+        folder: where to.
+
+    Raises:
+        ModelError: its answers differ by more than TOLERANCE from the model's; nothing is written then.
+        WorkspaceError: the folder cannot be written.
+    """
+    network = AnsweringNetwork(model)
+    outputs = ["logits", "probabilities", *(["distance"] if len(network.get_buffer("bank")) else [])]
+    with _silence():
+        program = torch.onnx.export(
+            network,
+            (_example(model),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["views"],
+            output_names=outputs,
+            dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}},
+            verbose=False,
+        )
+    assert program is not None
+    body = program.model_proto
+    body.ir_version = IR_VERSION
+    card = model.card
+    views = preprocessing_graph(int(card["cache_side_px"]), card["input"]["resize_px"], card["input"]["crop_px"])
+    joined = compose.merge_models(
+        compose.add_prefix(views, "preprocess/"),
+        body,
+        io_map=[(f"preprocess/{views.graph.output[0].name}", "views")],
+    )
+    joined.graph.input[0].name = "pictures"
+    for node in joined.graph.node:
+        node.input[:] = ["pictures" if name == "preprocess/pictures" else name for name in node.input]
+    onnx.helper.set_model_props(joined, _properties(model))
+    onnx.checker.check_model(joined, full_check=True)
+    data = joined.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(one)[None]}) for one in pictures]
+    exported = check_answers(model, pictures, found, folder / ONNX_NAME)
+    write_atomic(exported.file, data)
+    return exported
+
+
+def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> Exported:
+    """Write model.pt2, for torch.export.load: views uint8 [n, crop, crop, 3] in, the same three out as in ONNX.
+
+    Pictures must be cut to views first, as training.augment.clean_view does. Arguments and errors as in export_onnx.
+    """
+    network = AnsweringNetwork(model)
+    with _silence():
+        program = torch.export.export(
+            network, (_example(model),), dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}}
+        )
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files={"card.json": json.dumps(_properties(model))})
+        buffer.seek(0)
+        module = torch.export.load(buffer).module()
+        with torch.inference_mode():
+            found = [
+                [values.numpy() for values in module(torch.from_numpy(model.view(one)[None]))][1:] for one in pictures
+            ]
+    exported = check_answers(model, pictures, found, folder / TORCH_NAME)
+    write_atomic(exported.file, buffer.getvalue())
+    return exported
+
+
+def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixels]:
+    """Pictures of every class in full size, from the dataset's own files: uint8 [h, w, 3].
+
+    Raises:
+        WorkspaceError: a file is gone.
+        ImageRefused: it cannot be decoded any more.
+    """
+    order = sorted(samples, key=lambda one: (one.split != "test", one.sha256))
+    by_label = [[one for one in order if one.label == label] for label in sorted({one.label for one in samples})]
+    taking_turns = [one for row in zip_longest(*by_label) for one in row if one is not None]
+    return [decode(workspace.find_image(one.sha256).read_bytes()).pixels for one in taking_turns[:CHECKED]]
+
+
+def _example(model: Classifier) -> torch.Tensor:
+    side = int(model.card["input"]["crop_px"])
+    return torch.zeros((2, side, side, 3), dtype=torch.uint8)
+
+
+def _properties(model: Classifier) -> dict[str, str]:
+    """What a program needs to read the answers; texts, for ONNX holds no others."""
+    values = {
+        "classes": json.dumps(list(model.classes), ensure_ascii=False),
+        "run_id": str(model.card.get("run_id", "")),
+        "input": "upright RGB, uint8, [pictures, height, width, 3]",
+    }
+    if model.calibration:
+        values["limits"] = json.dumps([limits.as_json() for limits in model.calibration.limits])
+    return values
+
+
+def check_answers(
+    model: Classifier, pictures: Sequence[Pixels], found: Sequence[Sequence[npt.NDArray[np.float32]]], file: Path
+) -> Exported:
+    """Compare probabilities (and distances) of each picture with the model's own.
+
+    Raises:
+        ModelError: one differs by more than TOLERANCE.
+    """
+    largest = 0.0
+    for picture, (probabilities, *distances) in zip(pictures, found, strict=True):
+        outputs, calibration = model.outputs([picture]), model.calibration
+        own = scaled(outputs.logits, calibration.temperature if calibration else 1.0)
+        gaps = [np.abs(probabilities - own).max()]
+        if distances and calibration:
+            gaps.append(np.abs(distances[0] - neighbour_distances(calibration.reference, outputs.features)).max())
+        largest = float(np.max([largest, *gaps]))  # which, unlike max, keeps a nan
+    if not largest <= TOLERANCE:
+        raise ModelError(
+            f"{file.name} was not written: its answers differ by {largest:.2g} from the model's on one of "
+            f"{len(pictures)} pictures, the limit is {TOLERANCE:g}; please report it, with the backbone "
+            f"{model.card['backbone']} and the versions in card.json"
+        )
+    return Exported(file, largest, len(pictures))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep to itself what torch's exporters say of their own insides; errors still come."""
+    names = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
