@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import nn
 
-from preprocessing.decode import shrink
+from preprocessing.decode import Pixels, shrink
 from preprocessing.pixels import decode_small
 from training.augment import clean_view
 from training.backbone import Backbone, Network, build_network, normalised, spec_of
@@ -25,14 +26,14 @@ from training.calibrate import Calibration, scaled
 from training.device import Device, choose_device
 from training.reject import neighbour_distances
 from workspace.clean_config import CleanConfig
-from workspace.errors import ConfigError, ImageRefused, ModelError
+from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
 
 CARD_FORMAT = 1
 """The version of card.json and model.safetensors that this program writes and reads."""
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "card.json"
 
-_DECODERS, _AHEAD = 2, 2  # threads that decode, and batches that they are ahead of the network
+_READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
@@ -71,21 +72,23 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the classifier says of one file.
+class Picture:
+    """Something to classify: `name` is shown, `read` gives the bytes of its file when they are wanted.
 
-    `probabilities` by class add up to 1 and `best` is the likeliest; `label` is that class too, or `none`, and then
-    `reason` says why. When the file could not be read `error` says why, and all else is empty or 0.
+    What `read` raises on purpose becomes that picture's error: OSError, TransferFailed.
     """
 
-    path: Path
-    label: str
-    probability: float
-    probabilities: Mapping[str, float]
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the classifier says of one picture, or why it could not be read: then `answer` is None."""
+
+    name: str
+    answer: Answer | None
     error: str = ""
-    best: str = ""
-    reason: str = ""
-    distance: float | None = None
 
 
 class Classifier:
@@ -208,34 +211,60 @@ def picture_files(paths: Iterable[Path]) -> list[Path]:
 def predict_files(
     classifier: Classifier, paths: Iterable[Path], batch_size: int = 32, accept: float | None = None
 ) -> Iterator[Prediction]:
-    """Classify files and folders, in the order of `picture_files`; a file that cannot be read stops no other.
+    """Classify files and folders, in the order of `picture_files`; otherwise as `predict`."""
+    pictures = (Picture(str(path), path.read_bytes) for path in picture_files(paths))
+    yield from predict(classifier, pictures, batch_size, accept)
 
-    The next batch is decoded while the network works on this one.
+
+def predict(
+    classifier: Classifier, pictures: Iterable[Picture], batch_size: int = 32, accept: float | None = None
+) -> Iterator[Prediction]:
+    """Classify pictures in their order; one that cannot be read stops no other.
+
+    The next batches are read and decoded while the network works on this one.
+
+    Args:
+        classifier: what answers.
+        pictures: taken as they are needed.
+        batch_size: pictures per forward pass.
+        accept: as in Classifier.answers.
+
+    Raises:
+        ModelError: the model has no limits for this share.
     """
-    files = picture_files(paths)
     clean = CleanConfig(cache_side_px=int(classifier.card["cache_side_px"]))
-    batches = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
-    with ThreadPoolExecutor(max_workers=_DECODERS) as pool:
-        waiting = deque([pool.submit(_read, path, clean) for path in batch] for batch in batches[:_AHEAD])
-        for number, batch in enumerate(batches):
-            read = [ready.result() for ready in waiting.popleft()]
-            for later in batches[number + _AHEAD : number + _AHEAD + 1]:
-                waiting.append([pool.submit(_read, path, clean) for path in later])
-            answers = iter(classifier.answers([pixels for pixels in read if not isinstance(pixels, str)], accept))
-            for path, pixels in zip(batch, read, strict=True):
-                if isinstance(pixels, str):
-                    yield Prediction(path, "", 0.0, {}, pixels)
-                else:
-                    one = next(answers)
-                    yield Prediction(
-                        path, one.label, one.probability, one.probabilities, "", one.best, one.why_none, one.distance
-                    )
+    waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        for batch in _batched(pictures, batch_size):
+            waiting.append([(one.name, pool.submit(_read, one, clean)) for one in batch])
+            if len(waiting) > _AHEAD:
+                yield from _answer(classifier, waiting.popleft(), accept)
+        while waiting:
+            yield from _answer(classifier, waiting.popleft(), accept)
 
 
-def _read(path: Path, clean: CleanConfig) -> npt.NDArray[np.uint8] | str:
+def _batched(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    stream = iter(pictures)
+    while batch := list(islice(stream, size)):
+        yield batch
+
+
+def _answer(
+    classifier: Classifier, batch: Sequence[tuple[str, Future[Pixels | str]]], accept: float | None
+) -> Iterator[Prediction]:
+    read = [ready.result() for _, ready in batch]
+    answers = iter(classifier.answers([pixels for pixels in read if not isinstance(pixels, str)], accept))
+    for (name, _), pixels in zip(batch, read, strict=True):
+        if isinstance(pixels, str):
+            yield Prediction(name, None, pixels)
+        else:
+            yield Prediction(name, next(answers))
+
+
+def _read(picture: Picture, clean: CleanConfig) -> Pixels | str:
     try:
-        return decode_small(path.read_bytes(), clean)[1]
-    except ImageRefused as error:
+        return decode_small(picture.read(), clean)[1]
+    except (ImageRefused, TransferFailed) as error:
         return str(error)
     except OSError as error:
         return f"unreadable: {error.strerror or error}"

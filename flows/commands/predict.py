@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands.app import OTHER, app
 
+if TYPE_CHECKING:
+    from training.predict import Prediction
+
+
+class Format(StrEnum):
+    """How answers are written."""
+
+    TAB = "tab"
+    CSV = "csv"
+    JSON = "json"
+
 
 @app.command(rich_help_panel=OTHER)
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures or folders.")],
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, addresses; - : a picture on stdin. None: a list of them on stdin."),
+    ] = None,
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model.")
+        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model, else its latest.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Use the model of this run of the workspace.")] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="tab; csv; json: one object per line, with every probability.")
+    ] = Format.TAB,
+    accept: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Share of pictures of the classes to be answered; the others get none."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 32,
 ) -> None:
-    """Say what is in pictures: one line each, with the file, the class and its probability."""
-    from training.predict import Classifier, predict_files
-    from workspace.champion import live_run
-    from workspace.errors import ConfigError
-    from workspace.paths import Workspace
+    """Say what is in pictures: one line each, with the class, or none of them with the reason.
 
-    if (workspace is None) == (model is None):
-        raise ConfigError("name one model: --workspace DIR for its live one, or --model DIR")
-    folder = model or live_run(Workspace(workspace or Path())).model
+    Exit code 1: some pictures could not be read; the others are answered.
+
+    Example: find holiday -name "*.jpg" | collect-and-train predict -w data/pandas --format csv
+    """
+    if not pictures and sys.stdin.isatty():
+        raise typer.BadParameter("name pictures, folders or addresses, or pipe a list of them in")
+    from collectors.polite import PoliteSession
+    from flows.prediction import FORMATS, model_folder, network_of, pictures_of
+    from training.predict import Classifier
+    from training.predict import predict as classify
+
+    classifier = Classifier.load(model_folder(workspace, model, run))
+    network, download = network_of(workspace)
+    words: Iterable[str] = pictures or (line.strip() for line in sys.stdin if line.strip())
     failed = 0
-    for answer in predict_files(Classifier.load(folder), paths):
-        failed += bool(answer.error)
-        outcome = f"error\t{answer.error}" if answer.error else f"{answer.label}\t{answer.probability:.3f}"
-        typer.echo(f"{answer.path}\t{outcome}")
+
+    def counted(answers: Iterable[Prediction]) -> Iterator[Prediction]:
+        nonlocal failed
+        for one in answers:
+            failed += one.answer is None
+            yield one
+
+    with PoliteSession(network) as session:
+        named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer.read)
+        for line in FORMATS[form](counted(classify(classifier, named, batch, accept))):
+            typer.echo(line)
     if failed:
         raise typer.Exit(1)

@@ -11,8 +11,10 @@ from torch import nn
 
 from preprocessing.decode import decode, shrink
 from training.backbone import BACKBONES, Backbone, Network, build_network
-from training.predict import Classifier, picture_files, predict_files
-from workspace.errors import ConfigError, ModelError
+from training.calibrate import Calibration
+from training.predict import Classifier, Picture, picture_files, predict, predict_files
+from training.reject import Limits
+from workspace.errors import ConfigError, ModelError, TransferFailed
 
 SPEC = BACKBONES["efficientnet_lite0"]
 
@@ -52,19 +54,58 @@ def test_files_and_folders_in_order_and_one_bad_file_stops_no_other(model, pictu
     assert classifier.classes == ("ape", "bee")
     paths = [pictures / "deep" / "c.webp", pictures, pictures / "notes.txt", pictures / "gone.jpg"]
     found = list(predict_files(classifier, paths, batch_size=2))
-    names = [one.path.relative_to(pictures).as_posix() for one in found]
+    names = [Path(one.name).relative_to(pictures).as_posix() for one in found]
     assert names == ["deep/c.webp", "a.png", "b.jpg", "broken.jpg", "notes.txt", "gone.jpg"]
-    errors = {one.path.name: one.error.split(":")[0] for one in found if one.error}
+    errors = {Path(one.name).name: one.error.split(":")[0] for one in found if one.error}
     assert errors == {"broken.jpg": "truncated", "notes.txt": "not_an_image", "gone.jpg": "unreadable"}
     for one in found:
-        if one.error:
-            assert (one.label, one.probability, one.probabilities) == ("", 0.0, {})
+        assert (one.answer is None) == bool(one.error)
+        if one.answer is None:
             continue
-        assert one.label == max(one.probabilities, key=one.probabilities.__getitem__)
-        assert one.probability == one.probabilities[one.label]
-        assert sum(one.probabilities.values()) == pytest.approx(1, abs=1e-5)
-        alone = classifier.probabilities([decode(one.path.read_bytes()).pixels])[0]
-        assert list(one.probabilities.values()) == pytest.approx(alone.tolist(), abs=1e-5)
+        chances = one.answer.probabilities
+        assert one.answer.label == one.answer.best == max(chances, key=chances.__getitem__)
+        assert one.answer.probability == chances[one.answer.best] and one.answer.why_none == ""
+        assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
+        alone = classifier.probabilities([decode(Path(one.name).read_bytes()).pixels])[0]
+        assert list(chances.values()) == pytest.approx(alone.tolist(), abs=1e-5)
+
+
+def test_pictures_are_taken_as_they_are_needed_and_a_failed_transfer_is_that_pictures_error(model, pictures):
+    taken = []
+
+    def stream():
+        for number in range(40):
+            taken.append(number)
+            yield Picture(f"http://a.test/{number}", fail if number == 1 else (pictures / "a.png").read_bytes)
+
+    def fail() -> bytes:
+        raise TransferFailed("failed", "http_404", "gone")
+
+    answers = predict(Classifier.load(model, "cpu"), stream(), batch_size=4)
+    first, second = next(answers), next(answers)
+    assert first.name == "http://a.test/0" and first.answer and second.error == "http_404: gone"
+    assert len(taken) <= 16
+    assert len(list(answers)) == 38
+
+
+def _calibrated(model: Path, min_probability: float, max_distance: float | None) -> Classifier:
+    probes = np.random.default_rng(0).normal(size=(6, SPEC.feature_dim)).astype(np.float16)
+    limits = (Limits(0.95, min_probability, max_distance), Limits(0.5, 0.0, 2.0))
+    Calibration(1.3, limits, probes, 30).write(model)
+    return Classifier.load(model, "cpu")
+
+
+def test_a_picture_that_misses_a_limit_is_none_of_the_classes(model):
+    picture = np.random.default_rng(0).integers(0, 256, (300, 280, 3), dtype=np.uint8)
+    before = Classifier.load(model, "cpu").answers([picture])[0]
+    unsure = _calibrated(model, 1.0, None).answers([picture])[0]
+    assert unsure.label == "none" and unsure.best == before.best and unsure.why_none.startswith("unsure: ")
+    assert 0.5 < unsure.probability < before.probability  # by the temperature
+    unlike = _calibrated(model, 0.0, 0.01).answers([picture])[0]
+    assert unlike.label == "none" and "unlike the training pictures" in unlike.why_none and unlike.distance > 0.01
+    assert _calibrated(model, 1.0, 0.01).answers([picture], accept=0.5)[0].label == before.best
+    with pytest.raises(ModelError, match=r"not for 0\.6"):
+        _calibrated(model, 1.0, 0.01).answers([picture], accept=0.6)
 
 
 def test_a_full_picture_and_the_cached_one_answer_the_same(model):

@@ -1,0 +1,126 @@
+import csv
+import functools
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.prediction import model_folder
+from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.calibrate import Calibration
+from training.reject import Limits
+from workspace.champion import Decision, record_decision
+from workspace.errors import ConfigError
+from workspace.paths import Workspace
+
+SPEC = BACKBONES["efficientnet_lite0"]
+SETTINGS = '[classes]\nape = "ape"\nbee = "bee"\n[network]\nallow_private_addresses = true\nper_host_pause_s = 0\n'
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One run whose model finds every picture unlike those that it learnt from, and answers at 0.5."""
+    place = Workspace(tmp_path_factory.mktemp("ws"))
+    place.config_file.write_text(SETTINGS, encoding="utf-8")
+    place.point_to("one")
+    folder = place.run("one").model
+    folder.mkdir(parents=True)
+    head = nn.Linear(SPEC.feature_dim, 2)
+    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
+    card = {
+        "format": 1,
+        "classes": ["ape", "bee"],
+        "backbone": SPEC.name,
+        "cache_side_px": 256,
+        "input": {"resize_px": 64, "crop_px": 64, "mean": list(SPEC.mean), "std": list(SPEC.std)},
+    }
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    reference = -np.ones((6, SPEC.feature_dim), np.float16)
+    Calibration(1.0, (Limits(0.95, 0.0, 0.01), Limits(0.5, 0.0, 2.0)), reference, 9).write(folder)
+    return place
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}, ä.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(pictures: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=pictures)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _predict(workspace: Workspace, *words: str | Path, stdin: str | bytes = ""):
+    return CliRunner().invoke(app, ["predict", "-w", str(workspace.root), *map(str, words)], input=stdin)
+
+
+def test_lines_say_the_class_or_none_with_its_reason_and_a_broken_file_is_exit_code_1(workspace, pictures) -> None:
+    result = _predict(workspace, pictures)
+    lines = [line.split("\t") for line in result.output.splitlines()]
+    assert result.exit_code == 1 and [line[1] for line in lines] == ["none", "none", "none", "error"]
+    assert lines[0][0].endswith("0, ä.png") and lines[0][3].startswith("unlike the training pictures")
+    answered = _predict(workspace, pictures / "1, ä.png", "--accept", "0.5")
+    assert answered.exit_code == 0 and answered.output.split("\t")[1] in {"ape", "bee"}
+
+
+def test_csv_and_json_read_back(workspace, pictures) -> None:
+    rows = list(csv.DictReader(io.StringIO(_predict(workspace, pictures, "--format", "csv").output)))
+    assert [row["label"] for row in rows] == ["none"] * 3 + [""] and rows[3]["error"]
+    assert {row["best"] for row in rows[:3]} <= {"ape", "bee"}
+    found = [json.loads(line) for line in _predict(workspace, pictures, "--format", "json").output.splitlines()]
+    assert [one["picture"] for one in found] == [row["picture"] for row in rows]
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5) and found[0]["distance"] > 0.01
+    assert set(found[3]) == {"picture", "error"}
+
+
+def test_addresses_lists_and_bytes_come_in_too(workspace, pictures, site) -> None:
+    named = _predict(workspace, f"{site}/1,%20%C3%A4.png", f"{site}/gone.png", "--format", "json")
+    first, second = (json.loads(line) for line in named.output.splitlines())
+    here = json.loads(_predict(workspace, pictures / "1, ä.png", "--format", "json").output)
+    assert first["probabilities"] == here["probabilities"] and "http_404" in second["error"]
+    listed = _predict(workspace, stdin=f"{pictures / '1, ä.png'}\n\n{pictures / '2, ä.png'}\n")
+    assert listed.exit_code == 0 and len(listed.output.splitlines()) == 2
+    piped = _predict(workspace, "-", "--format", "json", stdin=(pictures / "1, ä.png").read_bytes())
+    assert json.loads(piped.output)["probabilities"] == here["probabilities"]
+
+
+def test_a_private_address_is_refused_unless_the_workspace_allows_it(workspace, site) -> None:
+    result = CliRunner().invoke(app, ["predict", "--model", str(workspace.run("one").model), f"{site}/x.png"])
+    assert result.exit_code == 1 and "private_address" in result.output
+
+
+def test_the_live_model_is_asked_before_the_latest(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    place.point_to("latest")
+    assert model_folder(tmp_path, None) == place.run("latest").model
+    record_decision(place, Decision("live", "published", "live", "the first", "now"))
+    place.point_to("latest")
+    assert model_folder(tmp_path, None) == place.run("live").model
+    with pytest.raises(ConfigError, match="no run 'gone'"):
+        model_folder(tmp_path, None, "gone")
+    with pytest.raises(ConfigError, match="name one model"):
+        model_folder(None, None)
