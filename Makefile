@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean-demo
+.PHONY: demo serve test lint format bench clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -17,6 +17,9 @@ $(ENVIRONMENT): pyproject.toml constraints.txt
 
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
 	$(BIN)/collect-and-train demo
+
+serve: $(ENVIRONMENT) ## Prefect's server, pool, deployments and worker on this machine, until Ctrl-C
+	$(BIN)/collect-and-train up
 
 clean-demo: ## Forget the demo's workspace
 	rm -rf data/demo

@@ -133,7 +133,7 @@ class _Asking:
             )
         else:
             now = self._session.now()
-            fresh = self._add(_hits(state, page, now), known)
+            fresh = self._add(hits_of(state, page, now), known)
             status = "open" if page.next_cursor is not None else "exhausted"
             found = state.found + len(page.found)
             after = replace(
@@ -158,7 +158,8 @@ class _Asking:
         return fresh
 
 
-def _hits(state: Search, page: Page, now: str) -> list[Hit]:
+def hits_of(state: Search, page: Page, now: str) -> list[Hit]:
+    """What a page gave, as rows; ranks go on from `state.found`."""
     return [
         Hit(
             label=state.label,

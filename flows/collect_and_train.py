@@ -5,35 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.collecting import COLLECTING, collect_until_clean
-from flows.opening import folder_for, open_workspace
-from flows.steps import STEP_MODULES, step_task
-from flows.summary import summary_markdown
+from flows.artifacts import show_result
+from flows.collecting import collect_until_clean
+from flows.opening import folder_for, open_workspace, workspace_folder
+from flows.steps import AFTER_CLEANING, inbox_first, step_task
+from workspace.lock import PATIENCE_S, hold
 from workspace.records import StepCounts
 
 
 def _run_name() -> str:
     given = flow_run.parameters
-    return f"{Path(given['workspace'] or folder_for(given['keywords'] or ())).name}: keywords to classifier"
+    folder = Path(given["workspace"]) if given["workspace"] else folder_for(given["keywords"] or ["data"])
+    return f"{folder.name}: keywords to classifier"
 
 
 @flow(name="collect-and-train", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
 def collect_and_train(
-    workspace: Annotated[str, Field(description="The workspace's folder; empty: data/<keywords>.")] = "",
-    keywords: Annotated[list[str] | None, Field(description="One class each; none: those of workspace.toml.")] = None,
-    per_class: Annotated[int | None, Field(description="Clean pictures wanted per class.", ge=1)] = None,
-    backbone: Annotated[str | None, Field(description="resnet50 or efficientnet_lite0.")] = None,
-    settings: Annotated[
-        dict[str, str | int | float | bool | list[str]] | None,
-        Field(description="More settings by name, as train.epochs: 20."),
-    ] = None,
+    workspace: str = "",
+    keywords: list[str] | None = None,
+    per_class: Annotated[int, Field(ge=1)] | None = None,
+    backbone: str | None = None,
+    settings: dict[str, str | int | float | bool | list[str]] | None = None,
 ) -> dict[str, StepCounts]:
-    """Search, download, clean, compute features, curate, split, train, evaluate and report; only what is not done yet.
+    """Search, download, clean, compute features, curate, split, train, evaluate, report and publish.
+
+    Does only what is not done yet.
+
+    Args:
+        workspace: The workspace's folder; empty: data/KEYWORDS, or the only one under data/.
+        keywords: One class each; none: those of workspace.toml.
+        per_class: Clean pictures wanted per class; none: as in workspace.toml.
+        backbone: resnet50, efficientnet_lite0 or another that `train.backbone` takes; none: as in workspace.toml.
+        settings: More settings of workspace.toml by name, for this run, as {"train.epochs": 20}.
 
     Returns:
         What each step did, by its name.
@@ -41,12 +48,18 @@ def collect_and_train(
     overrides = dict(settings or {})
     overrides |= {"search.per_class": per_class} if per_class else {}
     overrides |= {"train.backbone": backbone} if backbone else {}
-    place, config = open_workspace(Path(workspace or folder_for(keywords or ())), keywords or (), overrides)
-    counts = collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
-    counts |= {name: step_task(name)(place, config) for name in STEP_MODULES if name not in COLLECTING}
-    create_markdown_artifact(
-        key="report", markdown=summary_markdown(place, counts), description=f"{place.root.name}: report"
-    )
+    words = keywords or ()
+    place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    logger = get_run_logger()
+
+    def run_step(name: str, number: int = 1) -> StepCounts:
+        return step_task(name, number)(place, config)
+
+    with hold(place, "run", wait_s=PATIENCE_S, on_wait=logger.info):
+        counts = {name: run_step(name) for name in inbox_first(place)}
+        counts |= collect_until_clean(place, config, run_step)
+        counts |= {name: run_step(name) for name in AFTER_CLEANING}
+    show_result(place, counts, logger)
     return counts
 
 

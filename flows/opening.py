@@ -67,6 +67,29 @@ def folder_for(keywords: Sequence[str]) -> Path:
     return Path("data") / (words[:60].rstrip("-") or "workspace")
 
 
+def workspace_folder(workspace: str, keywords: Sequence[str] = ()) -> Path:
+    """The folder that a flow was given, else the one named after the keywords, else the only one under data/.
+
+    Raises:
+        ConfigError: nothing was named, and data/ does not have exactly one workspace; lists what it has.
+    """
+    if workspace or keywords:
+        return Path(workspace) if workspace else folder_for(keywords)
+    there = workspaces_under(Path("data"))
+    if len(there) == 1:
+        return there[0]
+    found = f"data/ has {', '.join(path.name for path in there)}" if there else "data/ has no workspace yet"
+    raise ConfigError(
+        f"which workspace? {found}; name one with the parameter workspace, for example workspace=data/pandas, "
+        "together with keywords when it is new"
+    )
+
+
+def workspaces_under(folder: Path) -> list[Path]:
+    """The folders in this one that are workspaces, by name."""
+    return sorted(file.parent for file in folder.glob("*/workspace.toml"))
+
+
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     """Read `section.key=value` words; values as in TOML, bare words as texts.
 

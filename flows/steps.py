@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
-from flows.collecting import step_options
+from flows.artifacts import ArtifactProgress, show_counts
+from flows.collecting import COLLECTING, step_options
 from flows.progress import listening
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
@@ -36,7 +36,10 @@ STEP_MODULES = {
     "report": "training.report",
     "publish": "training.publish",
 }
-_OVER_THE_NETWORK = {"search", "download"}
+# What brings new pictures to a workspace that has a model.
+ARRIVAL_MODULES = {"inbox": "collectors.inbox", "again": "collectors.again"}
+AFTER_CLEANING = tuple(name for name in STEP_MODULES if name not in COLLECTING)
+_OVER_THE_NETWORK = {"search", "download", "again"}
 
 
 class ForeseenFilter(logging.Filter):
@@ -53,9 +56,14 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).addFilter(ForeseenFilter())
 
 
+def inbox_first(workspace: Workspace) -> tuple[str, ...]:
+    """The step that takes in the inbox, where there is one."""
+    return ("inbox",) if workspace.inbox.is_dir() else ()
+
+
 def step_function(name: str) -> Step:
     """The plain function of a step, for the command line, notebooks and tests."""
-    run: Step = importlib.import_module(STEP_MODULES[name]).run
+    run: Step = importlib.import_module((STEP_MODULES | ARRIVAL_MODULES)[name]).run
     return run
 
 
@@ -81,11 +89,12 @@ def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], 
     )
     def run_step(workspace: Workspace, config: WorkspaceConfig) -> StepCounts:
         logger = get_run_logger()
-        with listening(logger) as progress:
+        with listening(logger) as inner:
+            progress = ArtifactProgress(inner, f"{name}-progress", workspace.root.name, logger)
             counts = step_function(name)(workspace, config, progress, **step_options(name, number))
+            progress.close()
         logger.info("%s", counts.line())
-        rows = [{"outcome": reason, "count": count} for reason, count in counts.by_reason.items()]
-        create_table_artifact(key=f"{name}-counts", table=rows, description=f"{workspace.root.name}: {counts.line()}")
+        show_counts(workspace, counts, f"{name}-counts", logger)
         return counts
 
     return run_step

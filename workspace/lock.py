@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,9 @@ from workspace.errors import WorkspaceError
 from workspace.paths import Workspace
 
 _POLL_S = 0.5
+
+PATIENCE_S = 600.0
+"""How long a run or a retraining waits for whoever is at work, in seconds; a watch takes a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class WorkspaceBusy(WorkspaceError):
 
 
 @contextmanager
-def hold(workspace: Workspace, what: str, *, wait_s: float = 0) -> Iterator[None]:
+def hold(
+    workspace: Workspace, what: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Keep every other writer out of the workspace while the block runs.
 
     The kernel holds the lock (flock), so that it ends with the process that has it, however that ends; the file says
@@ -56,6 +61,7 @@ def hold(workspace: Workspace, what: str, *, wait_s: float = 0) -> Iterator[None
         workspace: which.
         what: the command, for those who wait.
         wait_s: how long to wait for the present owner, in seconds.
+        on_wait: told once, in words, what is waited for.
 
     Raises:
         WorkspaceBusy: it is held by another; names the owner and the remedy.
@@ -72,7 +78,7 @@ def hold(workspace: Workspace, what: str, *, wait_s: float = 0) -> Iterator[None
             "then run the same command again"
         ) from error
     try:
-        _take(workspace, handle, owner, time.monotonic() + wait_s)
+        _take(workspace, handle, owner, time.monotonic() + wait_s, on_wait)
         try:
             yield
         finally:
@@ -100,13 +106,18 @@ def owner_of(workspace: Workspace) -> Owner | None:
         os.close(handle)
 
 
-def _take(workspace: Workspace, handle: int, owner: Owner, deadline: float) -> None:
+def _take(
+    workspace: Workspace, handle: int, owner: Owner, deadline: float, on_wait: Callable[[str], None] | None
+) -> None:
     while True:
         busy = _try(handle, owner)
         if busy is None:
             return
         if time.monotonic() >= deadline:
             raise WorkspaceBusy(_text(workspace, busy[0], busy[1]), busy[0])
+        if on_wait:
+            on_wait(f"waiting for {busy[0] or 'another process'}, which is at work in {workspace.root}")
+            on_wait = None
         time.sleep(_POLL_S)
 
 

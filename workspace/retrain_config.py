@@ -33,5 +33,6 @@ class RetrainConfig(Section):
     search_again_h: float = Field(
         24.0,
         ge=0,
-        description="Ask a search that already ran again after so many hours, one page each time; 0: never again.",
+        description="Ask a search that already ran again after so many hours, one page each time, while its class has "
+        "fewer clean pictures than search.per_class; 0: never again.",
     )

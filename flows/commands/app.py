@@ -33,6 +33,7 @@ Replay = Annotated[
 ]
 WHOLE_PATH = "The whole path"
 STEPS = "Single steps (each does only what is not done yet)"
+OPERATE = "Let it run by itself"
 OTHER = "Other"
 
 

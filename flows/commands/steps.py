@@ -27,9 +27,11 @@ def _step(name: str, doc: str) -> None:
 
 def _run_step(name: str, workspace: Path, overrides: dict[str, Any]) -> None:
     from flows.steps import step_function
+    from workspace.lock import PATIENCE_S, hold
 
     place, config = open_workspace(workspace, (), overrides)
-    with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
+    log = logging.getLogger(f"collect_and_train.{name}")
+    with listening(log) as progress, hold(place, name, wait_s=PATIENCE_S, on_wait=progress.say):
         counts = step_function(name)(place, config, progress)
     typer.echo(counts.line())
 

@@ -1,14 +1,12 @@
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import requests
 
 from gallery.site import Gallery
 
@@ -53,7 +51,19 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment of our own for Prefect, so that nothing of the person who runs the tests is read or written."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     home = tmp_path_factory.mktemp("prefect")
+    kept["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [kept.get("PYTHONPATH"), _plugin(home)])])
     return kept | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "2"}
+
+
+def _plugin(folder: Path) -> str:
+    """Where the entry point of flows/plugin.py is found, should the environment have been made before it was there."""
+    if entry_points(group="prefect.plugins", name="collect-and-train"):
+        return ""
+    made = folder / "entry-points" / "collect_and_train_plugin-0.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: collect-and-train-plugin\nVersion: 0\n")
+    (made / "entry_points.txt").write_text("[prefect.plugins]\ncollect-and-train = flows.plugin\n")
+    return str(made.parent)
 
 
 @pytest.fixture
@@ -72,40 +82,3 @@ def command(environment: dict[str, str]) -> Command:
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server on a free port of loopback; gives the address of its API."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env=environment,
-            stdout=out,
-            stderr=out,
-        )
-        try:
-            api = f"http://127.0.0.1:{port}/api"
-            _wait_for(f"{api}/health", process, log)
-            yield api
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if requests.get(url, timeout=2).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.3)
-    pytest.fail(f"the Prefect server did not start:\n{log.read_text()}")

@@ -1,0 +1,155 @@
+"""The inbox: pictures that a person drops into `inbox/<class>/` of the workspace, taken in as the source `inbox`.
+
+Files are copied into images/ and left where they are. An address such as `inbox:red%20panda/1.jpg?5120-17600000`
+holds size and time of change, so that a file is read once, and again only after it was replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from collectors.sniff import describe, image_suffix
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.errors import WorkspaceError
+from workspace.paths import Workspace, write_atomic
+from workspace.progress import SILENT, Progress
+from workspace.records import Download, Hit, StepCounts
+
+SOURCE = "inbox"
+_SCHEME = "inbox:"
+_BATCH = 32  # files per commit
+_UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".filepart")
+
+
+def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+    """Take in every file of the inbox that is new, or was replaced; each becomes a download with a reason.
+
+    A file that changed less than `retrain.settle_s` ago, or whose name says that a program is still writing it, is
+    left for the next time. Folders are matched to classes by name or by one of the class's keywords.
+
+    Raises:
+        WorkspaceError: the inbox cannot be read, or the workspace cannot be written.
+    """
+    folders, notes = _class_folders(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
+        known = {hit.image_url for hit in hits}
+        rank = len(hits)
+        waiting, new = 0, []
+        for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
+            if url in known:
+                continue
+            if settled:
+                new.append((label, file, url))
+            else:
+                waiting += 1
+        progress.begin("Taking in the inbox", len(new))
+        max_bytes = int(config.download.max_mb * 1e6)
+        for start in range(0, len(new), _BATCH):
+            batch = new[start : start + _BATCH]
+            outcomes = [_take(workspace, file, url, max_bytes) for _, file, url in batch]
+            catalog.put(outcomes)  # before the hits, which say that the files were taken
+            catalog.add_new(
+                [
+                    Hit(
+                        label,
+                        config.classes[label][0],
+                        SOURCE,
+                        rank + start + place,
+                        url,
+                        title=file.stem,
+                        found_at=_now(),
+                    )
+                    for place, (label, file, url) in enumerate(batch)
+                ]
+            )
+            progress.advance(len(batch))
+        taken = {one.image_url: one for one in catalog.all(Download) if one.image_url.startswith(_SCHEME)}
+    reasons = Counter("taken in" if one.status == "ok" else f"{one.status}: {one.reason}" for one in taken.values())
+    reasons |= Counter({"still being written": waiting} if waiting else {})
+    for note in notes:
+        progress.say(note)
+    return StepCounts("inbox", len(new), len(known), dict(sorted(reasons.items())), notes=notes)
+
+
+def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[Path, str], tuple[str, ...]]:
+    """The class of every folder in the inbox, and what a person must be told of the others."""
+    if not workspace.inbox.is_dir():
+        return {}, ()
+    names: dict[str, str] = {}
+    for label, keywords in config.classes.items():
+        for word in (label, *keywords):
+            names.setdefault(_key(word), label)
+    folders, strangers, loose = {}, [], 0
+    for entry in _listed(workspace.inbox):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            loose += 1
+        elif _key(entry.name) in names:
+            folders[entry] = names[_key(entry.name)]
+        else:
+            strangers.append(entry.name)
+    notes = []
+    if strangers:
+        notes.append(
+            f"{workspace.inbox} has folders that are no class: {', '.join(strangers)}; the classes are "
+            f"{', '.join(config.classes)}"
+        )
+    if loose:
+        notes.append(f"{loose} files lie in {workspace.inbox} itself; put them into a folder named after their class")
+    return folders, tuple(notes)
+
+
+def _files(workspace: Workspace, folders: Mapping[Path, str], settle_s: float) -> Iterator[tuple[str, Path, str, bool]]:
+    """(label, file, address, whether it has been at rest long enough), in the order of the names."""
+    now = time.time()
+    for folder, label in folders.items():
+        for file in sorted(folder.rglob("*")):
+            if file.name.startswith(".") or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+                continue
+            facts = file.stat()
+            name = quote(file.relative_to(workspace.inbox).as_posix())
+            settled = now - facts.st_mtime >= settle_s and not file.name.casefold().endswith(_UNFINISHED)
+            yield label, file, f"{_SCHEME}{name}?{facts.st_size}-{facts.st_mtime_ns}", settled
+
+
+def _take(workspace: Workspace, file: Path, url: str, max_bytes: int) -> Download:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(max_bytes + 1)
+    except OSError as error:
+        return Download(url, "failed", "unreadable", detail=str(error)[:500], fetched_at=_now())
+    if len(data) > max_bytes:
+        return Download(url, "refused", "too_large", detail=f"larger than {max_bytes} bytes", fetched_at=_now())
+    suffix = image_suffix(data[:64])
+    if suffix is None:
+        return Download(url, "refused", describe(data[:512]), bytes=len(data), fetched_at=_now())
+    sha256 = hashlib.sha256(data).hexdigest()
+    target = workspace.image_file(sha256, suffix)
+    if not target.exists():
+        write_atomic(target, data)
+    return Download(url, "ok", bytes=len(data), sha256=sha256, final_url=url, fetched_at=_now())
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise WorkspaceError(f"the inbox {folder} cannot be read: {error.strerror}; make it readable") from error
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold().replace("_", " ").replace("-", " ")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

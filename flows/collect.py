@@ -1,0 +1,52 @@
+"""Collection and cleaning without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from flows.collecting import collect_until_clean
+from flows.opening import folder_for, open_workspace, workspace_folder
+from flows.steps import inbox_first, step_task
+from workspace.lock import PATIENCE_S, hold
+from workspace.records import StepCounts
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    folder = Path(given["workspace"]) if given["workspace"] else folder_for(given["keywords"] or ["data"])
+    return f"{folder.name}: collect"
+
+
+@flow(name="collect", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+def collect(
+    workspace: str = "",
+    keywords: list[str] | None = None,
+    per_class: Annotated[int, Field(ge=1)] | None = None,
+    settings: dict[str, str | int | float | bool | list[str]] | None = None,
+) -> dict[str, StepCounts]:
+    """Search, download and clean, until every class has its clean pictures or its sources have no more.
+
+    Args:
+        workspace: The workspace's folder; empty: data/KEYWORDS, or the only one under data/.
+        keywords: One class each; none: those of workspace.toml.
+        per_class: Clean pictures wanted per class; none: as in workspace.toml.
+        settings: More settings of workspace.toml by name, for this run, as {"download.max_mb": 5}.
+
+    Returns:
+        What each step did, by its name.
+    """
+    words = keywords or ()
+    overrides = dict(settings or {}) | ({"search.per_class": per_class} if per_class else {})
+    place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    with hold(place, "collect", wait_s=PATIENCE_S, on_wait=get_run_logger().info):
+        counts = {name: step_task(name)(place, config) for name in inbox_first(place)}
+        return counts | collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
+
+
+if __name__ == "__main__":
+    collect()

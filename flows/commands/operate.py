@@ -1,0 +1,62 @@
+"""Let it run by itself: up, watch, retrain, status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import OPERATE, Folder, Settings, app
+from flows.opening import parse_overrides
+from flows.progress import CONSOLE
+
+
+@app.command(rich_help_panel=OPERATE)
+def up(
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="What the deployments work on unless told otherwise.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of Prefect's page; 0: a free one.", min=0, max=65535)] = 4200,
+    host: Annotated[str, typer.Option(help="Address; anything but loopback needs a password.")] = "127.0.0.1",
+    watch_every: Annotated[float, typer.Option(help="Seconds between two looks for new pictures.", min=1)] = 900,
+) -> None:
+    """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
+    from flows.serving import Settings as Wanted
+    from flows.serving import serve
+
+    serve(Wanted(str(workspace or ""), host, port, watch_every))
+
+
+@app.command(rich_help_panel=OPERATE)
+def watch(workspace: Folder) -> None:
+    """Take in the inbox, ask earlier searches again, and say whether it is enough to retrain."""
+    from flows.watch import watch as flow
+
+    for folder, new in flow(workspace=str(workspace)).items():
+        CONSOLE.print(f"{new} new clean pictures. Train on them: [bold]collect-and-train retrain -w {folder}[/]")
+
+
+@app.command(rich_help_panel=OPERATE)
+def retrain(workspace: Folder, settings: Settings = None) -> None:
+    """Train on what has come since, from the live model's settings; published only if better."""
+    from flows.opening import open_workspace
+    from flows.retrain import retrain as flow
+    from flows.summary import summary_table
+    from workspace.paths import Workspace
+
+    overrides = parse_overrides(settings or [])
+    open_workspace(workspace, (), overrides)  # a mistake in the settings shows before Prefect starts
+    counts = flow(workspace=str(workspace), settings=overrides or None)
+    CONSOLE.print(summary_table(Workspace(workspace), counts))
+    for note in counts["publish"].notes:
+        typer.echo(note)
+
+
+@app.command(rich_help_panel=OPERATE)
+def status(workspace: Folder) -> None:
+    """A workspace at a glance: pictures per class, the last run, the live model, what has come since."""
+    from flows.opening import open_workspace
+    from flows.status import status_text
+
+    typer.echo(status_text(*open_workspace(workspace)))

@@ -1,0 +1,91 @@
+"""A plugin of Prefect's own command line: `prefect deployment run collect-and-train` takes the bare name of a flow.
+
+Prefect wants FLOW/DEPLOYMENT. Its plugins run before it reads its arguments (entry point group `prefect.plugins`,
+switched on in pyproject.toml), so that a bare name can be completed when exactly one deployment has a flow of that
+name. In every other case the arguments stay as they are, and so does what Prefect says of them.
+
+Where no server's address is set, Prefect's command is given that of a running `collect-and-train up`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect.plugins import HookContext, SetupResult, register_hook
+
+NOTE = "collect-and-train-up.json"
+"""In Prefect's home: the address of the API that `collect-and-train up` serves, and its process."""
+
+_TIMEOUT_S = 5.0
+_FLAGS = {"--watch", "--no-watch", "--help", "-h"}  # options of `deployment run` that take no value
+
+
+@register_hook
+def setup_environment(*, ctx: HookContext) -> SetupResult | None:
+    """Complete the deployment's name in sys.argv, where that can be done in one way only."""
+    if not _is_prefect():
+        return None
+    api_url = ctx.api_url or _running_server()
+    place = bare_name(sys.argv)
+    if api_url and place is not None:
+        names = _deployments_of(api_url, sys.argv[place])
+        if len(names) == 1:
+            sys.argv[place] = f"{sys.argv[place]}/{names[0]}"
+    if ctx.api_url or not api_url:
+        return None
+    return SetupResult(env={"PREFECT_API_URL": api_url}, note=f"the server of `collect-and-train up`: {api_url}")
+
+
+def bare_name(words: list[str]) -> int | None:
+    """Where the name stands in `prefect … deployment run NAME …` when it has no slash, else None."""
+    for start in range(1, len(words) - 2):
+        if words[start : start + 2] == ["deployment", "run"]:
+            place = start + 2
+            while place < len(words) and words[place].startswith("-"):
+                takes_value = words[place] not in _FLAGS and "=" not in words[place]
+                place += 2 if takes_value else 1
+            return place if place < len(words) and "/" not in words[place] else None
+    return None
+
+
+def _is_prefect() -> bool:
+    return Path(sys.argv[0]).stem == "prefect" or sys.orig_argv[1:3] == ["-m", "prefect"]
+
+
+def _running_server() -> str | None:
+    """The address of the API of a `collect-and-train up` that is alive."""
+    from prefect.settings import get_current_settings
+
+    try:
+        note = json.loads((Path(get_current_settings().home) / NOTE).read_text(encoding="utf-8"))
+        os.kill(int(note["pid"]), 0)
+        return str(note["api_url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _deployments_of(api_url: str, flow_name: str) -> list[str]:
+    """The deployments of flows of this name, two at most; none when the server does not answer as expected."""
+    import httpx
+    from prefect.settings import get_current_settings
+
+    settings: Any = get_current_settings().api
+    headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"} if settings.key else {}
+    name_and_password = settings.auth_string.get_secret_value().split(":", 1) if settings.auth_string else []
+    question = {"flows": {"name": {"any_": [flow_name]}}, "limit": 2}
+    try:
+        answer = httpx.post(
+            f"{api_url.rstrip('/')}/deployments/filter",
+            json=question,
+            headers=headers,
+            auth=(name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None,
+            timeout=_TIMEOUT_S,
+        )
+        answer.raise_for_status()
+        return [str(one["name"]) for one in answer.json()]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return []  # Prefect will say what is wrong with its server

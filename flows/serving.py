@@ -1,0 +1,259 @@
+"""A Prefect server with its pool, deployments and worker, started together and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import yaml
+
+from flows.plugin import NOTE
+from flows.progress import CONSOLE
+from workspace.errors import ConfigError, WorkspaceError
+from workspace.paths import write_atomic
+
+POOL = "collect-and-train"
+CHECKOUT = Path(__file__).resolve().parents[1]
+_START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
+_STOP_S = 10.0
+_QUICK_DEATH_S = 20.0
+_QUICK_DEATHS = 3
+
+
+@dataclass
+class Part:
+    """A long-running process: started again when it dies, told to stop twice, then killed with all that it started."""
+
+    name: str
+    command: Sequence[str | Path]
+    environment: dict[str, str]
+    log: Path | None
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+    deaths: int = field(default=0)
+
+    def start(self) -> None:
+        """Start it in a process group of its own, so that Ctrl-C reaches us alone and we stop things in order."""
+        out = self.log.open("ab") if self.log else None
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=CHECKOUT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out or sys.stderr,
+            stderr=out or sys.stderr,
+            start_new_session=True,
+        )
+        self.began = time.monotonic()
+        if out:
+            out.close()
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended without being told to."""
+        return self.process is not None and self.process.poll() is not None
+
+    def start_again(self) -> None:
+        """Start it again after it died.
+
+        Raises:
+            WorkspaceError: it died soon after its start, several times in a row.
+        """
+        code = self.process.returncode if self.process else None
+        self.deaths = self.deaths + 1 if time.monotonic() - self.began < _QUICK_DEATH_S else 1
+        if self.deaths >= _QUICK_DEATHS:
+            where = f"; its log is {self.log}" if self.log else ", see its messages above"
+            raise WorkspaceError(f"the {self.name} ended {self.deaths} times in a row (exit code {code}){where}")
+        CONSOLE.print(f"The {self.name} ended (exit code {code}); starting it again", highlight=False)
+        self.start()
+
+    def stop(self) -> None:
+        """Ask it to end, ask again (an idle worker may need that), then kill what is left of its group."""
+        if self.process is None:
+            return
+        for _ in range(2):
+            if self.process.poll() is None:
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(_STOP_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `up` was asked for; `workspace` "" leaves the choice to each flow, `watch_s` is in seconds."""
+
+    workspace: str = ""
+    host: str = "127.0.0.1"
+    port: int = 4200
+    watch_s: float = 900.0
+
+
+def check_address(host: str) -> None:
+    """Refuse an address that others can reach, unless Prefect's server asks them for a password.
+
+    Raises:
+        ConfigError: it is not loopback and no password is set, or it is no address of this machine.
+    """
+    try:
+        loopback = all(ipaddress.ip_address(info[4][0]).is_loopback for info in socket.getaddrinfo(host, None))
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror}; use 127.0.0.1") from error
+    if not loopback and ":" not in os.environ.get("PREFECT_SERVER_API_AUTH_STRING", ""):
+        raise ConfigError(
+            f"--host {host} can be reached from other machines, and whoever reaches Prefect's server can run code "
+            "here. Use 127.0.0.1 (and ssh -L for a look from elsewhere), or set a password: "
+            "PREFECT_SERVER_API_AUTH_STRING=name:password for the server, and the same in PREFECT_API_AUTH_STRING for "
+            "whoever uses it. Even then /docs and /api/health answer everybody"
+        )
+
+
+def free_port(host: str, port: int) -> int:
+    """The port if it is free, or any free one for 0.
+
+    Raises:
+        ConfigError: it is taken.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} of {host} is taken: {error.strerror}; end what uses it, or take a free one with --port 0"
+        ) from error
+
+
+def serve(settings: Settings) -> None:
+    """Start everything, say what comes next, and keep it running until Ctrl-C or SIGTERM.
+
+    Raises:
+        ConfigError: the address is not safe or not free.
+        WorkspaceError: a part does not start.
+    """
+    check_address(settings.host)
+    port = free_port(settings.host, settings.port)
+    page = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
+    environment = _environment(f"{page}/api")
+    home = Path(environment.get("PREFECT_HOME", Path.home() / ".prefect")).expanduser()
+    log = home / "collect-and-train-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    prefect = Path(sys.executable).parent / "prefect"
+    host_and_port = ("--host", settings.host, "--port", str(port))
+    server = Part("server", [prefect, "server", "start", *host_and_port], environment, log)
+    worker_words = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "4")
+    worker = Part("worker", [prefect, *worker_words], environment, None)
+    with _stopped_by_signals(), _announced(home, f"{page}/api"):
+        try:
+            CONSOLE.print(f"Starting Prefect's server at {page} (its log: {log}) …", highlight=False)
+            server.start()
+            _wait_until_healthy(f"{page}/api/health", server)
+            _once(environment, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+            with _deployments_file(settings) as file:
+                _once(environment, prefect, "--no-prompt", "deploy", "--all", "--prefect-file", file)
+            worker.start()
+            CONSOLE.print(_what_next(page, settings), highlight=False)
+            while True:
+                for part in (server, worker):
+                    if part.died:
+                        part.start_again()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            CONSOLE.print("Stopping the worker and the server …")
+        finally:
+            worker.stop()
+            server.stop()
+
+
+def _environment(api: str) -> dict[str, str]:
+    defaults = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_CLIENT_MAX_RETRIES": "15"}
+    environment = defaults | os.environ | {"PREFECT_API_URL": api}
+    return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
+
+
+def _what_next(page: str, settings: Settings) -> str:
+    named = f" --param workspace={settings.workspace or 'data/pandas'}" if not settings.workspace else ""
+    keywords = "" if settings.workspace else """ --param 'keywords=["red panda", "raccoon"]'"""
+    inbox = f"{settings.workspace or 'data/pandas'}/inbox/CLASS/"
+    return (
+        f"\nPrefect's page: [bold]{page}[/]\nNext, in another terminal:\n"
+        f"  [bold]PREFECT_API_URL={page}/api prefect deployment run collect-and-train{named}"
+        f"{keywords.replace('[', chr(92) + '[')}[/]\n"
+        f"Later drop new pictures into {inbox}: `watch` looks every {settings.watch_s:g} s.\n"
+        "Ctrl-C stops everything.\n"
+    )
+
+
+@contextlib.contextmanager
+def _deployments_file(settings: Settings) -> Iterator[Path]:
+    """prefect.yaml with the workspace and the interval that were asked for, beside it for as long as it is needed."""
+    document: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))
+    for deployment in document["deployments"]:
+        if settings.workspace:
+            deployment["parameters"]["workspace"] = settings.workspace
+        for schedule in deployment.get("schedules", []):
+            if "interval" in schedule:
+                schedule["interval"] = settings.watch_s
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        yield file
+
+
+def _once(environment: dict[str, str], *command: str | Path) -> None:
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = " ".join(["prefect", *map(str, command[1:])])
+        raise WorkspaceError(f"`{words}` failed:\n{done.stdout}{done.stderr}")
+
+
+def _wait_until_healthy(url: str, server: Part) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and not server.died:
+        try:
+            if httpx.get(url, timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    raise WorkspaceError(f"Prefect's server did not start; its log is {server.log}")
+
+
+@contextlib.contextmanager
+def _announced(home: Path, api: str) -> Iterator[None]:
+    """Leave a note where flows/plugin.py looks, so that Prefect's command finds this server without being told."""
+    note = home / NOTE
+    write_atomic(note, json.dumps({"api_url": api, "pid": os.getpid()}).encode())
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

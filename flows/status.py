@@ -1,0 +1,111 @@
+"""A workspace at a glance."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.progress import CONSOLE
+from flows.retrain import settings_of_champion
+from preprocessing.arrivals import arrivals
+from preprocessing.dataset import read_dataset
+from workspace import curation
+from workspace.catalog import Catalog
+from workspace.champion import read_champion, read_decisions
+from workspace.config import WorkspaceConfig
+from workspace.errors import WorkspaceError
+from workspace.lock import owner_of
+from workspace.paths import RunFolder, Workspace
+from workspace.records import Override, Sample
+
+
+def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
+    """Pictures per class, the last run, the live model and what has changed since it was trained, as text."""
+    run = _latest(workspace)
+    samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
+    with Catalog(workspace.catalog_file) as catalog:
+        found = catalog.hits_per_label()
+        kept = catalog.kept()
+        usable = catalog.kept(ignoring=[curation.STAGE])
+        flagged = Counter(label for _, label in curation.open_proposals(catalog))
+        reviewed = Counter(one.label for one in catalog.all(Override))
+    clean = Counter(label for _, label in kept)
+    splits = Counter((one.label, one.split) for one in samples)
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("class", "found", "clean", "flagged", "reviewed", "train", "val", "test"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for label in config.classes:
+        counts = (found.get(label, 0), clean[label], flagged[label], reviewed[label])
+        table.add_row(
+            label, *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test"))))
+        )
+    out = io.StringIO()
+    console = Console(file=out, width=max(100, CONSOLE.width))
+    console.print(table)
+    for name, text in _lines(workspace, config, run, samples, usable):
+        console.print(f"{name:<14}{text}", markup=False, highlight=False)
+    return out.getvalue()
+
+
+def _lines(
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    run: RunFolder | None,
+    samples: list[Sample],
+    kept: list[tuple[str, str]],
+) -> list[tuple[str, str]]:
+    lines = [("last run", _run_line(run, samples) if run else f"none yet: collect-and-train run -w {workspace.root}")]
+    champion = read_champion(workspace)
+    if champion is None:
+        lines.append(("live model", "none was published yet"))
+    else:
+        lines.append(("live model", f"{champion.champion}, since {champion.made_at}: {champion.why}"))
+        last = read_decisions(workspace)[-1]
+        if last.action == "kept_champion":
+            lines.append(("last challenger", f"{last.run_id}, {last.made_at}: {last.why}"))
+        lines += [("since then", text) for text in _changes(workspace, config, workspace.run(champion.champion), kept)]
+    owner = owner_of(workspace)
+    if owner:
+        lines.append(("now", f"in use by {owner}"))
+    return lines
+
+
+def _run_line(run: RunFolder, samples: list[Sample]) -> str:
+    text = f"{run.run_id}, {len(samples):,} pictures"
+    if not (run.model / "card.json").is_file():
+        return f"{text}, not trained to its end"
+    if not run.metrics_file.is_file():
+        return f"{text}, trained, not evaluated"
+    test: Mapping[str, Mapping[str, float]] = json.loads(run.metrics_file.read_text("utf-8"))["splits"]["test"]
+    return f"{text}, test accuracy {test['accuracy']['value']:.3f} on {test['n']}"
+
+
+def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kept: list[tuple[str, str]]) -> list[str]:
+    """What is different from when the live model was trained, in sentences; empty: nothing."""
+    changes = []
+    fresh = arrivals(workspace, config)
+    limit = config.retrain.min_new_images
+    if fresh.new:
+        per_class = ", ".join(f"{label} {count}" for label, count in fresh.per_class.items())
+        changes.append(f"{fresh.new:,} new clean pictures ({per_class}); {limit} start a retraining")
+    if live.dataset_file.is_file():
+        before = {(one.sha256, one.label) for one in read_dataset(live.dataset_file)}
+        gone = before - set(kept)
+        if gone:
+            changes.append(f"{len(gone):,} of its {len(before):,} pictures were dropped or relabelled")
+    differing = settings_of_champion(workspace, config)[1]
+    if differing:
+        changes.append(f"workspace.toml has other settings: {', '.join(differing)}")
+    return changes or ["nothing has changed"]
+
+
+def _latest(workspace: Workspace) -> RunFolder | None:
+    try:
+        return workspace.latest_run()
+    except WorkspaceError:
+        return None

@@ -1,0 +1,94 @@
+"""A short flow on a schedule: has enough arrived for a retraining? Then it says so, as a Prefect event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+
+from collectors.again import due_searches
+from flows.artifacts import Logger
+from flows.opening import open_workspace, workspaces_under
+from flows.steps import step_task
+from preprocessing.arrivals import Arrivals, arrivals
+from workspace.champion import read_champion
+from workspace.lock import WorkspaceBusy, hold
+from workspace.paths import Workspace
+
+EVENT = "images.arrived"
+RESOURCE = "collect-and-train.workspace."
+"""The start of the id of the resource that the event is about; the workspace's name follows."""
+
+
+def _run_name() -> str:
+    return f"{Path(flow_run.parameters['workspace']).name or 'data'}: watch"
+
+
+@flow(name="watch", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+def watch(workspace: str = "") -> dict[str, int]:
+    """Look at the inbox and ask earlier searches again, clean what is new, and tell when it is enough to retrain.
+
+    Args:
+        workspace: The workspace's folder; empty: all under data/ that have a published model.
+
+    Returns:
+        How many new clean pictures each workspace has, by its folder; one that another process is at work in is
+        left for the next time.
+    """
+    logger = get_run_logger()
+    folders = [Path(workspace)] if workspace else workspaces_under(Path("data"))
+    seen: dict[str, int] = {}
+    for folder in folders:
+        if not workspace and read_champion(Workspace(folder)) is None:
+            continue
+        try:
+            found = _look(folder, logger)
+        except WorkspaceBusy as busy:
+            logger.info("%s; its new pictures are looked at next time", busy)
+            continue
+        seen[str(folder)] = found.new
+    if not folders:
+        logger.info("there is no workspace under data/ yet")
+    return seen
+
+
+def _look(folder: Path, logger: Logger) -> Arrivals:
+    place, config = open_workspace(folder)
+    with hold(place, "watch"):
+        taken = step_task("inbox")(place, config)
+        if due_searches(place, config):
+            step_task("again")(place, config)
+            taken_more = step_task("download")(place, config).done
+        else:
+            taken_more = 0
+        if taken.done or taken_more:
+            step_task("clean")(place, config)
+        found = arrivals(place, config)
+    if not found.enough(config):
+        limit = config.retrain.min_new_images
+        logger.info("%s: %d new clean pictures of %d that start a retraining", folder.name, found.new, limit)
+    else:  # after the lock is given back, since the retraining wants it
+        logger.info("%s: %d new clean pictures, which is enough: %s", folder.name, found.new, EVENT)
+        tell(folder, found)
+    return found
+
+
+def tell(folder: Path, found: Arrivals) -> None:
+    """Emit the event on which the deployment of `retrain` starts; see prefect.yaml."""
+    emit_event(
+        event=EVENT,
+        resource={"prefect.resource.id": f"{RESOURCE}{folder.name}", "prefect.resource.name": folder.name},
+        payload={
+            "workspace": str(folder),
+            "new": found.new,
+            "per_class": dict(found.per_class),
+            "trained_on": found.trained_on,
+            "why": f"{found.new} new pictures",
+        },
+    )
+
+
+if __name__ == "__main__":
+    watch()

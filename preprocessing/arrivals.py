@@ -1,0 +1,54 @@
+"""How many clean pictures have come since the last model was trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from preprocessing.dataset import read_dataset
+from workspace.catalog import Catalog
+from workspace.champion import read_champion, read_decisions
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Clean pictures that no model was decided on with: `new` in all, `per_class` by label.
+
+    `trained_on` is the number of pictures in the live model's dataset, 0 when there is none.
+    """
+
+    new: int
+    per_class: Mapping[str, int]
+    trained_on: int
+
+    def enough(self, config: WorkspaceConfig) -> bool:
+        """Whether they call for a retraining, by `retrain.min_new_images` or `retrain.min_new_share`."""
+        settings = config.retrain
+        by_share = settings.min_new_share > 0 and self.new >= settings.min_new_share * self.trained_on
+        return self.trained_on > 0 and self.new > 0 and (self.new >= settings.min_new_images or by_share)
+
+
+def arrivals(workspace: Workspace, config: WorkspaceConfig) -> Arrivals:
+    """Compare what is kept now with the datasets of all runs that were decided on, published or not.
+
+    So a challenger that lost is not trained again until as many more pictures have come.
+
+    Raises:
+        DatasetError: a run's dataset is damaged.
+    """
+    seen: set[str] = set()
+    trained_on = 0
+    champion = read_champion(workspace)
+    for run_id in dict.fromkeys(one.run_id for one in read_decisions(workspace)):
+        file = workspace.run(run_id).dataset_file
+        rows = [one.sha256 for one in read_dataset(file)] if file.is_file() else []
+        seen.update(rows)
+        if champion and run_id == champion.champion:
+            trained_on = len(rows)
+    with Catalog(workspace.catalog_file) as catalog:
+        kept = [(sha, label) for sha, label in catalog.kept() if label in config.classes]
+    fresh = Counter(label for sha, label in kept if sha not in seen)
+    return Arrivals(fresh.total(), {label: fresh[label] for label in config.classes if fresh[label]}, trained_on)

@@ -1,0 +1,78 @@
+"""Searches asked again: a page each, not before they are due, and only what is new is taken."""
+
+import pytest
+
+from collectors import again, search
+from gallery.site import Gallery
+from workspace.catalog import Catalog
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.records import Hit, Search
+
+
+@pytest.fixture
+def collected(tmp_path):
+    with Gallery.rendered(per_class=30, seed=5) as site:
+        config = WorkspaceConfig.model_validate(
+            {
+                "classes": {word: (word,) for word in site.keywords[:2]},
+                "search": {"per_class": 20, "openverse_url": site.openverse_url},
+                "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
+                "retrain": {"search_again_h": 1e-9},
+            }
+        )
+        place = Workspace(tmp_path)
+        search.run(place, config)
+        yield place, config, site
+
+
+def rows(place: Workspace, kind):
+    with Catalog(place.catalog_file) as catalog:
+        return catalog.all(kind)
+
+
+def test_an_open_question_goes_on_page_by_page_until_it_is_exhausted(collected) -> None:
+    place, config, site = collected
+    before = {hit.image_url for hit in rows(place, Hit)}
+    asked = site.requests["search"]
+    counts = again.run(place, config)
+    assert site.requests["search"] - asked == counts.done == 2
+    new = [hit for hit in rows(place, Hit) if hit.image_url not in before]
+    assert len(new) == counts.by_reason["new hits"] > 0
+    for label in config.classes:
+        ranks = sorted(hit.rank for hit in rows(place, Hit) if hit.label == label)
+        assert ranks == list(range(len(ranks)))
+    for _ in range(5):
+        again.run(place, config)
+    assert {one.status for one in rows(place, Search)} == {"exhausted"}
+    total = len(rows(place, Hit))
+    assert again.run(place, config).by_reason["new hits"] == 0  # the first page anew: nothing was added
+    assert len(rows(place, Hit)) == total
+    with Catalog(place.catalog_file) as catalog:  # as if one had come at the source since
+        gone = rows(place, Hit)[0]
+        with catalog.engine.begin() as connection:
+            connection.exec_driver_sql("delete from hits where image_url = ?", (gone.image_url,))
+    found = again.run(place, config).by_reason["new hits"]
+    assert found == (1 if gone.rank < 20 else 0)
+
+
+def test_nothing_is_asked_before_its_time_nor_for_words_that_are_gone_nor_when_it_is_off(collected) -> None:
+    place, config, site = collected
+    asked = site.requests["search"]
+    for hours in (0, 24):
+        later = config.model_copy(update={"retrain": config.retrain.model_copy(update={"search_again_h": hours})})
+        assert again.run(place, later).done == 0
+    only = dict(list(config.classes.items())[:1])
+    assert [one.label for one in again.due_searches(place, config.model_copy(update={"classes": only}))] == list(only)
+    assert site.requests["search"] == asked
+
+
+def test_a_source_that_fails_is_told_and_asked_again(collected) -> None:
+    place, config, site = collected
+    site.misbehave("/v1", "reset", times=10)
+    quick = config.network.model_copy(update={"attempts": 1})
+    counts = again.run(place, config.model_copy(update={"network": quick}))
+    assert counts.by_reason["failed searches"] == 2
+    assert {one.status for one in rows(place, Search)} == {"failed"}
+    site.mischief.__init__()  # type: ignore[misc]
+    assert again.run(place, config).by_reason["new hits"] > 0

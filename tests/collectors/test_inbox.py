@@ -1,0 +1,116 @@
+"""Pictures dropped into the inbox: taken once, not before they are whole, and nothing else with them."""
+
+import os
+import time
+
+import pytest
+from PIL import Image
+
+from collectors import inbox
+from workspace.catalog import Catalog
+from workspace.collection import class_states
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.records import Download, Hit
+
+CONFIG = WorkspaceConfig.model_validate({"classes": {"red panda": ("Ailurus",), "cat": ("cat",)}})
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def begin(self, what: str, total: int | None) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
+
+    def say(self, message: str) -> None:
+        self.words.append(message)
+
+
+def drop(place: Workspace, name: str, colour: int = 0, *, age_s: float = 60) -> None:
+    file = place.inbox / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (80, 80), (colour, 10, 10)).save(file, "PNG")
+    os.utime(file, (time.time() - age_s,) * 2)
+
+
+def hits(place: Workspace) -> list[Hit]:
+    with Catalog(place.catalog_file) as catalog:
+        return catalog.all(Hit)
+
+
+def test_files_are_taken_once_under_their_class_and_stay_where_they_are(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    for number, name in enumerate(("red_panda/é 1.png", "Ailurus/2.png", "cat/deep/3.png")):
+        drop(place, name, number)
+    counts = inbox.run(place, CONFIG)
+    assert (counts.done, dict(counts.by_reason)) == (3, {"taken in": 3})
+    assert [(hit.label, hit.source, hit.rank) for hit in hits(place)] == [
+        ("cat", "inbox", 1), ("red panda", "inbox", 0), ("red panda", "inbox", 2),
+    ]  # fmt: skip
+    with Catalog(place.catalog_file) as catalog:
+        assert [one.waiting for one in class_states(catalog, CONFIG.classes).values()] == [0, 0]
+        stored = [place.find_image(one.sha256).read_bytes() for one in catalog.all(Download)]
+    assert sorted(stored) == sorted(file.read_bytes() for file in place.inbox.rglob("*.png"))
+    again = inbox.run(place, CONFIG)
+    assert (again.done, again.reused, again.by_reason) == (0, 3, counts.by_reason)
+
+
+def test_a_replaced_file_is_taken_again_and_a_deleted_one_stays_in_the_collection(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    drop(place, "cat/1.png", 1)
+    inbox.run(place, CONFIG)
+    drop(place, "cat/1.png", 2, age_s=50)
+    assert inbox.run(place, CONFIG).done == 1
+    (place.inbox / "cat/1.png").unlink()
+    assert inbox.run(place, CONFIG).reused == len(hits(place)) == 2
+
+
+@pytest.mark.parametrize(("name", "age_s"), [("cat/new.png", 0), ("cat/old.png.part", 60), ("cat/x.crdownload", 60)])
+def test_a_file_that_is_still_being_written_waits_for_the_next_time(tmp_path, name, age_s) -> None:
+    place = Workspace(tmp_path)
+    drop(place, name, age_s=age_s)
+    counts = inbox.run(place, CONFIG)
+    assert (counts.done, dict(counts.by_reason)) == (0, {"still being written": 1})
+    assert hits(place) == []
+    if name.endswith("new.png"):
+        os.utime(place.inbox / name, (time.time() - 30,) * 2)
+        assert inbox.run(place, CONFIG).by_reason == {"taken in": 1}
+
+
+def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowhere(tmp_path) -> None:
+    place = Workspace(tmp_path / "w")
+    drop(place, "dog/1.png")
+    drop(place, "loose.png")
+    drop(place, "cat/.hidden.png")
+    (tmp_path / "secret.png").write_bytes(b"x")
+    (place.inbox / "cat" / "link.png").symlink_to(tmp_path / "secret.png")
+    notes = place.inbox / "cat" / "notes.txt"
+    notes.write_text("not a picture")
+    large = place.inbox / "cat" / "large.png"
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000_000))
+    for file in (notes, large):
+        os.utime(file, (time.time() - 60,) * 2)
+    heard = Heard()
+    config = CONFIG.model_copy(update={"download": CONFIG.download.model_copy(update={"max_mb": 1.0})})
+    counts = inbox.run(place, config, heard)
+    assert {reason.split(":")[0] for reason in counts.by_reason} == {"refused"}
+    assert counts.by_reason["refused: too_large"] == 1
+    assert counts.done == 2
+    assert "dog; the classes are red panda, cat" in heard.words[0]
+    assert "1 files lie in" in heard.words[1]
+
+
+def test_killed_between_the_download_and_the_hit_it_is_taken_by_the_next(tmp_path) -> None:
+    place = Workspace(tmp_path)
+    drop(place, "cat/1.png")
+    inbox.run(place, CONFIG)
+    with Catalog(place.catalog_file) as catalog, catalog.engine.begin() as connection:
+        connection.exec_driver_sql("delete from hits")
+    assert inbox.run(place, CONFIG).done == 1
+    assert len(hits(place)) == 1
+
+
+def test_no_inbox_is_no_fault(tmp_path) -> None:
+    assert inbox.run(Workspace(tmp_path), CONFIG).done == 0

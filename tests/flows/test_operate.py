@@ -1,0 +1,179 @@
+"""The whole life of a classifier on one real server and worker, started by `up`, on free ports of loopback."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from flows.opening import open_workspace
+from gallery.render import Spec, body_of
+from workspace.champion import read_decisions
+from workspace.paths import Workspace
+
+# A minute each on 2 idle cores; the limit is for busy ones.
+pytestmark = pytest.mark.timeout(600)
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+WATCH_EVERY_S = 15
+
+
+@dataclass
+class Operating:
+    """A running `collect-and-train up`."""
+
+    api: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    folder: Path
+
+    def ask(self, what: str, **question: object) -> list[dict[str, object]]:
+        answer = requests.post(f"{self.api}/{what}/filter", json={"limit": 200} | question, timeout=10)
+        answer.raise_for_status()
+        rows: list[dict[str, object]] = answer.json()
+        return rows
+
+    def wait(self, what: str, until: Callable[[], bool], seconds: float = 300) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, f"{what} did not come:\n{self.log.read_text()}"
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def operating(site, quick, environment, tmp_path_factory) -> Iterator[Operating]:
+    base = tmp_path_factory.mktemp("operating")
+    folder, log = base / "drawn", base / "log"
+    settings = {"search.per_class": 40, "retrain.min_new_images": 20, "retrain.settle_s": 0.5}
+    open_workspace(folder, site.keywords, quick | settings)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [BIN / "collect-and-train", "up", "--port", "0", "-w", folder, "--watch-every", str(WATCH_EVERY_S)],
+            env=environment,
+            cwd=CHECKOUT,
+            stderr=out,
+        )
+    up = Operating("", process, log, folder)
+    try:
+        up.wait("the page's address", lambda: "Prefect's page: " in log.read_text())
+        page = re.search(r"Prefect's page: (\S+)", log.read_text())
+        assert page is not None
+        up.api = f"{page[1]}/api"
+        yield up
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+
+
+def artifacts(up: Operating) -> dict[str, str]:
+    return {str(one["key"]): str(one["data"]) for one in up.ask("artifacts/latest")}
+
+
+def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decision(operating, command, site) -> None:
+    place = Workspace(operating.folder)
+    done = command("prefect", "deployment", "run", "collect-and-train", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one.why for one in read_decisions(place)] == ["the first model"]
+    first = place.latest_run()
+    shown = artifacts(operating)
+    assert {"search-counts", "clean-counts", "train-counts", "publish-counts", "report", "models"} <= set(shown)
+    assert "test accuracy" in shown["report"]
+    assert "the first model" in shown["models"]
+
+    for keyword in site.keywords:
+        for number in range(6):
+            file = place.inbox / keyword / f"{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(body_of(Spec(99, keyword, number, "honest", "jpeg", (320, 240))) or b"")
+    operating.wait("a second decision", lambda: len(read_decisions(place)) > 1)
+    second = read_decisions(place)[-1]
+    assert second.numbers["against"] == first.run_id
+    assert second.numbers["pictures"] > 0
+    names = [str(one["name"]) for one in operating.ask("flow_runs")]
+    assert f"{place.root.name}: retrain, 30 new pictures" in names
+    assert sum("retrain" in name for name in names) == 1
+    events = requests.post(
+        f"{operating.api}/events/filter", json={"filter": {"event": {"name": ["images.arrived"]}}}, timeout=10
+    ).json()["events"]
+    assert [event["payload"]["new"] for event in events] == [30]
+    watching = next(one for one in operating.ask("deployments") if one["name"] == "watch")
+    requests.patch(
+        f"{operating.api}/deployments/{watching['id']}", json={"paused": True}, timeout=10
+    ).raise_for_status()
+
+
+def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(operating, command, site) -> None:
+    place = Workspace(operating.folder)
+    asked = dict(site.requests)
+    files = {
+        file: file.stat().st_mtime_ns
+        for file in place.root.rglob("*")
+        if file.is_file() and "sqlite" not in file.name and file != place.lock_file
+    }
+    again = command("collect-and-train", "run", "--workspace", place.root, PREFECT_API_URL=operating.api)
+    assert again.returncode == 0, again.stderr
+    run = place.latest_run()
+    for part in ("found", "kept", "test accuracy", "95 % interval", str(run.report_file), f"predict -w {place.root}"):
+        assert part in again.stderr, part
+    assert again.stderr.count("0 done now") == 11  # ten steps and the inbox
+    assert dict(site.requests) == asked
+    changed = [file for file, stamp in files.items() if file.stat().st_mtime_ns != stamp]
+    assert set(changed) <= {place.runs / "latest"}
+    told = command("collect-and-train", "status", "-w", place.root)
+    assert told.returncode == 0, told.stderr
+    assert "nothing has changed" in told.stdout
+
+
+def test_a_wrong_workspace_fails_with_the_remedy_and_no_retry(operating, command, tmp_path) -> None:
+    done = command("collect-and-train", "run", "--workspace", tmp_path / "none", PREFECT_API_URL=operating.api)
+    assert done.returncode == 1
+    assert "collect-and-train init" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bare_name_that_no_deployment_has_is_left_to_prefect(operating, command) -> None:
+    done = command("prefect", "deployment", "run", "no-such-flow")
+    assert done.returncode != 0
+    assert "no-such-flow/" not in done.stdout + done.stderr
+
+
+def test_a_run_that_was_killed_with_its_worker_is_finished_by_the_next_one(operating, command, quick, site) -> None:
+    place = Workspace(operating.folder.parent / "killed")
+    open_workspace(place.root, site.keywords, quick | {"search.per_class": 40})
+    words = ("prefect", "deployment", "run", "collect-and-train", "--param", f"workspace={json.dumps(str(place.root))}")
+    assert command(*words).returncode == 0
+    operating.wait("the features", lambda: any(place.cache.glob("features-*/*.json")))
+    worker = subprocess.run(
+        ["pgrep", "-P", str(operating.process.pid), "-f", "worker start"], capture_output=True, text=True
+    )
+    os.killpg(int(worker.stdout.split()[0]), signal.SIGKILL)
+    assert not place.champion_file.exists()
+    operating.wait("a new worker", lambda: "The worker ended (exit code -9)" in operating.log.read_text())
+    done = command(*words, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [one.why for one in read_decisions(place)] == ["the first model"]
+
+
+def test_stopping_leaves_nothing_behind(operating) -> None:
+    children = subprocess.run(
+        ["pgrep", "-P", str(operating.process.pid)], capture_output=True, text=True
+    ).stdout.split()
+    assert len(children) == 2
+    operating.process.send_signal(signal.SIGINT)
+    assert operating.process.wait(60) == 0
+    for child in map(int, children):
+        with pytest.raises(ProcessLookupError):
+            os.killpg(child, 0)

@@ -1,0 +1,71 @@
+"""Whose settings a retraining uses, and what status says of a workspace; the flow itself runs in test_operate.py."""
+
+import pytest
+
+from flows.opening import open_workspace, workspace_folder
+from flows.retrain import settings_of_champion
+from flows.status import status_text
+from workspace.champion import Decision, now, record_decision
+from workspace.config import load_config
+from workspace.errors import ConfigError
+from workspace.paths import Workspace, write_atomic
+from workspace.template import render_config
+
+
+def with_champion(folder, **settings) -> Workspace:
+    place, config = open_workspace(folder, ["cat", "dog"], settings)
+    run = place.run("r1")
+    write_atomic(run.config_file, render_config(config).encode())
+    record_decision(place, Decision("r1", "published", "r1", "the first model", now()))
+    return place
+
+
+def change(place: Workspace, old: str, new: str) -> None:
+    text = place.config_file.read_text()
+    assert old in text
+    place.config_file.write_text(text.replace(old, new))
+
+
+def test_training_is_as_it_was_and_collection_as_it_is_today(tmp_path) -> None:
+    place = with_champion(tmp_path, **{"train.epochs": 3, "search.per_class": 50})
+    change(place, "epochs = 3", "epochs = 9")
+    change(place, "per_class = 50", "per_class = 70")
+    change(place, '"dog" = ["dog"]', '"dog" = ["dog", "puppy"]')
+    today = load_config(place.config_file)
+    config, differing = settings_of_champion(place, today)
+    assert (config.train.epochs, config.search.per_class) == (3, 70)
+    assert config.classes["dog"] == ("dog", "puppy")
+    assert differing == ["train.epochs"]
+    overrides = {"train.epochs": 5}
+    today = load_config(place.config_file, overrides)
+    assert settings_of_champion(place, today, overrides)[0].train.epochs == 5
+
+
+def test_without_a_champion_today_s_settings_count(tmp_path) -> None:
+    place, today = open_workspace(tmp_path, ["cat", "dog"], {"train.epochs": 3})
+    assert settings_of_champion(place, today) == (today, [])
+
+
+def test_status_says_what_is_missing_and_what_has_changed(tmp_path) -> None:
+    place, config = open_workspace(tmp_path / "new", ["cat", "dog"])
+    text = status_text(place, config)
+    assert "none yet: collect-and-train run" in text
+    assert "none was published yet" in text
+    place = with_champion(tmp_path / "old", **{"train.epochs": 3})
+    change(place, "epochs = 3", "epochs = 9")
+    text = status_text(place, load_config(place.config_file))
+    assert "r1, since" in text
+    assert "workspace.toml has other settings: train.epochs" in text
+
+
+def test_a_flow_without_a_workspace_takes_the_only_one_there_is(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="data/ has no workspace yet.*workspace=data/pandas"):
+        workspace_folder("")
+    open_workspace(tmp_path / "data" / "one", ["cat", "dog"])
+    assert workspace_folder("").name == "one"
+    open_workspace(tmp_path / "data" / "two", ["cat", "dog"])
+    with pytest.raises(ConfigError, match="data/ has one, two"):
+        workspace_folder("")
+    assert str(workspace_folder("", ["red panda"])) == "data/red-panda"
+    assert str(workspace_folder("x")) == "x"

@@ -1,0 +1,99 @@
+"""What `up` refuses, and how it starts, restarts and stops its parts; the whole of it is in test_operate.py."""
+
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import serving
+from workspace.errors import ConfigError, WorkspaceError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def test_only_loopback_is_served_without_a_password(monkeypatch) -> None:
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    for host in ("127.0.0.1", "localhost"):
+        serving.check_address(host)
+    with pytest.raises(ConfigError, match=r"can run code here\. Use 127\.0\.0\.1 .*PREFECT_SERVER_API_AUTH_STRING"):
+        serving.check_address("0.0.0.0")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:secret")
+    serving.check_address("0.0.0.0")
+
+
+def test_a_taken_port_is_named_with_the_remedy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken.*--port 0"):
+            serving.free_port("127.0.0.1", port)
+    assert serving.free_port("127.0.0.1", 0) > 0
+
+
+def part(tmp_path: Path, code: str) -> serving.Part:
+    return serving.Part("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_a_part_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
+    dying = part(tmp_path, "raise SystemExit(3)")
+    dying.start()
+    with pytest.raises(
+        WorkspaceError, match=rf"the worker ended 3 times in a row \(exit code 3\); its log is {tmp_path}"
+    ):
+        for _ in range(3):
+            wait_until(lambda: dying.died)
+            dying.start_again()
+
+
+def test_a_part_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(serving, "_STOP_S", 0.3)
+    child = "import time; time.sleep(60)"
+    code = f"""
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", {child!r}])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    stubborn = part(tmp_path, code)
+    stubborn.start()
+    wait_until(lambda: (tmp_path / "log").read_text().endswith("\n"))
+    pid = int((tmp_path / "log").read_text())
+    stubborn.stop()
+    assert stubborn.died
+    status = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: not status.exists() or status.read_text().split(")")[1].split()[0] == "Z")
+
+
+def test_the_deployments_take_the_workspace_and_the_interval_that_were_asked_for() -> None:
+    with serving._deployments_file(serving.Settings("data/x", watch_s=5)) as file:
+        asked = {one["name"]: one for one in yaml.safe_load(file.read_text())["deployments"]}
+    shipped = {one["name"]: one for one in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]}
+    assert asked.keys() == shipped.keys() == {"local", "collect", "retrain", "watch"}
+    assert {one["parameters"]["workspace"] for one in asked.values()} == {"data/x"}
+    assert asked["watch"]["schedules"][0]["interval"] == 5
+    assert asked["retrain"]["schedules"][0] == shipped["retrain"]["schedules"][0]
+    assert asked["retrain"]["triggers"] == shipped["retrain"]["triggers"]
+
+
+def test_what_is_deployed_exists_takes_its_parameters_and_describes_each() -> None:
+    import importlib
+
+    for one in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]:
+        file, name = one["entrypoint"].split(":")
+        flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+        properties = flow.parameters.properties
+        given = [one["parameters"], *(each.get("parameters", {}) for each in one.get("schedules", []))]
+        given += [each.get("parameters", {}) for each in one.get("triggers", [])]
+        assert all(names.keys() <= properties.keys() for names in given), one["name"]
+        assert all(field.get("description") for field in properties.values()), one["name"]
+        assert not any("secret" in field or field == "key" for field in properties)
