@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 from rich.table import Table
 
+from flows.pictures import history_chart
 from flows.progress import CONSOLE
 from workspace.champion import Decision, read_champion, read_decisions
 from workspace.paths import Workspace
@@ -26,11 +27,11 @@ def history_table(workspace: Workspace) -> str:
 
 
 def history_markdown(workspace: Workspace) -> str:
-    """The same as a Markdown table."""
+    """The same as a Markdown table, with the accuracy over time as a picture."""
     lines = [f"# {workspace.root.name}: which model is live, and why", ""]
     lines += ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _rows(workspace)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", history_chart(read_decisions(workspace))]).rstrip() + "\n"
 
 
 def _rows(workspace: Workspace) -> list[tuple[str, ...]]:

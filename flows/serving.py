@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,78 +21,41 @@ from typing import Any
 import httpx
 import yaml
 
+from flows.part import CHECKOUT, Part
 from flows.plugin import NOTE
 from flows.progress import CONSOLE
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.paths import write_atomic
 
 POOL = "collect-and-train"
-CHECKOUT = Path(__file__).resolve().parents[1]
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
-_STOP_S = 10.0
-_QUICK_DEATH_S = 20.0
-_QUICK_DEATHS = 3
+_HEARTBEAT_S = 30  # Prefect's least; a run that is silent for three of them is shown as crashed
 
-
-@dataclass
-class Part:
-    """A long-running process: started again when it dies, told to stop twice, then killed with all that it started."""
-
-    name: str
-    command: Sequence[str | Path]
-    environment: dict[str, str]
-    log: Path | None
-    process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
-    deaths: int = field(default=0)
-
-    def start(self) -> None:
-        """Start it in a process group of its own, so that Ctrl-C reaches us alone and we stop things in order."""
-        out = self.log.open("ab") if self.log else None
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=CHECKOUT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out or sys.stderr,
-            stderr=out or sys.stderr,
-            start_new_session=True,
-        )
-        self.began = time.monotonic()
-        if out:
-            out.close()
-
-    @property
-    def died(self) -> bool:
-        """Whether it ended without being told to."""
-        return self.process is not None and self.process.poll() is not None
-
-    def start_again(self) -> None:
-        """Start it again after it died.
-
-        Raises:
-            WorkspaceError: it died soon after its start, several times in a row.
-        """
-        code = self.process.returncode if self.process else None
-        self.deaths = self.deaths + 1 if time.monotonic() - self.began < _QUICK_DEATH_S else 1
-        if self.deaths >= _QUICK_DEATHS:
-            where = f"; its log is {self.log}" if self.log else ", see its messages above"
-            raise WorkspaceError(f"the {self.name} ended {self.deaths} times in a row (exit code {code}){where}")
-        CONSOLE.print(f"The {self.name} ended (exit code {code}); starting it again", highlight=False)
-        self.start()
-
-    def stop(self) -> None:
-        """Ask it to end, ask again (an idle worker may need that), then kill what is left of its group."""
-        if self.process is None:
-            return
-        for _ in range(2):
-            if self.process.poll() is None:
-                self.process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(_STOP_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+# As in Prefect's documentation, "Detect zombie flow runs".
+_CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
+    "name": "collect-and-train: killed runs are shown as crashed",
+    "trigger": {
+        "type": "event",
+        "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+        "for_each": ["prefect.resource.id"],
+        "after": ["prefect.flow-run.heartbeat"],
+        "expect": [
+            "prefect.flow-run.heartbeat",
+            *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")),
+        ],
+        "posture": "Proactive",
+        "threshold": 1,
+        "within": 3 * _HEARTBEAT_S,
+    },
+    "actions": [
+        {
+            "type": "change-flow-run-state",
+            "state": "CRASHED",
+            "message": "Its process gives no sign of life: killed, or the machine went down. Run it again: it goes on "
+            "where this one stopped.",
+        }
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -167,6 +130,7 @@ def serve(settings: Settings) -> None:
             _once(environment, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
             with _deployments_file(settings) as file:
                 _once(environment, prefect, "--no-prompt", "deploy", "--all", "--prefect-file", file)
+            _show_killed_runs_as_crashed(f"{page}/api")
             worker.start()
             CONSOLE.print(_what_next(page, settings), highlight=False)
             while True:
@@ -182,7 +146,11 @@ def serve(settings: Settings) -> None:
 
 
 def _environment(api: str) -> dict[str, str]:
-    defaults = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_CLIENT_MAX_RETRIES": "15"}
+    defaults = {
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
+        "PREFECT_CLIENT_MAX_RETRIES": "15",  # a server that is started again is away for 20 s
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(_HEARTBEAT_S),
+    }
     environment = defaults | os.environ | {"PREFECT_API_URL": api}
     return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
 
@@ -221,6 +189,17 @@ def _once(environment: dict[str, str], *command: str | Path) -> None:
     if done.returncode:
         words = " ".join(["prefect", *map(str, command[1:])])
         raise WorkspaceError(f"`{words}` failed:\n{done.stdout}{done.stderr}")
+
+
+def _show_killed_runs_as_crashed(api: str) -> None:
+    """Make the automation, where an earlier `up` has not made it."""
+    name_and_password = os.environ.get("PREFECT_API_AUTH_STRING", "").split(":", 1)
+    auth = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
+    with httpx.Client(base_url=api, auth=auth, timeout=20) as client:
+        question = {"automations": {"name": {"any_": [_CRASHED_WITHOUT_HEARTBEAT["name"]]}}}
+        there = client.post("/automations/filter", json=question).raise_for_status().json()
+        if not there:
+            client.post("/automations/", json=_CRASHED_WITHOUT_HEARTBEAT).raise_for_status()
 
 
 def _wait_until_healthy(url: str, server: Part) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from flows.pictures import mistakes_markdown
 from workspace.paths import RunFolder, Workspace
 from workspace.records import StepCounts
 
@@ -50,13 +51,15 @@ def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Tab
 
 
 def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> str:
-    """The rows as a Markdown table for an artifact."""
-    lines = [f"# {workspace.root.name}", "", "| step | outcome | count |", "|---|---|---:|"]
-    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in summary_rows(workspace, counts)]
-    lines += ["", *(f"- {_escaped(note)}" for note in counts["search"].notes)]
+    """The accuracy, the mistakes in pictures, and the rows as a Markdown table, for an artifact."""
     run = workspace.latest_run()
-    return "\n".join([*lines, "", f"Report: `{run.report_file.resolve()}`, model: `{run.model.resolve()}`"])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+    lines = [f"# {workspace.root.name}", ""]
+    lines += [f"- {measure}: **{value}**" for measure, value in accuracy_rows(run)]
+    lines += [f"- {note}" for note in counts["publish"].notes] if "publish" in counts else []
+    lines += ["", f"Report: `{run.report_file.resolve()}`", "", f"Model: `{run.model.resolve()}`"]
+    lines += [mistakes_markdown(workspace, run), "", "## What each step did", ""]
+    lines += ["| step | outcome | count |", "|---|---|---:|"]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in summary_rows(workspace, counts)
+    ]
+    return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows import part as parts
 from flows import serving
 from workspace.errors import ConfigError, WorkspaceError
 
@@ -32,8 +33,8 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
     assert serving.free_port("127.0.0.1", 0) > 0
 
 
-def part(tmp_path: Path, code: str) -> serving.Part:
-    return serving.Part("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
+def part(tmp_path: Path, code: str) -> parts.Part:
+    return parts.Part("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
 
 
 def wait_until(condition) -> None:
@@ -55,7 +56,7 @@ def test_a_part_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
 
 
 def test_a_part_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(serving, "_STOP_S", 0.3)
+    monkeypatch.setattr(parts, "_STOP_S", 0.3)
     child = "import time; time.sleep(60)"
     code = f"""
 import signal, subprocess, sys, time

@@ -1,0 +1,82 @@
+"""One long-running process among those that `collect-and-train up` keeps going."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.progress import CONSOLE
+from workspace.errors import WorkspaceError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_STOP_S = 10.0
+_QUICK_DEATH_S = 20.0
+_QUICK_DEATHS = 3
+
+
+@dataclass
+class Part:
+    """A long-running process: started again when it dies, told to stop twice, then killed with all that it started."""
+
+    name: str
+    command: Sequence[str | Path]
+    environment: dict[str, str]
+    log: Path | None
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+    deaths: int = field(default=0)
+
+    def start(self) -> None:
+        """Start it in a process group of its own, so that Ctrl-C reaches us alone and we stop things in order."""
+        out = self.log.open("ab") if self.log else None
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=CHECKOUT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out or sys.stderr,
+            stderr=out or sys.stderr,
+            start_new_session=True,
+        )
+        self.began = time.monotonic()
+        if out:
+            out.close()
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended without being told to."""
+        return self.process is not None and self.process.poll() is not None
+
+    def start_again(self) -> None:
+        """Start it again after it died.
+
+        Raises:
+            WorkspaceError: it died soon after its start, several times in a row.
+        """
+        code = self.process.returncode if self.process else None
+        self.deaths = self.deaths + 1 if time.monotonic() - self.began < _QUICK_DEATH_S else 1
+        if self.deaths >= _QUICK_DEATHS:
+            where = f"; its log is {self.log}" if self.log else ", see its messages above"
+            raise WorkspaceError(f"the {self.name} ended {self.deaths} times in a row (exit code {code}){where}")
+        CONSOLE.print(f"The {self.name} ended (exit code {code}); starting it again", highlight=False)
+        self.start()
+
+    def stop(self) -> None:
+        """Ask it to end, ask again (an idle worker may need that), then kill what is left of its group."""
+        if self.process is None:
+            return
+        for _ in range(2):
+            if self.process.poll() is None:
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(_STOP_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
