@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -13,11 +15,12 @@ from flows.artifacts import Logger
 from flows.opening import open_workspace, workspaces_under
 from flows.steps import step_task
 from preprocessing.arrivals import Arrivals, arrivals
-from workspace.champion import read_champion
+from workspace.champion import read_champion, read_decisions
 from workspace.lock import WorkspaceBusy, hold
-from workspace.paths import Workspace
+from workspace.paths import Workspace, write_json
 
 EVENT = "images.arrived"
+_PATIENCE_S = 3600.0  # a retraining that was called and came to no decision by then (it failed) is called again
 RESOURCE = "collect-and-train.workspace."
 """The start of the id of the resource that the event is about; the workspace's name follows."""
 
@@ -66,13 +69,31 @@ def _look(folder: Path, logger: Logger) -> Arrivals:
         if taken.done or taken_more:
             step_task("clean")(place, config)
         found = arrivals(place, config)
-    if not found.enough(config):
-        limit = config.retrain.min_new_images
-        logger.info("%s: %d new clean pictures of %d that start a retraining", folder.name, found.new, limit)
-    else:  # after the lock is given back, since the retraining wants it
+        enough = found.enough(config)
+        due = enough and not _told_before(place)
+    if due:  # after the lock is given back, since the retraining wants it
         logger.info("%s: %d new clean pictures, which is enough: %s", folder.name, found.new, EVENT)
         tell(folder, found)
+    elif enough:
+        logger.info("%s: %d new clean pictures; the retraining was called before", folder.name, found.new)
+    else:
+        limit = config.retrain.min_new_images
+        logger.info("%s: %d new clean pictures of %d that start a retraining", folder.name, found.new, limit)
     return found
+
+
+def _told_before(workspace: Workspace) -> bool:
+    """Whether the event went out since the last decision, not long ago; if not, remember that it goes out now."""
+    file = workspace.cache / "arrivals-told.json"
+    decisions = len(read_decisions(workspace))
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        if told["decisions"] == decisions and 0 <= time.time() - told["at"] < _PATIENCE_S:
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # never told, or the cache was cleared
+    write_json(file, {"decisions": decisions, "at": time.time()})
+    return False
 
 
 def tell(folder: Path, found: Arrivals) -> None:

@@ -69,3 +69,16 @@ def test_a_flow_without_a_workspace_takes_the_only_one_there_is(tmp_path, monkey
         workspace_folder("")
     assert str(workspace_folder("", ["red panda"])) == "data/red-panda"
     assert str(workspace_folder("x")) == "x"
+
+
+def test_a_retraining_is_called_once_per_decision_and_again_when_none_came_for_long(tmp_path, monkeypatch) -> None:
+    from flows import watch
+
+    place = with_champion(tmp_path)
+    assert not watch._told_before(place)
+    assert watch._told_before(place)
+    record_decision(place, Decision("r2", "kept_champion", "r1", "not better", now()))
+    assert not watch._told_before(place)
+    assert watch._told_before(place)
+    monkeypatch.setattr(watch, "_PATIENCE_S", 0.0)
+    assert not watch._told_before(place)
