@@ -9,7 +9,10 @@ from flows.progress import CONSOLE
 from workspace.errors import CollectAndTrainError
 
 # A command registers when its module is imported; help lists the commands in this order.
-COMMAND_MODULES = ("run", "collect", "steps", "review", "operate", "predict", "export", "models", "sources", "retry")
+COMMAND_MODULES = (
+    *("run", "collect", "steps", "review", "operate"),
+    *("predict", "serve", "export", "models", "sources", "retry"),
+)
 for _module in COMMAND_MODULES:
     importlib.import_module(f"flows.commands.{_module}")
 

@@ -1,0 +1,41 @@
+"""Try a model on a page of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.app import OTHER, app
+from flows.progress import CONSOLE
+
+
+@app.command(rich_help_panel=OTHER)
+def serve(
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model, else its latest.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Use the model of this run of the workspace.")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+) -> None:
+    """Try the model on a page of this machine: drop a picture, see the answer. No picture is kept."""
+    from flows.prediction import model_folder
+    from pages.guard import serve_page
+    from pages.try_model import try_app
+    from training.origin import Origin
+    from training.predict import Classifier
+
+    folder = model_folder(workspace, model, run)
+    classifier = Classifier.load(folder)
+    notes = Origin.from_card(classifier.card).notes()
+    name = workspace.resolve().name if workspace else folder.resolve().name
+
+    def announce(address: str) -> None:
+        CONSOLE.print(
+            f"Open [bold]{address}[/]\nIt works in this machine's browser alone. Ctrl-C ends it.", highlight=False
+        )
+
+    serve_page(try_app(classifier, name, notes), announce, port=port, open_browser=open_browser)

@@ -1,0 +1,76 @@
+"""The page that `serve` shows: a person drops a picture and sees the answer; no picture is kept."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
+
+from pages.files import new_app, render
+from preprocessing.pixels import decode_small
+from training.predict import NONE, Classifier
+from workspace.clean_config import CleanConfig
+from workspace.errors import ImageRefused
+
+STATIC = ("page.css", "try_model.css", "try_model.js")
+
+MAX_MB = 50.0
+"""Largest file that is taken; the decoder has its own limit of pixels."""
+
+
+def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_mb: float = MAX_MB) -> FastAPI:
+    """The page as an application; `pages.guard.serve_page` serves it.
+
+    Args:
+        classifier: what answers; one picture at a time.
+        name: what the page is called.
+        notes: sentences that a person must see beside every answer.
+        max_mb: largest file, in millions of bytes.
+    """
+    app = new_app(STATIC)
+    one_at_a_time = threading.Lock()
+    clean = CleanConfig(cache_side_px=int(classifier.card["cache_side_px"]))
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        calibrated = classifier.calibration is not None
+        words = {"name": name, "classes": classifier.classes, "notes": notes, "calibrated": calibrated}
+        return HTMLResponse(render("try_model.html.j2", max_mb=f"{max_mb:g}", **words))
+
+    @app.post("/answer")
+    async def answer(request: Request) -> dict[str, Any]:
+        data = await _body(request, int(max_mb * 1e6), f"{max_mb:g} MB")
+        return await run_in_threadpool(judge, data)
+
+    def judge(data: bytes) -> dict[str, Any]:
+        try:
+            decoded, pixels = decode_small(data, clean)
+        except ImageRefused as error:
+            raise HTTPException(400, f"this file cannot be read as a picture: {error}") from error
+        with one_at_a_time:
+            found = classifier.answers([pixels])[0]
+        return {
+            "label": found.label,
+            "none": found.label == NONE and bool(found.why_none),
+            "best": found.best,
+            "probability": found.probability,
+            "reason": found.why_none,
+            "probabilities": sorted(found.probabilities.items(), key=lambda item: (-item[1], item[0])),
+            "size": f"{decoded.width} × {decoded.height} px, {decoded.format}",
+        }
+
+    return app
+
+
+async def _body(request: Request, limit: int, words: str) -> bytes:
+    """The request's body, never more of it than the limit."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise HTTPException(413, f"this file is larger than {words}")
+        parts.append(part)
+    return b"".join(parts)
