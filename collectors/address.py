@@ -26,6 +26,8 @@ from workspace.errors import TransferFailed
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 _FALSELY_GLOBAL = (
+    ipaddress.ip_network("192.0.0.0/24"),  # RFC 6890: IETF protocol assignments; older Pythons know parts of it
+    ipaddress.ip_network("3fff::/20"),  # RFC 9637: documentation
     ipaddress.ip_network("192.88.99.0/24"),  # RFC 7526: relays to 6to4, withdrawn
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services, which only its machines reach
 )
@@ -66,7 +68,7 @@ def is_public(address: str) -> bool:
             return True  # the inner address was public, while the outer one is in a reserved block
         if ip.is_site_local:
             return False
-    elif any(ip in network for network in _FALSELY_GLOBAL):
+    if any(ip in network for network in _FALSELY_GLOBAL):
         return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
@@ -157,7 +159,8 @@ class _TimedReader(io.RawIOBase):
 def _connect(connection: HTTPConnection, guard: Guard) -> socket.socket:
     host = connection._dns_host
     try:
-        found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+        # Without the dot of a whole name: resolvers differ on `127.0.0.1.` and `localhost.`.
+        found = socket.getaddrinfo(host.removesuffix(".") or host, connection.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(host, connection, error) from error  # type: ignore[arg-type]
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
@@ -58,8 +57,6 @@ class PoliteSession:
         self._session = requests.Session()
         # A proxy would hide the address that is connected to, and with it the address rule.
         self._session.trust_env = False
-        # No cookie is ever kept: nothing that we ask for needs one, and no host should know us from another visit.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         contact = f"; {network.contact}" if network.contact else ""
         self._session.headers["User-Agent"] = f"{robots.PRODUCT}/0.1 (image classifier training{contact})"
         guard = Guard(network.allow_private_addresses, network.private_hosts, network.transfer_timeout_s)
@@ -196,6 +193,10 @@ class PoliteSession:
                 if not failure.blames_host:
                     self._breaker.good(server(here))
                 raise
+            except TransferFailed as refusal:  # by the guard at the socket
+                raise AttemptFailed(
+                    refusal.reason, refusal.detail, heals=False, status=refusal.status, url=here
+                ) from refusal
             except TRANSPORT_ERRORS as error:
                 broken = transport_failure(error, host)
                 broken.url, broken.began = here, began
@@ -216,14 +217,17 @@ class PoliteSession:
 
     def _request(self, url: str, question: _Question) -> requests.Response:
         same = url == question.url or origin(url) == origin(question.url)
-        return self._session.request(
-            "GET" if question.form is None else "POST",
-            url,
-            data=question.form,
-            stream=True,
-            allow_redirects=False,
-            timeout=(self.network.connect_timeout_s, self.network.read_timeout_s),
-            headers=dict(question.headers if same else {"Accept": question.headers["Accept"]}),
+        request = self._session.prepare_request(
+            requests.Request(
+                "GET" if question.form is None else "POST",
+                url,
+                data=question.form,
+                headers=dict(question.headers if same else {"Accept": question.headers["Accept"]}),
+            )
+        )
+        # Not by Session.send, which reads the whole body of a redirect, however long it is, and keeps cookies.
+        return self._session.get_adapter(request.url or url).send(
+            request, stream=True, timeout=(self.network.connect_timeout_s, self.network.read_timeout_s)
         )
 
 

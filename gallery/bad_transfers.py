@@ -76,6 +76,14 @@ def refuse_connection(exchange: Exchange) -> None:
     exchange.handler.close_connection = True
 
 
+def moved_endless(exchange: Exchange) -> None:
+    """301 to the honest picture, with a body without end."""
+    exchange.handler.close_connection = True
+    exchange.head(301, location=f"/images/{exchange.name}", connection="close")
+    while not exchange.stopping.wait(0.002):
+        exchange.write(_BLOCK[: 1 << 16])
+
+
 def length_too_long(exchange: Exchange) -> None:
     """Promise more than there is, and keep the connection open."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body) + 1000)

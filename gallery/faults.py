@@ -42,6 +42,7 @@ FAULTS: dict[str, Callable[[Exchange], None]] = {
     "500_once": answers.status(500),
     "301_loop": answers.moved_in_circles,
     "moved": answers.moved,
+    "moved_endless": transfers.moved_endless,
     "redirect_loop": answers.redirect_loop,
     "redirect_nowhere": answers.redirect_nowhere,
     "redirect_private": answers.redirect_to("http://10.0.0.1/{name}"),

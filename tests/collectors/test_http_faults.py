@@ -80,6 +80,7 @@ HONEST = {
     "no_type": 1,
     "cookie": 1,
     "moved": 1,
+    "moved_endless": 1,
     "noai_for_another": 1,
     "busy_once": 2,
     "500_once": 2,
