@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -24,7 +24,7 @@ from collectors.breaker import HostBreaker
 from collectors.pace import HostPace
 from collectors.recording import Fetched, open_tape
 from collectors.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
-from collectors.web_address import checked, origin, server
+from collectors.web_address import checked, joined, origin, server
 from workspace.collect_config import NetworkConfig
 from workspace.errors import TransferFailed
 
@@ -170,7 +170,7 @@ class PoliteSession:
             answer = self._hop(question, here, attempt)
             if isinstance(answer, Fetched):
                 return answer
-            here = urljoin(here, answer)
+            here = joined(here, answer)
         raise AttemptFailed("too_many_redirects", f"more than {self.network.max_redirects} redirects", heals=False)
 
     def _hop(self, question: _Question, here: str, attempt: int) -> Fetched | str:

@@ -8,7 +8,8 @@ and whether it may be asked, is decided at the socket (collectors/address.py).
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from contextlib import suppress
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from collectors.transfer import AttemptFailed
 
@@ -55,6 +56,20 @@ def checked(url: str) -> SplitResult:
     if port in _BLOCKED_PORTS:
         raise _bad(f"port {port} belongs to another service than the web")
     return parts
+
+
+def joined(here: str, location: str) -> str:
+    """Where a redirect from `here` leads, by its Location header as it came (RFC 9110 allows a relative one).
+
+    Raises:
+        AttemptFailed: `bad_url`: it leads nowhere that could be read.
+    """
+    with suppress(UnicodeError):
+        location = location.encode("latin-1").decode("utf-8")  # headers are read as Latin-1; many servers send UTF-8
+    try:
+        return urljoin(here, location)
+    except ValueError as error:
+        raise _bad(f"it redirects to what is no address: {str(error)[:100]}") from None
 
 
 def origin(url: str) -> str:

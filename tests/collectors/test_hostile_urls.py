@@ -25,7 +25,8 @@ PRIVATE = [
     # IPv6, and IPv4 inside it
     "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:a00:1]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]",
     "[64:ff9b::7f00:1]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2002:a00:1::1]",
-    "[2001:0:7f00:1::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]", "[3fff::1]",
+    "[2001:0:7f00:1::]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]",
+    "[2001:db8::1]", "[3fff::1]",
     # a name of which one address is private
     "rebound.test",
 ]  # fmt: skip
@@ -177,6 +178,13 @@ def test_a_redirect_leads_to_none_of_them(front: Front, connections: list[tuple[
     assert len(ABSOLUTE) > 80
     assert set(front.asked) == {"/x.jpg"}
     assert set(front.hosts) == {f"front.test:{front.server_port}"}
+
+
+def test_a_redirect_may_be_relative_and_in_any_script(front: Front, connections: list[tuple[str, int]]) -> None:
+    front.target = "/고양이.jpg".encode().decode("latin-1")
+    error = refusal(f"http://front.test:{front.server_port}/x.jpg", private_hosts=["front.test"], max_redirects=1)
+    assert error.reason == "too_many_redirects"
+    assert front.asked == ["/x.jpg", "/%EA%B3%A0%EC%96%91%EC%9D%B4.jpg"]
 
 
 def test_a_name_that_changes_its_answer_gets_no_private_connection(
