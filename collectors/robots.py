@@ -119,8 +119,8 @@ def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
     status = failure.http_status or 0
     if failure.reason == "too_many_redirects" or (400 <= status < 500 and status != 429) or status == 204:
         return None
-    own = not failure.url or origin(failure.url) == here
-    if own and (failure.status == "refused" or failure.reason in _WHOLE_SITE):
+    redirected = failure.reason == "bad_url" or (failure.url and origin(failure.url) != here)
+    if not redirected and (failure.status == "refused" or failure.reason in _WHOLE_SITE):
         return failure
     return AttemptFailed(
         "robots_unreachable",

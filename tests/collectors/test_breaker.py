@@ -1,0 +1,132 @@
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from collectors import download, search
+from collectors.breaker import HostBreaker
+from collectors.transfer import AttemptFailed
+from workspace.catalog import Catalog
+from workspace.records import Download, Hit
+
+
+def admitted(breaker: HostBreaker, host: str = "a") -> bool:
+    try:
+        breaker.admit(host)
+    except AttemptFailed as failure:
+        assert (failure.reason, failure.status, failure.heals) == ("host_given_up", "failed", False)
+        return False
+    return True
+
+
+def bad(breaker: HostBreaker, times: int, host: str = "a") -> None:
+    for _ in range(times):
+        breaker.bad(host, "timeout", time.monotonic())
+
+
+def test_a_host_is_given_up_after_so_many_failures_in_a_row_and_no_other_with_it() -> None:
+    breaker = HostBreaker(limit=3, pause_s=60)
+    bad(breaker, 2)
+    assert admitted(breaker)
+    breaker.good("a")
+    bad(breaker, 2)
+    assert admitted(breaker)
+    bad(breaker, 1)
+    assert not admitted(breaker)
+    assert admitted(breaker, "b")
+
+
+def test_one_url_tries_a_given_up_host_after_a_pause_and_its_answer_opens_it() -> None:
+    breaker = HostBreaker(limit=1, pause_s=0.05)
+    bad(breaker, 1)
+    assert not admitted(breaker)
+    time.sleep(0.06)
+    assert breaker.admit("a") is True  # the trial
+    assert not admitted(breaker)
+    bad(breaker, 1)
+    time.sleep(0.06)
+    assert breaker.admit("a") is True
+    breaker.good("a")
+    assert breaker.admit("a") is False
+    assert admitted(breaker)
+
+
+def test_a_failure_that_began_before_the_latest_answer_says_nothing() -> None:
+    breaker = HostBreaker(limit=2, pause_s=60)
+    began = time.monotonic()
+    breaker.good("a")
+    for _ in range(10):  # transfers that hung while others were answered
+        breaker.bad("a", "timeout", began)
+    assert admitted(breaker)
+
+
+def test_threads_that_mix_good_and_bad_give_nothing_up_and_lose_no_count() -> None:
+    breaker = HostBreaker(limit=2000, pause_s=60)
+
+    def work() -> None:
+        for _ in range(200):
+            bad(breaker, 1, "dead")
+            bad(breaker, 1, "alive")
+            breaker.good("alive")
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not admitted(breaker, "dead")  # 10 × 200 failures, none of them lost
+    assert admitted(breaker, "alive")
+
+
+@pytest.fixture
+def prepared(site, workspace, configure):
+    """Settings, and the paths of the pictures that were found."""
+    quick = {"attempts": 1, "give_up_after": 3, "give_up_s": 300, "read_timeout_s": 5, "transfer_timeout_s": 10}
+    config = configure(site, network=quick, download={"connections": 1})
+    search.run(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        return config, sorted({hit.image_url.removeprefix(site.base_url) for hit in catalog.all(Hit)})
+
+
+def test_the_urls_of_a_given_up_host_are_rows_that_were_not_tried_and_the_summary_says_so(
+    site, workspace, prepared
+) -> None:
+    config, _ = prepared
+    site.misbehave("/images/", "503", times=1000)
+    counts = download.run(workspace, config)
+    assert dict(counts.by_reason) == {"ok": 0, "failed: host_given_up": 9, "failed: http_503": 3}
+    assert site.requests["image"] == 3
+    assert counts.notes == (
+        "127.0.0.1 kept failing and was given up: 9 of its urls were not tried; `collect-and-train retry` tries them "
+        "again",
+    )
+    with Catalog(workspace.catalog_file) as catalog:
+        skipped = [row for row in catalog.all(Download) if row.reason == "host_given_up"]
+    assert {row.attempts for row in skipped} == {0}
+    assert "3 times in a row, last with http_503" in skipped[0].detail
+
+
+def test_they_are_tried_again_by_a_later_run_once_the_host_was_left_alone(site, workspace, prepared) -> None:
+    config, _ = prepared
+    site.misbehave("/images/", "503", times=3)
+    assert download.run(workspace, config).by_reason["failed: host_given_up"] == 9
+    assert download.run(workspace, config).done == 0  # too soon
+    with Catalog(workspace.catalog_file) as catalog:
+        earlier = (datetime.now(UTC) - timedelta(seconds=301)).isoformat(timespec="seconds")
+        old = [Download(row.image_url, row.status, row.reason, fetched_at=earlier) for row in catalog.all(Download)]
+        catalog.put([row for row in old if row.reason == "host_given_up"])
+    counts = download.run(workspace, config)
+    assert (counts.done, dict(counts.by_reason)) == (9, {"ok": 9, "failed: http_503": 3})
+    assert counts.notes == ()
+
+
+def test_bad_files_among_good_ones_do_not_cost_the_host(site, workspace, prepared) -> None:
+    config, paths = prepared
+    config = config.model_copy(update={"download": config.download.model_copy(update={"connections": 8})})
+    for path in paths[::2]:
+        site.misbehave(path, "404")
+    for path in paths[1:4:2]:
+        site.misbehave(path, "500")
+    counts = download.run(workspace, config)
+    assert dict(counts.by_reason) == {"ok": 4, "failed: http_404": 6, "failed: http_500": 2}
