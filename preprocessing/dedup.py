@@ -20,11 +20,13 @@ class Copies:
         mirrored: the copies that show the picture mirrored.
         kin: for every file the name of what must stay in one split: the best sha256 among all that are the same
             or nearly so, also along a chain.
+        edited: the copies that show the picture cropped, framed, marked or turned a little.
     """
 
     kept: Mapping[str, str]
     mirrored: Collection[str]
     kin: Mapping[str, str]
+    edited: Collection[str] = ()
 
 
 def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: CleanConfig) -> Copies:
@@ -43,7 +45,7 @@ def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: C
     twin = _twins(ordered)
     pictures = [one for one in ordered if twin[one.sha256] == one.sha256]
     matches = find_matches(pictures, clean)
-    centre, view = _stars(len(pictures), matches)
+    centre, view = stars(len(pictures), matches)
     star = {one.sha256: pictures[centre[index]].sha256 for index, one in enumerate(pictures)}
     mirrored = {one.sha256 for index, one in enumerate(pictures) if view[index]}
     near = zip(matches.i.tolist(), matches.j.tolist(), strict=True)
@@ -101,7 +103,7 @@ def _twins(ordered: list[ImageFacts]) -> dict[str, str]:
     return {sha: twin[other] for sha, other in twin.items()}
 
 
-def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
+def stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
     """Each picture's centre, which is the better one, of lower index, and the view in which it looks like it."""
     i, j, view = (part[matches.same].tolist() for part in matches[:3])
     centre, seen = list(range(count)), [0] * count

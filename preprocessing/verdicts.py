@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from preprocessing.checks import judge
@@ -44,23 +45,34 @@ def verdicts_for(
         verdicts += [Verdict(sha, label, stage, outcome, reason, score) for label in labels]
         if not reason:
             passed.append(facts[sha])
-    verdicts += _copy_verdicts(passed, ranks, licensed, clean)
+    ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
+    verdicts += copy_verdicts("copy", ordered, ranks, find_copies(passed, licensed, clean), clean.rank_margin)
     return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
 
 
-def _copy_verdicts(
-    passed: list[ImageFacts], ranks: Mapping[str, Mapping[str, int]], licensed: set[str], clean: CleanConfig
+def copy_verdicts(
+    stage: str,
+    ordered: Sequence[ImageFacts],
+    ranks: Mapping[str, Mapping[str, int]],
+    copies: Copies,
+    margin: int,
 ) -> list[Verdict]:
-    copies = find_copies(passed, licensed, clean)
+    """Say which copy of each picture stays, and under which label.
+
+    Args:
+        stage: whose verdicts these are.
+        ordered: the pictures, the best first (`best_first`).
+        ranks: for each of them, its rank under every label that it has.
+        copies: what belongs together among them.
+        margin: places between two labels of one picture from which on it stays under one.
+    """
     stars: dict[str, list[ImageFacts]] = {}
-    for one in sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed)):
+    for one in ordered:
         stars.setdefault(copies.kept[one.sha256], []).append(one)
     verdicts = []
-    names: dict[str, int] = {}
-    for sha in copies.kin.values():
-        names[sha] = names.get(sha, 0) + 1
+    names = Counter(copies.kin.values())
     for members in stars.values():
-        label = _winner([ranks[one.sha256] for one in members], clean.rank_margin)
+        label = _winner([ranks[one.sha256] for one in members], margin)
         # The best copy may have been found under another label only: then the best of those under this one stays.
         kept = next((one for one in members if label in ranks[one.sha256]), members[0])
         for one in members:
@@ -69,9 +81,9 @@ def _copy_verdicts(
                 group = copies.kin[one.sha256]
                 group = group if names[group] > 1 else ""
                 if reason:
-                    verdicts.append(Verdict(one.sha256, appeared, "copy", "drop", reason, 0.0, kept.sha256))
+                    verdicts.append(Verdict(one.sha256, appeared, stage, "drop", reason, 0.0, kept.sha256))
                 else:
-                    verdicts.append(Verdict(one.sha256, appeared, "copy", "keep", group=group))
+                    verdicts.append(Verdict(one.sha256, appeared, stage, "keep", group=group))
     return verdicts
 
 
@@ -93,5 +105,7 @@ def _difference(one: ImageFacts, kept: ImageFacts, copies: Copies) -> str:
         return ""
     if one.pixel_digest == kept.pixel_digest:
         return "same_pixels"
+    if one.sha256 in copies.edited or kept.sha256 in copies.edited:
+        return "edited_copy"
     turned = (one.sha256 in copies.mirrored) != (kept.sha256 in copies.mirrored)
     return "mirrored_copy" if turned else "near_copy"

@@ -35,6 +35,14 @@ class CleanConfig(Section):
         description="Distance up to which two pictures are kin: both kept, always in the same split.",
     )
     mirrored: bool = Field(True, description="A mirrored copy is a copy too. Turn it off where left and right matter.")
+    near_copies: bool = Field(
+        True,
+        description="Look for crops, borders, watermarks and small turns too, among neighbours by features.",
+    )
+    near_neighbours: int = Field(
+        10, ge=1, le=100, description="How many of a picture's nearest neighbours are laid over it."
+    )
+    near_cosine: float = Field(0.5, ge=-1, le=1, description="Neighbours have at least this cosine of features.")
     rank_margin: int = Field(
         10,
         ge=1,
