@@ -17,6 +17,9 @@ from preprocessing.decode import Pixels
 
 Value = TypeVar("Value", np.float32, np.bool_)
 
+ALIGNMENT_VERSION = 1
+"""Part of the cache's name: raise it whenever the same two pictures would agree otherwise."""
+
 MAX_KEYPOINTS = 400
 # Lowe's ratio test ("Distinctive image features from scale-invariant keypoints", 2004, section 7.1).
 RATIO = 0.8

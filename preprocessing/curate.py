@@ -12,6 +12,8 @@ import numpy.typing as npt
 from preprocessing.clusters import clusters_of
 from preprocessing.groups import groups_of
 from preprocessing.label_issues import find_label_issues
+from preprocessing.near_copies import EDITED_COPY, find_near_copies
+from preprocessing.near_copies import STAGE as NEAR_COPY
 from preprocessing.typicality import Floats, Ints, comparable, typicality
 from workspace.arrays import latest_features
 from workspace.catalog import Catalog
@@ -39,6 +41,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     store = latest_features(workspace)
     with Catalog(workspace.catalog_file) as catalog:
+        near = find_near_copies(workspace, config, catalog, progress)
+        catalog.replace_verdicts([NEAR_COPY], near)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
         featured = [pair for pair in pairs if pair[0] in store]
         verdicts = catalog.all(Verdict)
@@ -60,7 +64,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         "curate",
         done=0 if there else len(featured),
         reused=len(featured) if there else 0,
-        by_reason=_count(mine),
+        by_reason=_count(mine) | {EDITED_COPY: sum(one.verdict == "drop" for one in near)},
         notes=notes,
     )
 

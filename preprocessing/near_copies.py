@@ -7,24 +7,27 @@ over each other to tell which (preprocessing/alignment.py). Run after the featur
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.alignment import Agreement, Keypoints, compare, keypoints
+from preprocessing.alignment import ALIGNMENT_VERSION, Agreement, Keypoints, compare, keypoints
 from preprocessing.dedup import Copies, best_first, connected, stars
 from preprocessing.matches import Matches
 from preprocessing.pixels import PixelCache
-from preprocessing.verdicts import STAGES, copy_verdicts
-from workspace.arrays import latest_features
+from preprocessing.verdicts import EDITED_COPY, copy_verdicts
+from workspace.arrays import ArrayStore, latest_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
+from workspace.curation import FEATURE_STAGES
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import ImageFacts, Override, Verdict
+
+__all__ = ["EDITED_COPY", "STAGE", "find_near_copies", "neighbours"]
 
 STAGE = "near_copy"
 """The stage of the verdicts made here."""
@@ -41,6 +44,7 @@ Features = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 
 _BLOCK = 1024  # rows of similarities at a time: 1024 x n float32
+_BATCH = 512  # pairs: what a kill loses at most
 _REMEMBERED = 4096  # pictures whose keypoints are kept: 55 kB each
 _PROTECTED = -1_000_000  # a rank that a person's word stands for
 
@@ -51,7 +55,7 @@ def find_near_copies(
     """Find the copies among the pictures that clean and people let stay; replaces nothing by itself.
 
     The result depends on those pictures alone, not on earlier results of this function: a second run gives the same.
-    A picture that has lost its features since it was dropped here keeps that verdict.
+    Pictures without features take no part.
 
     Args:
         workspace: whose features and pixels are read.
@@ -68,14 +72,12 @@ def find_near_copies(
     """
     if not config.clean.near_copies:
         return []
-    verdicts = catalog.all(Verdict)
-    ranks = _ranks(catalog, verdicts, set(config.classes))
+    ranks = _ranks(catalog, config.classes)
     store = latest_features(workspace)
-    missing = set(store.missing(ranks))
     licensed = {sha for sha, hit in catalog.appearances() if hit.license}
     by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}
     ordered = sorted(
-        (one for one in catalog.all(ImageFacts) if one.sha256 in ranks and one.sha256 not in missing),
+        (one for one in catalog.all(ImageFacts) if one.sha256 in ranks and one.sha256 in store),
         key=lambda one: (one.sha256 not in by_person, *best_first(one, one.sha256 in licensed)),
     )
     found: list[Verdict] = []
@@ -83,14 +85,13 @@ def find_near_copies(
         pairs = neighbours(
             store.get([one.sha256 for one in ordered]), config.clean.near_neighbours, config.clean.near_cosine
         )
-        agreements = _compare_all(workspace, config, ordered, sorted({*pairs, *_hash_kin(ordered, verdicts)}), progress)
+        agreements = _compare_all(
+            workspace, config, ordered, sorted({*pairs, *_hash_kin(ordered, catalog.all(Verdict))}), progress
+        )
         copies = _copies(ordered, agreements)
         found = copy_verdicts(STAGE, ordered, ranks, copies, config.clean.rank_margin)
-    kept_from_before = [one for one in verdicts if one.stage == STAGE and one.sha256 in missing]
-    return sorted(
-        (one for one in (*found, *kept_from_before) if one.verdict == "drop" or one.group),
-        key=lambda one: (one.sha256, one.label),
-    )
+    told = [one for one in found if one.verdict == "drop" or one.group]
+    return sorted(told, key=lambda one: (one.sha256, one.label))
 
 
 def neighbours(features: Features, count: int, least: float) -> list[Pair]:
@@ -117,25 +118,16 @@ def neighbours(features: Features, count: int, least: float) -> list[Pair]:
     return sorted(pairs)
 
 
-def _ranks(catalog: Catalog, verdicts: Sequence[Verdict], labels: set[str]) -> dict[str, dict[str, int]]:
+def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, int]]:
     """The pictures that clean or a person lets stay, and their best rank under each label; a person's word is first."""
-    stays: dict[tuple[str, str], bool] = {}
-    for one in verdicts:
-        if one.stage in STAGES:
-            key = (one.sha256, one.label)
-            stays[key] = stays.get(key, True) and one.verdict != "drop"
     best: dict[tuple[str, str], int] = {}
     for sha, hit in catalog.appearances():
         best[sha, hit.label] = min(hit.rank, best.get((sha, hit.label), hit.rank))
     for override in catalog.all(Override):
-        stays[override.sha256, override.label] = override.action == "keep"
-        wanted = override.new_label if override.action == "relabel" else override.label
-        if override.action != "drop":
-            stays[override.sha256, wanted] = True
-            best[override.sha256, wanted] = _PROTECTED
+        best[override.sha256, override.new_label or override.label] = _PROTECTED
     ranks: dict[str, dict[str, int]] = {}
-    for (sha, label), stay in sorted(stays.items()):
-        if stay and label in labels:
+    for sha, label in catalog.kept(ignoring=FEATURE_STAGES):
+        if label in labels:
             ranks.setdefault(sha, {})[label] = best.get((sha, label), 0)
     return ranks
 
@@ -158,24 +150,29 @@ def _compare_all(
     pairs: Sequence[Pair],
     progress: Progress,
 ) -> dict[Pair, Agreement]:
+    """Lay the pictures of each pair over each other; what an earlier run has compared is read from the cache."""
     cache = PixelCache(workspace, config.clean)
+    store = ArrayStore(workspace.cache / f"agreements-v{ALIGNMENT_VERSION}-{cache.folder.name}")
+    # The picture with the lower sha256 lies below, whichever is the better one.
+    keys = {":".join(sorted((pictures[i].sha256, pictures[j].sha256))): (i, j) for i, j in pairs}
 
     @lru_cache(_REMEMBERED)
-    def points(index: int) -> Keypoints:
-        return keypoints(cache.read(pictures[index].sha256))
+    def points(sha256: str) -> Keypoints:
+        return keypoints(cache.read(sha256))
 
-    def one_pair(pair: Pair) -> Agreement:
-        i, j = pair
-        left, right = cache.read(pictures[i].sha256), cache.read(pictures[j].sha256)
-        return compare(left, right, points(i), points(j))
+    def agreement(key: str) -> Agreement:
+        left, right = key.split(":")
+        return compare(cache.read(left), cache.read(right), points(left), points(right))
 
-    progress.begin("Comparing neighbours", len(pairs))
+    todo = store.missing(keys)
+    progress.begin("Comparing neighbours", len(todo))
     with ThreadPoolExecutor(config.clean.workers or os.cpu_count() or 1) as pool:
-        agreements: dict[Pair, Agreement] = {}
-        for pair, agreement in zip(pairs, pool.map(one_pair, pairs), strict=True):
-            agreements[pair] = agreement
-            progress.advance(1)
-    return agreements
+        for start in range(0, len(todo), _BATCH):
+            some = todo[start : start + _BATCH]
+            store.add(some, np.array(list(pool.map(agreement, some)), np.float32))
+            progress.advance(len(some))
+    rows = store.get(list(keys)).tolist() if keys else []
+    return {pair: Agreement(*row) for pair, row in zip(keys.values(), rows, strict=True)}
 
 
 def _copies(ordered: Sequence[ImageFacts], agreements: Mapping[Pair, Agreement]) -> Copies:

@@ -14,6 +14,10 @@ STAGES = ("decode", "check", "copy")
 """The stages whose verdicts are made here, in the order in which a picture passes them."""
 
 
+EDITED_COPY = "edited_copy"
+"""The reason of a copy that was cropped, framed, marked or turned a little."""
+
+
 def verdicts_for(
     facts: Mapping[str, ImageFacts], appearances: Sequence[tuple[str, Hit]], clean: CleanConfig
 ) -> list[Verdict]:
@@ -106,6 +110,6 @@ def _difference(one: ImageFacts, kept: ImageFacts, copies: Copies) -> str:
     if one.pixel_digest == kept.pixel_digest:
         return "same_pixels"
     if one.sha256 in copies.edited or kept.sha256 in copies.edited:
-        return "edited_copy"
+        return EDITED_COPY
     turned = (one.sha256 in copies.mirrored) != (kept.sha256 in copies.mirrored)
     return "mirrored_copy" if turned else "near_copy"

@@ -41,6 +41,7 @@ REASONS = {
     "same_pixels": "the same picture in another file",
     "near_copy": "the same picture, resized or recompressed",
     "mirrored_copy": "the same picture, mirrored",
+    "edited_copy": "the same picture, cropped, framed, marked or turned a little",
     "two_labels": "found under two classes",
 }
 """Why a picture was dropped, in words, in the order in which the checks are made."""

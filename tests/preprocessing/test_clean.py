@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import clean, curate
+from preprocessing import clean
 from preprocessing.examine import FEW, Job, examine, examine_all
 from preprocessing.pixels import PixelCache
 from workspace.catalog import Catalog
@@ -279,26 +279,6 @@ def test_a_cache_that_cannot_be_written_stops_the_step_with_a_remedy(collected, 
 def test_an_empty_catalogue_is_clean(collected) -> None:
     counts = clean.run(collected.workspace, collected.config())
     assert (counts.done, dict(counts.by_reason)) == (0, {"kept": 0, "same_bytes": 0})
-
-
-def test_curation_says_that_it_does_nothing(collected, picture, encode) -> None:
-    collected.add(encode(picture(1)), "a")
-    clean.run(collected.workspace, collected.config())
-    before = everything(collected)
-    assert curate.run(collected.workspace, collected.config()).notes == (
-        "curation is not built yet: off-topic pictures stay in",
-    )
-    assert everything(collected) == before
-
-
-UNGUARDED = """
-import sys
-from pathlib import Path
-from preprocessing import clean
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
-clean.run(Workspace(Path(sys.argv[1])), WorkspaceConfig.model_validate({"classes": {"a": "a", "b": "b"}}))
-"""
 
 
 def test_a_script_that_cannot_start_processes_is_told_why_and_no_file_is_blamed(

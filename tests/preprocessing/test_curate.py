@@ -55,7 +55,8 @@ class Featured:
         return named
 
     def run(self, **sections: dict[str, object]):
-        return curate.run(self.workspace, self.collected.config(**sections))
+        # There are no files behind these features, so nothing to lay over each other.
+        return curate.run(self.workspace, self.collected.config(clean={"near_copies": False}, **sections))
 
     def verdicts(self) -> dict[tuple[str, str], Verdict]:
         with Catalog(self.workspace.catalog_file) as catalog:
@@ -140,7 +141,7 @@ def test_what_a_person_decided_is_not_proposed_again(planted) -> None:
 
 def test_without_features_the_error_names_the_command(collected) -> None:
     with pytest.raises(WorkspaceError, match="collect-and-train features"):
-        curate.run(collected.workspace, collected.config())
+        curate.run(collected.workspace, collected.config(clean={"near_copies": False}))
 
 
 def test_a_picture_without_features_is_told_and_not_judged(planted) -> None:

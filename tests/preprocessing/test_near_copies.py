@@ -122,18 +122,16 @@ def put(collected, verdicts: list[Verdict]) -> None:
         catalog.replace_verdicts([near_copies.STAGE], verdicts)
 
 
-def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(collected, cleaned) -> None:
+def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(collected, cleaned, monkeypatch) -> None:
     shas, config = cleaned([("a", "a", scene(1)), ("b", "a", scene(2)), ("crop", "a", cropped(scene(1)))])
     got = found(collected, config)
     assert [(one.sha256, one.verdict, one.reason, one.group) for one in got if one.verdict == "drop"] == [
         (shas["crop"], "drop", "edited_copy", shas["a"])
     ]
     put(collected, got)
-    assert found(collected, config) == got
-    # The features step passes over what was dropped; when the cache was deleted, the crop has none.
-    write_atomic(collected.workspace.features_pointer, b"features-new\n")
-    ArrayStore(collected.workspace.cache / "features-new").add([shas["a"], shas["b"]], np.eye(2, dtype=np.float32))
-    assert found(collected, config) == [one for one in got if one.verdict == "drop"]
+    with monkeypatch.context() as patch:  # nor does it compare anything again
+        patch.delattr(near_copies, "compare")
+        assert found(collected, config) == got
 
 
 def test_a_crop_under_another_label_stays_where_it_ranked_higher(collected, cleaned) -> None:
