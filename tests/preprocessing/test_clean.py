@@ -281,6 +281,16 @@ def test_an_empty_catalogue_is_clean(collected) -> None:
     assert (counts.done, dict(counts.by_reason)) == (0, {"kept": 0, "same_bytes": 0})
 
 
+UNGUARDED = """
+import sys
+from pathlib import Path
+from preprocessing import clean
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+clean.run(Workspace(Path(sys.argv[1])), WorkspaceConfig.model_validate({"classes": {"a": "a", "b": "b"}}))
+"""
+
+
 def test_a_script_that_cannot_start_processes_is_told_why_and_no_file_is_blamed(
     collected, picture, encode, tmp_path
 ) -> None:
