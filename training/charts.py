@@ -83,6 +83,38 @@ def line_chart(
     )
 
 
+SQUARE = 240
+"""Side of a reliability diagram, in its own px, without its margins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One bin of a reliability diagram: its place and radius in px, and what it says, for people who cannot see it."""
+
+    x: float
+    y: float
+    radius: float
+    words: str
+
+
+def reliability_dots(bins: Sequence[Mapping[str, float]]) -> tuple[Dot, ...]:
+    """Lay out a reliability diagram: confidence to the right, the share that was right upwards, area by pictures.
+
+    Args:
+        bins: confidence and right in [0, 1], and n, as training.calibrate.quality gives them.
+    """
+    most = max(one["n"] for one in bins)
+    return tuple(
+        Dot(
+            LEFT + SQUARE * one["confidence"],
+            TOP + SQUARE * (1 - one["right"]),
+            3 + 5 * math.sqrt(one["n"] / most),
+            f"{one['n']:.0f} pictures, sure to {100 * one['confidence']:.0f} %: {100 * one['right']:.0f} % right",
+        )
+        for one in bins
+    )
+
+
 def nice_ticks(low: float, high: float) -> list[float]:
     """Three to seven round numbers, the first at most `low` and the last at least `high`.
 

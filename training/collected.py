@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workspace.catalog import Catalog
+from workspace.curation import open_proposals
 from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
 
 Pair = tuple[str, str]
@@ -65,7 +66,8 @@ class Dropped:
 class Collected:
     """The catalogue as the report tells it; `by_class` in the order asked for, `dropped` by reason, label, sha256.
 
-    `days` are the first and the last day (UTC) on which a search found something, once if they are the same.
+    `days` are the first and the last day (UTC) on which a search found something, once if they are the same; `flagged`
+    counts kept pictures by what curate has against them.
     """
 
     by_class: Mapping[str, ClassCounts]
@@ -73,6 +75,7 @@ class Collected:
     failed_searches: tuple[Search, ...]
     dropped: tuple[Dropped, ...]
     days: tuple[str, ...]
+    flagged: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
@@ -86,8 +89,14 @@ def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
         replace(row, asked_at="") for row in catalog.all(Search) if row.status == "failed" and row.label in by_class
     )
     days = sorted({hit.found_at[:10] for hit in hits if hit.found_at})
+    proposals = [one for one in open_proposals(catalog).values() if one.verdict == "flag" and one.label in by_class]
     return Collected(
-        by_class, _sum(by_class.values()), failed, tuple(dropped), tuple(dict.fromkeys(days[:1] + days[-1:]))
+        by_class,
+        _sum(by_class.values()),
+        failed,
+        tuple(dropped),
+        tuple(dict.fromkeys(days[:1] + days[-1:])),
+        dict(sorted(Counter(one.reason for one in proposals).items())),
     )
 
 

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 from preprocessing.dataset import read_dataset
+from preprocessing.pixels import PixelCache
 from training.calibrate import CALIBRATION_NAME, REFERENCE_NAME
+from training.gradcam import explain
 from training.held_out import calibrate_model, read_held_out
-from training.measure import measure
+from training.measure import leading, measure, worst_mistakes
 from training.origin import Origin
 from training.predict import CARD_NAME, WEIGHTS_NAME, Classifier
 from workspace.config import WorkspaceConfig
@@ -20,6 +22,9 @@ from workspace.records import StepCounts
 
 METRICS_FORMAT = 2
 """The version of metrics.json; part of what says whether it is up to date."""
+
+EXPLAINED = 18
+"""Mistakes, the surest ones, of which metrics.json says what the network saw."""
 
 Json = dict[str, Any]
 
@@ -49,6 +54,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     metrics: Json = {"format": METRICS_FORMAT, "inputs": inputs, "run_id": folder.run_id}
     metrics |= measure(workspace, config, model, samples, progress, held_out, fitted)
     metrics["notes"] = [*Origin.from_card(model.card).notes(), *metrics["notes"]]
+    explained = worst_mistakes(leading(metrics))[:EXPLAINED]
+    metrics["gradcam"] = explain(model, PixelCache(workspace, config.clean), explained)
     if fitted:
         fitted.calibration.write(folder.model)
     write_json(folder.model / CARD_NAME, {**read_card(folder), "metrics": card_metrics(metrics)})

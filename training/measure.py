@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,6 +101,18 @@ def measure(
         result["calibration"] = _calibration(held_out, fitted.calibration, outputs[TEST].logits, labels)
         result["rejection"] = _rejection(held_out, fitted, outputs[TEST], answers[TEST], labels)
     return result
+
+
+def leading(metrics: Mapping[str, Any]) -> Json:
+    """The numbers that a person should go by: those out of fold, or those of the test."""
+    found: Json = metrics["cross_validation"] if metrics["leads"] == CROSS_VALIDATION else metrics["splits"][TEST]
+    return found
+
+
+def worst_mistakes(numbers: Mapping[str, Any]) -> list[Json]:
+    """The wrong answers, the surest first."""
+    wrong = [row for row in numbers["predictions"] if row["label"] != row["predicted"]]
+    return sorted(wrong, key=lambda row: (-row["probability"], row["sha256"]))
 
 
 _NO_FOLDS = (

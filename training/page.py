@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from training.charts import Chart, line_chart
+from training.charts import Chart, Dot, line_chart, reliability_dots
 from training.collected import Collected, Dropped
+from training.measure import CROSS_VALIDATION, leading, worst_mistakes
 from training.origin import Origin
 from training.tiles import Thumbnails, Tile, license_name, web_address
 from workspace.records import Sample
@@ -43,6 +44,8 @@ REASONS = {
     "mirrored_copy": "the same picture, mirrored",
     "edited_copy": "the same picture, cropped, framed, marked or turned a little",
     "two_labels": "found under two classes",
+    "off_topic": "unlike the other pictures of its class",
+    "label_issue": "looks more like another class",
 }
 """Why a picture was dropped, in words, in the order in which the checks are made."""
 
@@ -51,7 +54,8 @@ REASONS = {
 class Story:
     """Everything that the report and the model card are made of, but for the pixels.
 
-    `card`, `metrics` and `history` are card.json, metrics.json and history.json; `settings` is the run's TOML.
+    `card`, `metrics`, `history` and `regime` are card.json, metrics.json, history.json and regime.json (empty where
+    there is none); `settings` is the run's TOML.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Story:
     samples: Sequence[Sample]
     collected: Collected
     settings: str
+    regime: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -82,6 +87,12 @@ def facts(story: Story) -> dict[str, Any]:
         "metrics": story.metrics,
         "test": story.metrics["splits"]["test"],
         "val": story.metrics["splits"].get("val"),
+        "crossed": story.metrics["cross_validation"],
+        "lead": leading(story.metrics),
+        "crossed_leads": story.metrics["leads"] == CROSS_VALIDATION,
+        "test_cleaned": story.metrics["test_cleaned"],
+        "rejection": story.metrics["rejection"],
+        "calibration": story.metrics["calibration"],
         "history": story.history,
         "warnings": origin,
         "notes": [note for note in story.metrics["notes"] if note not in origin],
@@ -93,11 +104,11 @@ def facts(story: Story) -> dict[str, Any]:
     }
 
 
-def page(story: Story, thumbnails: Thumbnails) -> dict[str, Any]:
-    """All variables of the report's template."""
+def page(story: Story, thumbnails: Thumbnails, sheet: str = "") -> dict[str, Any]:
+    """All variables of the report's template; `sheet` shows augmented pictures, as a data address."""
     by_key = {(one.sha256, one.label): one for one in story.samples}
-    wrong = [row for row in story.metrics["splits"]["test"]["predictions"] if row["label"] != row["predicted"]]
-    wrong.sort(key=lambda row: (-row["probability"], row["sha256"]))
+    wrong = worst_mistakes(leading(story.metrics))
+    maps = {(one["sha256"], one["label"]): one["map"] for one in story.metrics.get("gradcam", ())}
     cells = _cells(story, by_key, thumbnails)
     return facts(story) | {
         "collected": story.collected,
@@ -108,7 +119,13 @@ def page(story: Story, thumbnails: Thumbnails) -> dict[str, Any]:
         "cells": cells,
         "as_matrix": len(story.classes) <= MATRIX_CLASSES,
         "confused": _confused(story.classes, cells),
-        "mistakes": [_answer(row, by_key, thumbnails) for row in wrong[:MISTAKES_SHOWN]],
+        "mistakes": [
+            _answer(row, by_key, thumbnails) | {"seen": _seen(row, maps, story.card, thumbnails)}
+            for row in wrong[:MISTAKES_SHOWN]
+        ],
+        "reliability": _reliability(story.metrics["calibration"]),
+        "regime": story.regime,
+        "sheet": sheet,
         "wrong": len(wrong),
         "charts": _charts(story.history),
         "credits": [_credit(one) for one in sorted(story.samples, key=lambda one: (one.label, one.sha256))],
@@ -168,11 +185,12 @@ def _cells(
 ) -> list[list[dict[str, Any]]]:
     """The confusion matrix: count, share of its row, and the least sure right or the surest wrong pictures."""
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for row in story.metrics["splits"]["test"]["predictions"]:
+    lead = leading(story.metrics)
+    for row in lead["predictions"]:
         rows[row["label"], row["predicted"]].append(row)
     left = WRONG_IN_ALL
     cells = []
-    for true, counts in zip(story.classes, story.metrics["splits"]["test"]["confusion"], strict=True):
+    for true, counts in zip(story.classes, lead["confusion"], strict=True):
         line = []
         for answer, count in zip(story.classes, counts, strict=True):
             right = true == answer
@@ -207,6 +225,22 @@ def _answer(row: Mapping[str, Any], by_key: Mapping[tuple[str, str], Sample], th
         "probability": own,
         "title": sample.title,
     }
+
+
+def _seen(
+    row: Mapping[str, Any], maps: Mapping[tuple[str, str], Any], card: Mapping[str, Any], thumbnails: Thumbnails
+) -> str:
+    """What spoke for the answer, as a data address; empty where that is not known."""
+    shares = maps.get((row["sha256"], row["predicted"]))
+    if shares is None:
+        return ""
+    return thumbnails.spotlight(row["sha256"], shares, int(card["input"]["resize_px"]), int(card["input"]["crop_px"]))
+
+
+def _reliability(calibration: Mapping[str, Any] | None) -> dict[str, tuple[Dot, ...]]:
+    if calibration is None:
+        return {}
+    return {key: reliability_dots(calibration[key]["bins"]) for key in ("before", "after")}
 
 
 def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:

@@ -24,7 +24,7 @@ from workspace.paths import RunFolder, Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""
 
 README_NAME = "README.md"
@@ -82,7 +82,15 @@ def _read(workspace: Workspace, folder: RunFolder) -> Story:
         samples=read_dataset(folder.dataset_file),
         collected=collected,
         settings=_settings(folder),
+        regime=_regime(folder),
     )
+
+
+def _regime(folder: RunFolder) -> Mapping[str, Any]:
+    if not folder.regime_file.is_file():
+        return {}
+    found: Mapping[str, Any] = json.loads(folder.regime_file.read_text(encoding="utf-8"))
+    return found
 
 
 def _settings(folder: RunFolder) -> str:
@@ -117,7 +125,7 @@ def _render(template: str, variables: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "range": _range, "md": _markdown, "of": _of}
+    environment.filters |= {"percent": _percent, "range": _range, "md": _markdown, "of": _of, "yaml": _yaml}
     return environment.get_template(template).render(variables)
 
 
@@ -131,6 +139,11 @@ def _range(interval: tuple[float, float]) -> str:
 
 def _of(key: str, values: Mapping[str, Any]) -> Any:
     return values[key]
+
+
+def _yaml(text: object) -> str:
+    """A text as YAML, of which JSON's texts are a part."""
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def _markdown(text: object) -> str:

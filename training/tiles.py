@@ -5,18 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import numpy as np
 from PIL import Image
 
 from preprocessing.pixels import PixelCache
+from training.augment import clean_view
 from workspace.errors import ImageRefused, WorkspaceError
 
 THUMB_SIDE_PX = 160
 """Longer side: sharp enough on the page at 112 px, and about 5 kB for a photograph."""
 
 THUMB_QUALITY = 74
+
+_DARK = 0.22  # brightness of what does not speak for the answer
 
 _CREATIVE_COMMONS = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
 
@@ -44,15 +49,39 @@ class Thumbnails:
             self._made[sha256] = self._make(sha256)
         return self._made[sha256]
 
+    def spotlight(self, sha256: str, shares: Sequence[Sequence[float]], resize_px: int, crop_px: int) -> str:
+        """The square that the network sees of a picture, dark where the shares are small; as `address`.
+
+        Args:
+            sha256: which picture.
+            shares: rows of numbers in [0, 1] that cover the square.
+            resize_px: shorter side of which it is cut.
+            crop_px: its side.
+        """
+        try:
+            view = Image.fromarray(clean_view(self._cache.read(sha256), resize_px, crop_px))
+        except (ImageRefused, WorkspaceError):
+            return ""
+        size = (THUMB_SIDE_PX, THUMB_SIDE_PX)
+        levels = (255 * np.asarray(shares, dtype=np.float64)).astype(np.uint8)
+        light = Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
+        small = view.resize(size, Image.Resampling.BICUBIC)
+        return data_address(Image.composite(small, small.point(lambda level: level * _DARK), light))
+
     def _make(self, sha256: str) -> str:
         try:
             picture = Image.fromarray(self._cache.read(sha256))
         except (ImageRefused, WorkspaceError):
             return ""
         picture.thumbnail((THUMB_SIDE_PX, THUMB_SIDE_PX))
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+        return data_address(picture)
+
+
+def data_address(picture: Image.Image) -> str:
+    """A picture as a JPEG in a data address."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def web_address(*urls: str) -> str:

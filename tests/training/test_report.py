@@ -9,16 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
 from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from training import evaluate, report
+from training.calibrate import Calibration
 from training.charts import line_chart, nice_ticks
 from training.collected import read_collected
-from training.measure import measure
+from training.held_out import Fitted, HeldOut
+from training.measure import leading, measure, worst_mistakes
 from training.predict import Outputs
+from training.reject import fit_limits
 from training.tiles import license_name, web_address
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -143,8 +147,8 @@ class Made:
         head = {"C": 0.01, "val_accuracy": 0.8, "val_loss": 0.6, "n_train": 18}
         write_json(self.folder.root / "history.json", {"head": head, "finetune": epochs})
 
-    def measure(self) -> None:
-        measured = measure(self.workspace, self.config, Fixed(), self.samples, SILENT)
+    def measure(self, held_out: HeldOut | None = None, fitted: Fitted | None = None) -> None:
+        measured = measure(self.workspace, self.config, Fixed(), self.samples, SILENT, held_out, fitted)
         write_json(
             self.folder.metrics_file, {"format": evaluate.METRICS_FORMAT, "inputs": "x", "run_id": "r1"} | measured
         )
@@ -261,7 +265,7 @@ def test_what_makes_the_numbers_doubtful_is_the_first_line(made, changes, words)
     page = made.report()
     assert words in next(page.body.stripped_strings)
     readme = (made.folder.model / "README.md").read_text()
-    assert words.partition(" no ")[0].replace("_", r"\_") in readme.split("\n\n")[1]
+    assert words.partition(" no ")[0].replace("_", r"\_") in readme.split("---\n\n")[1].split("\n\n")[1]
 
 
 def test_the_first_line_has_classes_accuracy_and_interval(made):
@@ -270,6 +274,58 @@ def test_the_first_line_has_classes_accuracy_and_interval(made):
     low, high = test["accuracy"]["interval"]
     assert all(label in heading for label in LABELS) and "66.7 %" in heading
     assert f"{100 * low:.0f} to {100 * high:.0f} %" in heading
+
+
+def _cross_validated(made: Made) -> None:
+    """Out-of-fold answers of which every fifth is wrong, a calibration, a map for each mistake, and a regime."""
+    samples = tuple(one for one in made.samples if one.split != "test")
+    labels = np.array([Fixed.classes.index(one.label) for one in samples])
+    logits = np.zeros((len(samples), 3), np.float32)
+    logits[np.arange(len(samples)), (labels + (np.arange(len(samples)) % 5 == 0)) % 3] = 4
+    held_out = HeldOut(samples, labels, logits, np.arange(len(samples)) % 3)
+    probability = held_out.probabilities().max(1)
+    distance = np.linspace(0.1, 0.5, len(samples), dtype=np.float32)
+    limits = tuple(fit_limits(probability, distance, share) for share in (0.95, 0.8))
+    fitted = Fitted(Calibration(1.5, limits, np.ones((5, 4), np.float16), len(samples)), probability, distance)
+    made.measure(held_out, fitted)
+    metrics = json.loads(made.folder.metrics_file.read_text())
+    wrong = worst_mistakes(leading(metrics))
+    metrics["gradcam"] = [
+        {"sha256": one["sha256"], "label": one["predicted"], "map": [[0, 1], [0, 0]]} for one in wrong
+    ]
+    write_json(made.folder.metrics_file, metrics)
+    found = {
+        "smallest": 8,
+        "per_class": 8,
+        "probes": {"layer4": 0.8, "<b>": 0.7},
+        "probe_errors": {"layer4": 0.1, "<b>": 0},
+    }
+    found |= {"neighbour": 0.5, "source_head": None, "doubling_gain": 0.1}
+    regime = {"regime": "frozen", "why": "few & alike", "otherwise": ["with more: other"], "by_setting": False}
+    write_json(made.folder.regime_file, regime | {"diagnosis": found})
+
+
+def test_where_pictures_are_few_cross_validation_leads_and_says_what_the_test_is_worth(made):
+    _cross_validated(made)
+    page = made.report()
+    assert "79.2 % of 24 pictures right in cross-validation" in page.h1.text  # 5 of 24 are wrong
+    assert "of 18 frozen test pictures" in page.find(class_="numbers").text and "standard error" in page.text
+    assert sum(int(cell.text) for cell in page.find(class_="matrix").tbody.find_all("td")) == 24
+    mistakes = page.find(id="mistakes").find_next(class_="mistakes").find_all(class_="mistake")
+    assert len(mistakes) == 5 and all(len(one.find_all("img")) == 2 for one in mistakes)
+    rows = page.find(id="coverage").tbody.find_all("tr")
+    assert [row.th.text.split()[0] for row in rows] == ["95", "80"] and "(default)" in rows[0].text
+    assert (
+        len(page.find_all("svg", class_="square")) == 2
+        and "too sure" in page.find(id="calibration").find_next("p").text
+    )
+    assert "layer4" in page.find(id="regime").text and "with more: other" in page.text
+    identifiers = [tag["id"] for tag in page.find_all(id=True)]
+    assert {link["href"][1:] for link in page.find_all("a", href=re.compile("^#"))} <= set(identifiers)
+    card = (made.folder.model / "README.md").read_text(encoding="utf-8")
+    assert "go by the cross-validation" in card and "temperature 1.50" in card and 'says "none"' in card
+    table = [line for line in card.splitlines() if line.startswith(("| accuracy", "| log-loss", "| measure"))]
+    assert {line.count("|") for line in table} == {6}
 
 
 def test_a_report_is_written_again_only_when_something_changed(made):
@@ -315,6 +371,12 @@ def test_the_model_card_is_markdown_that_strangers_cannot_break(made):
     assert r"a \| b \# not a heading \<script\> \[x\]\(javascript:y\)" in text
     assert "고양이" in text and r"\<b\>bold" in text and "| CC BY 2.0 | 3 |" in text
     assert "Limits" in text and "66.7 %" in text
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["model-index"][0]["results"][0]["metrics"][0] == {
+        "type": "accuracy",
+        "name": "accuracy",
+        "value": 0.6667,
+    }
 
 
 def test_without_numbers_the_error_names_the_step(made):
