@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import ipaddress
+import logging
 import socket
 import time
 from collections.abc import Collection
@@ -31,6 +32,11 @@ _FALSELY_GLOBAL = (
     ipaddress.ip_network("192.88.99.0/24"),  # RFC 7526: relays to 6to4, withdrawn
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services, which only its machines reach
 )
+
+
+for _name in ("urllib3.connection", "urllib3.response"):
+    # What is odd about an answer's headers is told by the reason of its row, not by a traceback on the terminal.
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class DeadlineOver(TimeoutError):

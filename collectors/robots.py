@@ -32,6 +32,8 @@ MAX_BYTES = 500 * 1024
 """What is read of a robots.txt (RFC 9309, section 2.5); the rest is ignored."""
 
 _OPT_OUTS = frozenset({"noai", "noimageai"})
+_USER_AGENT = re.compile(r"\s*user[- ]?agent\s*[:\s](.*)", re.I)
+_SITE_WIDE = re.compile(r"\s*(?:site-?maps?|host)\s*:", re.I)  # lines that belong to no group
 _META = re.compile(rb"<meta\b[^<>]*>", re.I)
 _HOSTS_KEPT = 512  # rules in memory; a large robots.txt takes megabytes when it is parsed
 # Directives of X-Robots-Tag that have a value, whose colon does not follow the name of a robot.
@@ -94,7 +96,7 @@ class Robots:
                 return
             site.ask_at = _NEVER if site.failure is None else 0.0
         else:
-            site.rules = Protego.parse(body.getvalue().decode("utf-8-sig", "replace"))
+            site.rules = Protego.parse(own_rules(body.getvalue().decode("utf-8-sig", "replace")))
             site.failure, site.ask_at = None, _NEVER
             delay_s = min(site.rules.crawl_delay(PRODUCT) or 0.0, self._longest_delay_s)
             self._pace.slow_down(urlsplit(here).hostname or "", delay_s)
@@ -128,6 +130,31 @@ def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
         heals=False,
         http_status=failure.http_status,
     )
+
+
+def own_rules(text: str) -> str:
+    """The groups of a robots.txt that speak to us or to everybody, each with those names alone.
+
+    The parser keeps every rule once per name, so that thousands of names before thousands of rules would fill the
+    memory; and RFC 9309 compares product tokens, so that a version after the name does not count.
+    """
+    kept: list[str] = []
+    names: dict[str, None] = {}
+    in_names = False
+    for line in text.splitlines():
+        if match := _USER_AGENT.match(line):
+            if not in_names:
+                names, in_names = {}, True
+            name = match[1].partition("#")[0].partition("/")[0].strip().lower()
+            if name in {"*", PRODUCT}:
+                names[name] = None
+        elif line.partition("#")[0].strip() and not _SITE_WIDE.match(line):
+            if in_names:
+                kept += [f"User-agent: {name}" for name in names]
+                in_names = False
+            if names:
+                kept.append(line)
+    return "\n".join(kept)
 
 
 def header_opt_out(values: Iterable[str]) -> str | None:

@@ -102,7 +102,12 @@ def test_what_is_disallowed_is_not_asked_for_and_the_rules_are_asked_once(site: 
         ("User-agent: *\nDisallow: /\n", False),
         ("User-agent: *\nDisallow: /\nUser-agent: collect-and-train\nDisallow:\n", True),
         ("User-agent: collect-and-train\nDisallow: /\n", False),
-        ("User-agent: Collect-And-Train/0.1\nDisallow: /\n", True),  # no product token; RFC 9309 has no version in it
+        ("User-agent: Collect-And-Train/0.1\nDisallow: /\n", False),
+        ("useragent *\n\n# everybody\ndisallow: /\n", False),
+        ("User-agent: *\nSitemap: /s\nUser-agent: b\n\nSitemap: /s\nDisallow: /\n", False),
+        ("User-agent: *\nAllow: /\nUser-agent: a\nDisallow: /\n", True),
+        ("User-agent: *\nAllow: /\nUser-agent: a\nUser-agent: collect-and-train\nDisallow: /\n", False),
+        ("".join(f"User-agent: x{n}\n" for n in range(15_000)) + "Disallow: /\n" * 5_000, True),  # and not for ever
         ("User-agent: googlebot\nDisallow: /\n", True),
         ("\ufeffUser-agent: *\r\nDisallow: /\r\n", False),
         ("<html>there is no such page</html>", True),
