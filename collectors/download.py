@@ -19,10 +19,12 @@ from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
 from workspace.failures import given_up_notes, urls_to_try_again
+from workspace.left_out import leave_out
 from workspace.outcomes import download_counts
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, StepCounts
+from workspace.withdrawal import keep_away, withdrawn_files
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _AHEAD = 4  # transfers queued per connection, so that memory does not grow with the number of urls
@@ -43,6 +45,8 @@ def run(
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
     with Catalog(workspace.catalog_file) as catalog:
+        leave_out(catalog, config.search.wanted_licenses)
+        withdrawn = withdrawn_files(catalog)
         if urls is None:
             wanted = config.classes, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_try_again(catalog, *wanted, config.network.give_up_s)
@@ -50,7 +54,7 @@ def run(
         if urls and not config.network.contact and not config.network.allow_private_addresses:
             progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")
         for outcomes in _fetch_all(workspace, config, urls):
-            catalog.put(outcomes)
+            catalog.put(keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes)
             progress.advance(len(outcomes))
         by_reason = download_counts(catalog)
         notes = given_up_notes(catalog)

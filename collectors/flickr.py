@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from collectors.licenses import keep_licensed, license_from
+from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
 from workspace.collect_config import SearchConfig
@@ -62,7 +62,7 @@ class Flickr:
             question["license"] = ",".join(wanted)
         found, pages = parse(self._ask(session, question), self._license_urls)
         more = number < pages and number * _PAGE_SIZE < _DEEPEST
-        return Page(keep_licensed(found, self._licenses), str(number + 1) if more else None)
+        return Page(found, str(number + 1) if more else None)
 
     def _ask(self, session: PoliteSession, question: Mapping[str, str]) -> Any:
         whole = {**question, "format": "json", "nojsoncallback": "1", "api_key": self._key}

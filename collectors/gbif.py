@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from collectors.licenses import keep_licensed, license_from
+from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, plain_text
 from workspace.collect_config import SearchConfig
@@ -20,12 +20,11 @@ class Gbif:
     """Occurrences with still images, by scientific name, else by any text of the record.
 
     Args:
-        search: base address and licence filter (applied to each picture; the search knows only the record's licence).
+        search: base address; it cannot filter by licence, since it knows the record's licence and not the picture's.
     """
 
     def __init__(self, search: SearchConfig) -> None:
         self._url = search.urls.get("gbif", _URL)
-        self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for up to 100 records; the cursor is `field:offset`; see Source.search."""
@@ -37,7 +36,7 @@ class Gbif:
             return Page((), "q:0")
         following = offset + _PAGE_SIZE
         more = not at_end and following + _PAGE_SIZE <= _DEEPEST
-        return Page(keep_licensed(found, self._licenses), f"{field}:{following}" if more else None)
+        return Page(found, f"{field}:{following}" if more else None)
 
 
 def parse(payload: Any) -> tuple[tuple[Found, ...], int, bool]:

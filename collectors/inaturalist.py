@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from collectors.licenses import keep_licensed, license_from
+from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
 from workspace.collect_config import SearchConfig
@@ -38,7 +38,7 @@ class INaturalist:
         found, last, total = parse(ask_json(session, self._question(field, keyword, below)))
         if field == "taxon_name" and not below and not total:
             return Page((), "q:")
-        return Page(keep_licensed(found, self._licenses), f"{field}:{last}" if last is not None else None)
+        return Page(found, f"{field}:{last}" if last is not None else None)
 
     def _question(self, field: str, keyword: str, below: str) -> str:
         question = {

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from urllib.parse import urlsplit
-
-from collectors.source import Found
 
 _LICENSE_PATH = re.compile(r"/(?:licenses/(?P<name>[a-z-]+)|publicdomain/(?P<tool>zero|mark))/")
 _TOOLS = {"zero": "cc0", "mark": "pdm"}
@@ -52,8 +49,3 @@ def license_from(text: str) -> str:
     if name.startswith("creative-commons-attribution"):
         return "by" + "".join(part for part, word in _WORDS.items() if re.search(word, name))
     return ""
-
-
-def keep_licensed(found: tuple[Found, ...], licenses: Collection[str]) -> tuple[Found, ...]:
-    """Those whose licence is among `licenses`; all of them when there is no such wish."""
-    return tuple(picture for picture in found if picture.license in licenses) if licenses else found

@@ -78,14 +78,15 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
     """
     problems = _unknown_names(search)
     made: dict[str, Source] = {}
+    search = search.model_copy(update={"licenses": search.wanted_licenses or (), "exclude_licenses": ()})
     for name in dict.fromkeys(search.sources):
         info = SOURCES.get(name)
         if info is None:
             continue
         if search.licenses and not info.licenses:
             problems.append(
-                f"{name} does not say under which licence a picture is, so that search.licenses would leave out "
-                "every one of them; remove one of the two"
+                f"{name} does not say under which licence a picture is, so that search.licenses or "
+                "search.exclude_licenses would leave out every one of them; remove one of the two"
             )
         try:
             made[name] = info.factory(search)
@@ -151,7 +152,7 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
     if missing:
         return "not set up", f"set {' and '.join(missing)}"
     try:
-        source = info.factory(search.model_copy(update={"licenses": ()}))
+        source = info.factory(search.model_copy(update={"licenses": (), "exclude_licenses": ()}))
     except ConfigError as error:
         return "not set up", str(error)
     keyword = info.probe(search)

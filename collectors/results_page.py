@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.licenses import keep_licensed, license_name
+from collectors.licenses import license_name
 from collectors.page_images import read_srcset
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, ask_page, looks_like_captcha
@@ -26,7 +26,6 @@ class ResultsPage:
 
     def __init__(self, search: SearchConfig) -> None:
         self._template = search.results_url
-        self._licenses = frozenset(search.licenses)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page; the next one is where the page's own rel=next points; see Source.search."""
@@ -35,7 +34,7 @@ class ResultsPage:
         found, next_url = parse(html, here)
         if not found and looks_like_captcha(html):
             raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
-        return Page(keep_licensed(found, self._licenses), next_url)
+        return Page(found, next_url)
 
 
 def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from collectors.picture_url import one_address, picture_key
@@ -12,7 +13,9 @@ from collectors.source import Page, Source
 from workspace.catalog import Catalog
 from workspace.collection import class_states, urls_of
 from workspace.config import WorkspaceConfig
-from workspace.errors import CollectError, SourceFailed
+from workspace.errors import CollectError, ConfigError, SourceFailed
+from workspace.left_out import leave_out
+from workspace.outcomes import download_counts
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, Hit, Search, StepCounts
@@ -35,13 +38,14 @@ def run(
         ask_failed_again: ask again what failed in an earlier run; off in later rounds of one run.
 
     Raises:
-        ConfigError: a source is not known.
+        ConfigError: a source is not known, or all that was found is left out.
         CollectError: nothing was found at all, now or before; lists what each source said.
         WorkspaceError: the catalogue cannot be written.
     """
     sources = make_sources(with_recorded_keys(config))
     with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
         before = sum(catalog.hits_per_label().values())
+        leave_out(catalog, config.search.wanted_licenses)
         progress.begin("Searching", len(config.classes))
         asking = _Asking(catalog, session, sources, config, ask_failed_again)
         for label in config.classes:
@@ -52,15 +56,23 @@ def run(
             progress.say(note)
         found = catalog.hits_per_label()
         states = Counter(search.status for search in catalog.all(Search))
+        outcomes = download_counts(catalog)
     total = sum(found.values())
     if not total:
         raise CollectError(
             "no source gave a single picture:\n  " + "\n  ".join(notes) + "\nThe same command goes on from here later; "
             "`collect-and-train sources --check` says which sources are up"
         )
+    left_out = {reason: count for reason, count in outcomes.items() if reason.startswith(("skipped", "withdrawn"))}
+    if left_out and sum(left_out.values()) == sum(outcomes.values()) == total:
+        raise ConfigError(
+            f"all {total} pictures that were found are left out ({_listed(left_out)}): widen search.licenses or "
+            "search.exclude_licenses, or name sources that say under which licence a picture is"
+        )
     by_reason = {"found": total} | {f"found for {label}": found.get(label, 0) for label in config.classes}
     if states["failed"]:
         by_reason["failed searches"] = states["failed"]
+    by_reason |= left_out
     return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
 
 
@@ -93,8 +105,8 @@ class _Asking:
         while questions and found < limit and (waiting < wanted or unasked):
             question = questions.pop(0)
             unasked.discard(question.source)
-            after, fresh = self._ask(question, known)
-            waiting, found = waiting + fresh, found + fresh
+            after, fresh, left_out = self._ask(question, known)
+            waiting, found = waiting + fresh - left_out, found + fresh
             if after.status == "open":
                 questions.append(after)
             elif after.status == "failed":
@@ -117,13 +129,13 @@ class _Asking:
                     questions.append(state or Search(label, keyword, name, "open"))
         return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
 
-    def _ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int]:
+    def _ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int, int]:
         """Ask for one page and record what came of it: the hits first, then the question's new state.
 
         Returns:
-            The new state, and how many addresses were new to the class.
+            The new state, how many addresses were new to the class, and how many of these are left out.
         """
-        fresh = 0
+        fresh = left_out = 0
         try:
             page = self._sources[state.source].search(self._session, state.keyword, state.cursor)
         except SourceFailed as error:
@@ -133,29 +145,35 @@ class _Asking:
             )
         else:
             now = self._session.now()
-            fresh = self._add(hits_of(state, page, now), known)
+            fresh, left_out = self._add(hits_of(state, page, now), known)
             status = "open" if page.next_cursor is not None else "exhausted"
             found = state.found + len(page.found)
             after = replace(
                 state, status=status, cursor=page.next_cursor, found=found, reason="", detail="", asked_at=now
             )
         self._catalog.put([after])
-        return after, fresh
+        return after, fresh, left_out
 
-    def _add(self, hits: list[Hit], known: dict[str, str]) -> int:
+    def _add(self, hits: list[Hit], known: dict[str, str]) -> tuple[int, int]:
         """Store hits; an address of a picture that the class has at another one is recorded as skipped."""
-        fresh, same = 0, []
+        fresh: set[str] = set()
+        same = []
         for hit in hits:
             key = picture_key(hit.image_url)
             if key not in known:
                 known[key] = hit.image_url
-                fresh += 1
+                fresh.add(hit.image_url)
             elif known[key] != hit.image_url:
                 detail = f"the same picture in another size as {known[key]}"
                 same.append(Download(hit.image_url, "skipped", "same_picture", detail, fetched_at=hit.found_at))
         self._catalog.add_new(hits)
         self._catalog.add_new(same)
-        return fresh
+        left_out = leave_out(self._catalog, self._config.search.wanted_licenses, [hit.image_url for hit in hits])
+        return len(fresh), len(fresh & left_out)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items())
 
 
 def hits_of(state: Search, page: Page, now: str) -> list[Hit]:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collectors.licenses import keep_licensed, license_from
+from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, pixels, read_json
 from workspace.collect_config import SearchConfig
@@ -40,7 +40,6 @@ class UrlList:
         if Path(search.url_list).suffix.lower() not in _READERS:
             raise ConfigError(f"search.url_list = {search.url_list!r}: the known kinds are {', '.join(_READERS)}")
         self._template = search.url_list
-        self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Read up to 2000 rows; the cursor is the number of rows read before; see Source.search.
@@ -59,7 +58,7 @@ class UrlList:
             raise SourceFailed("changed", f"search.url_list = {str(file)!r} cannot be read: {error}"[:300]) from error
         labelled = "{keyword}" not in self._template
         found = parse(rows, keyword if labelled else None, str(file))
-        return Page(keep_licensed(found, self._licenses), str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
+        return Page(found, str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
 
 
 def read_rows(file: Path) -> Iterator[Row]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from collectors.licenses import keep_licensed
 from collectors.page_images import read_page
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
@@ -49,9 +49,8 @@ class Website:
     def __init__(self, search: SearchConfig) -> None:
         if not any(search.website.values()):
             raise ConfigError('the source website needs start pages: [search.website] "red panda" = ["https://…"]')
-        self._starts = {keyword.casefold(): pages for keyword, pages in search.website.items()}
+        self._starts = {_key(keyword): pages for keyword, pages in search.website.items()}
         self._depth, self._limit = search.website_depth, search.website_pages
-        self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Read one page; a keyword without start pages has none to read; see Source.search.
@@ -68,14 +67,14 @@ class Website:
         except SourceFailed as error:
             if error.reason not in _PAGE_IS_MISSING or not (crawl.queue or crawl.read):
                 raise
-        return Page(keep_licensed(found, self._licenses), _cursor(crawl) if crawl.queue else None)
+        return Page(found, _cursor(crawl) if crawl.queue else None)
 
     def _resume(self, keyword: str, cursor: str | None) -> _Crawl:
         if cursor is not None:
             state = json.loads(cursor)
             return _Crawl([(url, depth) for url, depth in state["queue"]], state["seen"], state["read"])
         crawl = _Crawl([], [])
-        for page in (*self._starts.get(keyword.casefold(), ()), *self._starts.get("*", ())):
+        for page in (*self._starts.get(_key(keyword), ()), *self._starts.get("*", ())):
             crawl.push(page.replace("{keyword}", quote(keyword, safe="")), 0, self._limit)
         return crawl
 
@@ -97,6 +96,10 @@ class Website:
 
 def _cursor(crawl: _Crawl) -> str:
     return json.dumps({"queue": crawl.queue, "seen": crawl.seen, "read": crawl.read}, separators=(",", ":"))
+
+
+def _key(keyword: str) -> str:
+    return unicodedata.normalize("NFC", keyword).strip().casefold()
 
 
 def _site(url: str) -> tuple[str, int | None]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from collectors.licenses import keep_licensed, license_from
+from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
 from workspace.collect_config import SearchConfig
@@ -28,12 +28,11 @@ class Wikimedia:
     """A full-text search among the files of Commons.
 
     Args:
-        search: base address and licence filter (applied to the answer; the search has none).
+        search: base address; it cannot filter by licence.
     """
 
     def __init__(self, search: SearchConfig) -> None:
         self._url = search.urls.get("wikimedia", _URL)
-        self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of up to 50; the cursor is MediaWiki's own `continue`; see Source.search."""
@@ -52,7 +51,7 @@ class Wikimedia:
             "maxlag": "5",
         } | (json.loads(cursor) if cursor else {})
         found, following = parse(ask_json(session, f"{self._url}?{urlencode(question)}"))
-        return Page(keep_licensed(found, self._licenses), json.dumps(following, sort_keys=True) if following else None)
+        return Page(found, json.dumps(following, sort_keys=True) if following else None)
 
 
 def parse(payload: Any) -> tuple[tuple[Found, ...], dict[str, str]]:

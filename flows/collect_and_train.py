@@ -29,7 +29,7 @@ def collect_and_train(
     keywords: list[str] | None = None,
     per_class: Annotated[int, Field(ge=1)] | None = None,
     backbone: str | None = None,
-    settings: dict[str, str | int | float | bool | list[str]] | None = None,
+    settings: dict[str, str | int | float | bool | list[str] | dict[str, str | list[str]]] | None = None,
 ) -> dict[str, StepCounts]:
     """Search, download, clean, compute features, curate, split, train, evaluate, report and publish.
 

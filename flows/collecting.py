@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from workspace.catalog import Catalog
 from workspace.collection import ClassState, class_states
 from workspace.config import WorkspaceConfig
+from workspace.left_out import left_out_counts
 from workspace.paths import Workspace
 from workspace.records import Search, StepCounts
 
@@ -34,10 +35,11 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         with Catalog(workspace.catalog_file) as catalog:
             states = list(class_states(catalog, config.classes).values())
             searches = catalog.all(Search)
+            left_out = {state.label: left_out_counts(catalog, state.label) for state in states}
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
         before = states
-    endings = tuple(ending(state, searches, config) for state in states)
+    endings = tuple(ending(state, searches, left_out[state.label], config) for state in states)
     return totals | {"search": replace(totals["search"], notes=endings)}
 
 
@@ -46,7 +48,7 @@ def step_options(name: str, number: int) -> dict[str, bool]:
     return {"ask_failed_again": False} if name == "search" and number > 1 else {}
 
 
-def ending(state: ClassState, searches: Iterable[Search], config: WorkspaceConfig) -> str:
+def ending(state: ClassState, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig) -> str:
     """How far a class has come, and why no further, in one sentence."""
     wanted = config.search.per_class
     own = [one for one in searches if one.label == state.label]
@@ -62,8 +64,7 @@ def ending(state: ClassState, searches: Iterable[Search], config: WorkspaceConfi
             )
         elif exhausted:
             said.append("exhausted after " + ", ".join(exhausted))
-        if state.left_out:
-            said.append(f"{state.left_out} of {state.found} left out")
+        said += [f"{count} of {state.found} left out: {reason}" for reason, count in sorted(left_out.items())]
     return "; ".join(said)
 
 

@@ -14,6 +14,8 @@ from workspace.errors import ConfigError
 from workspace.paths import Workspace, write_atomic
 from workspace.template import EXAMPLE_CLASSES, render_config
 
+_CREDENTIALS = "search.credentials"
+
 
 def open_workspace(
     folder: Path, keywords: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
@@ -30,6 +32,7 @@ def open_workspace(
         ConfigError: workspace.toml is missing, wrong, or has other classes than the keywords.
         WorkspaceError: the folder cannot be written.
     """
+    _refuse_keys(overrides or {})
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
         config = load_config(workspace.config_file, overrides)
@@ -106,6 +109,16 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             overrides[name.strip()] = value
     return overrides
+
+
+def _refuse_keys(overrides: Mapping[str, Any]) -> None:
+    """Keys as settings would be seen in the list of processes, and kept by Prefect among a run's parameters."""
+    if any(name == _CREDENTIALS or name.startswith(f"{_CREDENTIALS}.") for name in overrides):
+        raise ConfigError(
+            f"{_CREDENTIALS} is not taken from --set or a flow's settings, which others can read: set the key as an "
+            "environment variable of its name (for a deployment, in the worker's environment); "
+            "`collect-and-train sources` shows the names"
+        )
 
 
 def _class_line(keyword: str) -> str:

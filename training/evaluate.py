@@ -8,6 +8,7 @@ from typing import Any
 
 from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache
+from preprocessing.usage import refuse_withdrawn
 from training.calibrate import CALIBRATION_NAME, REFERENCE_NAME
 from training.gradcam import explain
 from training.held_out import calibrate_model, read_held_out
@@ -49,6 +50,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         (folder.model / name).unlink(missing_ok=True)
     model = Classifier.load(folder.model, config.train.device)
     samples = read_dataset(folder.dataset_file)
+    refuse_withdrawn(workspace, folder, samples)
     held_out = read_held_out(folder, samples)
     fitted = calibrate_model(workspace, config, model, held_out, progress) if held_out else None
     metrics: Json = {"format": METRICS_FORMAT, "inputs": inputs, "run_id": folder.run_id}

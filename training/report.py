@@ -13,6 +13,7 @@ import jinja2
 from preprocessing.pixels import PixelCache
 from preprocessing.split import read_dataset
 from training.collected import read_collected
+from training.credits import write_credits
 from training.evaluate import read_card, read_metrics
 from training.page import Story, facts, page
 from training.tiles import Thumbnails
@@ -43,6 +44,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     folder = workspace.latest_run()
     story = _read(workspace, folder)
+    write_credits(folder, story.samples)
     readme = _render("model_card.md.j2", facts(story)).encode()
     mark = _mark(story)
     there = _is_there(folder, mark, readme)

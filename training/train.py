@@ -16,6 +16,7 @@ from safetensors.torch import save as save_safetensors
 
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.split import read_dataset
+from preprocessing.usage import refuse_withdrawn
 from training.backbone import BACKBONES, load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor
@@ -83,6 +84,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if card_file.is_file():
         return _counts(json.loads(card_file.read_text(encoding="utf-8")), done=0)
     data = _Dataset.read(folder.dataset_file)
+    refuse_withdrawn(workspace, folder, data.samples)
     device = choose_device(config.train.device)
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,35 @@ class ArrayStore:
     def _take_in(self, path: Path, keys: list[str]) -> None:
         for row, key in enumerate(keys):
             self._places.setdefault(key, (path, row))
+
+
+def drop_keys(folder: Path, keys: Collection[str]) -> int:
+    """Remove what is stored in this folder under these keys, and under `key:…`; other shards are left as they are.
+
+    A shard that loses some is written anew without them before it goes, so that a kill loses nothing.
+
+    Returns:
+        How many arrays were removed.
+
+    Raises:
+        WorkspaceError: the disk is full or the folder cannot be written.
+    """
+    removed = 0
+    for listing in sorted(folder.glob("*.json")):
+        data = listing.with_suffix(".npy")
+        stored = json.loads(listing.read_text(encoding="utf-8"))
+        if not (isinstance(stored, list) and data.is_file()):
+            continue  # no shard
+        rows = [row for row, key in enumerate(stored) if str(key).partition(":")[0] not in keys]
+        if len(rows) == len(stored):
+            continue
+        if rows:
+            arrays = np.load(data, mmap_mode="r", allow_pickle=False)
+            ArrayStore(folder).add([stored[row] for row in rows], arrays[rows])
+        listing.unlink()
+        data.unlink()
+        removed += len(stored) - len(rows)
+    return removed
 
 
 def latest_features(workspace: Workspace) -> ArrayStore:

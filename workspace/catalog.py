@@ -17,11 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from workspace.errors import WorkspaceError
-from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict
+from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict, Withdrawal
 
-Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster)
+Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 
 SCHEMA_VERSION = 1
+
+_PARAMETERS = 500  # values in one statement; old versions of SQLite take 999
 
 KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     Search: ("searches", ("label", "keyword", "source")),
@@ -31,6 +33,7 @@ KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     Verdict: ("verdicts", ("sha256", "label", "stage")),
     Override: ("overrides", ("sha256", "label")),
     Cluster: ("clusters", ("sha256", "label")),
+    Withdrawal: ("withdrawals", ("kind", "value")),
 }
 
 _COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -115,6 +118,13 @@ class Catalog:
             with self._transaction() as connection:
                 statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
                 connection.execute(statement, [dataclasses.asdict(record) for record in records])
+
+    def delete(self, kind: type[Any], column: str, values: Collection[str]) -> None:
+        """Delete the rows of one kind whose `column` has one of these values, all of them or none."""
+        table = TABLES[kind]
+        with self._transaction() as connection:
+            for some in batched(sorted(values)):
+                connection.execute(table.delete().where(table.c[column].in_(some)))
 
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """Make these the only verdicts of these stages, in one transaction."""
@@ -226,6 +236,11 @@ class Catalog:
                     f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "
                     "use the program's version that wrote it, or start a new workspace"
                 )
+
+
+def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The values in parts that fit into one statement."""
+    return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from workspace.section import THIS_RUN_ONLY, Section
+
+LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
+"""Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""
+
+LICENSE_PARTS = ("nc", "nd", "sa")
+"""What a licence may ask beside the creator's name: no commercial use, no changes, the same licence."""
+
+
+def license_is(name: str, wanted: str) -> bool:
+    """Whether the licence `name` is `wanted`, a whole name or a part: `by-nc-sa` is `nc`, and is not `by-nc`."""
+    return wanted in name.split("-") if wanted in LICENSE_PARTS else name == wanted
 
 
 class SourceSettings(BaseModel):
@@ -82,8 +93,14 @@ class _Wanted(Section):
     )
     licenses: tuple[str, ...] = Field(
         (),
-        description='Only these licences, such as ["cc0", "by", "by-sa"]; empty: any. '
-        "Pictures whose licence is not known are left out when this is set.",
+        description='Only these licences, such as ["cc0", "by", "by-sa"]; empty: any. Pictures whose licence is not '
+        "known are left out when this or exclude_licenses is set. Counts for what is collected from now on; "
+        "`collect-and-train forget --license` removes what is there.",
+    )
+    exclude_licenses: tuple[str, ...] = Field(
+        (),
+        description='Never these licences: parts of a name, ["nc", "nd"] for all that forbid commercial use or '
+        'changes, or whole names, ["by-nc-sa"].',
     )
     max_rounds: int = Field(10, ge=1, le=100, description="Rounds of search, download and clean in one run at most.")
     max_found_per_picture: int = Field(
@@ -100,6 +117,32 @@ class _Wanted(Section):
         "",
         description="For the source `results_page`: address of a site's own image search, with {keyword} and {page}.",
     )
+
+    @field_validator("licenses", "exclude_licenses")
+    @classmethod
+    def _known_licenses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.strip().lower() for name in value))
+        known = LICENSES if info.field_name == "licenses" else (*LICENSE_PARTS, *LICENSES)
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown {', '.join(unknown)}; the known names are {', '.join(known)}")
+        return names
+
+    @model_validator(mode="after")
+    def _some_license_is_left(self) -> Self:
+        if self.wanted_licenses == ():
+            raise ValueError("exclude_licenses excludes every one of licenses; nothing could be collected")
+        return self
+
+    @property
+    def wanted_licenses(self) -> tuple[str, ...] | None:
+        """The licences that a picture may have, as `licenses` and `exclude_licenses` leave them; None: any or none."""
+        if not self.licenses and not self.exclude_licenses:
+            return None
+        return tuple(
+            name
+            for name in self.licenses or LICENSES
+            if not any(license_is(name, excluded) for excluded in self.exclude_licenses)
+        )
 
     @field_validator("openverse_url", "results_url")
     @classmethod

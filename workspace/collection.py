@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
-from workspace.records import Download, Hit, Override, Verdict
+from workspace.curation import FEATURE_STAGES
+from workspace.records import Download, Hit, Verdict
 
 LEAST_YIELD = 0.05
 """Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""
@@ -58,7 +59,8 @@ class ClassState:
 def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassState]:
     """The state of each of these classes, in their order."""
     hits, downloads, verdicts = TABLES[Hit], TABLES[Download], TABLES[Verdict]
-    judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(_by_clean(verdicts)).distinct().subquery()
+    by_clean = verdicts.c.stage.not_in(FEATURE_STAGES)
+    judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(by_clean).distinct().subquery()
     addresses = (
         sa.select(hits.c.label, hits.c.image_url, downloads.c.status, judged.c.sha256)
         .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
@@ -74,29 +76,10 @@ def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassStat
     with catalog.engine.connect() as connection:
         for label, status, was_judged, count in connection.execute(query):
             counts[label][_standing(status, bool(was_judged))] += int(count)
-    clean = Counter(label for _, label in cleaned(catalog))
+    clean = Counter(label for _, label in catalog.kept(ignoring=FEATURE_STAGES))
     return {
         label: ClassState(label, clean=clean[label], found=counts[label].total(), **counts[label]) for label in labels
     }
-
-
-def cleaned(catalog: Catalog) -> set[tuple[str, str]]:
-    """(sha256, label) of every picture that cleaning kept, or a person; like Catalog.kept, but before curation."""
-    table = TABLES[Verdict]
-    dropped = sa.func.max(sa.case((table.c.verdict == "drop", 1), else_=0))
-    query = sa.select(table.c.sha256, table.c.label).where(_by_clean(table))
-    query = query.group_by(table.c.sha256, table.c.label).having(dropped == 0)
-    with catalog.engine.connect() as connection:
-        kept = {(str(sha), str(label)) for sha, label in connection.execute(query)}
-    moved = set()
-    for override in catalog.all(Override):
-        key = (override.sha256, override.label)
-        kept.discard(key)
-        if override.action == "keep":
-            kept.add(key)
-        elif override.action == "relabel":
-            moved.add((override.sha256, override.new_label))
-    return kept | moved
 
 
 def urls_of(catalog: Catalog, label: str) -> list[str]:
@@ -132,10 +115,6 @@ def urls_to_fetch(catalog: Catalog, labels: Collection[str], per_class: int) -> 
             picked.add(url)
             heapq.heappush(turns, (count + 1, source))
     return sorted(places, key=lambda url: (places[url], url))
-
-
-def _by_clean(verdicts: sa.Table) -> sa.ColumnElement[bool]:
-    return verdicts.c.stage != "curate"
 
 
 def _standing(status: str | None, was_judged: bool) -> str:

@@ -11,9 +11,9 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from workspace.clean_config import CleanConfig, CurateConfig, SplitConfig
 from workspace.collect_config import DownloadConfig, NetworkConfig, SearchConfig
@@ -73,6 +73,21 @@ class WorkspaceConfig(Section):
         return {
             label: tuple(unicodedata.normalize("NFC", word).strip() for word in words) for label, words in value.items()
         }
+
+    @model_validator(mode="after")
+    def _start_pages_are_for_keywords(self) -> Self:
+        keywords = [word for words in self.classes.values() for word in words]
+        known = {_same_word(word) for word in (*keywords, "*")}
+        if wrong := [word for word in self.search.website if _same_word(word) not in known]:
+            raise ValueError(
+                f"search.website has start pages for {', '.join(map(repr, wrong))}, which no class looks for; the "
+                f'keywords are {", ".join(map(repr, keywords))}, and "*" stands for all'
+            )
+        return self
+
+
+def _same_word(word: str) -> str:
+    return unicodedata.normalize("NFC", word).strip().casefold()
 
 
 def parse_config(text: str, place: str, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:

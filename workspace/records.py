@@ -51,7 +51,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """The outcome of fetching one url: `status` ok, failed, refused or skipped, with a `reason` when not ok."""
+    """The outcome of fetching one url: `status` ok, failed, refused, skipped or withdrawn, a `reason` when not ok.
+
+    What is skipped was never asked for; what is withdrawn keeps its sha256, and its file is gone.
+    """
 
     image_url: str
     status: str
@@ -132,6 +135,15 @@ class Cluster:
     sha256: str
     label: str
     cluster: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What must be gone and stay away: `kind` is creator, url or license, `value` which one."""
+
+    kind: str
+    value: str
+    made_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,13 @@ def test_an_unknown_source_lists_the_known_ones(site, workspace, configure) -> N
 
 def test_a_licence_filter_leaves_out_what_is_not_known_to_fit(site, workspace, configure) -> None:
     config = configure(site, search={"licenses": ["cc0"], "sources": ["results_page"], "results_url": site.results_url})
-    with pytest.raises(CollectError, match="no source gave"):  # photographs from a folder have no licence
-        search.run(workspace, config)
+    with pytest.raises(ConfigError, match=r"all 12 pictures .* are left out \(skipped: license_unknown 12\)"):
+        search.run(workspace, config)  # photographs from a folder have no licence
+    assert {(row.status, row.reason) for row in rows(workspace, Download)} == {("skipped", "license_unknown")}
+    assert download.run(workspace, config).done == 0
+    free = configure(site, search={"licenses": []})
+    search.run(workspace, free)  # asks nothing again: what was left out is free now
+    assert dict(download.run(workspace, free).by_reason) == {"ok": 12}
 
 
 def test_each_failure_is_a_row_and_the_good_pictures_beside_it_are_stored(site, workspace, configure) -> None:

@@ -213,12 +213,20 @@ def test_a_name_of_no_taxon_is_looked_for_in_all_texts(stand_in: StandIn, sessio
     assert stand_in.asked[-1][1]["photo_license"] == "cc-by,cc0"
 
 
-def test_licences_are_filtered_by_the_service_or_afterwards(stand_in: StandIn, session: PoliteSession) -> None:
-    sources = ["openverse", "wikimedia", "inaturalist", "gbif", "flickr"]
-    made = make_sources(settings(stand_in, sources=sources, licenses=["by"]))
-    found = {name: len(source.search(session, "cat", None).found) for name, source in made.items()}
-    assert found == {"openverse": 1, "wikimedia": 0, "inaturalist": 1, "gbif": 0, "flickr": 1}
-    assert stand_in.asked[-1][1]["license"] == "4"
+def test_services_that_can_are_asked_for_the_wanted_licences_alone(stand_in: StandIn, session: PoliteSession) -> None:
+    asked = {}
+    sources = ["openverse", "inaturalist", "flickr"]
+    made = make_sources(settings(stand_in, sources=sources, licenses=["by", "by-nc"], exclude_licenses=["nc"]))
+    for name, source in made.items():
+        assert len(source.search(session, "cat", None).found) == 1
+        asked[name] = stand_in.asked[-1][1]
+    assert (asked["openverse"]["license"], asked["inaturalist"]["photo_license"]) == ("by", "cc-by")
+    assert asked["flickr"]["license"] == "4"
+    made = make_sources(settings(stand_in, sources=["openverse"], exclude_licenses=["nc", "nd"]))
+    made["openverse"].search(session, "cat", None)
+    assert stand_in.asked[-1][1]["license"] == "cc0,pdm,by,by-sa"
+    with pytest.raises(ConfigError, match="kakao does not say under which licence"):
+        make_sources(settings(stand_in, sources=["openverse", "kakao"], exclude_licenses=["nd"]))
     with pytest.raises(ConfigError, match="kakao does not say under which licence"):
         make_sources(settings(stand_in, sources=["openverse", "kakao"], licenses=["by"]))
 

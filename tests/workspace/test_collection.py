@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workspace.catalog import Catalog
-from workspace.collection import ClassState, class_states, cleaned, urls_to_fetch
+from workspace.collection import ClassState, class_states, urls_to_fetch
 from workspace.records import Download, Hit, Override, Verdict
 
 
@@ -44,7 +44,7 @@ def test_what_a_person_says_counts(catalog) -> None:
     catalog.put([Verdict(sha, "cat", "check", "keep") for sha in ("aa", "bb")])
     catalog.put([Verdict("cc", "cat", "check", "drop", "blank")])
     catalog.put([Override("aa", "cat", "drop"), Override("cc", "cat", "keep"), Override("bb", "cat", "relabel", "dog")])
-    assert cleaned(catalog) == {("cc", "cat"), ("bb", "dog")}
+    assert {label: one.clean for label, one in class_states(catalog, ["cat", "dog"]).items()} == {"cat": 1, "dog": 1}
 
 
 def test_what_is_missing_is_asked_for_divided_by_the_share_that_was_clean(catalog) -> None:

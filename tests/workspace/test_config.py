@@ -1,5 +1,8 @@
+import unicodedata
+
 import pytest
 
+from workspace.collect_config import SearchConfig
 from workspace.config import WorkspaceConfig, load_config, parse_config
 from workspace.errors import ConfigError
 from workspace.template import EXAMPLE_CLASSES, render_config
@@ -41,6 +44,14 @@ def test_every_problem_is_reported_together() -> None:
         ("[classes\n", "not valid TOML"),
         (TWO + '[search]\nsources = ["results_page"]\n', "needs results_url"),
         (TWO + '[search]\nopenverse_url = "ftp://x"\n', "must start with http"),
+        (TWO + '[search]\nlicenses = ["cc-by"]\n', "unknown cc-by; the known names are cc0, pdm, by, by-sa"),
+        (TWO + '[search]\nlicenses = ["nc"]\n', "unknown nc"),
+        (TWO + '[search]\nexclude_licenses = ["nc", "xx"]\n', "unknown xx; the known names are nc, nd, sa, cc0"),
+        (TWO + '[search]\nlicenses = ["by-nc"]\nexclude_licenses = ["nc"]\n', "excludes every one of licenses"),
+        (
+            TWO + '[search.website]\n"red pandas" = ["https://x.example"]\n',
+            "'red pandas', which no class looks for; the keywords are 'red panda', 'raccoon', 'Procyon lotor'",
+        ),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(text: str, part: str) -> None:
@@ -71,3 +82,22 @@ def test_the_written_file_reads_back_equal_and_explains_every_setting() -> None:
     for number, line in enumerate(lines):
         if " = " in line and not line.startswith(("#", '"')):
             assert lines[number - 1].startswith("#"), f"{line} has no comment"
+
+
+def test_licences_are_chosen_by_name_and_excluded_by_name_or_part() -> None:
+    def wanted(licenses: list[str], excluded: list[str]) -> tuple[str, ...] | None:
+        return SearchConfig(licenses=licenses, exclude_licenses=excluded).wanted_licenses
+
+    assert wanted([], []) is None
+    assert wanted(["CC0", "by"], []) == ("cc0", "by")
+    assert wanted([], ["nc", "nd"]) == ("cc0", "pdm", "by", "by-sa")
+    assert wanted(["by", "by-nc-sa"], ["by-nc", "nd"]) == ("by", "by-nc-sa")
+
+
+def test_start_pages_may_be_written_in_any_form_of_the_keyword() -> None:
+    text = (
+        TWO
+        + '"고양이" = "고양이"\n[search.website]\n"RED Panda" = ["https://x.example"]\n"*" = ["https://x.example/{keyword}"]\n'
+    )
+    decomposed = unicodedata.normalize("NFD", "고양이")
+    assert len(parse_config(text + f'"{decomposed}" = ["https://y.example"]\n', "text").search.website) == 3

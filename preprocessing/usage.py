@@ -1,0 +1,74 @@
+"""Which runs, and which published models, have learnt from a picture; and that none learns from a withdrawn one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workspace.catalog import Catalog
+from workspace.champion import read_champion, read_decisions
+from workspace.errors import DatasetError
+from workspace.paths import RunFolder, Workspace
+from workspace.records import Sample
+from workspace.withdrawal import withdrawn_files
+
+
+@dataclass(frozen=True, slots=True)
+class RunUse:
+    """A run whose frozen dataset holds some of the pictures; `pictures` is how many.
+
+    `standing` is `live`, `published` (once live), `trained`, or `dataset` where there is no model yet.
+    """
+
+    run_id: str
+    pictures: int
+    standing: str
+
+
+def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
+    """The runs whose dataset holds any of these sha256, by name.
+
+    Raises:
+        DatasetError: a dataset cannot be read.
+    """
+    was_live = {one.champion for one in read_decisions(workspace)}
+    champion = read_champion(workspace)
+    uses = []
+    for file in sorted(workspace.runs.glob("*/dataset.parquet")):
+        run = workspace.run(file.parent.name)
+        count = len(_files_of(run) & set(files))
+        if count:
+            trained = "trained" if (run.model / "card.json").is_file() else "dataset"
+            standing = "published" if run.run_id in was_live else trained
+            live = champion is not None and champion.champion == run.run_id
+            uses.append(RunUse(run.run_id, count, "live" if live else standing))
+    return uses
+
+
+def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sample]) -> None:
+    """See that none of a frozen dataset's pictures was withdrawn since.
+
+    Raises:
+        DatasetError: some were; names the remedy.
+    """
+    if not workspace.catalog_file.is_file():
+        return
+    with Catalog(workspace.catalog_file) as catalog:
+        gone = withdrawn_files(catalog) & {one.sha256 for one in samples}
+    if gone:
+        raise DatasetError(
+            f"{len(gone)} of the {len(samples)} pictures in {run.dataset_file} were withdrawn with `forget` since it "
+            f"was frozen; freeze a new one without them: collect-and-train split -w {workspace.root}"
+        )
+
+
+def _files_of(run: RunFolder) -> set[str]:
+    try:
+        table = pq.read_table(io.BytesIO(run.dataset_file.read_bytes()), columns=["sha256"])
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{run.dataset_file} cannot be read: {error}; delete the run's folder or mend it") from error
+    return set(table.column("sha256").to_pylist())

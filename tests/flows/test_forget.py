@@ -1,0 +1,207 @@
+"""Forget, end to end against a site: files and all that was made of them go, rows stay, and nothing comes back."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.collecting import collect_until_clean, step_options
+from flows.demo import demo_config
+from flows.steps import step_function
+from gallery.site import Gallery
+from preprocessing.dataset import read_dataset
+from training import train
+from workspace.arrays import ArrayStore
+from workspace.catalog import Catalog
+from workspace.champion import Decision, record_decision
+from workspace.config import WorkspaceConfig, load_config
+from workspace.errors import DatasetError
+from workspace.paths import Workspace
+from workspace.progress import SILENT
+from workspace.records import Download, Hit, ImageFacts, Override, Verdict
+from workspace.template import render_config
+
+
+@pytest.fixture(scope="module")
+def site():
+    with Gallery.rendered(per_class=12, seed=8) as gallery:
+        yield gallery
+
+
+def collect(workspace: Workspace, config: WorkspaceConfig) -> None:
+    collect_until_clean(
+        workspace, config, lambda name, n: step_function(name)(workspace, config, SILENT, **step_options(name, n))
+    )
+
+
+@pytest.fixture
+def workspace(collected, tmp_path) -> Workspace:
+    """A copy of it, to be changed."""
+    return Workspace(shutil.copytree(collected.root, tmp_path / "w"))
+
+
+@pytest.fixture(scope="module")
+def collected(site, tmp_path_factory) -> Workspace:
+    """Two classes collected, split, and with features of every kept picture and its views."""
+    made = demo_config(site)
+    names = list(made.classes)[:2]
+    config = WorkspaceConfig.model_validate(
+        made.model_dump()
+        | {"classes": {name: made.classes[name] for name in names}}
+        | {"search": made.search.model_dump() | {"per_class": 9}}
+        | {"clean": {"workers": 1}, "split": {"min_per_class": 3}}
+    )
+    workspace = Workspace(tmp_path_factory.mktemp("collected"))
+    workspace.config_file.write_text(render_config(config))
+    collect(workspace, config)
+    step_function("split")(workspace, config, SILENT)
+    with Catalog(workspace.catalog_file) as catalog:
+        keys = sorted(sha for sha, _ in catalog.kept())
+    ArrayStore(workspace.cache / "features-x").add(keys, np.arange(len(keys), dtype=np.float32)[:, None])
+    views = [f"{key}:{view}" for key in keys for view in (1, 2)]
+    ArrayStore(workspace.cache / "activations-x").add(views, np.zeros((len(views), 2), np.float16))
+    return workspace
+
+
+def rows(workspace: Workspace, kind):
+    with Catalog(workspace.catalog_file) as catalog:
+        return catalog.all(kind)
+
+
+def forget(workspace: Workspace, *words: str, answer: str | None = None):
+    return CliRunner().invoke(app, ["forget", "-w", str(workspace.root), *words], input=answer)
+
+
+def everything(workspace: Workspace) -> dict[Path, bytes]:
+    places = (workspace.images, workspace.cache, workspace.runs)
+    return {file: file.read_bytes() for place in places for file in place.rglob("*") if file.is_file()}
+
+
+def files_of(workspace: Workspace, creator: str) -> set[str]:
+    urls = {hit.image_url for hit in rows(workspace, Hit) if hit.creator == creator}
+    return {row.sha256 for row in rows(workspace, Download) if row.image_url in urls and row.sha256}
+
+
+def one_in_the_dataset(workspace: Workspace) -> str:
+    return Counter(one.creator for one in read_dataset(workspace.latest_run().dataset_file)).most_common(1)[0][0]
+
+
+def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_back(workspace, site) -> None:
+    creator = one_in_the_dataset(workspace)
+    gone = files_of(workspace, creator)
+    run = workspace.latest_run()
+    frozen = [one for one in read_dataset(run.dataset_file) if one.sha256 in gone]
+    record_decision(workspace, Decision(run.run_id, "published", run.run_id, "the first model", "2026-01-01"))
+    with Catalog(workspace.catalog_file) as catalog:
+        catalog.put([Override(frozen[0].sha256, frozen[0].label, "keep")])
+    before = {row.image_url: row for row in rows(workspace, Download)}
+
+    done = forget(workspace, "--creator", creator.upper(), "--yes")
+    assert done.exit_code == 0, done.output
+    assert f"{len(gone)} stored pictures" in done.output
+    assert f"run {run.run_id} has {len(frozen)} of them; its model is live" in done.output
+
+    names = " ".join(str(file) for file in everything(workspace))
+    assert not [sha for sha in gone if sha in names]
+    for name, per_key in (("features-x", 1), ("activations-x", 2)):
+        store = ArrayStore(workspace.cache / name)
+        assert not [key for file in store.folder.glob("*.json") for key in gone if key in file.read_text()]
+        assert len(store._places) == per_key * len({sha for sha, _ in kept(workspace)} | left(workspace, gone))
+    for kind in (ImageFacts, Verdict, Override):
+        assert not gone & {row.sha256 for row in rows(workspace, kind)}
+    withdrawn = [row for row in rows(workspace, Download) if row.status == "withdrawn"]
+    assert {row.sha256 for row in withdrawn} - {""} == gone
+    assert all(row.sha256 == before[row.image_url].sha256 for row in withdrawn if row.image_url in before)
+    assert [one for one in read_dataset(run.dataset_file) if one.sha256 in gone] == frozen  # the frozen list keeps them
+
+    config = load_config(workspace.config_file)
+    with pytest.raises(DatasetError, match=rf"{len(frozen)} of the .* withdrawn .* collect-and-train split"):
+        train.run(workspace, config)
+    asked = site.requests["image"]
+    collect(workspace, config)  # replaces what is missing, and fetches nothing of this creator
+    after = rows(workspace, Download)
+    new = len(after) - len(before | {row.image_url: row for row in withdrawn})
+    assert site.requests["image"] - asked == new
+    assert not files_of(workspace, creator) & {path.stem for path in workspace.images.glob("*/*")}
+    step_function("split")(workspace, config, SILENT)
+    assert not gone & {one.sha256 for one in read_dataset(workspace.latest_run().dataset_file)}
+
+
+def kept(workspace: Workspace) -> list[tuple[str, str]]:
+    with Catalog(workspace.catalog_file) as catalog:
+        return catalog.kept()
+
+
+def left(workspace: Workspace, gone: set[str]) -> set[str]:
+    return {one.sha256 for one in read_dataset(workspace.latest_run().dataset_file)} - gone
+
+
+def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> None:
+    row = next(row for row in rows(workspace, Download) if row.status == "ok")
+    hit = next(hit for hit in rows(workspace, Hit) if hit.image_url == row.image_url)
+    assert forget(workspace, "--url", hit.page_url, "-y").exit_code == 0
+    again = f"{row.image_url}?again"
+    with Catalog(workspace.catalog_file) as catalog:
+        catalog.add_hits([Hit(hit.label, hit.keyword, "other", 0, again)])
+    config = load_config(workspace.config_file, {"search.per_class": 50})
+    step_function("download")(workspace, config, SILENT)
+    outcome = {one.image_url: one for one in rows(workspace, Download)}[again]
+    assert (outcome.status, outcome.reason, outcome.sha256) == ("withdrawn", "same_bytes", row.sha256)
+    assert not list(workspace.images.glob(f"*/{row.sha256}*"))
+    step_function("clean")(workspace, config, SILENT)
+    assert row.sha256 not in {sha for sha, _ in kept(workspace)}
+
+
+def test_a_licence_goes_by_name_and_by_part(workspace) -> None:
+    named = {hit.license for hit in rows(workspace, Hit)}
+    assert {"by-nc", "by"} <= named
+    assert forget(workspace, "--license", "CC BY-NC 2.0", "--yes").exit_code == 0
+    by_url = {row.image_url: row.status for row in rows(workspace, Download)}
+    for hit in rows(workspace, Hit):
+        if hit.license == "by-nc":
+            assert by_url[hit.image_url] == "withdrawn"
+    assert [hit for hit in rows(workspace, Hit) if hit.license == "by" and by_url.get(hit.image_url) == "ok"]
+
+
+def test_a_dry_run_and_an_unasked_one_change_nothing(workspace) -> None:
+    creator, before = one_in_the_dataset(workspace), everything(workspace)
+    downloads = rows(workspace, Download)
+    dry = forget(workspace, "--creator", creator, "--dry-run")
+    assert dry.exit_code == 0
+    assert "it has no model yet" in dry.output
+    assert "Nothing was changed" in dry.output
+    unasked = forget(workspace, "--creator", creator, answer="")
+    assert unasked.exit_code == 2
+    assert "--yes" in unasked.output
+    assert everything(workspace) == before
+    assert rows(workspace, Download) == downloads
+
+
+def test_forget_that_was_killed_is_finished_by_the_same_command(workspace, monkeypatch) -> None:
+    creator = one_in_the_dataset(workspace)
+    gone = files_of(workspace, creator)
+    monkeypatch.setattr("workspace.withdrawal.remove_files", lambda *_: None)  # as if killed before the files went
+    forget(workspace, "--creator", creator, "--yes")
+    assert {path.stem for path in workspace.images.glob("*/*")} & gone
+    monkeypatch.undo()
+    again = forget(workspace, "--creator", creator, "--yes")
+    assert f"0 stored pictures ({len(gone)} more were withdrawn before)" in again.output
+    assert not {path.stem for path in workspace.images.glob("*/*")} & gone
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ((), "--creator, --url or --license"),
+        (("--license", "mine"), "known names are nc"),
+        (("--creator", " "), "nothing"),
+    ],
+)
+def test_what_names_nothing_is_refused(workspace, words, part) -> None:
+    done = forget(workspace, *words, "--yes")
+    assert done.exit_code == 2
+    assert part in " ".join(done.output.replace("│", " ").split())

@@ -1,0 +1,89 @@
+"""Withdrawing pictures: their files and all that was computed from them go, the rows of their downloads stay."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from workspace.arrays import drop_keys
+from workspace.catalog import TABLES, Catalog
+from workspace.left_out import Withdrawn
+from workspace.paths import Workspace
+from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
+
+STATUS = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a withdrawal concerns.
+
+    Attributes:
+        urls: every address of these pictures, fetched or not; the same bytes at another address count too.
+        files: the sha256 of those that were fetched.
+        new: of the files, those that were not withdrawn before.
+    """
+
+    urls: tuple[str, ...]
+    files: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def find(catalog: Catalog, wanted: Withdrawn) -> Found:
+    """The addresses and files that a withdrawal concerns."""
+    urls = {hit.image_url for hit in catalog.all(Hit) if wanted.kind(hit)}
+    downloads = catalog.all(Download)
+    urls |= {row.image_url for row in downloads if row.image_url in wanted.urls or row.final_url in wanted.urls}
+    files = {row.sha256 for row in downloads if row.image_url in urls and row.sha256}
+    same = [row for row in downloads if row.sha256 in files]
+    new = {row.sha256 for row in same if row.status != STATUS}
+    return Found(tuple(sorted(urls | {row.image_url for row in same})), tuple(sorted(files)), tuple(sorted(new)))
+
+
+def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawal], found: Found) -> None:
+    """Record the withdrawal, then remove files, cached pixels and features; a second time removes what a kill left.
+
+    Raises:
+        WorkspaceError: the catalogue or a folder cannot be written.
+    """
+    kind, made_at = next((rule.kind, rule.made_at) for rule in rules)
+    detail = "forget: " + ", ".join(f"{rule.kind} {rule.value}" for rule in rules)
+    rows = {row.image_url: row for row in catalog.all(Download)}
+    catalog.put(rules)
+    catalog.put(
+        replace(rows.get(url, Download(url, STATUS, fetched_at=made_at)), status=STATUS, reason=kind, detail=detail)
+        for url in found.urls
+        if url not in rows or rows[url].status != STATUS
+    )
+    for table in (Verdict, Override, Cluster, ImageFacts):
+        catalog.delete(table, "sha256", found.files)
+    remove_files(workspace, found.files)
+
+
+def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
+    """Delete the stored bytes of these sha256, and all that lies in the cache under their names."""
+    gone = set(files)
+    for sha in sorted(gone):
+        for place in (workspace.images, *workspace.cache.glob("*")):
+            for file in place.glob(f"{sha[:2]}/{sha}*"):
+                file.unlink(missing_ok=True)
+    for folder in sorted(path for path in workspace.cache.glob("*") if path.is_dir()):
+        drop_keys(folder, gone)
+
+
+def withdrawn_files(catalog: Catalog) -> set[str]:
+    """The sha256 of every picture that was withdrawn."""
+    table = TABLES[Download]
+    query = sa.select(table.c.sha256).where(table.c.status == STATUS, table.c.sha256 != "").distinct()
+    with catalog.engine.connect() as connection:
+        return {str(sha) for sha in connection.execute(query).scalars()}
+
+
+def keep_away(workspace: Workspace, fetched: Download) -> Download:
+    """What becomes of a picture that was withdrawn, and came back under another address."""
+    remove_files(workspace, [fetched.sha256])
+    return replace(
+        fetched, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another address"
+    )
