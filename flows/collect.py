@@ -27,7 +27,7 @@ def collect(
     workspace: str = "",
     keywords: list[str] | None = None,
     per_class: Annotated[int, Field(ge=1)] | None = None,
-    settings: dict[str, str | int | float | bool | list[str]] | None = None,
+    settings: dict[str, str | int | float | bool | list[str] | dict[str, str | list[str]]] | None = None,
 ) -> dict[str, StepCounts]:
     """Search, download and clean, until every class has its clean pictures or its sources have no more.
 

@@ -31,7 +31,7 @@ def _run_name() -> str:
 def retrain(
     workspace: str = "",
     why: str = "by hand",
-    settings: dict[str, str | int | float | bool | list[str]] | None = None,
+    settings: dict[str, str | int | float | bool | list[str] | dict[str, str | list[str]]] | None = None,
 ) -> dict[str, StepCounts]:
     """Take in the inbox, clean, train a challenger, and publish it only if it is better than the live model.
 
