@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from collectors import download
+from collectors import download, search
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError
-from workspace.failures import failed_urls, failure_counts, may_heal
+from workspace.failures import failed_searches, failed_urls, failure_counts, may_heal
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
@@ -17,7 +17,9 @@ from workspace.records import StepCounts
 def run(
     workspace: Workspace, config: WorkspaceConfig, reasons: Collection[str] = (), progress: Progress = SILENT
 ) -> StepCounts:
-    """Fetch again the urls that failed for these reasons; each row is replaced as soon as its new outcome is known.
+    """Ask again the questions, and fetch again the urls, that failed for these reasons.
+
+    Each row is replaced as soon as its new outcome is known. What a question finds now is for the next download.
 
     Args:
         workspace: whose catalogue it is.
@@ -25,15 +27,29 @@ def run(
         reasons: as in the catalogue; empty: every one that may heal by itself.
         progress: is told how it goes.
 
+    Returns:
+        How many were tried again; `by_reason` counts what has failed after it, `search: …` and `download: …`.
+
     Raises:
         ConfigError: nothing failed for one of the reasons; lists those that there are.
         WorkspaceError: the folder or the catalogue cannot be written.
     """
     with Catalog(workspace.catalog_file) as catalog:
-        failed, _ = failure_counts(catalog)
+        urls_by_reason, searches_by_reason = failure_counts(catalog)
+        failed = urls_by_reason + searches_by_reason
         unknown = [reason for reason in reasons if reason not in failed]
         if unknown:
             there = ", ".join(f"{reason} ({count})" for reason, count in sorted(failed.items()))
-            raise ConfigError(f"nothing failed for the reason {', '.join(unknown)}; {there or 'nothing failed at all'}")
-        urls = failed_urls(catalog, reasons or [reason for reason in failed if may_heal(reason)])
-    return download.run(workspace, config, progress, urls=urls)
+            raise ConfigError(
+                f"nothing failed for the reason {', '.join(unknown)}; these there are: {there or 'none at all'}"
+            )
+        chosen = reasons or [reason for reason in failed if may_heal(reason)]
+        questions, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
+    asked = search.ask_again(workspace, config, questions, progress) if questions else 0
+    if urls:
+        download.run(workspace, config, progress, urls=urls)
+    with Catalog(workspace.catalog_file) as catalog:
+        urls_by_reason, searches_by_reason = failure_counts(catalog)
+    by_reason = {f"search: {reason}": count for reason, count in sorted(searches_by_reason.items())}
+    by_reason |= {f"download: {reason}": count for reason, count in sorted(urls_by_reason.items())}
+    return StepCounts("retry", done=asked + len(urls), by_reason=by_reason)

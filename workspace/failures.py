@@ -51,6 +51,11 @@ def failed_urls(catalog: Catalog, reasons: Collection[str]) -> list[str]:
         return [str(url) for url in connection.execute(query.order_by(table.c.image_url)).scalars()]
 
 
+def failed_searches(catalog: Catalog, reasons: Collection[str]) -> list[Search]:
+    """The questions that failed for one of these reasons, in the order of their keys."""
+    return [one for one in catalog.all(Search) if one.status == "failed" and one.reason in reasons]
+
+
 def urls_to_try_again(catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float) -> list[str]:
     """The urls that were not tried because of their host, once it has been left alone for `pause_s` seconds.
 

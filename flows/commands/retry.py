@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ def retry(
     ] = None,
     settings: Settings = None,
 ) -> None:
-    """Fetch again what failed, and nothing else; say what failed before and after.
+    """Ask and fetch again what failed, and nothing else; say what failed before and after.
 
     Example: collect-and-train retry -w data/pandas --reason timeout,http_503
     """
@@ -30,19 +31,23 @@ def retry(
     from collectors import retry as step
     from workspace.catalog import Catalog
     from workspace.failures import failure_counts
+    from workspace.lock import hold
 
     place, config = open_workspace(workspace, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
-    with Catalog(place.catalog_file) as catalog:
-        before, _ = failure_counts(catalog)
-    with listening(logging.getLogger("collect_and_train.retry")) as progress:
-        counts = step.run(place, config, reasons, progress)
-    with Catalog(place.catalog_file) as catalog:
-        after, _ = failure_counts(catalog)
-    table = Table("failed for", "before", "after", show_edge=False, pad_edge=False)
-    for name in sorted(before | after):
-        table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
-    CONSOLE.print(table)
+    with hold(place, "retry"):
+        with Catalog(place.catalog_file) as catalog:
+            urls, searches = failure_counts(catalog)
+        before = Counter({f"search: {name}": count for name, count in searches.items()})
+        before.update({f"download: {name}": count for name, count in urls.items()})
+        with listening(logging.getLogger("collect_and_train.retry")) as progress:
+            counts = step.run(place, config, reasons, progress)
+    after = Counter(counts.by_reason)
+    if before or after:
+        table = Table("failed", "before", "after", show_edge=False, pad_edge=False)
+        for name in sorted(before | after):
+            table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
+        CONSOLE.print(table)
     healed = before.total() - after.total()
     typer.echo(f"{counts.done} tried again, {healed} healed")
     if healed:
