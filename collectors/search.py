@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from collectors.picture_url import one_address, picture_key
@@ -76,6 +76,31 @@ def run(
     return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
 
 
+def ask_again(
+    workspace: Workspace, config: WorkspaceConfig, questions: Sequence[Search], progress: Progress = SILENT
+) -> int:
+    """Ask these questions once more, one page each, whether or not more pictures are wanted.
+
+    Those of a class, keyword or source that the settings no longer name stay as they are.
+
+    Returns:
+        How many were asked.
+
+    Raises:
+        ConfigError: a source is not known.
+        WorkspaceError: the catalogue cannot be written.
+    """
+    sources = make_sources(with_recorded_keys(config))
+    named = [one for one in questions if one.source in sources and one.keyword in config.classes.get(one.label, ())]
+    with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
+        progress.begin("Asking again", len(named))
+        asking = _Asking(catalog, session, sources, config, ask_failed_again=True)
+        for question in named:
+            asking.ask(question, {picture_key(url): url for url in urls_of(catalog, question.label)})
+            progress.advance()
+    return len(named)
+
+
 class _Asking:
     """The questions of one run; `notes` gathers what a person should know."""
 
@@ -105,7 +130,7 @@ class _Asking:
         while questions and found < limit and (waiting < wanted or unasked):
             question = questions.pop(0)
             unasked.discard(question.source)
-            after, fresh, left_out = self._ask(question, known)
+            after, fresh, left_out = self.ask(question, known)
             waiting, found = waiting + fresh - left_out, found + fresh
             if after.status == "open":
                 questions.append(after)
@@ -129,7 +154,7 @@ class _Asking:
                     questions.append(state or Search(label, keyword, name, "open"))
         return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
 
-    def _ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int, int]:
+    def ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int, int]:
         """Ask for one page and record what came of it: the hits first, then the question's new state.
 
         Returns:

@@ -8,7 +8,7 @@ from flows.cli import app
 from workspace.catalog import Catalog
 from workspace.errors import ConfigError
 from workspace.failures import may_heal
-from workspace.records import Download, Hit
+from workspace.records import Download, Hit, Search
 from workspace.template import render_config
 
 
@@ -41,15 +41,15 @@ def test_without_a_reason_all_that_may_heal_is_tried_again_and_nothing_else(site
     before, asked = rows(workspace), site.requests["image"]
     counts = retry.run(workspace, failed)
     assert (counts.done, site.requests["image"] - asked) == (2, 2)
-    assert dict(counts.by_reason) == {"ok": 10, "failed: http_403": 1, "refused: too_large": 1}
+    assert dict(counts.by_reason) == {"download: http_403": 1, "download: too_large": 1}
     changed = {url for url, reason in rows(workspace).items() if before[url] != reason}
     assert {before[url] for url in changed} == {"http_503"}
 
 
 def test_a_reason_is_tried_again_when_it_is_named_even_one_that_was_refused(site, workspace, failed) -> None:
     counts = retry.run(workspace, failed, ["too_large", "http_403"])
-    assert (counts.done, dict(counts.by_reason)) == (2, {"ok": 10, "failed: http_503": 2})
-    with pytest.raises(ConfigError, match=r"for the reason timeout; http_503 \(2\)"):
+    assert (counts.done, dict(counts.by_reason)) == (2, {"download: http_503": 2})
+    with pytest.raises(ConfigError, match=r"for the reason timeout; these there are: http_503 \(2\)"):
         retry.run(workspace, failed, ["timeout"])
 
 
@@ -57,7 +57,7 @@ def test_the_command_says_what_failed_before_and_after(site, workspace, failed) 
     result = CliRunner().invoke(app, ["retry", "-w", str(workspace.root), "--reason", "http_503, http_403"])
     assert result.exit_code == 0, result.output
     assert "3 tried again, 3 healed" in result.output
-    lines = dict(re.findall(r"^(\w+) +│ +(\d+ +│ +\d+)", result.output, re.MULTILINE))
+    lines = dict(re.findall(r"^download: (\w+) +│ +(\d+ +│ +\d+)", result.output, re.MULTILINE))
     assert {name: re.findall(r"\d+", line) for name, line in lines.items()} == {
         "http_403": ["1", "0"],
         "http_503": ["2", "0"],
@@ -65,6 +65,30 @@ def test_the_command_says_what_failed_before_and_after(site, workspace, failed) 
     }
     again = CliRunner().invoke(app, ["retry", "-w", str(workspace.root)])
     assert "0 tried again, 0 healed" in again.output
+
+
+def test_a_search_that_failed_is_asked_again_even_when_enough_was_found(site, workspace, configure) -> None:
+    config = configure(site, search={"per_class": 1}, network={"attempts": 1})
+    config = config.model_copy(
+        update={
+            "search": config.search.model_copy(
+                update={"sources": ("openverse", "results_page"), "results_url": site.results_url}
+            )
+        }
+    )
+    site.misbehave("/v1/images/?q=cat", "503")
+    search.run(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        before = {(row.label, row.source): row.status for row in catalog.all(Search)}
+        hits = len(catalog.all(Hit))
+    assert before[("cat", "openverse")] == "failed"
+    asked = site.requests["search"]
+    counts = retry.run(workspace, config, ["http_503"])
+    assert (counts.done, dict(counts.by_reason), site.requests["search"] - asked) == (1, {}, 1)
+    with Catalog(workspace.catalog_file) as catalog:
+        after = {(row.label, row.source): row.status for row in catalog.all(Search)}
+        assert len(catalog.all(Hit)) == hits + 7
+    assert {key for key in after if after[key] != before[key]} == {("cat", "openverse")}
 
 
 @pytest.mark.parametrize("reason", ["timeout", "http_503", "http_408", "host_given_up", "robots_unreachable"])

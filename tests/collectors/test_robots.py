@@ -27,7 +27,6 @@ class Site(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-
     def handle_error(self, *_args: object) -> None:
         """Visitors that leave while we hang are no error."""
 
