@@ -7,20 +7,28 @@ of use leave it to you whether your use of the results is allowed.
 from __future__ import annotations
 
 import hashlib
-import re
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_html, looks_like_captcha, pixels, plain_text, read_json
+from collectors.source import (
+    Found,
+    Page,
+    SourceInfo,
+    ask_html,
+    looks_like_captcha,
+    pixels,
+    plain_text,
+    read_json,
+    says_no_results,
+)
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
 _URL = "https://www.bing.com"
 _STEP = 35
 _LAST_FIRST = 30 * _STEP
-_NO_RESULTS = re.compile(r"there are no results for|no results found|did not match any|검색 결과가 없", re.I)
 
 
 class Bing:
@@ -67,7 +75,7 @@ def parse(html: bytes) -> tuple[Found, ...]:
         return tuple(found.values())
     if looks_like_captcha(html):
         raise SourceFailed("captcha", "Bing answered with a captcha page; ask less, or tomorrow")
-    if tiles or not _NO_RESULTS.search(page.get_text(" ")):
+    if tiles or not says_no_results(html):
         raise SourceFailed("changed", f"Bing's page has {len(tiles)} tiles, none of them as known: its markup changed")
     return ()
 

@@ -8,7 +8,17 @@ from urllib.parse import urlencode
 
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
+from collectors.source import (
+    Found,
+    Page,
+    SourceInfo,
+    ask_json,
+    documented_shape,
+    expect_pictures,
+    find_keys,
+    pixels,
+    plain_text,
+)
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
@@ -82,7 +92,8 @@ def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[Found, .
     with documented_shape("Flickr"):
         _check(payload)
         photos, pages = payload["photos"]["photo"], int(payload["photos"]["pages"])
-        return tuple(found for photo in photos if (found := _found(photo, license_urls))), pages
+        found = tuple(one for photo in photos if (one := _found(photo, license_urls)))
+        return expect_pictures(photos, found), pages
 
 
 def parse_licenses(payload: Any) -> dict[str, str]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
+from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, expect_pictures, pixels, plain_text
 from workspace.collect_config import SearchConfig
 
 _URL = "https://api.inaturalist.org/v1"
@@ -64,10 +64,11 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int | None, int]:
     """
     with documented_shape("iNaturalist"):
         total, rows = int(payload["total_results"]), payload["results"]
-        found = [_found(row, photo) for row in rows for photo in row["photos"] if photo.get("url")]
+        found = tuple(_found(row, photo) for row in rows for photo in row["photos"] if photo.get("url"))
         # total_results counts what is left below the last id, so the last page is the one that holds all of it.
         last = int(rows[-1]["id"]) if rows and total > len(rows) else None
-    return tuple(found), last, total
+        expect_pictures(rows, found)
+    return found, last, total
 
 
 def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> Found:

@@ -7,7 +7,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
+from collectors.source import (
+    Found,
+    Page,
+    SourceInfo,
+    ask_json,
+    documented_shape,
+    expect_pictures,
+    find_keys,
+    pixels,
+    plain_text,
+)
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError
 
@@ -53,7 +63,7 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], bool]:
     """
     with documented_shape("Kakao"):
         rows, at_end = payload["documents"], bool(payload["meta"]["is_end"])
-        return tuple(_found(row) for row in rows if row.get("image_url")), at_end
+        return expect_pictures(rows, tuple(_found(row) for row in rows if row.get("image_url"))), at_end
 
 
 def _found(row: Mapping[str, Any]) -> Found:

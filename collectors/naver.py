@@ -7,7 +7,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels, plain_text
+from collectors.source import (
+    Found,
+    Page,
+    SourceInfo,
+    ask_json,
+    documented_shape,
+    expect_pictures,
+    find_keys,
+    pixels,
+    plain_text,
+)
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError
 
@@ -61,7 +71,8 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
         SourceFailed: `changed`: the answer has not the documented shape.
     """
     with documented_shape("Naver"):
-        return tuple(_found(item) for item in payload["items"] if item.get("link")), int(payload["total"])
+        rows = payload["items"]
+        return expect_pictures(rows, tuple(_found(item) for item in rows if item.get("link"))), int(payload["total"])
 
 
 def _found(item: Mapping[str, Any]) -> Found:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, find_keys, pixels
+from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, expect_pictures, find_keys, pixels
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
@@ -85,7 +85,7 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
     """
     with documented_shape("Openverse"):
         results, page_count = payload["results"], int(payload["page_count"])
-        return tuple(_found(result) for result in results if result.get("url")), page_count
+        return expect_pictures(results, tuple(_found(result) for result in results if result.get("url"))), page_count
 
 
 def _found(result: dict[str, Any]) -> Found:

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup, Tag
 from collectors.licenses import license_name
 from collectors.page_images import read_srcset
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, ask_page, looks_like_captcha
+from collectors.source import Found, Page, ask_page, looks_like_captcha, says_no_results
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
@@ -34,6 +34,10 @@ class ResultsPage:
         found, next_url = parse(html, here)
         if not found and looks_like_captcha(html):
             raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
+        if not found and cursor is None and not says_no_results(html):
+            raise SourceFailed(
+                "changed", f"{url} has no linked picture and does not say that there is none: is it that site's search?"
+            )
         return Page(found, next_url)
 
 

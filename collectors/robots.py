@@ -121,7 +121,8 @@ def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
     status = failure.http_status or 0
     if failure.reason == "too_many_redirects" or (400 <= status < 500 and status != 429) or status == 204:
         return None
-    redirected = failure.reason == "bad_url" or (failure.url and origin(failure.url) != here)
+    # Our own address was checked before, so one that could not even be asked came from a redirect.
+    redirected = origin(failure.url) != here if failure.url else failure.reason == "bad_url"
     if not redirected and (failure.status == "refused" or failure.reason in _WHOLE_SITE):
         return failure
     return AttemptFailed(

@@ -25,6 +25,13 @@ _MAX_ANSWER_BYTES = 8_000_000
 _CAPTCHA = re.compile(
     rb"captcha|unusual traffic|are you (a )?(human|robot)|verify (that )?you are|cf-challenge|challenge-platform", re.I
 )
+_NO_RESULTS = re.compile(
+    r"(?<![\d.,])(?:0|no) (?:results|pictures|images|photos|matches|hits)|no .{1,20} found|nothing (?:was )?found|"
+    r"did not match any|검색 ?결과가 없|keine (?:ergebnisse|treffer|bilder)|aucun résultat|sin resultados|"
+    r"nessun risultato|見つかりません|没有找到",
+    re.I,
+)
+_MANY_ROWS = 5
 _KEY_IN_URL = re.compile(r"(api_key|access_token|client_secret)=[^&\s]+")
 
 
@@ -210,6 +217,22 @@ def documented_shape(service: str) -> Iterator[None]:
         raise SourceFailed(
             "changed", f"{service}'s answer has no longer the documented shape: {repr(error)[:200]}"
         ) from error
+
+
+def expect_pictures(rows: Collection[Any], found: tuple[Found, ...]) -> tuple[Found, ...]:
+    """What was found in an answer's rows: some rows without a picture are usual, many without any are another format.
+
+    Raises:
+        ValueError: not one of many; documented_shape makes `changed` of it.
+    """
+    if len(rows) >= _MANY_ROWS and not found:
+        raise ValueError(f"none of {len(rows)} results has a picture's address where it was")
+    return found
+
+
+def says_no_results(html: bytes) -> bool:
+    """Whether a page of results says in words that there are none; a page that says nothing may have changed."""
+    return _NO_RESULTS.search(html.decode("utf-8", "replace")) is not None
 
 
 def plain_text(value: object) -> str:

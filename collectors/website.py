@@ -86,6 +86,10 @@ class Website:
         content = read_page(html, landed)
         if not content.found and looks_like_captcha(html):
             raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
+        if depth == 0 and not content.found and not content.links:
+            raise SourceFailed(
+                "changed", f"{url} has neither pictures nor links; what a script draws in a browser cannot be read here"
+            )
         crawl.read += 1
         if depth < self._depth:
             for link in content.links:
