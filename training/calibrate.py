@@ -28,6 +28,9 @@ CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
 BINS, PER_BIN = 15, 10
 """Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""
 
+PRIOR_SPREAD = 0.5
+"""Standard deviation of log(temperature) before any picture is seen: 95 % between 0.38 and 2.7."""
+
 _SHARPEST, _SOFTEST = 0.02, 50.0  # temperatures that are looked at
 
 Floats = npt.NDArray[np.float32]
@@ -118,23 +121,21 @@ def scaled(logits: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """The temperature with the least log-loss (Guo et al. 2017, arXiv 1706.04599).
+    """The likeliest temperature (Guo et al. 2017, arXiv 1706.04599), if it is near 1 before any picture is seen.
 
-    The targets are Platt's (1999, Probabilistic outputs for support vector machines): with n pictures the true class
-    gets 1 - 1/(n + 2), so that answers that are all right do not become certainties.
+    Web pictures are often all right in cross-validation; the least log-loss alone would then make every answer a
+    certainty. So the logarithm of the temperature has a normal prior, which a hundred mistakes outweigh.
 
     Args:
         logits: float32 [n, classes] of pictures that the model had not learnt from, n >= 1.
         labels: int64 [n].
     """
-    count, classes = logits.shape
-    spare = 1 / (count + 2)
-    targets = np.full((count, classes), spare / (classes - 1))
-    targets[np.arange(count), labels] = 1 - spare
     values = logits.astype(np.float64)
+    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return float(-(targets * log_softmax(values / np.exp(log_temperature), axis=1)).sum(1).mean())
+        likelihood = log_softmax(values / np.exp(log_temperature), axis=1)[rows, labels].sum()
+        return float(0.5 * (log_temperature / PRIOR_SPREAD) ** 2 - likelihood)
 
     bounds = (float(np.log(_SHARPEST)), float(np.log(_SOFTEST)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
