@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from preprocessing.examine import Job, examine_all
+from preprocessing.overlays import lay_over
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
@@ -23,7 +25,7 @@ BATCH = 32
 REASONS: tuple[str, ...] = (
     *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged", "decoder_crashed"),
     *("file_missing", "too_small", "extreme_aspect", "blank"),
-    *("same_pixels", "near_copy", "mirrored_copy", "two_labels"),
+    *("same_pixels", "near_copy", "mirrored_copy", "edited_copy", "two_labels"),
 )
 """Why this step drops a picture, in the order in which the counts are shown."""
 
@@ -49,7 +51,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             progress.advance(len(batch))
         facts = {one.sha256: _within_limit(one, clean) for one in catalog.all(ImageFacts)}
         appearances = [(sha, hit) for sha, hit in catalog.appearances() if hit.label in config.classes]
-        verdicts = verdicts_for(facts, appearances, clean)
+        verdicts = verdicts_for(facts, appearances, clean, partial(lay_over, workspace, clean, progress=progress))
         catalog.replace_verdicts(STAGES, verdicts)
         fetched = [one.sha256 for one in catalog.all(Download) if one.status == "ok"]
     missing = len(todo) - len(jobs)

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from preprocessing.colour import to_rgb
 from workspace.errors import ImageRefused
 
-DECODER_VERSION: int = 1
+DECODER_VERSION: int = 2
 """Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))

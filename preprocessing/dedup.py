@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from preprocessing.matches import Matches, comparable, find_matches
+from preprocessing.matches import EDITED, MIRRORED, Matches, comparable, find_matches
+from preprocessing.overlays import Lay
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
@@ -18,18 +19,20 @@ class Copies:
         kept: the picture that each file is a copy of; the best copy of a picture, and a picture without copies,
             have themselves here.
         mirrored: the copies that show the picture mirrored.
+        edited: the copies that show the picture cropped, framed, marked or turned a little.
         kin: for every file the name of what must stay in one split: the best sha256 among all that are the same
             or nearly so, also along a chain.
-        edited: the copies that show the picture cropped, framed, marked or turned a little.
     """
 
     kept: Mapping[str, str]
     mirrored: Collection[str]
+    edited: Collection[str]
     kin: Mapping[str, str]
-    edited: Collection[str] = ()
 
 
-def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: CleanConfig) -> Copies:
+def find_copies(
+    facts: Iterable[ImageFacts], licensed: Collection[str], clean: CleanConfig, lay: Lay | None = None
+) -> Copies:
     """Group the files that show the same picture; the order of `facts` does not matter.
 
     Files with equal pixels are the same. So are two whose pHash and dHash distances add up to at most
@@ -40,23 +43,32 @@ def find_copies(facts: Iterable[ImageFacts], licensed: Collection[str], clean: C
         facts: decoded pictures, each sha256 once.
         licensed: the sha256 of pictures whose licence is known; they are kept before others.
         clean: the distances, and whether mirrored pictures count.
+        lay: lays pictures over each other that may be edited copies; none: only hashes and thumbs count.
     """
     ordered = sorted(facts, key=lambda one: best_first(one, one.sha256 in licensed))
     twin = _twins(ordered)
     pictures = [one for one in ordered if twin[one.sha256] == one.sha256]
-    matches = find_matches(pictures, clean)
-    centre, view = stars(len(pictures), matches)
-    star = {one.sha256: pictures[centre[index]].sha256 for index, one in enumerate(pictures)}
-    mirrored = {one.sha256 for index, one in enumerate(pictures) if view[index]}
+    return copies_of(pictures, twin, find_matches(pictures, clean, lay))
+
+
+def copies_of(pictures: Sequence[ImageFacts], twin: Mapping[str, str], matches: Matches) -> Copies:
+    """Make stars of the pairs that match.
+
+    Args:
+        pictures: the best first.
+        twin: for every file, the best first, the one among the pictures that it cannot be told from.
+        matches: pairs of places among the pictures.
+    """
+    centre, view = _stars(len(pictures), matches)
+    names = [one.sha256 for one in pictures]
+    star = {sha: names[index] for sha, index in zip(names, centre, strict=True)}
+    seen = dict(zip(names, view, strict=True))
     near = zip(matches.i.tolist(), matches.j.tolist(), strict=True)
-    kin = connected(
-        [one.sha256 for one in ordered],
-        [*twin.items(), *((pictures[i].sha256, pictures[j].sha256) for i, j in near)],
-    )
     return Copies(
         kept={sha: star[other] for sha, other in twin.items()},
-        mirrored={sha for sha, other in twin.items() if other in mirrored},
-        kin=kin,
+        mirrored={sha for sha, other in twin.items() if seen[other] == MIRRORED},
+        edited={sha for sha, other in twin.items() if seen[other] == EDITED},
+        kin=connected(twin, [*twin.items(), *((names[i], names[j]) for i, j in near)]),
     )
 
 
@@ -103,7 +115,7 @@ def _twins(ordered: list[ImageFacts]) -> dict[str, str]:
     return {sha: twin[other] for sha, other in twin.items()}
 
 
-def stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
+def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
     """Each picture's centre, which is the better one, of lower index, and the view in which it looks like it."""
     i, j, view = (part[matches.same].tolist() for part in matches[:3])
     centre, seen = list(range(count)), [0] * count

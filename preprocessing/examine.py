@@ -39,8 +39,8 @@ class Job:
 def examine(job: Job) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 
-    Measures and hashes are those of the cached picture; the pixel digest is that of the full upright one, so that
-    equal pixels have equal digests in whatever container they come, and different ones do not.
+    Measures and hashes are those of the cached picture; the pixel digest is that of the upright one as it was
+    decoded, so that files that differ in their metadata alone have equal digests.
 
     Raises:
         WorkspaceError: the file is gone, or the cache cannot be written.

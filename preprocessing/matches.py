@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.alignment import Agreement, is_kin, is_same
 from preprocessing.hash_search import Hashes, Indices, Pairs, near_pairs
 from preprocessing.hashing import THUMB_SIDE_PX, hashes_of
+from preprocessing.overlays import Lay
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
@@ -28,14 +31,16 @@ FLAT_THUMB = 0.005
 
 _CHUNK = 4096  # candidates confirmed at a time: 32 MB of thumbs
 
+AS_IS, MIRRORED, EDITED = 0, 1, 2
+
 Thumbs = npt.NDArray[np.uint8]
 
 
 class Matches(NamedTuple):
     """Pairs of pictures that look alike, each (i, j, view) once, i < j, in that order.
 
-    `view` tells how one of them has to be seen to look like the other: 0 as it is, 1 mirrored; `same` whether they
-    are the same picture, else they are kin.
+    `view` tells how one of them has to be seen to look like the other: `AS_IS`, `MIRRORED`, or `EDITED` (cropped,
+    framed, marked or turned a little); `same` whether they are the same picture, else they are kin.
     """
 
     i: Indices
@@ -44,27 +49,43 @@ class Matches(NamedTuple):
     same: npt.NDArray[np.bool_]
 
 
-def find_matches(pictures: list[ImageFacts], clean: CleanConfig) -> Matches:
+def find_matches(pictures: list[ImageFacts], clean: CleanConfig, lay: Lay | None = None) -> Matches:
     """Compare every picture with every other, exactly, but for flat ones, which are like nothing.
 
     Args:
         pictures: decoded ones, each different pixels.
         clean: the distances, and whether mirrored pictures count.
+        lay: lays pictures over each other that are up to `edited_distance` apart and not plainly the same; none: they
+            are not looked at.
     """
     searched = np.array([k for k, one in enumerate(pictures) if comparable(one)], dtype=np.intp)
     if len(searched) < 2:
-        none = np.empty(0, np.intp)
-        return Matches(none, none, none, np.empty(0, np.bool_))
+        return edited_matches((), ())
     some = [pictures[k] for k in searched]
     thumbs = thumbs_of(some)
     phash, dhash = _views(some, clean)
-    limit = max(clean.same_distance, clean.kin_distance)
-    chunks = [
-        _confirmed(Pairs(*(part[start : start + _CHUNK] for part in pairs)), thumbs, clean)
-        for pairs in near_pairs(phash, dhash, limit, clean.workers or os.cpu_count() or 1)
-        for start in range(0, len(pairs.i), _CHUNK)
-    ]
+    limit = max(clean.same_distance, clean.kin_distance, clean.edited_distance if lay else 0)
+    chunks: list[Matches] = []
+    unsure: set[tuple[int, int]] = set()
+    for pairs in near_pairs(phash, dhash, limit, clean.workers or os.cpu_count() or 1):
+        for start in range(0, len(pairs.i), _CHUNK):
+            part = Pairs(*(field[start : start + _CHUNK] for field in pairs))
+            kin, same = _confirmed(part, thumbs, clean)
+            i, j = np.minimum(part.i, part.j), np.maximum(part.i, part.j)
+            chunks.append(Matches(i[kin], j[kin], part.view[kin], same[kin]))
+            open_ = (part.view == AS_IS) & ~same
+            unsure.update(zip(i[open_].tolist(), j[open_].tolist(), strict=True))
+    if lay:
+        order = sorted(unsure)
+        chunks.append(edited_matches(order, lay([(some[i].sha256, some[j].sha256) for i, j in order])))
     return _each_once(chunks, searched)
+
+
+def edited_matches(pairs: Sequence[tuple[int, int]], laid: Sequence[Agreement]) -> Matches:
+    """Those of some pairs (i, j), i < j, in order, that agree when they are laid over each other."""
+    near = [(i, j, is_same(how)) for (i, j), how in zip(pairs, laid, strict=True) if is_kin(how)]
+    i, j, same = np.array(near, np.intp).reshape(-1, 3).T
+    return Matches(i, j, np.full_like(i, EDITED), same.astype(np.bool_))
 
 
 def comparable(facts: ImageFacts) -> bool:
@@ -87,18 +108,18 @@ def _views(pictures: list[ImageFacts], clean: CleanConfig) -> tuple[Hashes, Hash
     return np.stack(phash), np.stack(dhash)
 
 
-def _confirmed(pairs: Pairs, thumbs: Thumbs, clean: CleanConfig) -> Matches:
+def _confirmed(pairs: Pairs, thumbs: Thumbs, clean: CleanConfig) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which of the pairs are kin by their hashes and thumbs, and which of those the same."""
     left, right = thumbs[pairs.i].astype(np.float32), thumbs[pairs.j].astype(np.float32)
-    mirrored = pairs.view == 1
+    mirrored = pairs.view == MIRRORED
     right[mirrored] = right[mirrored][:, :, ::-1]
     for some in (left, right):
         some -= some.mean(axis=(1, 2), keepdims=True)
         some /= np.sqrt((some**2).sum(axis=(1, 2), keepdims=True))
     alike = np.einsum("nij,nij->n", left, right)
-    kin = alike >= KIN_CORRELATION
     same = (pairs.distance <= clean.same_distance) & (alike >= SAME_CORRELATION)
-    i, j = np.minimum(pairs.i, pairs.j), np.maximum(pairs.i, pairs.j)
-    return Matches(i[kin], j[kin], pairs.view[kin], same[kin])
+    kin = (pairs.distance <= clean.kin_distance) & (alike >= KIN_CORRELATION)
+    return kin | same, same
 
 
 def _each_once(chunks: list[Matches], searched: Indices) -> Matches:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from preprocessing.checks import judge
 from preprocessing.dedup import Copies, best_first, find_copies
+from preprocessing.overlays import Lay
 from workspace.clean_config import CleanConfig
 from workspace.records import Hit, ImageFacts, Verdict
 
@@ -19,7 +20,7 @@ EDITED_COPY = "edited_copy"
 
 
 def verdicts_for(
-    facts: Mapping[str, ImageFacts], appearances: Sequence[tuple[str, Hit]], clean: CleanConfig
+    facts: Mapping[str, ImageFacts], appearances: Sequence[tuple[str, Hit]], clean: CleanConfig, lay: Lay | None = None
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
 
@@ -27,6 +28,7 @@ def verdicts_for(
         facts: by sha256; an appearance without facts is dropped as `file_missing`.
         appearances: who found which file where, as `Catalog.appearances` gives them.
         clean: the limits.
+        lay: lays pictures over each other that may be edited copies.
 
     Returns:
         By sha256, label and stage. A picture that a stage drops has no verdict of the later ones.
@@ -50,7 +52,7 @@ def verdicts_for(
         if not reason:
             passed.append(facts[sha])
     ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
-    verdicts += copy_verdicts("copy", ordered, ranks, find_copies(passed, licensed, clean), clean.rank_margin)
+    verdicts += copy_verdicts("copy", ordered, ranks, find_copies(passed, licensed, clean, lay), clean.rank_margin)
     return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
 
 

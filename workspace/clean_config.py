@@ -34,6 +34,12 @@ class CleanConfig(Section):
         le=64,
         description="Distance up to which two pictures are kin: both kept, always in the same split.",
     )
+    edited_distance: int = Field(
+        24,
+        ge=0,
+        le=64,
+        description="Distance up to which two pictures are laid over each other, to see crops, marks and small turns.",
+    )
     mirrored: bool = Field(True, description="A mirrored copy is a copy too. Turn it off where left and right matter.")
     near_copies: bool = Field(
         True,

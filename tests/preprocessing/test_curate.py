@@ -155,7 +155,7 @@ def test_a_picture_without_features_is_told_and_not_judged(planted) -> None:
 
 def test_an_empty_class_or_a_single_one_is_no_error(featured) -> None:
     named = featured.fill(a=cloud(np.random.default_rng(0), 0, 12))
-    assert featured.run().by_reason == {"judged": 12, "off_topic": 0, "label_issue": 0}
+    assert featured.run().by_reason == {"judged": 12, "off_topic": 0, "label_issue": 0, "edited_copy": 0}
     assert {one.score for one in featured.verdicts().values()} == {1.0}
     assert len(named["a"]) == 12
 

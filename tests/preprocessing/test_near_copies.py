@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from preprocessing import clean, near_copies, split
+from preprocessing import alignment, clean, near_copies, overlays, split
 from preprocessing.alignment import compare, keypoints
 from preprocessing.near_copies import find_near_copies, neighbours
 from workspace.arrays import ArrayStore
@@ -53,7 +53,7 @@ def agreement(one: Image.Image, other: Image.Image):
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_copy_agrees_in_nearly_all_cells(edit) -> None:
     got = agreement(scene(1), EDITS[edit](scene(1)))
-    assert near_copies._is_same(got), got
+    assert alignment.is_same(got), got
     assert got.overlap > 0.95
 
 
@@ -64,12 +64,12 @@ def test_another_picture_agrees_in_few_cells_and_a_plain_one_in_none() -> None:
 
 def test_half_the_picture_is_kin_and_another_colour_is_another_picture() -> None:
     part = agreement(scene(1), scene(1).crop((0, 0, 200, 200)).resize((300, 300)))
-    assert part.cells > near_copies.SAME_CELLS
-    assert not near_copies._is_same(part)
+    assert part.cells > alignment.SAME_CELLS
+    assert not alignment.is_same(part)
     red, green, blue = scene(1).split()
     recoloured = agreement(scene(1), Image.merge("RGB", (blue, green, red)))
-    assert recoloured.cells > near_copies.KIN_CELLS
-    assert not near_copies._is_same(recoloured)
+    assert recoloured.cells > alignment.KIN_CELLS
+    assert not alignment.is_same(recoloured)
 
 
 def test_neighbours_equal_brute_force_whatever_the_block(monkeypatch) -> None:
@@ -130,7 +130,7 @@ def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(colle
     ]
     put(collected, got)
     with monkeypatch.context() as patch:  # nor does it compare anything again
-        patch.delattr(near_copies, "compare")
+        patch.delattr(overlays, "compare")
         assert found(collected, config) == got
 
 
@@ -178,3 +178,14 @@ def test_it_can_be_turned_off_and_needs_features(collected, cleaned) -> None:
     assert found(collected, config) == []
     with pytest.raises(WorkspaceError, match="collect-and-train features"):
         found(collected, collected.config())
+
+
+def test_clean_finds_a_small_crop_without_features_and_a_person_may_turn_it_off(collected, encode) -> None:
+    original = collected.add(encode(scene(3)), "a")
+    crop = collected.add(encode(cropped(scene(3), 0.06)), "a")
+    collected.add(encode(scene(4)), "a")
+    for distance, expected in ((24, {crop: ("edited_copy", original)}), (0, {})):
+        clean.run(collected.workspace, collected.config(clean={"workers": 1, "edited_distance": distance}))
+        with Catalog(collected.workspace.catalog_file) as catalog:
+            drops = [one for one in catalog.all(Verdict) if one.verdict == "drop"]
+        assert {one.sha256: (one.reason, one.group) for one in drops} == expected
