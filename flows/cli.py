@@ -11,7 +11,7 @@ from workspace.errors import CollectAndTrainError
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
     *("run", "collect", "steps", "review", "operate"),
-    *("predict", "serve", "export", "models", "sources", "retry", "forget"),
+    *("predict", "serve", "export", "models", "sources", "retry", "leaks", "forget"),
 )
 for _module in COMMAND_MODULES:
     importlib.import_module(f"flows.commands.{_module}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -93,6 +93,19 @@ class Extractor:
             progress,
         )
         return len(missing)
+
+    def features_of(self, pixels: Mapping[str, Pixels], progress: Progress) -> dict[str, npt.NDArray[np.float32]]:
+        """Compute the features of pictures from elsewhere, float32 [feature_dim] each; nothing is stored."""
+        found: dict[str, npt.NDArray[np.float32]] = {}
+
+        def keep(done: Sequence[str], features: npt.NDArray[np.float32], _: npt.NDArray[np.float16]) -> None:
+            found.update(zip(done, features, strict=True))
+
+        progress.begin("Computing features", len(pixels))
+        self._extract(
+            sorted(pixels), lambda key: clean_view(pixels[key], self.spec.resize_px, self.spec.crop_px), keep, progress
+        )
+        return found
 
     def extract_views(self, keys: Sequence[str], augmenter: Augmenter, progress: Progress) -> ArrayStore:
         """Compute the prefix activations of `features.views` augmented views of these sha256.
