@@ -38,8 +38,16 @@ def run(
     progress: Progress = SILENT,
     *,
     urls: Sequence[str] | None = None,
+    warn_of_contact: bool = True,
 ) -> StepCounts:
-    """Fetch as many urls as the classes still need (or these ones); an outcome is a row within half a second.
+    """Fetch as many urls as the classes still need; an outcome is a row within half a second.
+
+    Args:
+        workspace: whose catalogue it is.
+        config: how much is wanted, and how the network is used.
+        progress: is told how it goes, and of each host that was given up.
+        urls: fetch these instead, whatever came of them before.
+        warn_of_contact: say that network.contact is not set; off in later rounds of one run.
 
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
@@ -51,7 +59,8 @@ def run(
             wanted = config.classes, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_try_again(catalog, *wanted, config.network.give_up_s)
         progress.begin("Downloading", len(urls))
-        if urls and not config.network.contact and not config.network.allow_private_addresses:
+        anonymous = not config.network.contact and not config.network.allow_private_addresses
+        if urls and anonymous and warn_of_contact:
             progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")
         for outcomes in _fetch_all(workspace, config, urls):
             catalog.put(keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes)

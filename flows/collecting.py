@@ -44,8 +44,9 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
 
 
 def step_options(name: str, number: int) -> dict[str, bool]:
-    """What a step is told in a later round: a source that failed in this run is not asked again by it."""
-    return {"ask_failed_again": False} if name == "search" and number > 1 else {}
+    """What a step is told in a later round: not to ask again a source that failed in this run, nor to warn again."""
+    later = {"search": {"ask_failed_again": False}, "download": {"warn_of_contact": False}}
+    return later.get(name, {}) if number > 1 else {}
 
 
 def ending(state: ClassState, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig) -> str:

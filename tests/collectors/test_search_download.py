@@ -11,6 +11,7 @@ import pytest
 from collectors import download, search
 from workspace.catalog import Catalog
 from workspace.errors import CollectError, ConfigError, WorkspaceError
+from workspace.progress import Silent
 from workspace.records import Download, Hit, Search
 from workspace.template import render_config
 
@@ -198,3 +199,20 @@ def test_another_sources_address_reads_no_local_file(site, workspace, configure,
         )
     counts = download.run(workspace, config)
     assert counts.by_reason["refused: bad_url"] == 2
+
+
+def test_a_run_without_a_contact_says_so_once(site, workspace, configure) -> None:
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    said: list[str] = []
+    private = {"allow_private_addresses": False, "private_hosts": ["127.0.0.1"]}
+    config = configure(site, network=private)
+    search.run(workspace, config)
+    with Catalog(workspace.catalog_file) as catalog:
+        urls = sorted({hit.image_url for hit in catalog.all(Hit)})
+    download.run(workspace, config, Told(), urls=urls[:1])
+    download.run(workspace, config, Told(), warn_of_contact=False)
+    download.run(workspace, configure(site, network=private | {"contact": "me@example.org"}), Told(), urls=urls[:1])
+    assert [text for text in said if "network.contact" in text] == said[:1]
