@@ -11,7 +11,7 @@ from pathlib import Path
 
 from collectors.polite import PoliteSession
 from training.predict import NONE, Picture, Prediction, picture_files
-from workspace.champion import read_champion
+from workspace.champion import live_run
 from workspace.collect_config import DownloadConfig, NetworkConfig
 from workspace.config import load_config
 from workspace.errors import ConfigError
@@ -41,8 +41,7 @@ def model_folder(workspace: Path | None, model: Path | None, run: str | None = N
             there = sorted(one.name for one in place.runs.glob("*/"))
             raise ConfigError(f"{place.root} has no run {run!r}; there are: {', '.join(there) or 'none'}")
         return place.run(run).model
-    live = read_champion(place)
-    return place.run(live.champion).model if live and live.champion else place.latest_run().model
+    return live_run(place).model
 
 
 def is_url(word: str) -> bool:

@@ -150,21 +150,38 @@ def test_a_bare_name_that_no_deployment_has_is_left_to_prefect(operating, comman
     assert "no-such-flow/" not in done.stdout + done.stderr
 
 
-def test_a_run_that_was_killed_with_its_worker_is_finished_by_the_next_one(operating, command, quick, site) -> None:
+def kill_part(operating: Operating, words: str) -> None:
+    """kill -9 a part of `up` with everything that it started, and wait until `up` has noticed."""
+    found = subprocess.run(["pgrep", "-P", str(operating.process.pid), "-f", words], capture_output=True, text=True)
+    os.killpg(int(found.stdout.split()[0]), signal.SIGKILL)
+    name = words.split()[0]
+    operating.wait(f"a new {name}", lambda: f"The {name} ended (exit code -9)" in operating.log.read_text())
+
+
+def test_a_run_outlives_its_server_and_the_next_run_finishes_what_was_killed_with_its_worker(
+    operating, command, quick, site
+) -> None:
     place = Workspace(operating.folder.parent / "killed")
     open_workspace(place.root, site.keywords, quick | {"search.per_class": 40})
     words = ("prefect", "deployment", "run", "collect-and-train", "--param", f"workspace={json.dumps(str(place.root))}")
     assert command(*words).returncode == 0
     operating.wait("the features", lambda: any(place.cache.glob("features-*/*.json")))
-    worker = subprocess.run(
-        ["pgrep", "-P", str(operating.process.pid), "-f", "worker start"], capture_output=True, text=True
-    )
-    os.killpg(int(worker.stdout.split()[0]), signal.SIGKILL)
+    kill_part(operating, "worker start")
     assert not place.champion_file.exists()
-    operating.wait("a new worker", lambda: "The worker ended (exit code -9)" in operating.log.read_text())
-    done = command(*words, "--watch")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [one.why for one in read_decisions(place)] == ["the first model"]
+
+    assert command(*words).returncode == 0
+    operating.wait("the split", lambda: (place.runs / "latest").exists())
+    kill_part(operating, "server start")
+    operating.wait("a decision", place.champion_file.exists)
+
+    def finished() -> bool:
+        try:
+            runs = operating.ask("flow_runs", sort="START_TIME_DESC")
+        except requests.RequestException:
+            return False  # the server is on its way
+        return any(one["state_type"] == "COMPLETED" and str(one["name"]).startswith("killed: ") for one in runs)
+
+    operating.wait("the run's end in Prefect's page", finished)
 
 
 def test_stopping_leaves_nothing_behind(operating) -> None:
