@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,7 +61,10 @@ _CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What `up` was asked for; `workspace` "" leaves the choice to each flow, `watch_s` is in seconds."""
+    """What `up` was asked for.
+
+    `workspace` is absolute or relative to the checkout, "" leaves the choice to each flow; `watch_s` is in seconds.
+    """
 
     workspace: str = ""
     host: str = "127.0.0.1"
@@ -130,7 +134,7 @@ def serve(settings: Settings) -> None:
             _once(environment, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
             with _deployments_file(settings) as file:
                 _once(environment, prefect, "--no-prompt", "deploy", "--all", "--prefect-file", file)
-            _show_killed_runs_as_crashed(f"{page}/api")
+            _show_killed_runs_as_crashed(environment)
             worker.start()
             CONSOLE.print(_what_next(page, settings), highlight=False)
             while True:
@@ -141,6 +145,8 @@ def serve(settings: Settings) -> None:
         except KeyboardInterrupt:
             CONSOLE.print("Stopping the worker and the server …")
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # who is impatient must not leave half of it running
             worker.stop()
             server.stop()
 
@@ -151,20 +157,23 @@ def _environment(api: str) -> dict[str, str]:
         "PREFECT_CLIENT_MAX_RETRIES": "15",  # a server that is started again is away for 20 s
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(_HEARTBEAT_S),
     }
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    defaults |= {"PREFECT_API_AUTH_STRING": password} if password else {}
     environment = defaults | os.environ | {"PREFECT_API_URL": api}
     return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
 
 
 def _what_next(page: str, settings: Settings) -> str:
-    named = f" --param workspace={settings.workspace or 'data/pandas'}" if not settings.workspace else ""
-    keywords = "" if settings.workspace else """ --param 'keywords=["red panda", "raccoon"]'"""
-    inbox = f"{settings.workspace or 'data/pandas'}/inbox/CLASS/"
+    # Without the plugin (an environment that was made before it) Prefect wants the server's address and a whole name.
+    plugin = entry_points(group="prefect.plugins", name="collect-and-train")
+    command = "prefect deployment run collect-and-train"
+    command = command if plugin else f"PREFECT_API_URL={page}/api {command}/local"
+    if not settings.workspace:
+        command += """ --param workspace=data/pandas --param 'keywords=\\["red panda", "raccoon"]'"""
     return (
-        f"\nPrefect's page: [bold]{page}[/]\nNext, in another terminal:\n"
-        f"  [bold]PREFECT_API_URL={page}/api prefect deployment run collect-and-train{named}"
-        f"{keywords.replace('[', chr(92) + '[')}[/]\n"
-        f"Later drop new pictures into {inbox}: `watch` looks every {settings.watch_s:g} s.\n"
-        "Ctrl-C stops everything.\n"
+        f"\nPrefect's page: [bold]{page}[/]\nNext, in another terminal, in {CHECKOUT}:\n  [bold]{command}[/]\n"
+        f"Later drop new pictures into {settings.workspace or 'data/pandas'}/inbox/CLASS/: `watch` looks every "
+        f"{settings.watch_s:g} s.\nCtrl-C stops everything.\n"
     )
 
 
@@ -191,11 +200,11 @@ def _once(environment: dict[str, str], *command: str | Path) -> None:
         raise WorkspaceError(f"`{words}` failed:\n{done.stdout}{done.stderr}")
 
 
-def _show_killed_runs_as_crashed(api: str) -> None:
+def _show_killed_runs_as_crashed(environment: Mapping[str, str]) -> None:
     """Make the automation, where an earlier `up` has not made it."""
-    name_and_password = os.environ.get("PREFECT_API_AUTH_STRING", "").split(":", 1)
+    name_and_password = environment.get("PREFECT_API_AUTH_STRING", "").split(":", 1)
     auth = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
-    with httpx.Client(base_url=api, auth=auth, timeout=20) as client:
+    with httpx.Client(base_url=environment["PREFECT_API_URL"], auth=auth, timeout=20) as client:
         question = {"automations": {"name": {"any_": [_CRASHED_WITHOUT_HEARTBEAT["name"]]}}}
         there = client.post("/automations/filter", json=question).raise_for_status().json()
         if not there:
@@ -231,8 +240,9 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -20,9 +20,10 @@ from workspace.lock import WorkspaceBusy, hold
 from workspace.paths import Workspace, write_json
 
 EVENT = "images.arrived"
-_PATIENCE_S = 3600.0  # a retraining that was called and came to no decision by then (it failed) is called again
 RESOURCE = "collect-and-train.workspace."
 """The start of the id of the resource that the event is about; the workspace's name follows."""
+
+_PATIENCE_S = 3600.0  # a retraining that was called and came to no decision by then (it failed) is called again
 
 
 def _run_name() -> str:
@@ -49,7 +50,7 @@ def watch(workspace: str = "") -> dict[str, int]:
         try:
             found = _look(folder, logger)
         except WorkspaceBusy as busy:
-            logger.info("%s; its new pictures are looked at next time", busy)
+            logger.info("%s is in use by %s; its new pictures are looked at next time", folder, busy.owner)
             continue
         seen[str(folder)] = found.new
     if not folders:

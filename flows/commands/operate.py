@@ -22,10 +22,14 @@ def up(
     watch_every: Annotated[float, typer.Option(help="Seconds between two looks for new pictures.", min=1)] = 900,
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
+    from flows.part import CHECKOUT
     from flows.serving import Settings as Wanted
     from flows.serving import serve
 
-    serve(Wanted(str(workspace or ""), host, port, watch_every))
+    folder = workspace.resolve() if workspace else None  # flows run in the checkout, wherever we are now
+    if folder and folder.is_relative_to(CHECKOUT):
+        folder = folder.relative_to(CHECKOUT)
+    serve(Wanted(str(folder or ""), host, port, watch_every))
 
 
 @app.command(rich_help_panel=OPERATE)
