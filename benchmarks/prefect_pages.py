@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from PIL import Image
 
 from flows.opening import open_workspace
@@ -103,17 +104,18 @@ def wait_for(condition: Callable[[], bool], up: subprocess.Popen[bytes]) -> None
         time.sleep(1)
 
 
+def newest(page: str, key: str) -> str:
+    """The id of the latest artifact of this key."""
+    answer = httpx.post(f"{page}/api/artifacts/latest/filter", json={"artifacts": {"key": {"any_": [key]}}}, timeout=20)
+    return str(answer.raise_for_status().json()[0]["id"])
+
+
 def photograph(page: str, chromium: str) -> None:
     """Write docs/prefect-*.png."""
     from playwright.sync_api import sync_playwright
 
-    shots = {
-        "runs": "/runs",
-        "deployments": "/deployments",
-        "artifacts": "/artifacts",
-        "report": "/artifacts/key/report",
-        "models": "/artifacts/key/models",
-    }
+    shots = {"runs": "/runs", "deployments": "/deployments"}
+    shots |= {key: f"/artifacts/artifact/{newest(page, key)}" for key in ("report", "models")}
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport=WINDOW)

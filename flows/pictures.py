@@ -11,7 +11,7 @@ from workspace.champion import Decision
 from workspace.clean_config import CleanConfig
 from workspace.paths import RunFolder, Workspace
 
-MISTAKES_SHOWN = 8
+MISTAKES_SHOWN = 6
 """About 5 kB each, so that an artifact stays small beside the server's rows."""
 
 _COLOURS = ("#2563eb", "#64748b")
@@ -30,19 +30,18 @@ def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
     wrong.sort(key=lambda one: (-one["probability"], one["sha256"]))
     side = int(read_card(run)["cache_side_px"])
     thumbnails = Thumbnails(PixelCache(workspace, CleanConfig(cache_side_px=side)))
-    head, rule, names = [], [], []
+    lines = []
     for one in wrong[:MISTAKES_SHOWN]:
         address = thumbnails.address(one["sha256"])
         if address:
-            head.append(f"![{_plain(one['label'])}]({address})")
-            rule.append("---")
-            names.append(
-                f"{_plain(one['label'])}, taken for {_plain(one['predicted'])} ({100 * one['probability']:.0f} %)"
-            )
-    if not head:
-        return ""
-    rows = ["| " + " | ".join(cells) + " |" for cells in (head, rule, names)]
-    return "\n".join(["", "## Mistakes it was surest of", "", *rows])
+            label, answer = _plain(one["label"]), _plain(one["predicted"])
+            lines += [
+                "",
+                f"![{label}]({address})",
+                "",
+                f"{label}, taken for {answer} ({100 * one['probability']:.0f} %)",
+            ]
+    return "\n".join(["", "## Mistakes it was surest of", *lines]) if lines else ""
 
 
 def history_chart(decisions: Sequence[Decision]) -> str:
