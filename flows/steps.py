@@ -109,3 +109,9 @@ def network_was_at_fault(_task: Any, _run: Any, state: Any) -> bool:
     except Exception:
         return False  # the state carries whatever the step raised
     return False
+
+
+if __name__ == "__main__":  # python -m flows.steps clean -w data/pandas
+    from flows.cli import main
+
+    main()
