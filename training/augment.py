@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
+import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +78,7 @@ def clean_view(pixels: Pixels, resize_px: int = 256, crop_px: int = 224) -> Pixe
 
 
 class Augmenter:
-    """Makes augmented views; not for several threads at a time, because albumentations keeps its state in itself.
+    """Makes augmented views, in any thread: albumentations keeps its state in itself, so each thread has its own.
 
     Args:
         preset: how strong.
@@ -87,7 +90,8 @@ class Augmenter:
         self.name = f"{preset.name}-{digest(_numbers(preset), switches.model_dump(), size_px, length=8)}"
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations drops an argument it does not know with only a warning
-            self._compose = A.Compose(_transforms(preset, switches, size_px))
+            self._transforms = _transforms(preset, switches, size_px)
+        self._own = threading.local()
 
     def view(self, pixels: Pixels, key: tuple[int | str, ...]) -> Pixels:
         """One view, uint8 [h, w, 3] → [size, size, 3]: the same for the same pixels and key, whatever came before.
@@ -99,8 +103,10 @@ class Augmenter:
         # albumentations 2.0.8 gives all transforms of a Compose the same seed, so that their draws go together, and
         # both workers of a loader the same stream. One fresh generator, shared by all transforms, mends both.
         seed = int(digest(*key, length=16), 16)
-        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        view: Pixels = self._compose(image=np.ascontiguousarray(pixels))["image"]
+        if not hasattr(self._own, "compose"):
+            self._own.compose = A.Compose(copy.deepcopy(self._transforms))
+        self._own.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        view: Pixels = self._own.compose(image=np.ascontiguousarray(pixels))["image"]
         return view
 
 
@@ -132,3 +138,26 @@ def _transforms(preset: Preset, switches: AugmentConfig, size_px: int) -> list[A
             p=preset.holes,
         ),
     ]
+
+
+def sheet(
+    pictures: Sequence[tuple[str, Pixels]], augmenter: Augmenter, seed: int, views: int = 5, side_px: int = 112
+) -> Pixels:
+    """A page of what training saw: a row per picture, its clean view first, then augmented ones as they were used.
+
+    Args:
+        pictures: sha256 and upright pixels uint8 [h, w, 3].
+        augmenter: of the training.
+        seed: of the run, so that the views are those that were learnt from.
+        views: how many beside the clean one.
+        side_px: of each.
+
+    Returns:
+        uint8 [len(pictures) * side_px, (1 + views) * side_px, 3].
+    """
+    rows = []
+    for key, pixels in pictures:
+        row = [clean_view(pixels), *(augmenter.view(pixels, (seed, view, key)) for view in range(1, views + 1))]
+        small = [Image.fromarray(one).resize((side_px, side_px), Image.Resampling.BICUBIC) for one in row]
+        rows.append(np.concatenate([np.asarray(one) for one in small], axis=1))
+    return np.concatenate(rows)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from preprocessing.pixels import PixelCache
 from training.augment import VIEWS_VERSION, Augmenter, clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.device import Device, choose_device
+from training.prefetch import prefetched
 from workspace.arrays import ArrayStore, point_to_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -23,10 +23,7 @@ from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
 
-_AHEAD = 2  # batches that are made ready while the network works
 _HALF_MAX = 65504.0  # largest float16: random weights may exceed it
-
-Keep = Callable[[Sequence[str], npt.NDArray[np.float32], npt.NDArray[np.float16]], None]
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -48,17 +45,36 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     return StepCounts("features", done, len(keys) - done, {"pictures": len(keys)}, origin.notes())
 
 
+@dataclass(frozen=True, slots=True)
+class CachedViews:
+    """The views of pictures by `view_key(sha256, view)`; view 0 is the clean one, `views` counts the others.
+
+    `activations` are float16 and what the open stages start from, None when none is open; `features` are float32
+    [feature_dim], of the network before any of it is trained.
+    """
+
+    activations: ArrayStore | None
+    features: ArrayStore
+    views: int
+
+    def features_of(self, keys: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Features of every view of these pictures, float32 [n, 1 + views, feature_dim]."""
+        names = [view_key(key, view) for key in keys for view in range(self.views + 1)]
+        found = self.features.get(names)
+        return found.reshape(len(keys), self.views + 1, -1)
+
+
 class Extractor:
     """Runs a backbone over pictures and keeps what comes out in the workspace's cache.
 
-    `features` holds the pooled features of clean views by sha256, float32 [feature_dim]; `activations` those of the
-    prefix, float16 [prefix_shape], for fine-tuning. A folder's name says everything that its numbers depend on. On
-    a CPU a picture's numbers do not depend on the batch it is in (a test shows it), so that a resumed run equals a
-    whole one.
+    `features` holds the pooled features of clean views by sha256, float32 [feature_dim], and `pooled` those of the
+    middle stages, the later first, for the diagnostics. A folder's name says everything that its numbers depend on.
+    On a CPU a picture's numbers do not depend on the batch it is in (a test shows it), so that a resumed run equals
+    a whole one.
 
     Args:
         workspace: whose pictures, and whose cache.
-        config: the batch size, the pixels' size, the seed of the augmented views.
+        config: the batch size, the pixels' size, the seed and number of the augmented views, the workers.
         backbone: moved to the device.
         device: where to compute.
     """
@@ -66,8 +82,8 @@ class Extractor:
     def __init__(self, workspace: Workspace, config: WorkspaceConfig, backbone: Backbone, device: Device) -> None:
         self.spec = spec = backbone.spec
         self._name = (
-            f"{spec.name}-{backbone.weights_digest()}-{device.name}-decoder{DECODER_VERSION}-{config.clean.cache_side_px}"
-            f"-view{VIEWS_VERSION}-{spec.resize_px}-{spec.crop_px}"
+            f"{spec.name.replace(':', '-')}-{backbone.weights_digest()}-{device.name}-decoder{DECODER_VERSION}"
+            f"-{config.clean.cache_side_px}-view{VIEWS_VERSION}-{spec.resize_px}-{spec.crop_px}"
         )
         self._cache = workspace.cache
         self._pixels = PixelCache(workspace, config.clean)
@@ -75,94 +91,96 @@ class Extractor:
         self._device = device
         self._backbone = device.put(backbone).eval()
         self.features = ArrayStore(self._cache / f"features-{self._name}")
-        self.activations = ArrayStore(self._cache / f"activations-{self._name}")
+        self.pooled = {
+            stage: ArrayStore(self._cache / f"pooled-{stage}-{self._name}")
+            for stage in reversed(backbone.stage_names[1:-1])
+        }
 
     def extract_clean(self, keys: Sequence[str], progress: Progress) -> int:
-        """Fill `features` and `activations` for these sha256; says how many pictures were computed."""
-        missing = sorted({*self.features.missing(keys), *self.activations.missing(keys)})
-
-        def keep(done: Sequence[str], features: npt.NDArray[np.float32], activations: npt.NDArray[np.float16]) -> None:
-            self.activations.add(done, activations)
-            self.features.add(done, features)
-
+        """Fill `features` and `pooled` for these sha256; says how many pictures were computed."""
+        stores = [*self.pooled.values(), self.features]  # the last says that the others are there
+        missing = sorted({key for store in stores for key in store.missing(keys)})
         progress.begin("Computing features", len(missing))
-        self._extract(
-            missing,
-            lambda key: clean_view(self._pixels.read(key), self.spec.resize_px, self.spec.crop_px),
-            keep,
-            progress,
-        )
+        for batch, views in self._views([(key, 0) for key in missing], None):
+            activations, pooled = self._inputs(views), {}
+            with torch.inference_mode(), self._device.autocast():
+                for name, stage in self._backbone.stages.named_children():
+                    activations = stage(activations)
+                    if name in self.pooled:
+                        pooled[name] = activations.float().mean((2, 3)).cpu().numpy()
+            for name, store in self.pooled.items():
+                store.add([key for key, _ in batch], pooled[name])
+            self.features.add([key for key, _ in batch], activations.float().cpu().numpy())
+            progress.advance(len(batch))
         return len(missing)
 
     def features_of(self, pixels: Mapping[str, Pixels], progress: Progress) -> dict[str, npt.NDArray[np.float32]]:
         """Compute the features of pictures from elsewhere, float32 [feature_dim] each; nothing is stored."""
         found: dict[str, npt.NDArray[np.float32]] = {}
-
-        def keep(done: Sequence[str], features: npt.NDArray[np.float32], _: npt.NDArray[np.float16]) -> None:
-            found.update(zip(done, features, strict=True))
-
-        progress.begin("Computing features", len(pixels))
-        self._extract(
-            sorted(pixels), lambda key: clean_view(pixels[key], self.spec.resize_px, self.spec.crop_px), keep, progress
-        )
+        size, names = self._config.features.batch_size, sorted(pixels)
+        progress.begin("Computing features", len(names))
+        for batch in (names[start : start + size] for start in range(0, len(names), size)):
+            views = [clean_view(pixels[name], self.spec.resize_px, self.spec.crop_px) for name in batch]
+            with torch.inference_mode(), self._device.autocast():
+                features = self._backbone(self._inputs(np.stack(views))).float().cpu().numpy()
+            found.update(zip(batch, features, strict=True))
+            progress.advance(len(batch))
         return found
 
-    def extract_views(self, keys: Sequence[str], augmenter: Augmenter, progress: Progress) -> ArrayStore:
-        """Compute the prefix activations of `features.views` augmented views of these sha256.
+    def extract_views(self, keys: Sequence[str], augmenter: Augmenter, progress: Progress) -> CachedViews:
+        """Compute the clean view and `features.views` augmented views of these sha256, as far as the frozen stages.
 
-        Returns:
-            float16 [prefix_shape] by `view_key(sha256, view)`, views counted from 1.
+        What the open stages make of them is not part of it, except for the features of the whole network as it is.
         """
-        seed = self._config.seed
-        store = ArrayStore(self._cache / f"activations-{self._name}-{augmenter.name}-seed{seed}")
-        views = {
-            view_key(sha256, view): (sha256, view)
-            for sha256 in sorted(set(keys))
-            for view in range(1, self._config.features.views + 1)
-        }
-
-        def make(key: str) -> Pixels:
-            sha256, view = views[key]
-            return augmenter.view(self._pixels.read(sha256), (seed, view, sha256))
-
-        missing = store.missing(views)
+        name = f"{self._name}-{augmenter.name}-seed{self._config.seed}"
+        cut = self._backbone.stage_names[-len(self._backbone.tail) :][0] if len(self._backbone.tail) else ""
+        found = CachedViews(
+            ArrayStore(self._cache / f"activations-{cut}-{name}") if cut else None,
+            ArrayStore(self._cache / f"features-{name}"),
+            self._config.features.views,
+        )
+        wanted = [(key, view) for key in sorted(set(keys)) for view in range(found.views + 1)]
+        missing = [
+            (key, view)
+            for key, view in wanted
+            if view_key(key, view) not in found.features
+            or (found.activations is not None and view_key(key, view) not in found.activations)
+        ]
         progress.begin("Augmented views", len(missing))
-        self._extract(missing, make, lambda done, _, activations: store.add(done, activations), progress)
-        return store
-
-    def _extract(self, keys: Sequence[str], make: Callable[[str], Pixels], keep: Keep, progress: Progress) -> None:
-        for batch, views in _prefetched(keys, self._config.features.batch_size, make):
-            keep(batch, *self._forward(views))
+        for batch, views in self._views(missing, augmenter):
+            with torch.inference_mode(), self._device.autocast():
+                activations = self._backbone.prefix(self._inputs(views))
+                small = activations.clamp(-_HALF_MAX, _HALF_MAX).half()
+                features = self._backbone.tail(activations)
+            names = [view_key(key, view) for key, view in batch]
+            if found.activations is not None:
+                found.activations.add(names, small.cpu().numpy())
+            found.features.add(names, features.float().cpu().numpy())
             progress.advance(len(batch))
+        return found
 
-    def _forward(self, views: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float16]]:
-        with torch.inference_mode(), self._device.autocast():
-            activations = self._backbone.prefix(normalised(self._device.tensor(views), self.spec.mean, self.spec.std))
-            features = self._backbone.tail(activations)
-            small = activations.clamp(-_HALF_MAX, _HALF_MAX).half()
-        return features.float().cpu().numpy(), small.cpu().numpy()
+    def _views(
+        self, wanted: Sequence[tuple[str, int]], augmenter: Augmenter | None
+    ) -> Iterator[tuple[Sequence[tuple[str, int]], Pixels]]:
+        """Batches of views, uint8 [n, crop, crop, 3]; view 0 is the clean one."""
+        size = self._config.features.batch_size
+        batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+
+        def make(batch: Sequence[tuple[str, int]]) -> Pixels:
+            return np.stack([self._view(key, view, augmenter) for key, view in batch])
+
+        return prefetched(batches, make, self._config.features.workers)
+
+    def _view(self, key: str, view: int, augmenter: Augmenter | None) -> Pixels:
+        pixels = self._pixels.read(key)
+        if view and augmenter:
+            return augmenter.view(pixels, (self._config.seed, view, key))
+        return clean_view(pixels, self.spec.resize_px, self.spec.crop_px)
+
+    def _inputs(self, views: Pixels) -> torch.Tensor:
+        return normalised(self._device.tensor(views), self.spec.mean, self.spec.std)
 
 
 def view_key(sha256: str, view: int) -> str:
-    """The key of an augmented view in the cache."""
+    """The key of a view in the cache."""
     return f"{sha256}:{view}"
-
-
-def _prefetched(
-    keys: Sequence[str], size: int, make: Callable[[str], Pixels]
-) -> Iterator[tuple[Sequence[str], Pixels]]:
-    """Batches of views, made ready by one thread: Pillow and OpenCV work without Python's lock."""
-
-    def ready_batch(batch: Sequence[str]) -> Pixels:
-        return np.stack([make(key) for key in batch])
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: deque[tuple[Sequence[str], Future[Pixels]]] = deque()
-        for start in range(0, len(keys), size):
-            batch = keys[start : start + size]
-            waiting.append((batch, pool.submit(ready_batch, batch)))
-            if len(waiting) > _AHEAD:
-                first, ready = waiting.popleft()
-                yield first, ready.result()
-        for first, ready in waiting:
-            yield first, ready.result()

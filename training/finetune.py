@@ -1,4 +1,4 @@
-"""Partial unfreezing: the tail and the head trained on cached activations of the frozen prefix."""
+"""Partial unfreezing: the open stages and the head, trained on cached activations of the frozen ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.backbone import Network, read_torch_file
+from training.backbone import Network
 from training.device import Device
 from training.features import view_key
 from training.losses import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
+from training.prefetch import prefetched
+from training.pretrained import read_torch_file
 from workspace.arrays import ArrayStore
 from workspace.paths import write_atomic
 from workspace.progress import Progress
 from workspace.train_config import TrainConfig
+
+Rows = npt.NDArray[np.int64]
+Batch = tuple[npt.NDArray[np.float16], Labels]
+
+WORKERS = 1
+"""Threads that read the next batch while the network learns from this one."""
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""
@@ -37,38 +45,27 @@ AVERAGED = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class CachedPictures:
-    """The prefix activations of some pictures: view 0 is the clean one, views 1 … `views` the augmented ones.
+    """Pictures by sha256 with labels int64 [n], and their views as the frozen stages left them.
 
-    `keys` are sha256, `labels` int64 [n] by their side; `clean` holds float16 arrays by sha256 and `augmented` by
-    `view_key(sha256, view)`.
+    `views` are used beside the clean one; 0 where only the clean ones are there or wanted.
     """
 
     keys: tuple[str, ...]
     labels: Labels
-    clean: ArrayStore
-    augmented: ArrayStore | None = None
+    activations: ArrayStore
     views: int = 0
 
-    def clean_batch(self, rows: npt.NDArray[np.int64], device: Device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clean activations float32 [n, channels, height, width] and labels int64 [n] of these rows, on the device."""
-        return self._on_device(self.clean.get([self.keys[row] for row in rows]), rows, device)
+    def clean_batch(self, rows: Rows) -> Batch:
+        """The clean views of these rows: activations float16 [n, channels, height, width], and labels int64 [n]."""
+        return self._batch(rows, np.zeros_like(rows))
 
-    def mixed_batch(self, rows: npt.NDArray[np.int64], epoch: int, device: Device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, but each row's view moves on with the epoch and rows are at different ones; ordered by view."""
-        views = (rows + epoch) % (self.views + 1)
-        rows = rows[np.argsort(views, kind="stable")]
-        views.sort()
-        arrays = [self.clean.get([self.keys[row] for row in rows[views == 0]])] if 0 in views else []
-        if self.augmented is not None and views.any():
-            pairs = zip(rows[views > 0], views[views > 0], strict=True)
-            arrays.append(self.augmented.get([view_key(self.keys[row], int(view)) for row, view in pairs]))
-        return self._on_device(np.concatenate(arrays), rows, device)
+    def mixed_batch(self, rows: Rows, epoch: int) -> Batch:
+        """The same, but each row's view moves on with the epoch and rows are at different ones."""
+        return self._batch(rows, (rows + epoch) % (self.views + 1))
 
-    def _on_device(
-        self, arrays: npt.NDArray[np.float16], rows: npt.NDArray[np.int64], device: Device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
-        return inputs, device.tensor(self.labels[rows])
+    def _batch(self, rows: Rows, views: Rows) -> Batch:
+        names = [view_key(self.keys[row], int(view)) for row, view in zip(rows, views, strict=True)]
+        return self.activations.get(names), self.labels[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +83,14 @@ class Job:
     checkpoint: Path
     fingerprint: str
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch, which differ in size by one picture at most."""
+        return math.ceil(len(self.train.keys) / self.config.batch_size)
+
 
 def finetune(network: Network, job: Job, device: Device, progress: Progress) -> list[dict[str, float]]:
-    """Train the tail and the head in place; the prefix is neither run nor changed, nor is any batch norm's statistic.
+    """Train the open stages and the head in place; the frozen ones are not run, no batch norm's statistic changes.
 
     The network ends as the average of its last third of epochs. Every draw comes from (seed, epoch) and each epoch
     ends in a checkpoint, so that on a CPU an interrupted and resumed run equals a whole one bit for bit.
@@ -101,7 +103,7 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
     first = state.resume()
     if first:
         progress.say(f"fine-tuning goes on after epoch {first}")
-    progress.begin("Fine-tuning", (job.config.epochs - first) * state.steps_per_epoch)
+    progress.begin("Fine-tuning", (job.config.epochs - first) * job.steps_per_epoch)
     for epoch in range(first, job.config.epochs):
         loss = state.run_epoch(epoch, progress)
         row = {"epoch": epoch + 1, "loss": loss, "lr": state.optimizer.param_groups[0]["lr"]}
@@ -119,11 +121,10 @@ def predicted(network: Network, pictures: CachedPictures, device: Device, batch_
     """Logits of the clean views, float32 [n, classes]."""
     network.eval()
     logits = []
-    for start in range(0, len(pictures.keys), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(pictures.keys)))
-        inputs, _ = pictures.clean_batch(rows, device)
+    batches = np.array_split(np.arange(len(pictures.keys)), math.ceil(len(pictures.keys) / batch_size))
+    for _, (arrays, _) in prefetched(batches, pictures.clean_batch, WORKERS):
         with torch.inference_mode(), device.autocast():
-            logits.append(network.head(network.backbone.tail(inputs)).float().cpu().numpy())
+            logits.append(network.head(network.backbone.tail(_inputs(arrays, device))).float().cpu().numpy())
     return np.concatenate(logits)
 
 
@@ -133,18 +134,11 @@ class _Training:
     def __init__(self, network: Network, job: Job, device: Device) -> None:
         self.network, self.job, self.device = network, job, device
         self.history: list[dict[str, float]] = []
-        self.steps_per_epoch = math.ceil(len(job.train.keys) / job.config.batch_size)
         self.open = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self.average = {name: torch.zeros_like(value) for name, value in self.open.items()}
         self.averaged = 0
         self.optimizer = torch.optim.SGD(
-            [
-                {"params": list(network.head.parameters()), "peak": job.config.head_lr},
-                {"params": list(network.backbone.tail.parameters()), "peak": job.config.backbone_lr},
-            ],
-            lr=job.config.head_lr,
-            momentum=job.config.momentum,
-            weight_decay=job.config.weight_decay,
+            _parameter_groups(network, job.config), momentum=job.config.momentum, weight_decay=job.config.weight_decay
         )
         self.scaler = device.scaler()
         weights = class_weights(job.train.labels, job.classes)
@@ -153,11 +147,12 @@ class _Training:
     def run_epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
-        total = 0.0
-        for step, rows in enumerate(self._batches(epoch), start=epoch * self.steps_per_epoch):
+        total, steps = 0.0, self.job.steps_per_epoch
+        batches = prefetched(self._batches(epoch), lambda rows: self.job.train.mixed_batch(rows, epoch), WORKERS)
+        for step, (rows, (arrays, truth)) in enumerate(batches, start=epoch * steps):
             for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * schedule(step, self.steps_per_epoch * self.job.config.epochs)
-            inputs, labels = self.job.train.mixed_batch(rows, epoch, self.device)
+                group["lr"] = group["peak"] * schedule(step, steps * self.job.config.epochs)
+            inputs, labels = _inputs(arrays, self.device), self.device.tensor(truth)
             with self.device.autocast():
                 logits = self.network.head(self.network.backbone.tail(inputs))
             loss = functional.cross_entropy(logits.float(), labels, weight=self.class_weights)
@@ -175,9 +170,9 @@ class _Training:
                 self.average[name] += value.detach()
         return total / len(self.job.train.keys)
 
-    def _batches(self, epoch: int) -> Iterator[npt.NDArray[np.int64]]:
+    def _batches(self, epoch: int) -> Iterator[Rows]:
         order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.train.keys))
-        yield from np.array_split(order, self.steps_per_epoch)
+        yield from np.array_split(order, self.job.steps_per_epoch)
 
     def save(self, epochs_done: int) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -225,6 +220,19 @@ def schedule(step: int, steps: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
+
+
+def _parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+    """The head, then each open stage from the last to the first, each at a fixed share of the next one's rate."""
+    groups = [{"params": list(network.head.parameters()), "peak": config.head_lr, "lr": config.head_lr}]
+    for depth, stage in enumerate(reversed(list(network.backbone.tail))):
+        rate = config.backbone_lr * config.stage_decay**depth
+        groups.append({"params": list(stage.parameters()), "peak": rate, "lr": rate})
+    return groups
+
+
+def _inputs(arrays: npt.NDArray[np.float16], device: Device) -> torch.Tensor:
+    return device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
 
 
 def _copy_into(targets: dict[str, Any], values: dict[str, torch.Tensor]) -> None:

@@ -52,16 +52,23 @@ def compare(head: Floats, finetuned: Floats, labels: Labels, groups: Groups) -> 
         labels: int64 [n].
         groups: [n]; pictures of one group go together in the standard error.
     """
-    weights = _weights(labels)
-    right = [logits.argmax(1) == labels for logits in (head, finetuned)]
-    gains = weights * (right[1].astype(float) - right[0])
-    return Comparison(
-        head=float(weights @ right[0]),
-        finetuned=float(weights @ right[1]),
-        difference=float(gains.sum()),
-        standard_error=_standard_error(gains, weights, groups),
-        n=len(labels),
-    )
+    right = [(logits.argmax(1) == labels).astype(np.float64) for logits in (head, finetuned)]
+    difference, error = balanced_mean(right[1] - right[0], labels, groups)
+    before, after = (balanced_mean(one, labels, groups)[0] for one in right)
+    return Comparison(before, after, difference, error, len(labels))
+
+
+def balanced_mean(values: npt.NDArray[np.float64], labels: Labels, groups: Groups) -> tuple[float, float]:
+    """The mean over classes of each class's mean value [n], and its standard error with groups drawn at random."""
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = 1 / (len(counts) * counts[place])
+    mean = float(weights @ values)
+    _, place = np.unique(groups, return_inverse=True)
+    count = int(place.max()) + 1
+    if count < 2:
+        return mean, float("inf")
+    residuals = np.bincount(place, weights * values) - np.bincount(place, weights) * mean
+    return mean, float(np.sqrt((residuals**2).sum() * count / (count - 1)))
 
 
 def hopeless(head: Floats, labels: Labels, groups: Groups, finetuned: Floats, known: npt.NDArray[np.bool_]) -> bool:
@@ -81,19 +88,3 @@ def hopeless(head: Floats, labels: Labels, groups: Groups, finetuned: Floats, kn
     wrong = ~known & (head.argmax(1) != labels)
     best[wrong, labels[wrong]] = head[wrong].max(1) + 1
     return not compare(head, best, labels, groups).passes
-
-
-def _weights(labels: Labels) -> npt.NDArray[np.float64]:
-    """What a picture counts in the balanced accuracy: every class counts the same."""
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(1 / (len(counts) * counts[place]), dtype=np.float64)
-
-
-def _standard_error(gains: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], groups: Groups) -> float:
-    """Of the weighted mean gain, over groups drawn at random."""
-    _, place = np.unique(groups, return_inverse=True)
-    count = int(place.max()) + 1
-    if count < 2:
-        return float("inf")
-    residuals = np.bincount(place, gains) - np.bincount(place, weights) * gains.sum()
-    return float(np.sqrt((residuals**2).sum() * count / (count - 1)))

@@ -21,14 +21,15 @@ from torch import nn
 from preprocessing.decode import Pixels, shrink
 from preprocessing.pixels import decode_small
 from training.augment import clean_view
-from training.backbone import Backbone, Network, build_network, normalised, spec_of
+from training.backbone import Backbone, Network, normalised
 from training.calibrate import Calibration, scaled
 from training.device import Device, choose_device
+from training.pretrained import build_network, spec_of
 from training.reject import neighbour_distances
 from workspace.clean_config import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 """The version of card.json and model.safetensors that this program writes and reads."""
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "card.json"

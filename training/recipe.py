@@ -20,6 +20,7 @@ from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless
 from training.head import DEFAULT_STRENGTH, cross_validate, fit_head
 from training.losses import Floats, Labels
+from training.regime import Decision, Regime, as_json, decide, diagnose
 from workspace.arrays import ArrayStore
 from workspace.config import WorkspaceConfig
 from workspace.paths import digest
@@ -49,7 +50,8 @@ class Outcome:
     """What the recipe ends with.
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
-    recipe, None when the pictures cannot be parted into folds; `history` is history.json.
+    recipe, None when the pictures cannot be parted into folds; `history` is history.json, `regime` regime.json
+    (empty when nothing could be diagnosed).
     """
 
     network: Network
@@ -57,6 +59,7 @@ class Outcome:
     why: str
     out_of_fold: OutOfFold | None
     history: Mapping[str, Any]
+    regime: Mapping[str, Any]
 
 
 class Recipe:
@@ -82,23 +85,32 @@ class Recipe:
     ) -> None:
         self._pictures, self._config, self._device = pictures, config, device
         self._extractor, self._backbone, self._checkpoints = extractor, backbone, checkpoints
-        self._features: Floats = extractor.features.get(pictures.keys)
         self._fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
+        self._features: Floats = extractor.features.get(pictures.keys)
         self._strength = DEFAULT_STRENGTH
         self._held_out: OutOfFold | None = None
+        self._regime: dict[str, Any] = {}
 
     def learn(self, progress: Progress) -> Outcome:
-        """Fit the head, fine-tune where that may help, and keep the better by the guard's rule."""
+        """Choose the regime, fit the head, fine-tune where that may help, and keep the better by the guard's rule."""
         pictures, fold = self._pictures, self._fold
-        if fold is None:
+        decision = self._decide(progress)
+        if fold is None or decision is None:
             return self._head_ships(
                 "a class has a single group of pictures (copies, or one creator), so that nothing can be held out to "
                 "compare fine-tuning on"
             )
+        open_stages = stages_to_open(decision, len(self._backbone.stages)) if self._config.train.epochs else 0
+        self._backbone.open(open_stages)
+        augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
+        views = self._extractor.extract_views(pictures.keys, augmenter, progress)
+        self._features = views.features_of(pictures.keys)
         logits, self._strength = cross_validate(self._features, pictures.labels, fold, pictures.classes)
         head = self._held_out = OutOfFold(pictures.keys, pictures.labels, logits, fold)
         if not self._config.train.epochs:
             return self._head_ships("fine-tuning is off (train.epochs = 0)")
+        if views.activations is None:
+            return self._head_ships(f"the regime is {decision.regime.value}: {decision.why}")
         unknown = np.zeros(len(pictures.labels), dtype=bool)
         if hopeless(logits, pictures.labels, pictures.groups, logits, unknown):
             wrong = int((logits.argmax(1) != pictures.labels).sum())
@@ -106,12 +118,23 @@ class Recipe:
                 f"the linear head errs on {wrong} of {len(pictures.labels)} held-out pictures, too few for fine-tuning "
                 "to be shown better"
             )
-        return self._guarded(head, progress)
+        return self._guarded(head, views.activations, progress)
 
-    def _guarded(self, head: OutOfFold, progress: Progress) -> Outcome:
+    def _decide(self, progress: Progress) -> Decision | None:
+        pictures, stores = self._pictures, self._extractor.pooled
+        pooled = {self._backbone.stage_names[-1]: self._features}
+        pooled |= {stage: store.get(pictures.keys) for stage, store in stores.items()}
+        source = None if self._config.train.weights == "random" else self._backbone.source_logits(self._features)
+        found = diagnose(pooled, pictures.labels, pictures.groups, source, self._config.seed)
+        if found is None:
+            return None
+        decision = decide(found, setting=self._config.train.regime)
+        self._regime = as_json(found, decision)
+        progress.say(f"regime {decision.regime.value}: {decision.why}")
+        return decision
+
+    def _guarded(self, head: OutOfFold, views: ArrayStore, progress: Progress) -> Outcome:
         pictures = self._pictures
-        augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
-        views = self._extractor.extract_views(pictures.keys, augmenter, progress)
         tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
         epochs: list[Epochs] = []
         for number in range(int(head.fold.max()) + 1):
@@ -133,7 +156,7 @@ class Recipe:
         finetune(network, self._job(everything, ~everything, "whole", views), self._device, progress)
         why = f"fine-tuning is better by more than one standard error: {done}"
         answers = OutOfFold(head.sha256, head.labels, tuned, head.fold)
-        return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why))
+        return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
 
     def _answer_fold(self, here: Mask, name: str, views: ArrayStore, progress: Progress) -> tuple[Floats, Epochs]:
         """Fine-tune without one fold, and answer it: logits [pictures of the fold, classes]."""
@@ -150,11 +173,8 @@ class Recipe:
     def _job(self, learnt: Mask, held_out: Mask, name: str, views: ArrayStore) -> Job:
         pictures, config = self._pictures, self._config
         keys = np.array(pictures.keys)
-        clean = self._extractor.activations
-        train = CachedPictures(
-            tuple(keys[learnt].tolist()), pictures.labels[learnt], clean, views, config.features.views
-        )
-        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], clean)
+        train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], views, config.features.views)
+        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], views)
         fingerprint = digest(
             views.folder.name,
             config.features.views,
@@ -169,7 +189,7 @@ class Recipe:
     def _head_ships(self, why: str, found: Mapping[str, Any] | None = None) -> Outcome:
         network = self._network(np.ones(len(self._pictures.labels), dtype=bool))
         found = found or {"finetune": [], "guard": None}
-        return Outcome(network, "head", why, self._held_out, self._history(found, "head", why))
+        return Outcome(network, "head", why, self._held_out, self._history(found, "head", why), self._regime)
 
     def _history(self, found: Mapping[str, Any], chosen: str, why: str) -> dict[str, Any]:
         held_out = self._held_out
@@ -180,6 +200,17 @@ class Recipe:
             "n_train": len(self._pictures.labels),
         }
         return {"head": head, **found, "chosen": chosen, "why": why}
+
+
+def stages_to_open(decision: Decision, stages: int) -> int:
+    """How many of so many stages, from the last on, a regime trains; a network in one piece is trained whole or not."""
+    wanted = {
+        Regime.ALL_LAYERS: stages,
+        Regime.LATE_STAGES: 2,
+        Regime.HEAD_FIRST: 2 if decision.open_before_last else 1,
+        Regime.FROZEN: 0,
+    }[decision.regime]
+    return wanted if stages > 1 or wanted == stages and decision.regime is Regime.ALL_LAYERS else 0
 
 
 def _mean(folds: Sequence[Epochs]) -> Epochs:

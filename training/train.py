@@ -17,11 +17,12 @@ from safetensors.torch import save as save_safetensors
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.split import read_dataset
 from preprocessing.usage import refuse_withdrawn
-from training.backbone import BACKBONES, load_backbone
+from training.backbone import load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor
 from training.origin import Origin
 from training.predict import CARD_FORMAT, CARD_NAME, WEIGHTS_NAME
+from training.pretrained import spec_of
 from training.recipe import Outcome, Recipe, TrainingSet
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
@@ -93,13 +94,18 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     pictures = data.training_set()
     extractor.extract_clean(pictures.keys, progress)
     outcome = Recipe(pictures, config, extractor, backbone, device, folder.checkpoints).learn(progress)
-    card = {**_card(data, origin, config, folder, device), "chosen": outcome.chosen, "why": outcome.why}
+    card = {
+        **_card(data, origin, config, folder, device),
+        "chosen": outcome.chosen,
+        "why": outcome.why,
+        "regime": outcome.regime.get("regime"),
+    }
     _save(outcome, card, folder)
     return _counts(card, done=1)
 
 
 def _card(data: _Dataset, origin: Origin, config: WorkspaceConfig, folder: RunFolder, device: Device) -> dict[str, Any]:
-    spec = BACKBONES[origin.used]
+    spec = spec_of(origin.used)
     per_class = Counter(sample.label for sample in data.samples)
     per_split = Counter(sample.split for sample in data.samples)
     return {
@@ -137,6 +143,8 @@ def _save(outcome: Outcome, card: Mapping[str, Any], folder: RunFolder) -> None:
     if outcome.out_of_fold:
         outcome.out_of_fold.write(folder.oof_file)
     write_json(folder.root / HISTORY_NAME, outcome.history)
+    if outcome.regime:
+        write_json(folder.regime_file, outcome.regime)
     write_json(folder.model / CARD_NAME, card)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
 

@@ -17,7 +17,10 @@ class FeaturesConfig(Section):
         2,
         ge=0,
         le=16,
-        description="Augmented views of each training picture that are cached for fine-tuning.",
+        description="Augmented views of each training picture that are cached for training.",
+    )
+    workers: int = Field(
+        1, ge=0, le=16, description="Threads that make views ready while the network works; no result depends on it."
     )
 
 
@@ -32,9 +35,14 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """Which network, and how it is trained."""
 
-    backbone: str = Field("resnet50", description="resnet50 or efficientnet_lite0.")
-    weights: Literal["imagenet", "random"] = Field(
-        "imagenet", description="Start from ImageNet, or from nothing (for tests only)."
+    backbone: str = Field(
+        "resnet50",
+        description="resnet18, resnet34, resnet50, resnet101, efficientnet_lite0, or any model of timm as timm:NAME.",
+    )
+    weights: Literal["imagenet", "imagenet-v2", "random"] = Field(
+        "imagenet",
+        description="Start from ImageNet, from torchvision's second recipe (better on ImageNet, worse as frozen "
+        "features), or from nothing (for tests only).",
     )
     weights_file: str = Field(
         "",
@@ -43,8 +51,15 @@ class TrainConfig(Section):
     fallback_backbone: str = Field(
         "", description="Used when the backbone's weights are not to be had; empty: that is an error."
     )
+    regime: Literal["auto", "all-layers", "late-stages", "head-first", "frozen", "1", "2", "3", "4"] = Field(
+        "auto",
+        description="How much of the network is trained; auto: by the diagnostics that the report shows.",
+    )
     head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
-    backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the unfrozen stage: a tenth of the head's.")
+    backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the last stage: a tenth of the head's.")
+    stage_decay: float = Field(
+        0.5, gt=0, le=1, description="Learning rate of a stage as a share of the next one's, where several are open."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
     epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")

@@ -18,6 +18,7 @@ QUICK: dict[str, object] = {
     "train.backbone": "efficientnet_lite0",
     "train.weights": "random",
     "train.epochs": 1,
+    "train.regime": "head-first",
     "train.folds": 2,
     "split.min_per_class": 3,
     "evaluate.bootstrap": 200,

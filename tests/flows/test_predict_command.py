@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.prediction import model_folder
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.calibrate import Calibration
+from training.pretrained import BACKBONES, build_network
 from training.reject import Limits
 from workspace.champion import Decision, record_decision
 from workspace.errors import ConfigError
@@ -38,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     head = nn.Linear(SPEC.feature_dim, 2)
     save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
     card = {
-        "format": 1,
+        "format": 2,
         "classes": ["ape", "bee"],
         "backbone": SPEC.name,
         "cache_side_px": 256,

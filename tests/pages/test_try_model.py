@@ -15,9 +15,10 @@ from torch import nn
 
 from pages.guard import served_page
 from pages.try_model import try_app
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.calibrate import Calibration
 from training.predict import Classifier
+from training.pretrained import BACKBONES, build_network
 from training.reject import Limits
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -37,7 +38,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     head = nn.Linear(SPEC.feature_dim, 2)
     save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
     card = {
-        "format": 1,
+        "format": 2,
         "classes": ["ape", HOSTILE],
         "backbone": SPEC.name,
         "cache_side_px": 256,

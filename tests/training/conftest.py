@@ -45,6 +45,7 @@ def settings() -> Settings:
             "train.weights": "random",
             "train.device": "cpu",
             "train.epochs": 2,
+            "train.regime": "head-first",
             "train.folds": 2,
             "train.batch_size": 8,
             "features.batch_size": 8,

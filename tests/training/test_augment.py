@@ -7,7 +7,7 @@ import albumentations
 import numpy as np
 import pytest
 
-from training.augment import Augmenter, clean_view, preset_for
+from training.augment import Augmenter, clean_view, preset_for, sheet
 from workspace.train_config import AugmentConfig
 
 
@@ -121,3 +121,12 @@ def test_the_clean_view_of_any_size_keeps_the_middle(size):
     assert view[..., 0].mean() == pytest.approx(pixels[..., 0].mean(), abs=4)
     spread = view[..., 1].max().astype(float) - view[..., 1].min()
     assert spread == pytest.approx(255 * share[1], abs=255 / width + 8)
+
+
+def test_the_sheet_shows_the_views_that_are_learnt_from():
+    pictures, made = [("a" * 64, picture()), ("b" * 64, picture(seed=1))], augmenter()
+    page = sheet(pictures, made, seed=4, views=3, side_px=224)
+    assert page.shape == (2 * 224, 4 * 224, 3)
+    assert np.array_equal(page[:224, :224], clean_view(pictures[0][1]))
+    assert np.array_equal(page[224:, 448:672], made.view(pictures[1][1], (4, 2, "b" * 64)))
+    assert sheet(pictures, made, seed=4).shape == (2 * 112, 6 * 112, 3)

@@ -9,7 +9,8 @@ import torch
 
 from preprocessing.decode import decode
 from training.augment import clean_view
-from training.backbone import BACKBONES, Backbone, build_network, load_backbone, load_imagenet, normalised, spec_of
+from training.backbone import Backbone, load_backbone, normalised
+from training.pretrained import BACKBONES, build_network, load_imagenet, spec_of
 from workspace.errors import ConfigError, WeightsError
 from workspace.train_config import TrainConfig
 
@@ -32,19 +33,65 @@ def no_resnet_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints" / "resnet50-0676ba61.pth"
 
 
-@pytest.mark.parametrize("spec", BACKBONES.values(), ids=BACKBONES)
-def test_prefix_then_tail_is_the_network_without_its_classifier(spec):
-    network = build_network(spec).eval()
-    last = "fc" if spec.name == "resnet50" else "classifier"
-    backbone = Backbone(spec, network)
+CUTS = {
+    "resnet18": (256, 14, 14),
+    "resnet50": (1024, 14, 14),
+    "efficientnet_lite0": (112, 14, 14),
+    "timm:convnext_atto": (160, 14, 14),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_frozen_then_open_stages_are_the_network_without_its_classifier(name):
+    spec = spec_of(name)
     inputs = normalised(noise(2), spec.mean, spec.std)
+    network = build_network(spec).eval()
     with torch.inference_mode():
         logits = network(inputs)
-        activations = backbone.prefix(inputs)
-        features = backbone.tail(activations)
-        assert activations.shape == (2, *spec.prefix_shape)
-        assert features.shape == (2, spec.feature_dim)
-        assert torch.allclose(network.get_submodule(last)(features), logits, atol=1e-5)
+    backbone = Backbone(spec, network)
+    assert backbone.stage_names == ("layer1", "layer2", "layer3", "layer4")
+    with torch.inference_mode():
+        for count in (1, 2, 4):
+            backbone.open(count)
+            activations = backbone.prefix(inputs)
+            features = backbone.tail(activations)
+            assert activations.shape[1:] == {1: CUTS[name], 4: (3, 224, 224)}.get(count, activations.shape[1:])
+            assert features.shape == (2, spec.feature_dim)
+            assert np.allclose(backbone.source_logits(features.numpy()), logits.numpy(), atol=1e-4)
+    backbone.open(2)
+    closed = [name for name, value in backbone.named_parameters() if not value.requires_grad]
+    assert all(name.startswith(("stages.layer1.", "stages.layer2.")) for name in closed)
+    assert len(closed) < len(list(backbone.parameters()))
+
+
+def test_a_transformer_of_timm_is_one_piece():
+    spec = spec_of("timm:vit_tiny_patch16_224")
+    network = build_network(spec).eval()
+    inputs = normalised(noise(1), spec.mean, spec.std)
+    with torch.inference_mode():
+        logits = network(inputs)
+        backbone = Backbone(spec, network)
+        assert backbone.stage_names == ("whole",)
+        assert np.allclose(backbone.source_logits(backbone(inputs).numpy()), logits.numpy(), atol=1e-4)
+
+
+def test_timm_says_what_it_does_not_have():
+    with pytest.raises(ConfigError, match="no model 'resnet999'; nearest are .*resnet"):
+        spec_of("timm:resnet999")
+
+
+def test_the_second_weights_are_a_choice_where_there_are_some(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"):
+        (folder / name).touch()
+    assert [RESNET.find_weights(version).name for version in ("imagenet", "imagenet-v2")] == [
+        "resnet50-0676ba61.pth",
+        "resnet50-11ad3fa6.pth",
+    ]
+    with pytest.raises(ConfigError, match="resnet18 has no weights IMAGENET1K_V2"):
+        BACKBONES["resnet18"].find_weights("imagenet-v2")
 
 
 def test_normalised_is_pixel_minus_mean_over_std():
@@ -67,7 +114,7 @@ def test_lite0_knows_bears_from_imagenet():
 
 
 def test_every_weight_of_the_lite0_file_is_taken(tmp_path):
-    path = LITE0.find_weights()
+    path = LITE0.find_weights("imagenet")
     network = build_network(LITE0)
     load_imagenet(LITE0, network)
     taken = list(network.state_dict().values())
@@ -77,7 +124,7 @@ def test_every_weight_of_the_lite0_file_is_taken(tmp_path):
 
 
 def test_an_unknown_backbone_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="'vgg'.*efficientnet_lite0, resnet50"):
+    with pytest.raises(ConfigError, match="'vgg'.*efficientnet_lite0, resnet101.*timm:NAME"):
         spec_of("vgg")
     with pytest.raises(ConfigError, match="'vgg'"):
         load_backbone(TrainConfig(backbone="efficientnet_lite0", fallback_backbone="vgg"), 0)
@@ -94,8 +141,10 @@ def test_frozen_parts_stay_frozen_whatever_train_says():
         optimizer.step()
     after = backbone.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert any(name.startswith("tail.") and name.endswith("conv_pw.weight") for name in changed)
-    assert not [name for name in changed if name.startswith("prefix.") or "running_" in name or "num_batches" in name]
+    assert any(name.startswith("stages.layer4.") and name.endswith("conv_pw.weight") for name in changed)
+    assert not [
+        name for name in changed if not name.startswith("stages.layer4.") or "running_" in name or "num_batches" in name
+    ]
 
 
 def test_random_weights_come_from_the_seed_and_leave_torch_alone():

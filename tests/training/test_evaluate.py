@@ -14,10 +14,11 @@ from torch import nn
 from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from training import evaluate
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.folds import OutOfFold
 from training.measure import measure
 from training.predict import CARD_FORMAT, Classifier, Outputs
+from training.pretrained import BACKBONES, build_network
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError, ModelError
 from workspace.paths import Workspace, write_atomic, write_json

@@ -13,11 +13,12 @@ from torch import nn
 
 from preprocessing.decode import shrink
 from training.augment import clean_view
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.calibrate import Calibration
 from training.export import TOLERANCE, check_answers, export_onnx, export_torch
 from training.onnx_preprocess import preprocessing_graph
 from training.predict import Classifier
+from training.pretrained import BACKBONES, build_network
 from training.reject import Limits
 from workspace.errors import ModelError
 
@@ -40,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     nn.init.normal_(head.weight, std=0.3)
     save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
     card = {
-        "format": 1,
+        "format": 2,
         "classes": ["ape", "bee", "고양이"],
         "backbone": SPEC.name,
         "cache_side_px": 256,

@@ -58,9 +58,9 @@ def test_every_kept_picture_gets_the_networks_own_features_once(trainable, setti
         activations = backbone.prefix(normalised(views, backbone.spec.mean, backbone.spec.std))
         expected = backbone.tail(activations).numpy()
     assert np.allclose(stored.features.get(keys[:3]), expected, atol=1e-4)
-    assert np.allclose(stored.activations.get(keys[:3]), activations.numpy(), rtol=2e-3, atol=2e-3)
+    assert list(stored.pooled) == ["layer3", "layer2"]
+    assert np.allclose(stored.pooled["layer3"].get(keys[:3]), activations.mean((2, 3)).numpy(), atol=1e-4)
     assert stored.features.get(keys).dtype == np.float32
-    assert stored.activations.get(keys).dtype == np.float16
 
 
 def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, monkeypatch):
@@ -84,9 +84,9 @@ def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, 
     resumed = features.run(broken, settings(features__batch_size=5))  # other batches than before, too
     assert (resumed.done, resumed.reused) == (8, 16)
     assert all(path.read_bytes() == data for path, data in shards.items())
-    for store in ("features", "activations"):
-        one, two = (getattr(extractor(place, config), store).get(keys) for place in (whole, broken))
-        assert np.array_equal(one, two)
+    one, two = (extractor(place, config) for place in (whole, broken))
+    assert np.array_equal(one.features.get(keys), two.features.get(keys))
+    assert all(np.array_equal(one.pooled[stage].get(keys), two.pooled[stage].get(keys)) for stage in one.pooled)
 
 
 def test_what_the_numbers_depend_on_names_their_folder(trainable, settings):
@@ -104,10 +104,10 @@ def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
     keys = kept(workspace)[:5]
     augmenter = Augmenter(preset_for(5), config.augment)
     listener = Listener()
-    store = extractor(workspace, config).extract_views(keys, augmenter, listener)
-    assert listener.advanced == 10
-    assert not store.missing([view_key(key, view) for key in keys for view in (1, 2)])
-    one, two = store.get([view_key(keys[0], 1), view_key(keys[0], 2)])
+    cached = extractor(workspace, config).extract_views(keys, augmenter, listener)
+    assert listener.advanced == 15
+    one, two = cached.activations.get([view_key(keys[0], 1), view_key(keys[0], 2)])
+    assert one.dtype == np.float16
     assert not np.array_equal(one, two)
 
     backbone, _ = load_backbone(config.train, config.seed)
@@ -115,7 +115,9 @@ def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
     view = torch.from_numpy(augmenter.view(pixels, (0, 2, keys[0]))[None])
     with torch.inference_mode():
         expected = backbone.prefix(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
+        features = backbone.tail(torch.from_numpy(expected)[None])[0].numpy()
     assert np.allclose(two, expected, rtol=2e-3, atol=2e-3)
+    assert np.allclose(cached.features_of(keys)[0, 2], features, atol=1e-4)
 
     again = Listener()
     extractor(workspace, config).extract_views(keys, augmenter, again)
@@ -126,3 +128,17 @@ def test_a_gpu_that_is_not_there_is_an_error(trainable, settings, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="train.device"):
         features.run(trainable("w"), settings(train__device="cuda"))
+
+
+def test_no_number_depends_on_the_workers(trainable, settings):
+    stores = []
+    for workers in (0, 1, 2):
+        workspace, config = trainable(f"w{workers}"), settings(features__workers=workers, features__batch_size=3)
+        keys = kept(workspace)[:7]
+        made = extractor(workspace, config)
+        made.extract_clean(keys, SILENT)
+        views = made.extract_views(keys, Augmenter(preset_for(5), config.augment), SILENT)
+        names = [view_key(key, view) for key in keys for view in (0, 1)]
+        stores.append((made.features.get(keys), views.activations.get(names), views.features.get(names)))
+    for other in stores[1:]:
+        assert all(np.array_equal(one, two) for one, two in zip(stores[0], other, strict=True))

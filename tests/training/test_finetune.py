@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from training.augment import Augmenter, preset_for
-from training.backbone import Network, load_backbone
+from preprocessing.dataset import read_dataset
+from preprocessing.pixels import PixelCache
+from training.augment import Augmenter, clean_view, preset_for
+from training.backbone import Network, load_backbone, normalised
 from training.device import choose_device
 from training.features import Extractor
 from training.finetune import CachedPictures, Job, finetune, predicted, schedule
@@ -52,21 +54,18 @@ def config(settings):
 
 @pytest.fixture
 def job(tmp_path, trainable, config):
-    from preprocessing.dataset import read_dataset
-
     workspace = trainable("w")
     samples = read_dataset(workspace.latest_run().dataset_file)
     names = sorted({sample.label for sample in samples})
     extractor = Extractor(workspace, config, fresh(config).backbone, CPU)
-    extractor.extract_clean([sample.sha256 for sample in samples], SILENT)
+    augmenter = Augmenter(preset_for(5), config.augment)
+    store = extractor.extract_views([sample.sha256 for sample in samples], augmenter, SILENT).activations
     parts = {}
-    for split in ("train", "val"):
+    for split, views in (("train", config.features.views), ("val", 0)):
         chosen = [sample for sample in samples if sample.split == split]
         labels = np.array([names.index(sample.label) for sample in chosen])
-        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, extractor.activations)
-    views = extractor.extract_views(parts["train"].keys, Augmenter(preset_for(5), config.augment), SILENT)
-    train = dataclasses.replace(parts["train"], augmented=views, views=config.features.views)
-    return Job(train, parts["val"], config.train, CLASSES, config.seed, tmp_path / "checkpoint.pt", "this job")
+        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, store, views)
+    return Job(parts["train"], parts["val"], config.train, CLASSES, config.seed, tmp_path / "checkpoint.pt", "this job")
 
 
 def state_bytes(network):
@@ -92,8 +91,12 @@ def test_only_the_tail_and_the_head_change_and_no_statistic_does(job, config):
     before = state_bytes(network)
     finetune(network, job, CPU, SILENT)
     changed = {name for name, value in state_bytes(network).items() if value != before[name]}
-    assert {"head.weight", "head.bias", "backbone.tail.conv_head.weight"} <= changed
-    assert not [name for name in changed if ".prefix." in name or "running_" in name or "num_batches" in name]
+    assert {"head.weight", "head.bias", "backbone.stages.layer4.conv_head.weight"} <= changed
+    assert not [
+        name
+        for name in changed
+        if not name.startswith(("head.", "backbone.stages.layer4.")) or "running_" in name or "num_batches" in name
+    ]
 
 
 def test_it_learns_and_the_history_says_what_the_network_does(job, config):
@@ -150,9 +153,9 @@ def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
 
 def test_each_epoch_shows_every_picture_once_and_moves_its_view_on(job):
     rows = np.arange(len(job.train.keys))
-    seen = [job.train.mixed_batch(rows, epoch, CPU) for epoch in range(2)]
+    seen = [job.train.mixed_batch(rows, epoch) for epoch in range(2)]
     assert [sorted(labels.tolist()) for _, labels in seen] == [sorted(job.train.labels.tolist())] * 2
-    pictures = [{array.numpy().tobytes() for array in inputs} for inputs, _ in seen]
+    pictures = [{array.tobytes() for array in inputs} for inputs, _ in seen]
     assert len(pictures[0]) == len(rows)
     assert not pictures[0] & pictures[1]
 
@@ -163,3 +166,24 @@ def test_the_schedule_rises_then_falls_to_nothing():
     assert all(one > two for one, two in zip(rates[9:], rates[10:], strict=False))
     assert 0 < rates[-1] < 0.001
     assert schedule(0, 1) == 1.0
+
+
+def test_training_on_the_cache_is_training_on_the_pictures(job, config, trainable):
+    """The frozen stages run anew at every step, in place of their cached activations in float16."""
+    cached, live = fresh(config), fresh(config)
+    clean = dataclasses.replace(job, train=dataclasses.replace(job.train, views=0))
+    finetune(cached, clean, CPU, SILENT)
+
+    workspace = trainable("live")
+    pixels, spec = PixelCache(workspace, config.clean), live.backbone.spec
+
+    class Runs:
+        def get(self, names):
+            views = np.stack([clean_view(pixels.read(name.split(":")[0])) for name in names])
+            with torch.inference_mode():
+                return live.backbone.prefix(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
+
+    parts = {part: dataclasses.replace(getattr(clean, part), activations=Runs()) for part in ("train", "val")}
+    finetune(live, dataclasses.replace(clean, checkpoint=job.checkpoint.with_name("live.pt"), **parts), CPU, SILENT)
+    for name, value in live.state_dict().items():
+        assert torch.allclose(value, cached.state_dict()[name], atol=1e-4), name

@@ -2,8 +2,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.gradcam import gradcam
+from training.pretrained import BACKBONES, build_network
 
 SPEC = BACKBONES["efficientnet_lite0"]
 

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from preprocessing.decode import decode, shrink
-from training.backbone import BACKBONES, Backbone, Network, build_network
+from training.backbone import Backbone, Network
 from training.calibrate import Calibration
 from training.predict import Classifier, Picture, picture_files, predict, predict_files
+from training.pretrained import BACKBONES, build_network
 from training.reject import Limits
 from workspace.errors import ConfigError, ModelError, TransferFailed
 
@@ -27,7 +28,7 @@ def model(tmp_path) -> Path:
     nn.init.normal_(head.weight, std=0.3)
     save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
     card = {
-        "format": 1,
+        "format": 2,
         "classes": ["ape", "bee"],
         "backbone": SPEC.name,
         "cache_side_px": 256,
@@ -145,7 +146,7 @@ def _cut_weights(folder: Path) -> None:
 
 
 def _torn_card(folder: Path) -> None:
-    (folder / "card.json").write_text('{"format": 1, "classes": [', encoding="utf-8")
+    (folder / "card.json").write_text('{"format": 2, "classes": [', encoding="utf-8")
 
 
 def _change(**values: object):

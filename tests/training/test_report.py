@@ -125,7 +125,7 @@ class Made:
 
     def card(self, **changes: object) -> None:
         card = {
-            "format": 1,
+            "format": 2,
             "classes": list(Fixed.classes),
             "backbone": "resnet50",
             "requested_backbone": "resnet50",

@@ -9,6 +9,7 @@ import pytest
 from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.pixels import PixelCache
 from training import features, recipe, train
+from training.augment import Augmenter, preset_for
 from training.backbone import load_backbone
 from training.device import choose_device
 from training.features import Extractor
@@ -63,7 +64,7 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert first.by_reason == {"classes": 3, "train": 15, "val": 6}
     assert any("means nothing" in said for said in listener.said)
     card, history = outcome(workspace)
-    assert card["format"] == 1
+    assert card["format"] == 2
     assert card["classes"] == ["amber", "blue", "cyan"]
     assert (card["backbone"], card["requested_backbone"], card["fallback_reason"]) == ("efficientnet_lite0",) * 2 + (
         "",
@@ -76,6 +77,10 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert [row["epoch"] for row in history["finetune"]] == [1, 2]
     assert set(history["head"]) == {"C", "val_accuracy", "val_loss", "n_train"}
     assert history["guard"]["n"] == 21
+    regime = json.loads(workspace.latest_run().regime_file.read_text(encoding="utf-8"))
+    assert (regime["regime"], regime["number"], card["regime"]) == ("head-first", 3, "head-first")
+    assert regime["by_setting"]
+    assert set(regime["diagnosis"]["probes"]) == {"layer4", "layer3", "layer2"}
     assert history["chosen"] == card["chosen"] == "finetuned"
     assert history["why"] == card["why"]
     assert not workspace.latest_run().checkpoints.exists()
@@ -111,13 +116,15 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
     classifier = Classifier.load(workspace.latest_run().model, "cpu")
     samples = learnt_from(workspace)
     backbone, _ = load_backbone(config.train, config.seed)
-    stored = Extractor(workspace, config, backbone, choose_device("cpu")).features
+    extractor = Extractor(workspace, config, backbone, choose_device("cpu"))
     keys = [one.sha256 for one in samples]
+    views = extractor.extract_views(keys, Augmenter(preset_for(7), config.augment), SILENT).features_of(keys)
+    assert views.shape == (21, 2, 1280)
     labels = np.array([classifier.classes.index(one.label) for one in samples])
-    head = fit_head(stored.get(keys), labels, 3, history["head"]["C"])
+    head = fit_head(views, labels, 3, history["head"]["C"])
     pixels = PixelCache(workspace, config.clean)
     answers = classifier.probabilities([pixels.read(key) for key in keys])
-    assert np.abs(answers - head.probabilities(stored.get(keys))).max() < 1e-4
+    assert np.abs(answers - head.probabilities(views[:, 0])).max() < 1e-4
 
     held_out = OutOfFold.read(workspace.latest_run().oof_file)
     assert list(held_out.sha256) == keys
@@ -169,10 +176,10 @@ def test_a_class_of_one_creator_cannot_be_held_out(trainable, settings):
 
 def test_resnet_runs_the_same_lines(trainable, settings, hard):
     workspace = trainable("w")
-    config = settings(train__backbone="resnet50", train__epochs=1, features__views=0, train__batch_size=21)
+    config = settings(train__backbone="resnet18", train__epochs=1, features__views=0, train__batch_size=21)
     train.run(workspace, config)
     card, history = outcome(workspace)
-    assert (card["backbone"], card["weights"], len(history["finetune"])) == ("resnet50", "random", 1)
+    assert (card["backbone"], card["weights"], len(history["finetune"])) == ("resnet18", "random", 1)
     assert card["input"]["mean"] == [0.485, 0.456, 0.406]
     answers = Classifier.load(workspace.latest_run().model, "cpu").probabilities([np.zeros((90, 70, 3), np.uint8)])
     assert answers.shape == (1, 3)
@@ -185,3 +192,11 @@ def test_nothing_to_learn_from_is_an_error_that_says_so(trainable, settings):
     write_atomic(path, dataset_bytes(samples))
     with pytest.raises(DatasetError, match="none of blue.*split again"):
         train.run(workspace, settings())
+
+
+def test_frozen_tries_nothing_and_every_layer_can_be_open(trainable, settings, hard):
+    for regime, rows in (("frozen", 0), ("all-layers", 1)):
+        workspace = trainable(regime)
+        train.run(workspace, settings(train__regime=regime, train__epochs=1, train__batch_size=21))
+        card, history = outcome(workspace)
+        assert (card["chosen"], len(history["finetune"])) == ("finetuned" if rows else "head", rows)

@@ -1,0 +1,88 @@
+"""The photo sets that training is measured on: collected and cleaned by the project, parted into folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from flows.opening import open_workspace
+from flows.steps import step_function
+from gallery.site import Gallery
+from preprocessing.pixels import PixelCache
+from preprocessing.split import read_dataset
+from training.folds import grouped_folds
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.progress import SILENT
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoSet:
+    """Pictures by sha256 with labels int64 [n], groups [n] and the fold [n] in which each is tested."""
+
+    name: str
+    workspace: Workspace
+    config: WorkspaceConfig
+    classes: tuple[str, ...]
+    keys: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.str_]
+    fold: npt.NDArray[np.int64]
+
+    def files(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The cached pixels of these rows as .png files, for what reads files: the same pixels for everybody."""
+        cache = PixelCache(self.workspace, self.config.clean)
+        paths = [self.workspace.root / "png" / f"{self.keys[row]}.png" for row in rows]
+        for row, path in zip(rows, paths, strict=True):
+            if not path.is_file():
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(cache.read(self.keys[row])).save(path)
+        return [str(path) for path in paths]
+
+
+def site_of(name: str) -> tuple[Gallery, Sequence[str]]:
+    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a folder's name in ../shared/photos."""
+    if name == "drawn":
+        site = Gallery.rendered()
+        return site, site.keywords
+    if name == "openverse":
+        return Gallery.recorded(SHARED / "fixtures" / "openverse"), ("cat", "dog", "galah", "honey")
+    folder = SHARED / "photos" / name
+    if not folder.is_dir():
+        raise SystemExit(f"there is no {folder}; give one of its neighbours, openverse or drawn")
+    site = Gallery.photos(folder)
+    return site, site.keywords
+
+
+def collect(name: str, root: Path, backbone: str) -> PhotoSet:
+    """Collect and clean a set below `root`, or take what is there."""
+    site, keywords = site_of(name)
+    with site:
+        settings = {
+            "train.backbone": backbone,
+            "search.openverse_url": site.openverse_url,
+            "search.per_class": 10_000,
+            "network.allow_private_addresses": True,
+            "network.per_host_pause_s": 0,
+            "download.per_host_connections": 16,
+        }
+        workspace, config = open_workspace(root / name, keywords, settings)
+        for step in ("search", "download", "clean", "split"):
+            step_function(step)(workspace, config, SILENT)
+    samples = sorted(read_dataset(workspace.latest_run().dataset_file), key=lambda one: one.sha256)
+    classes = tuple(sorted({one.label for one in samples}))
+    labels = np.array([classes.index(one.label) for one in samples], dtype=np.int64)
+    groups = np.array([one.group or one.sha256 for one in samples])
+    fold = grouped_folds(labels, groups, seed=1000, most=FOLDS)
+    if fold is None:
+        raise SystemExit(f"{name}: a class has a single group of pictures, so it cannot be parted into folds")
+    return PhotoSet(name, workspace, config, classes, tuple(one.sha256 for one in samples), labels, groups, fold)

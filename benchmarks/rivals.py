@@ -1,0 +1,163 @@
+"""What training is measured against, each from the same pixels and the same ImageNet weights to logits and seconds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torchvision.transforms import v2
+
+from benchmarks.peers import peer_python
+from benchmarks.photo_sets import PhotoSet
+from preprocessing.pixels import PixelCache
+from training.augment import clean_view
+from training.backbone import load_backbone, normalised
+from training.device import choose_device
+from training.features import Extractor
+from training.pretrained import BACKBONES, build_network, load_imagenet
+from training.recipe import Recipe, TrainingSet
+from workspace.paths import Workspace
+from workspace.progress import SILENT
+
+Rows = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+Answer = tuple[Logits, float, str]
+"""Logits of the test pictures [n, classes], seconds of training, and a word on what was kept."""
+
+SGD_EPOCHS, SGD_RATE, SGD_BATCH = 15, 0.01, 16
+
+FASTAI = ("fastai==2.8.12", "timm==1.0.30", "torch==2.14.1", "torchvision==0.29.1")
+
+
+def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+    """The train step's own recipe, from cached pixels and an empty cache of features; answers through the network."""
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Workspace(Path(scratch))
+        workspace.cache.mkdir()
+        pixels = PixelCache(photos.workspace, photos.config.clean)
+        (workspace.cache / pixels.folder.name).symlink_to(pixels.folder.resolve())
+        config = photos.config.model_copy(update={"seed": seed})
+        device = choose_device("cpu")
+        began = time.monotonic()
+        backbone, _ = load_backbone(config.train, seed)
+        extractor = Extractor(workspace, config, backbone, device)
+        keys = tuple(photos.keys[row] for row in train)
+        extractor.extract_clean(keys, SILENT)
+        pictures = TrainingSet(keys, photos.labels[train], photos.groups[train], len(photos.classes))
+        outcome = Recipe(pictures, config, extractor, backbone, device, workspace.root / "checkpoints").learn(SILENT)
+        seconds = time.monotonic() - began
+        spec, network = backbone.spec, outcome.network.eval()
+        views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
+        with torch.inference_mode():
+            logits = network(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
+    return logits, seconds, outcome.chosen
+
+
+def probe(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+    """Pooled features of the whole frozen network, standardised, and scikit-learn's logistic regression as it comes."""
+    pixels = PixelCache(photos.workspace, photos.config.clean)
+    began = time.monotonic()
+    backbone, _ = load_backbone(photos.config.train, seed)
+    backbone.eval().to(memory_format=torch.channels_last)
+
+    def features(rows: Rows) -> npt.NDArray[np.float32]:
+        spec, found = backbone.spec, []
+        for start in range(0, len(rows), 32):
+            views = [clean_view(pixels.read(photos.keys[row])) for row in rows[start : start + 32]]
+            with torch.inference_mode():
+                found.append(backbone(normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)).numpy())
+        return np.concatenate(found)
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(features(train), photos.labels[train])
+    seconds = time.monotonic() - began
+    scores = model.decision_function(features(test))
+    logits = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+    return logits.astype(np.float32), seconds, ""
+
+
+def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+    """Every layer and a new head, SGD with momentum and a cosine, random crops and flips, batch norm in train mode."""
+    pixels, spec = PixelCache(photos.workspace, photos.config.clean), BACKBONES[photos.config.train.backbone]
+    began = time.monotonic()
+    torch.manual_seed(seed)
+    network = build_network(spec, seed)
+    load_imagenet(spec, network)
+    network.classifier = nn.Linear(spec.feature_dim, len(photos.classes))
+    network.to(memory_format=torch.channels_last)
+    change = v2.Compose([v2.RandomResizedCrop(224, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()])
+    steps = SGD_EPOCHS * -(-len(train) // SGD_BATCH)
+    optimizer = torch.optim.SGD(network.parameters(), lr=SGD_RATE, momentum=0.9, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    network.train()
+    for _ in range(SGD_EPOCHS):
+        for rows in np.array_split(train[torch.randperm(len(train)).numpy()], steps // SGD_EPOCHS):
+            views = [change(torch.from_numpy(pixels.read(photos.keys[row]).copy()).permute(2, 0, 1)) for row in rows]
+            inputs = normalised(torch.stack(views).permute(0, 2, 3, 1), spec.mean, spec.std)
+            loss = nn.functional.cross_entropy(network(inputs), torch.from_numpy(photos.labels[rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    seconds = time.monotonic() - began
+    network.eval()
+    views = torch.from_numpy(np.stack([clean_view(pixels.read(photos.keys[row])) for row in test]))
+    with torch.inference_mode():
+        return network(normalised(views, spec.mean, spec.std)).numpy(), seconds, ""
+
+
+def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
+    """Fastai's vision_learner and `fine_tune(epochs)`, in an environment of its own."""
+
+    def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+        spec = BACKBONES[photos.config.train.backbone]
+        network = build_network(spec)
+        load_imagenet(spec, network)
+        with tempfile.TemporaryDirectory() as scratch:
+            weights, task, answers = (Path(scratch) / name for name in ("weights.pth", "task.json", "answers.npz"))
+            torch.save(network.state_dict(), weights)
+            labels = [photos.classes[label] for label in photos.labels[train]]
+            words = {
+                "weights": str(weights),
+                "backbone": "tf_efficientnet_lite0",
+                "epochs": epochs,
+                "seed": seed,
+                "train": list(zip(photos.files(train), labels, strict=True)),
+                "test": photos.files(test),
+                "classes": photos.classes,
+                "answers": str(answers),
+            }
+            task.write_text(json.dumps(words), encoding="utf-8")
+            run_peer("fastai", FASTAI, Path(__file__).with_name("fastai_fit.py"), task)
+            with np.load(answers) as found:
+                return found["logits"], float(found["seconds"]), ""
+
+    return fit
+
+
+def run_peer(name: str, requirements: tuple[str, ...], script: Path, task: Path) -> None:
+    """Run a script of ours with a peer's interpreter, and stop with its own words when it fails."""
+    import subprocess
+
+    done = subprocess.run([peer_python(name, *requirements), script, task], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+
+
+METHODS: dict[str, Callable[[PhotoSet, Rows, Rows, int], Answer]] = {
+    "this project": ours,
+    "linear probe": probe,
+    "fastai fine_tune(4)": fastai(4),
+    "fastai fine_tune(15)": fastai(15),
+    "plain SGD": sgd,
+}

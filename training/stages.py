@@ -1,0 +1,76 @@
+"""Cutting a network into stages that run one after another: what makes caching and partial unfreezing possible."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+Stages = OrderedDict[str, nn.Module]
+"""By name, from the picture to the pooled features; the last holds the pooling too."""
+
+STAGES = 4
+"""How many a network is cut into, as a ResNet is: layer1 … layer4, with the stem in layer1."""
+
+SAME = 1e-4
+"""Largest difference between a network's features and those of its stages run one after another."""
+
+
+def cut_resnet(network: nn.Module) -> Stages:
+    """The stages of torchvision's ResNets."""
+    stem = [(name, network.get_submodule(name)) for name in ("conv1", "bn1", "relu", "maxpool")]
+    parts = [[(f"layer{number}", network.get_submodule(f"layer{number}"))] for number in range(1, STAGES + 1)]
+    parts[0] = stem + parts[0]
+    parts[-1] += [("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+    return _named(parts)
+
+
+def cut_timm(network: nn.Module) -> Stages:
+    """The stages of a model of timm that is a chain of modules; of any other, one stage that holds all of it.
+
+    timm says after which modules the resolution halves (`feature_info`); there it is cut. That the chain is the
+    network is tried on noise: a transformer with a class token, say, is not one. The network loses its classifier.
+    """
+    network.eval()
+    network.reset_classifier(0)  # type: ignore[operator]
+    ends = [str(info["module"]) for info in getattr(network, "feature_info", [])][-STAGES:]
+    units = list(_units(network, "", ends))
+    parts: list[list[tuple[str, nn.Module]]] = [[]]
+    for path, module in units:
+        parts[-1].append((path.replace(".", "_"), module))
+        if path in ends[:-1]:
+            parts.append([])
+    if len(parts) == STAGES and _is_chain(network, [module for _, module in units]):
+        return _named(parts)
+    return OrderedDict(whole=nn.Sequential(OrderedDict(network=network)))
+
+
+def _units(module: nn.Module, path: str, ends: list[str]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of the chain in order: containers are opened where a stage ends inside them."""
+    for name, child in module.named_children():
+        here = f"{path}{name}"
+        if any(end.startswith(f"{here}.") for end in ends):
+            yield from _units(child, f"{here}.", ends)
+        else:
+            yield here, child
+
+
+def _is_chain(network: nn.Module, modules: list[nn.Module]) -> bool:
+    side = int(network.pretrained_cfg["input_size"][-1])  # type: ignore[index]
+    noise = torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, answer = network(noise), noise
+        try:
+            for module in modules:
+                answer = module(answer)
+        except (RuntimeError, TypeError, ValueError, IndexError):
+            return False
+    return answer.shape == expected.shape and bool(torch.allclose(answer, expected, rtol=SAME, atol=SAME))
+
+
+def _named(parts: list[list[tuple[str, nn.Module]]]) -> Stages:
+    return OrderedDict(
+        (f"layer{number}", nn.Sequential(OrderedDict(part))) for number, part in enumerate(parts, start=1)
+    )
