@@ -38,8 +38,8 @@ _META = re.compile(rb"<meta\b[^<>]*>", re.I)
 _HOSTS_KEPT = 512  # rules in memory; a large robots.txt takes megabytes when it is parsed
 # Directives of X-Robots-Tag that have a value, whose colon does not follow the name of a robot.
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-# The site itself cannot be reached, which is the reason that its files will be told to have too.
 _NEVER = float("inf")
+# The site itself cannot be reached: the reason that its files get too, since they would meet the same.
 _WHOLE_SITE = frozenset({"unknown_host", "connection", "tls", GIVEN_UP, "stopped"})
 
 
@@ -180,7 +180,7 @@ def page_opt_out(html: bytes) -> str | None:
     tags = b"".join(_META.findall(html.replace(b"\0", b"")))  # without NUL, UTF-16 is read too
     if b"ai" not in tags.lower():
         return None  # most pages
-    names = re.compile(rf"\s*(?:robots|{PRODUCT})\s*$", re.I)
+    names = re.compile(rf"^\s*(?:robots|{PRODUCT})\s*$", re.I)
     for tag in BeautifulSoup(tags, "html.parser").find_all("meta", attrs={"name": names}):
         for word in str(tag.get("content") or "").split(","):
             if word.strip().lower() in _OPT_OUTS:

@@ -25,7 +25,7 @@ from collectors.address import DeadlineOver
 
 # Everything that a transfer raises for reasons of the network or of the other side.
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError)
-_MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})  # and 520 to 529, which Cloudflare says of its origins
 _CHUNK_BYTES = 1 << 16
 
 
@@ -70,7 +70,7 @@ def check_status(response: requests.Response) -> None:
     if code == 200:
         return
     reason = "rate_limited" if code == 429 else f"http_{code}"
-    heals = code in _MAY_HEAL
+    heals = code in _MAY_HEAL or 520 <= code < 530
     wait_s = retry_after_s(response.headers.get("Retry-After", "")) if heals else None
     detail = f"the server answered {code} {(response.reason or '')[:100]}".strip()
     # A host that keeps saying 429 after every pause is best left alone for this run.

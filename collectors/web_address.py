@@ -44,10 +44,10 @@ def checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        # Its text may hold the whole authority, so only its first words are told.
-        raise _bad(f"it is no address: {str(error).partition(chr(39))[0].strip(' :')}") from None
+        raise _bad(f"it is no address: {_without_quotes(error)}") from None
     if parts.scheme not in _DEFAULT_PORTS or not host:
-        raise _bad(f"{url.partition('@')[0][:100]!r} is not an http or https address")
+        shown = url[:100] if "@" not in url else f"{parts.scheme}:…"
+        raise _bad(f"{shown!r} is not an http or https address")
     if "@" in parts.netloc:
         raise _bad("the address carries a user name or password")
     name = re.sub(r":\d*$", "", parts.netloc)
@@ -69,7 +69,7 @@ def joined(here: str, location: str) -> str:
     try:
         return urljoin(here, location)
     except ValueError as error:
-        raise _bad(f"it redirects to what is no address: {str(error)[:100]}") from None
+        raise _bad(f"it redirects to what is no address: {_without_quotes(error)}") from None
 
 
 def origin(url: str) -> str:
@@ -83,6 +83,11 @@ def server(url: str) -> str:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def _without_quotes(error: ValueError) -> str:
+    """The first words of an error, since what it quotes may hold a password."""
+    return str(error).partition("'")[0].strip(" :")
 
 
 def _bad(detail: str) -> AttemptFailed:

@@ -226,6 +226,13 @@ class NetworkConfig(Section):
             raise ValueError("record and replay exclude each other; a replay asks nobody, so there is nothing to keep")
         return self
 
+    @field_validator("contact")
+    @classmethod
+    def _fits_in_a_header(cls, value: str) -> str:
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(f"{value!r} is sent in a header, which takes plain ASCII: use an e-mail address or a page")
+        return value.strip()
+
     @field_validator("private_hosts")
     @classmethod
     def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ MALFORMED = [
     "http://front.test:22/", "http://front.test:25/", "http://front.test:0/", "http://front.test:99999/",
     "http://front.test:-80/", "http://front.test:80a/", "http://front.test:6667/",
     # other schemes
-    "file:///etc/passwd", "file://front.test/etc/passwd", "ftp://front.test/x.jpg", "gopher://127.0.0.1:25/_x",
+    "file:///etc/passwd", "file://front.test/etc/passwd", "ftp://u:secret@front.test/x.jpg", "gopher://127.0.0.1:25/_x",
     "data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)", "dict://127.0.0.1:11211/", "ldap://127.0.0.1/",
     "jar:http://front.test!/", "view-source:http://front.test/", "folder:../../etc/passwd", "blob:http://front.test/1",
 ]  # fmt: skip

@@ -232,6 +232,7 @@ def test_an_opt_out_in_a_header_is_for_everybody_or_for_us(values: list[str], sa
         ('<meta name="robots" content="noai">'.encode("utf-16"), "noai"),
         (b'<?xml version="1.0"?><html xmlns="x"><meta name="robots" content="noai"/></html>', "noai"),
         (b'<meta name="googlebot" content="noai">', None),
+        (b'<meta name="no-robots" content="noai">', None),
         (b'<meta name="robots" content="noindex, nofollow">', None),
         (b'<meta name="description" content="noai explained"><p>noai</p>', None),
         (b"", None),

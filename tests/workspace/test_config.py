@@ -1,8 +1,9 @@
 import unicodedata
 
 import pytest
+from pydantic import ValidationError
 
-from workspace.collect_config import SearchConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig, load_config, parse_config
 from workspace.errors import ConfigError
 from workspace.template import EXAMPLE_CLASSES, render_config
@@ -101,3 +102,13 @@ def test_start_pages_may_be_written_in_any_form_of_the_keyword() -> None:
     )
     decomposed = unicodedata.normalize("NFD", "고양이")
     assert len(parse_config(text + f'"{decomposed}" = ["https://y.example"]\n', "text").search.website) == 3
+
+
+def test_a_contact_that_no_header_takes_and_a_private_host_with_a_port_are_mistakes() -> None:
+    with pytest.raises(ValidationError, match="plain ASCII"):
+        NetworkConfig(contact="홍길동")
+    with pytest.raises(ValidationError, match="plain ASCII"):
+        NetworkConfig(contact="me@example.org\r\nX-Evil: 1")
+    with pytest.raises(ValidationError, match=r"nas\.local:8080: only the host"):
+        NetworkConfig(private_hosts=("nas.local:8080",))
+    assert NetworkConfig(private_hosts=("[::1]", "NAS.local")).private_hosts == ("::1", "nas.local")
