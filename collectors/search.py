@@ -189,8 +189,10 @@ class _Asking:
                 known[key] = hit.image_url
                 fresh.add(hit.image_url)
             elif known[key] != hit.image_url:
-                detail = f"the same picture in another size as {known[key]}"
-                same.append(Download(hit.image_url, "skipped", "same_picture", detail, fetched_at=hit.found_at))
+                detail = f"another size of {known[key]}"
+                same.append(
+                    Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at)
+                )
         self._catalog.add_new(hits)
         self._catalog.add_new(same)
         left_out = leave_out(self._catalog, self._config.search.wanted_licenses, [hit.image_url for hit in hits])

@@ -82,7 +82,7 @@ class ArrayStore:
 
 
 def drop_keys(folder: Path, keys: Collection[str]) -> int:
-    """Remove what is stored in this folder under these keys, and under `key:…`; other shards are left as they are.
+    """Remove what is stored in this folder under these keys, and under those with one of them as a part: `a:1`, `a:b`.
 
     A shard that loses some is written anew without them before it goes, so that a kill loses nothing.
 
@@ -92,13 +92,13 @@ def drop_keys(folder: Path, keys: Collection[str]) -> int:
     Raises:
         WorkspaceError: the disk is full or the folder cannot be written.
     """
-    removed = 0
+    removed, gone = 0, set(keys)
     for listing in sorted(folder.glob("*.json")):
         data = listing.with_suffix(".npy")
         stored = json.loads(listing.read_text(encoding="utf-8"))
         if not (isinstance(stored, list) and data.is_file()):
             continue  # no shard
-        rows = [row for row, key in enumerate(stored) if str(key).partition(":")[0] not in keys]
+        rows = [row for row, key in enumerate(stored) if gone.isdisjoint(str(key).split(":"))]
         if len(rows) == len(stored):
             continue
         if rows:

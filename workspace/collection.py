@@ -36,7 +36,7 @@ class ClassState:
         waiting: of these, to be fetched.
         unjudged: fetched, and not yet cleaned.
         settled: fetched and cleaned, or failed.
-        left_out: never to be fetched: the wrong licence, withdrawn, the same picture elsewhere.
+        left_out: not asked for: the wrong licence, withdrawn, the same picture elsewhere, or its host was given up.
     """
 
     label: str
@@ -61,8 +61,10 @@ def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassStat
     hits, downloads, verdicts = TABLES[Hit], TABLES[Download], TABLES[Verdict]
     by_clean = verdicts.c.stage.not_in(FEATURE_STAGES)
     judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(by_clean).distinct().subquery()
+    not_asked = sa.and_(downloads.c.status == "failed", downloads.c.attempts == 0)  # its host was given up before
+    status = sa.case((not_asked, NOT_TRIED[0]), else_=downloads.c.status)
     addresses = (
-        sa.select(hits.c.label, hits.c.image_url, downloads.c.status, judged.c.sha256)
+        sa.select(hits.c.label, hits.c.image_url, status.label("status"), judged.c.sha256)
         .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
         .outerjoin(judged, sa.and_(judged.c.sha256 == downloads.c.sha256, judged.c.label == hits.c.label))
         .distinct()

@@ -79,7 +79,9 @@ def leave_out(catalog: Catalog, licenses: Sequence[str] | None, urls: Collection
         elif reason:
             after[url] = ("skipped", reason)
     catalog.delete(Download, "image_url", before.keys() - after.keys())
-    catalog.put(Download(url, *outcome) for url, outcome in sorted(after.items()) if before.get(url) != outcome)
+    catalog.put(
+        Download(url, *outcome, attempts=0) for url, outcome in sorted(after.items()) if before.get(url) != outcome
+    )
     return set(after)
 
 

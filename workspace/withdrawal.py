@@ -53,7 +53,12 @@ def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawa
     rows = {row.image_url: row for row in catalog.all(Download)}
     catalog.put(rules)
     catalog.put(
-        replace(rows.get(url, Download(url, STATUS, fetched_at=made_at)), status=STATUS, reason=kind, detail=detail)
+        replace(
+            rows.get(url, Download(url, STATUS, attempts=0, fetched_at=made_at)),
+            status=STATUS,
+            reason=kind,
+            detail=detail,
+        )
         for url in found.urls
         if url not in rows or rows[url].status != STATUS
     )

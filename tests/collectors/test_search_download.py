@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from unittest.mock import patch
 
 import pytest
 
 from collectors import download, search
+from collectors.source import Found, Page
 from workspace.catalog import Catalog
-from workspace.errors import CollectError, ConfigError, WorkspaceError
+from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
 from workspace.progress import Silent
 from workspace.records import Download, Hit, Search
 from workspace.template import render_config
@@ -87,6 +89,40 @@ def test_a_source_that_fails_is_recorded_and_the_other_goes_on_and_the_next_run_
     again = search.run(workspace, config)
     assert "failed searches" not in again.by_reason
     assert len(rows(workspace, Hit)) == 24
+
+
+def test_the_depth_that_a_source_shows_is_its_end_and_is_not_asked_for_again(site, workspace, configure) -> None:
+    class Shallow:
+        asked = 0
+
+        def search(self, _session, _keyword, cursor) -> Page:
+            self.asked += 1
+            if cursor:
+                raise SourceFailed("depth_limit", "no deeper")
+            return Page((Found("http://x.example/1.jpg"),), "2")
+
+    source = Shallow()
+    with patch("collectors.search.make_sources", return_value={"shallow": source}):
+        for _ in range(2):
+            search.run(workspace, configure(site))
+            assert source.asked == 4  # two pages of two classes
+    assert [(row.status, row.reason) for row in rows(workspace, Search)] == [("exhausted", "depth_limit")] * 2
+
+
+def test_one_picture_in_two_sizes_is_fetched_once(site, workspace, configure) -> None:
+    class Flickr:
+        def search(self, _session, keyword, _cursor) -> Page:
+            where = f"https://LIVE.staticflickr.com/1/{len(keyword)}23_0a1b"
+            return Page(tuple(Found(f"{where}{size}.jpg?utm_source=x#top") for size in ("_b", "", "_b")), None)
+
+    with patch("collectors.search.make_sources", return_value={"flickr": Flickr()}):
+        search.run(workspace, configure(site))
+    assert sorted(hit.image_url for hit in rows(workspace, Hit) if hit.label == "cat") == [
+        "https://live.staticflickr.com/1/323_0a1b.jpg",
+        "https://live.staticflickr.com/1/323_0a1b_b.jpg",
+    ]
+    skipped = {row.image_url: (row.status, row.reason) for row in rows(workspace, Download)}
+    assert skipped["https://live.staticflickr.com/1/323_0a1b.jpg"] == ("skipped", "same_picture")
 
 
 def test_html_where_json_was_due_is_no_empty_answer(site, workspace, configure) -> None:

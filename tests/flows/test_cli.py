@@ -111,3 +111,18 @@ def test_the_flow_takes_every_kind_of_setting_that_the_command_line_reads() -> N
 def test_settings_are_written_as_toml_scalars() -> None:
     values = {"a.b": True, "a.c": 0.5, "a.d": "te xt", "a.e": ["x", "y"]}
     assert parse_overrides([f"{name}={json.dumps(value)}" for name, value in values.items()]) == values
+
+
+def test_settings_that_are_tables_pass_through_the_flow_and_keys_do_not(tmp_path) -> None:
+    from flows.collect_and_train import collect_and_train
+
+    settings = parse_overrides(
+        ['search.urls={wikimedia="http://127.0.0.1:1"}', 'search.website={"*"=["https://x.example/{keyword}"]}']
+    )
+    assert collect_and_train.validate_parameters({"workspace": "x", "settings": settings})["settings"] == settings
+    open_workspace(tmp_path, ["cat", "dog"])
+    for word in ('search.credentials={FLICKR_API_KEY="secret"}', "search.credentials.FLICKR_API_KEY=secret"):
+        result = CliRunner().invoke(app, ["run", "-w", str(tmp_path), "--set", word])
+        assert isinstance(result.exception, ConfigError)
+        assert "environment variable" in str(result.exception)
+        assert "secret" not in str(result.exception)

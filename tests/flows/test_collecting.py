@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from workspace.template import render_config
 def junk():
     """24 honest pictures of each of five things, and about as many copies, broken and useless files."""
     with Gallery.rendered(per_class=24, seed=5) as gallery:
+        gallery.collection.body = cache(gallery.collection.body)  # drawn once for all tests
         yield gallery
 
 

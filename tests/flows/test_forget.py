@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from workspace.template import render_config
 @pytest.fixture(scope="module")
 def site():
     with Gallery.rendered(per_class=12, seed=8) as gallery:
+        gallery.collection.body = cache(gallery.collection.body)  # drawn once for all tests
         yield gallery
 
 
@@ -64,6 +66,8 @@ def collected(site, tmp_path_factory) -> Workspace:
     ArrayStore(workspace.cache / "features-x").add(keys, np.arange(len(keys), dtype=np.float32)[:, None])
     views = [f"{key}:{view}" for key in keys for view in (1, 2)]
     ArrayStore(workspace.cache / "activations-x").add(views, np.zeros((len(views), 2), np.float16))
+    pairs = [f"{keys[0]}:{key}" for key in keys[1:]]
+    ArrayStore(workspace.cache / "agreements-x").add(pairs, np.zeros((len(pairs), 2), np.float32))
     return workspace
 
 
@@ -107,9 +111,11 @@ def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_ba
 
     names = " ".join(str(file) for file in everything(workspace))
     assert not [sha for sha in gone if sha in names]
+    for name in ("features-x", "activations-x", "agreements-x"):
+        listings = [file.read_text() for file in (workspace.cache / name).glob("*.json")]
+        assert not [sha for sha in gone if sha in "".join(listings)], name
     for name, per_key in (("features-x", 1), ("activations-x", 2)):
         store = ArrayStore(workspace.cache / name)
-        assert not [key for file in store.folder.glob("*.json") for key in gone if key in file.read_text()]
         assert len(store._places) == per_key * len({sha for sha, _ in kept(workspace)} | left(workspace, gone))
     for kind in (ImageFacts, Verdict, Override):
         assert not gone & {row.sha256 for row in rows(workspace, kind)}
