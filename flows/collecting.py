@@ -34,12 +34,12 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
             totals[name] = _together(totals[name], counts) if name in totals else counts
         with Catalog(workspace.catalog_file) as catalog:
             states = list(class_states(catalog, config.classes).values())
-            searches = catalog.all(Search)
+            searches = [one for one in catalog.all(Search) if _is_asked(one, config)]
             left_out = {state.label: left_out_counts(catalog, state.label) for state in states}
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
         before = states
-    endings = tuple(ending(state, searches, left_out[state.label], config) for state in states)
+    endings = tuple(ending(state, searches, left_out[state.label], config, rounds=number) for state in states)
     return totals | {"search": replace(totals["search"], notes=endings)}
 
 
@@ -49,7 +49,9 @@ def step_options(name: str, number: int) -> dict[str, bool]:
     return later.get(name, {}) if number > 1 else {}
 
 
-def ending(state: ClassState, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig) -> str:
+def ending(
+    state: ClassState, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig, rounds: int
+) -> str:
     """How far a class has come, and why no further, in one sentence."""
     wanted = config.search.per_class
     own = [one for one in searches if one.label == state.label]
@@ -60,13 +62,16 @@ def ending(state: ClassState, searches: Iterable[Search], left_out: Mapping[str,
         if state.found >= _limit(config):
             said.append(f"{state.found} were found, and {_limit(config)} is the limit (search.max_found_per_picture)")
         elif _may_grow(state, own, config):
-            said.append(
-                f"stopped after {config.search.max_rounds} rounds (search.max_rounds), the same command goes on"
-            )
+            said.append(f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again")
         elif exhausted:
             said.append("exhausted after " + ", ".join(exhausted))
         said += [f"{count} of {state.found} left out: {reason}" for reason, count in sorted(left_out.items())]
     return "; ".join(said)
+
+
+def _is_asked(question: Search, config: WorkspaceConfig) -> bool:
+    """Whether the settings of today still ask this: sources and keywords come and go."""
+    return question.source in config.search.sources and question.keyword in config.classes.get(question.label, ())
 
 
 def _may_grow(state: ClassState, searches: Iterable[Search], config: WorkspaceConfig) -> bool:

@@ -117,7 +117,7 @@ def test_rounds_and_addresses_are_bounded(junk, tmp_path) -> None:
     config = settings(junk, per_class=24, max_rounds=1)
     counts, ran = collect(Workspace(tmp_path / "rounds"), config)
     assert ran == ["search 1", "download 1", "clean 1"]
-    assert "stopped after 1 rounds (search.max_rounds)" in counts["search"].notes[0]
+    assert "stopped after round 1 (search.max_rounds is 1)" in counts["search"].notes[0]
     config = settings(junk, per_class=24, max_found_per_picture=1)
     counts, _ = collect(Workspace(tmp_path / "found"), config)
     assert "24 is the limit (search.max_found_per_picture)" in counts["search"].notes[0]
@@ -131,6 +131,15 @@ def test_a_class_with_two_keywords_uses_both(junk, tmp_path) -> None:
     collect(workspace, config)
     with Catalog(workspace.catalog_file) as catalog:
         assert class_states(catalog, [first])[first].clean > 24  # more than one keyword has
+
+
+def test_sources_that_are_no_longer_asked_keep_nobody_waiting(junk, tmp_path) -> None:
+    workspace, config = Workspace(tmp_path), settings(junk, per_class=24, sources=["results_page"])
+    label = next(iter(config.classes))
+    with Catalog(workspace.catalog_file) as catalog:
+        catalog.put([Search(label, label, "openverse", "open"), Search(label, "old keyword", "results_page", "failed")])
+    counts, _ = collect(workspace, config)
+    assert counts["search"].notes[0].split("; ")[1:] == [f"exhausted after results_page ({label!r})"]
 
 
 def recorded(workspace: Workspace) -> int:
