@@ -104,10 +104,11 @@ def wait_for(condition: Callable[[], bool], up: subprocess.Popen[bytes]) -> None
         time.sleep(1)
 
 
-def newest(page: str, key: str) -> str:
-    """The id of the latest artifact of this key."""
-    answer = httpx.post(f"{page}/api/artifacts/latest/filter", json={"artifacts": {"key": {"any_": [key]}}}, timeout=20)
-    return str(answer.raise_for_status().json()[0]["id"])
+def ask(page: str, what: str, question: dict[str, object]) -> dict[str, str]:
+    """The first row of an answer of Prefect's API."""
+    answer = httpx.post(f"{page}/api/{what}/filter", json=question, timeout=60).raise_for_status()
+    row: dict[str, str] = answer.json()[0]
+    return row
 
 
 def photograph(page: str, chromium: str) -> None:
@@ -115,13 +116,18 @@ def photograph(page: str, chromium: str) -> None:
     from playwright.sync_api import sync_playwright
 
     shots = {"runs": "/runs", "deployments": "/deployments"}
-    shots |= {key: f"/artifacts/artifact/{newest(page, key)}" for key in ("report", "models")}
+    retraining = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
+    shots["retrain"] = f"/runs/flow-run/{ask(page, 'flow_runs', retraining)['id']}"
+    for key in ("report", "models"):
+        latest = ask(page, "artifacts/latest", {"artifacts": {"key": {"any_": [key]}}})
+        shots[key] = f"/artifacts/artifact/{latest['latest_id']}"
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport=WINDOW)
+        tab.set_default_timeout(120_000)
         for name, path in shots.items():
             tab.goto(page + path, wait_until="networkidle")
-            tab.wait_for_timeout(2500)
+            tab.wait_for_timeout(5000)
             picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(COLOURS)
             target = CHECKOUT / "docs" / f"prefect-{name}.png"
             picture.save(target, optimize=True)

@@ -45,8 +45,7 @@ class ArtifactProgress:
         self._artifact: UUID | None = None
 
     def begin(self, what: str, total: int | None) -> None:
-        """Start a stretch; ends the one before."""
-        self.close()
+        """Start a stretch; the artifact that the one before has, if any, goes on with this one."""
         self._inner.begin(what, total)
         self._what, self._total, self._done = what, total or 0, 0
         self._next = time.monotonic() + _SECONDS_BEFORE_SHOWING
@@ -64,10 +63,9 @@ class ArtifactProgress:
         self._inner.say(message)
 
     def close(self) -> None:
-        """Show the last state of a stretch that was shown at all."""
-        if self._artifact is not None:
+        """Show the last state, where any was shown."""
+        if self._artifact is not None and self._total:
             self._show()
-        self._artifact = None
 
     def _show(self) -> None:
         percent = min(100.0, 100 * self._done / self._total)

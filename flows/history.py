@@ -18,19 +18,25 @@ _WORDS = {"published": "published", "kept_champion": "not published", "rolled_ba
 
 def history_table(workspace: Workspace) -> str:
     """Every decision, the first one first, the one that made the live model live marked with `*`."""
-    table = Table(*_COLUMNS, show_edge=False, pad_edge=False)
-    for cells in _rows(workspace):
-        table.add_row(*cells)
+    table = Table(*_COLUMNS[:-1], show_edge=False, pad_edge=False)
+    rows = _rows(workspace)
+    for cells in rows:
+        table.add_row(*cells[:-1])
     out = io.StringIO()
-    Console(file=out, width=max(100, CONSOLE.width)).print(table)
+    console = Console(file=out, width=max(110, CONSOLE.width))
+    console.print(table)
+    for cells in rows:
+        console.print(f"{cells[1]}: {cells[-1]}", markup=False, highlight=False, soft_wrap=True)
     return out.getvalue()
 
 
 def history_markdown(workspace: Workspace) -> str:
     """The same as a Markdown table, with the accuracy over time as a picture."""
+    rows = _rows(workspace)
     lines = [f"# {workspace.root.name}: which model is live, and why", ""]
-    lines += ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in _rows(workspace)]
+    lines += ["| " + " | ".join(_COLUMNS[:-1]) + " |", "|" + "---|" * (len(_COLUMNS) - 1)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells[:-1]) + " |" for cells in rows]
+    lines += ["", *(f"- {cells[1]}: {cells[-1]}" for cells in rows)]
     return "\n".join([*lines, "", history_chart(read_decisions(workspace))]).rstrip() + "\n"
 
 

@@ -48,7 +48,7 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     console = Console(file=out, width=max(100, CONSOLE.width))
     console.print(table)
     for name, text in _lines(workspace, config, run, samples, usable):
-        console.print(f"{name:<14}{text}", markup=False, highlight=False)
+        console.print(f"{name:<16}{text}", markup=False, highlight=False, soft_wrap=True)
     return out.getvalue()
 
 

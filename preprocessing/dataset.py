@@ -34,7 +34,8 @@ def read_dataset(path: Path) -> list[Sample]:
     """
     remedy = "make it with: collect-and-train split"
     try:
-        rows = pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()
+        # Without Arrow's threads: a command that ended right after such a read was aborted now and then.
+        rows = pq.ParquetFile(io.BytesIO(path.read_bytes())).read(use_threads=False).to_pylist()
         return [Sample(**row) for row in rows]
     except FileNotFoundError as error:
         raise DatasetError(f"{path} does not exist; {remedy}") from error

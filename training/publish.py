@@ -22,6 +22,7 @@ from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Override, Sample, StepCounts
 
+_WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
 _PICTURES_AT_A_TIME = 64  # held in memory, decoded
 
 
@@ -180,4 +181,4 @@ def _right(
 def _counts(decision: Decision, done: bool) -> StepCounts:
     numbers = {name: decision.numbers.get(name) for name in ("pictures", "challenger_right", "champion_right")}
     by_reason = {decision.action: 1, **{name: value for name, value in numbers.items() if value is not None}}
-    return StepCounts("publish", int(done), int(not done), by_reason, (f"{decision.action}: {decision.why}",))
+    return StepCounts("publish", int(done), int(not done), by_reason, (f"{_WORDS[decision.action]}: {decision.why}",))
