@@ -47,8 +47,11 @@ class Device:
         return module
 
     def tensor(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
-        """Copy an array here."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.place)
+        """Copy an array here; to a GPU from pinned memory, so that the copy does not hold up what is queued there."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.place.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.place, non_blocking=True)
 
 
 def choose_device(name: str) -> Device:
