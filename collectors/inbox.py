@@ -22,6 +22,7 @@ from workspace.errors import WorkspaceError
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, Hit, StepCounts
+from workspace.withdrawal import keep_away, withdrawn_files
 
 SOURCE = "inbox"
 _SCHEME = "inbox:"
@@ -42,6 +43,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     with Catalog(workspace.catalog_file) as catalog:
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
         known = {hit.image_url for hit in hits}
+        withdrawn = withdrawn_files(catalog)
         rank = len(hits)
         waiting, new = 0, []
         for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
@@ -56,6 +58,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
             outcomes = [_take(workspace, file, url, max_bytes) for _, file, url in batch]
+            outcomes = [keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes]
             catalog.put(outcomes)  # before the hits, which say that the files were taken
             catalog.add_new(
                 [

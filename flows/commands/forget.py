@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Several = list[str] | None
 
+_SHOWN = 5  # names of files in one line
+
 
 @app.command(rich_help_panel=OTHER)
 def forget(
@@ -91,6 +93,10 @@ def _announce(found: Found, uses: Sequence[RunUse]) -> None:
         f"{len(found.urls)} addresses, {len(found.new)} stored pictures"
         + (f" ({before} more were withdrawn before)" if before else "")
     )
+    own = [url for url in found.urls if not url.startswith(("http://", "https://"))]
+    if own:
+        more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
+        typer.echo(f"  of your own files, which stay where you put them: {', '.join(own[:_SHOWN])}{more}")
     if not uses:
         typer.echo("No run has used them.")
     for use in uses:

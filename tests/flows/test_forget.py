@@ -162,6 +162,24 @@ def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> 
     assert row.sha256 not in {sha for sha, _ in kept(workspace)}
 
 
+def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> None:
+    row = next(row for row in rows(workspace, Download) if row.status == "ok")
+    label = next(hit.label for hit in rows(workspace, Hit) if hit.image_url == row.image_url)
+    file = workspace.inbox / label / "copy.jpg"
+    file.parent.mkdir(parents=True)
+    shutil.copy(workspace.find_image(row.sha256), file)
+    assert forget(workspace, "--url", row.image_url, "-y").exit_code == 0
+    config = load_config(workspace.config_file, {"retrain.settle_s": 0})
+    step_function("inbox")(workspace, config, SILENT)
+    taken = next(one for one in rows(workspace, Download) if one.image_url.startswith("inbox:"))
+    assert (taken.status, taken.reason) == ("withdrawn", "same_bytes")
+    assert not list(workspace.images.glob(f"*/{row.sha256}*"))
+    assert (
+        f"your own files, which stay where you put them: {taken.image_url}"
+        in forget(workspace, "--url", row.image_url, "-y").output
+    )
+
+
 def test_a_licence_goes_by_name_and_by_part(workspace) -> None:
     named = {hit.license for hit in rows(workspace, Hit)}
     assert {"by-nc", "by"} <= named
