@@ -119,13 +119,25 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
 
 def predicted(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Floats:
     """Logits of the clean views, float32 [n, classes]."""
-    network.eval()
     logits = []
+    for features in _tails(network, pictures, device, batch_size):
+        with torch.inference_mode(), device.autocast():
+            logits.append(network.head(features).float().cpu().numpy())
+    return np.concatenate(logits)
+
+
+def pooled(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Floats:
+    """Pooled features of the clean views, float32 [n, dim]."""
+    return np.concatenate([one.float().cpu().numpy() for one in _tails(network, pictures, device, batch_size)])
+
+
+def _tails(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Iterator[torch.Tensor]:
+    network.eval()
     batches = np.array_split(np.arange(len(pictures.keys)), math.ceil(len(pictures.keys) / batch_size))
     for _, (arrays, _) in prefetched(batches, pictures.clean_batch, WORKERS):
         with torch.inference_mode(), device.autocast():
-            logits.append(network.head(network.backbone.tail(_inputs(arrays, device))).float().cpu().numpy())
-    return np.concatenate(logits)
+            features = network.backbone.tail(_inputs(arrays, device))
+        yield features
 
 
 class _Training:

@@ -15,12 +15,13 @@ from training.augment import Augmenter, preset_for
 from training.backbone import Backbone, Network
 from training.device import Device
 from training.features import Extractor
-from training.finetune import CachedPictures, Job, finetune, predicted
+from training.finetune import CachedPictures, Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless
 from training.head import DEFAULT_STRENGTH, cross_validate, fit_head
 from training.losses import Floats, Labels
 from training.regime import Decision, Regime, as_json, decide, diagnose
+from training.reject import neighbour_distances
 from workspace.arrays import ArrayStore
 from workspace.config import WorkspaceConfig
 from workspace.paths import digest
@@ -136,11 +137,12 @@ class Recipe:
     def _guarded(self, head: OutOfFold, views: ArrayStore, progress: Progress) -> Outcome:
         pictures = self._pictures
         tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
+        distance = np.zeros(len(pictures.labels), np.float32)
         epochs: list[Epochs] = []
         for number in range(int(head.fold.max()) + 1):
             here = head.fold == number
             progress.say(f"fine-tuning without fold {number + 1} of {head.fold.max() + 1}, to compare it with the head")
-            tuned[here], history = self._answer_fold(here, f"fold{number}", views, progress)
+            tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress)
             epochs.append(history)
             known |= here
             if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known):
@@ -155,14 +157,22 @@ class Recipe:
         network = self._network(everything)
         finetune(network, self._job(everything, ~everything, "whole", views), self._device, progress)
         why = f"fine-tuning is better by more than one standard error: {done}"
-        answers = OutOfFold(head.sha256, head.labels, tuned, head.fold)
+        answers = OutOfFold(head.sha256, head.labels, tuned, head.fold, distance)
         return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
 
-    def _answer_fold(self, here: Mask, name: str, views: ArrayStore, progress: Progress) -> tuple[Floats, Epochs]:
-        """Fine-tune without one fold, and answer it: logits [pictures of the fold, classes]."""
+    def _answer_fold(
+        self, here: Mask, name: str, views: ArrayStore, progress: Progress
+    ) -> tuple[Floats, Floats, Epochs]:
+        """Fine-tune without one fold, and answer it.
+
+        Returns:
+            Logits [pictures of the fold, classes], their distances to the pictures learnt from, and the epochs.
+        """
         network, job = self._network(~here), self._job(~here, here, name, views)
         history = finetune(network, job, self._device, progress)
-        return predicted(network, job.val, self._device, self._config.train.batch_size), history
+        size = self._config.train.batch_size
+        bank, own = (pooled(network, part, self._device, size) for part in (job.train, job.val))
+        return predicted(network, job.val, self._device, size), neighbour_distances(bank, own), history
 
     def _network(self, learnt: Mask) -> Network:
         """The backbone with the linear head of these pictures."""

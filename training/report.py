@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 from preprocessing.pixels import PixelCache
 from preprocessing.split import read_dataset
+from training.augment import Augmenter, Pixels, preset_for, sheet
 from training.collected import read_collected
 from training.credits import write_credits
 from training.evaluate import read_card, read_metrics
 from training.page import Story, facts, page
-from training.tiles import Thumbnails
+from training.tiles import Thumbnails, data_address
 from training.train import HISTORY_NAME
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -29,6 +33,9 @@ REPORT_VERSION = 2
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""
 
 README_NAME = "README.md"
+
+SHEET_ROWS = 5
+"""Training pictures whose augmented views are shown."""
 
 _TEMPLATES = Path(__file__).parent
 _HEAD_BYTES = 1000  # the page's digest stands at its very beginning
@@ -51,7 +58,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if not there:
         progress.begin("Writing the report", None)
         thumbnails = Thumbnails(PixelCache(workspace, config.clean))
-        html = _render("report.html.j2", {**page(story, thumbnails), "mark": mark})
+        views = data_address(Image.fromarray(_sheet(story, config, thumbnails.cache)))
+        html = _render("report.html.j2", {**page(story, thumbnails, views), "mark": mark})
         write_atomic(folder.model / README_NAME, readme)
         write_atomic(folder.report_file, html.encode())
     return StepCounts(
@@ -86,6 +94,15 @@ def _read(workspace: Workspace, folder: RunFolder) -> Story:
         settings=_settings(folder),
         regime=_regime(folder),
     )
+
+
+def _sheet(story: Story, config: WorkspaceConfig, cache: PixelCache) -> Pixels:
+    """Augmented views of the first training pictures of a few classes, as the run's settings make them."""
+    learnt = [one for one in story.samples if one.split == "train"]
+    per_class = Counter(one.label for one in learnt)
+    shown = [next(one for one in learnt if one.label == label) for label in sorted(per_class)[:SHEET_ROWS]]
+    augmenter = Augmenter(preset_for(int(median(per_class.values()))), config.augment)
+    return sheet([(one.sha256, cache.read(one.sha256)) for one in shown], augmenter, config.seed)
 
 
 def _regime(folder: RunFolder) -> Mapping[str, Any]:

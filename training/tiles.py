@@ -40,7 +40,7 @@ class Thumbnails:
     """Pictures of the pixel cache as data addresses, each made once."""
 
     def __init__(self, cache: PixelCache) -> None:
-        self._cache = cache
+        self.cache = cache
         self._made: dict[str, str] = {}
 
     def address(self, sha256: str) -> str:
@@ -59,7 +59,7 @@ class Thumbnails:
             crop_px: its side.
         """
         try:
-            view = Image.fromarray(clean_view(self._cache.read(sha256), resize_px, crop_px))
+            view = Image.fromarray(clean_view(self.cache.read(sha256), resize_px, crop_px))
         except (ImageRefused, WorkspaceError):
             return ""
         size = (THUMB_SIDE_PX, THUMB_SIDE_PX)
@@ -70,7 +70,7 @@ class Thumbnails:
 
     def _make(self, sha256: str) -> str:
         try:
-            picture = Image.fromarray(self._cache.read(sha256))
+            picture = Image.fromarray(self.cache.read(sha256))
         except (ImageRefused, WorkspaceError):
             return ""
         picture.thumbnail((THUMB_SIDE_PX, THUMB_SIDE_PX))
