@@ -198,16 +198,17 @@ def _cut(graph: _Graph, pixels: str, rows: tuple[str, str], columns: tuple[str, 
         graph("Concat", *(graph("Unsqueeze", graph.whole(one[side]), axis) for one in (rows, columns)), axis=0)
         for side in (0, 1)
     )
-    return graph("Slice", pixels, starts, ends, graph.constant([2, 3], np.int64))
+    # In double precision a sum of levels times 22-bit coefficients is exact, as in Pillow's whole numbers.
+    return graph.double(graph("Slice", pixels, starts, ends, graph.constant([2, 3], np.int64)))
 
 
 def _rounded(graph: _Graph, values: str) -> str:
-    levels = graph("Floor", graph("Add", values, graph.constant(0.5, np.float32)))
-    return graph("Clip", levels, graph.constant(0.0, np.float32), graph.constant(255.0, np.float32))
+    levels = graph("Floor", graph.calculate("Add", values, 0.5))
+    return graph("Clip", levels, graph.constant(0.0), graph.constant(255.0))
 
 
 def _coefficients(graph: _Graph, resample: _Resample) -> str:
-    """Float [results, pixels]: what each pixel gives to each result (precompute_coeffs of Resample.c)."""
+    """Double [results, pixels]: what each pixel gives to each result (precompute_coeffs of Resample.c)."""
     # Pillow takes boxes in single precision.
     start, end = (graph("Cast", one, to=TensorProto.FLOAT) for one in resample.box)
     scale = graph("Div", graph.double(graph("Sub", end, start)), resample.size)
@@ -230,7 +231,7 @@ def _coefficients(graph: _Graph, resample: _Resample) -> str:
     scaled = graph.calculate("Mul", graph("Div", weights, total), steps)
     # C's cast after adding ±0.5 rounds halves away from zero.
     whole = graph("Mul", graph("Sign", scaled), graph("Floor", graph.calculate("Add", graph("Abs", scaled), 0.5)))
-    return graph("Cast", graph.calculate("Div", whole, steps), to=TensorProto.FLOAT)
+    return graph.calculate("Div", whole, steps)
 
 
 def _bicubic(graph: _Graph, offsets: str) -> str:
