@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-WATCH_EVERY_S = 15
+WATCH_EVERY_S = 25
 
 
 @dataclass
@@ -84,7 +84,7 @@ def artifacts(up: Operating) -> dict[str, str]:
 
 def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decision(operating, command, site) -> None:
     place = Workspace(operating.folder)
-    done = command("prefect", "deployment", "run", "collect-and-train", "--watch")
+    done = command("prefect", "deployment", "run", "collect-and-train", "--watch", timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [one.why for one in read_decisions(place)] == ["the first model"]
     first = place.latest_run()
@@ -123,7 +123,7 @@ def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(
         for file in place.root.rglob("*")
         if file.is_file() and "sqlite" not in file.name and file != place.lock_file
     }
-    again = command("collect-and-train", "run", "--workspace", place.root, PREFECT_API_URL=operating.api)
+    again = command("collect-and-train", "run", "--workspace", place.root, timeout=400, PREFECT_API_URL=operating.api)
     assert again.returncode == 0, again.stderr
     run = place.latest_run()
     for part in ("found", "kept", "test accuracy", "95 % interval", str(run.report_file), f"predict -w {place.root}"):
@@ -138,7 +138,9 @@ def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(
 
 
 def test_a_wrong_workspace_fails_with_the_remedy_and_no_retry(operating, command, tmp_path) -> None:
-    done = command("collect-and-train", "run", "--workspace", tmp_path / "none", PREFECT_API_URL=operating.api)
+    done = command(
+        "collect-and-train", "run", "--workspace", tmp_path / "none", PREFECT_API_URL=operating.api, timeout=400
+    )
     assert done.returncode == 1
     assert "collect-and-train init" in done.stderr
     assert "Traceback" not in done.stderr
