@@ -38,6 +38,8 @@ class Snapshot:
     facts: dict[str, ImageFacts] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     labels: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    flagged: set[Pair] = field(default_factory=set)
+    totals: Counter[str] = field(default_factory=Counter)
 
 
 class Album:
@@ -87,15 +89,10 @@ class Album:
     def overview(self) -> list[dict[str, Any]]:
         """Per class: how many pictures it has, how many wait for a look, and how many a person decided on."""
         shot, mine = self.snapshot(), self.overrides()
-        pictures, waiting, decided = Counter[str](), Counter[str](), Counter[str]()
-        for pair, verdicts in shot.verdicts.items():
-            pictures[pair[1]] += 1
-            if pair in mine:
-                decided[pair[1]] += 1
-            elif _worst(verdicts).verdict == "flag":
-                waiting[pair[1]] += 1
+        waiting = Counter(label for _, label in shot.flagged - mine.keys())
+        decided = Counter(label for _, label in mine)
         return [
-            {"label": one, "pictures": pictures[one], "waiting": waiting[one], "decided": decided[one]}
+            {"label": one, "pictures": shot.totals[one], "waiting": waiting[one], "decided": decided[one]}
             for one in self.classes
         ]
 
@@ -186,6 +183,8 @@ class Album:
                 shot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
                 if hit.label not in shot.labels[sha]:
                     shot.labels[sha].append(hit.label)
+        shot.flagged = {pair for pair, verdicts in shot.verdicts.items() if _worst(verdicts).verdict == "flag"}
+        shot.totals = Counter(label for _, label in shot.verdicts)
         shot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
         shot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
         return shot

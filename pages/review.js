@@ -40,6 +40,7 @@ function drawClasses() {
     return make("button", { type: "button", onclick: () => showClass(one.label).then(() => grid.focus()), data: { label: one.label },
       aria: one.label === store.label ? { current: "true" } : {} }, words(one.label), make("span", { className: "soft", textContent: ` ${one.pictures} ` }), waiting);
   }));
+  byId("classes").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function drawSaved() {
@@ -76,7 +77,7 @@ function applyFilters() {
     && (!filters.reason || item.reason === filters.reason)
     && (!filters.cluster || String(item.cluster) === filters.cluster));
   grid.fill(items, key);
-  byId("count").textContent = items.length === store.items.length ? `${items.length} pictures` : `${items.length} of ${store.items.length} pictures`;
+  byId("count").textContent = items.length === store.items.length ? `${items.length} pictures, the most suspicious first` : `${items.length} of ${store.items.length} pictures`;
   history.replaceState(null, "", `#${new URLSearchParams(Object.entries(filters).filter(([, value]) => value))}`);
 }
 

@@ -122,8 +122,10 @@ export class Grid extends EventTarget {
   #caption(item, state) {
     const reason = item.reason && !item.mine ? this.#store.reasons[item.reason] ?? item.reason : "";
     const mark = state.text && make("span", { className: `mark ${state.name}` }, words(state.text));
-    const meter = make("span", { className: "meter", aria: { hidden: "true" } }, make("span"));
-    meter.firstChild.style.width = `${Math.round((1 - item.score) * 100)}%`;
+    const suspicion = Math.round((1 - item.score) * 100);
+    const meter = make("span", { className: "meter", title: `suspicion ${suspicion} %` }, make("span"),
+      make("span", { className: "visually-hidden", textContent: `suspicion ${suspicion} %` }));
+    meter.firstChild.style.width = `${suspicion}%`;
     return [mark || null, reason ? make("span", { className: "reason", textContent: reason }) : null, item.verdict === "drop" ? null : meter];
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from workspace.records import Override
 KEEP, DROP, RELABEL, UNDECIDED = "keep", "drop", "relabel", ""
 
 _TABLE = TABLES[Override]
+_FEW = 100  # with more changes, reading the whole table is quicker than asking for each
+_ONE_MOMENT = threading.Lock()  # `made_at` tells decisions apart, so no two of this process share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +57,52 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[Outcome]:
     Raises:
         WorkspaceError: the database refused, for example because the disk is full.
     """
-    moment = datetime.now(UTC).isoformat(timespec="microseconds")
-    outcomes = []
     try:
-        with catalog.engine.begin() as connection:
-            for change in changes:
-                made = connection.execute(_statement(catalog, change, moment)).rowcount == 1
-                row = connection.execute(sa.select(_TABLE).where(_is(change))).one_or_none()
-                now = Override(**row._mapping) if row else None
-                # Taking back what somebody else has just taken back comes to the same.
-                outcomes.append(Outcome(change, made or (now is None and change.action == UNDECIDED), now))
+        with _ONE_MOMENT, catalog.engine.begin() as connection:
+            moment = datetime.now(UTC).isoformat(timespec="microseconds")
+            # Each statement looks and writes at once, so that no other process comes in between.
+            for statement, wanted in _statements(catalog, changes):
+                if wanted:
+                    connection.execute(statement, [_row(change, moment) for change in wanted])
+            query = sa.select(_TABLE)
+            if len(changes) < _FEW:
+                query = query.where(_TABLE.c.sha256.in_([change.sha256 for change in changes]))
+            rows = [Override(**row._mapping) for row in connection.execute(query)]
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
         raise WorkspaceError(
             f"the catalogue refused a decision: {error.orig}; free some space or make the folder writable, "
             "then decide again"
         ) from error
-    return outcomes
+    now = {(row.sha256, row.label): row for row in rows}
+    return [_outcome(change, now.get((change.sha256, change.label)), moment) for change in changes]
 
 
-def _statement(catalog: Catalog, change: Change, moment: str) -> sa.sql.dml.UpdateBase:
-    # One statement each, so that no other writer comes between the look and the write.
-    as_seen = sa.and_(_is(change), _TABLE.c.made_at == change.seen)
-    if change.action == UNDECIDED:
-        return _TABLE.delete().where(as_seen)
-    values = {"action": change.action, "new_label": change.new_label, "made_at": moment}
-    if change.seen:
-        return _TABLE.update().where(as_seen).values(values)
-    new: sa.sql.dml.UpdateBase = (
-        catalog.dialect.insert(_TABLE)
-        .values(sha256=change.sha256, label=change.label, **values)
-        .on_conflict_do_nothing()
-    )
-    return new
+def _outcome(change: Change, now: Override | None, moment: str) -> Outcome:
+    # Taking back what somebody else has just taken back comes to the same.
+    made = now is None if change.action == UNDECIDED else now is not None and now.made_at == moment
+    return Outcome(change, made, now)
 
 
-def _is(change: Change) -> sa.ColumnElement[bool]:
-    return sa.and_(_TABLE.c.sha256 == change.sha256, _TABLE.c.label == change.label)
+def _statements(catalog: Catalog, changes: Sequence[Change]) -> list[tuple[sa.sql.dml.UpdateBase, list[Change]]]:
+    key = sa.and_(_TABLE.c.sha256 == sa.bindparam("of_sha256"), _TABLE.c.label == sa.bindparam("of_label"))
+    as_seen = sa.and_(key, _TABLE.c.made_at == sa.bindparam("seen"))
+    values: dict[str, sa.BindParameter[str]] = {name: sa.bindparam(name) for name in ("action", "new_label", "made_at")}
+    names: dict[str, sa.BindParameter[str]] = {"sha256": sa.bindparam("of_sha256"), "label": sa.bindparam("of_label")}
+    insert = catalog.dialect.insert(_TABLE).values(**names, **values).on_conflict_do_nothing()
+    deciding = [change for change in changes if change.action != UNDECIDED]
+    return [
+        (_TABLE.delete().where(as_seen), [change for change in changes if change.action == UNDECIDED]),
+        (_TABLE.update().where(as_seen).values(values), [change for change in deciding if change.seen]),
+        (insert, [change for change in deciding if not change.seen]),
+    ]
+
+
+def _row(change: Change, moment: str) -> dict[str, str]:
+    return {
+        "of_sha256": change.sha256,
+        "of_label": change.label,
+        "seen": change.seen,
+        "action": change.action,
+        "new_label": change.new_label,
+        "made_at": moment,
+    }
