@@ -167,7 +167,7 @@ def main() -> None:
         for name in given.only.split(","):
             if name in PEERS:
                 script, requirements = PEERS[name]
-                program = Path(folder) / f"{name}.py"
+                program = Path(folder) / f"run_{name}.py"  # not the package's own name
                 program.write_text(script)
                 command: list[str | Path] = [peer_python(name, *requirements), program, data / "pictures"]
             else:
