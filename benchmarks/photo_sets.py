@@ -82,6 +82,9 @@ def collect(name: str, root: Path, backbone: str) -> PhotoSet:
     classes = tuple(sorted({one.label for one in samples}))
     labels = np.array([classes.index(one.label) for one in samples], dtype=np.int64)
     groups = np.array([one.group or one.sha256 for one in samples])
+    cache = PixelCache(workspace, config.clean)
+    for one in samples:
+        cache.read(one.sha256)  # decoded again where the cache is of another version, so that nobody's seconds hold it
     fold = grouped_folds(labels, groups, seed=1000, most=FOLDS)
     if fold is None:
         raise SystemExit(f"{name}: a class has a single group of pictures, so it cannot be parted into folds")
