@@ -17,14 +17,20 @@ _EVERY_S = 0.1
 class Cost:
     """What a command took.
 
-    `memory_mb` is the largest sum, at one moment, of the proportional set sizes of its processes (10^6 bytes): memory
-    that several of them share counts once. `cpu_s` is that of all of them.
+    `memory_mb` is the largest sum, at one moment, of the proportional set sizes of its processes (10^6 bytes): what
+    several of them share counts once. `samples` has every such sum with the seconds since the start. `cpu_s` is the
+    time of all of them.
     """
 
     seconds: float
     cpu_s: float
     memory_mb: float
     output: str
+    samples: tuple[tuple[float, float], ...]
+
+    def peak_before(self, seconds: float) -> float:
+        """The largest memory in the first so many seconds."""
+        return max((memory for moment, memory in self.samples if moment <= seconds), default=0.0)
 
 
 def measure(command: Sequence[str | Path], env: dict[str, str] | None = None) -> Cost:
@@ -35,12 +41,13 @@ def measure(command: Sequence[str | Path], env: dict[str, str] | None = None) ->
     """
     began = monotonic()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True, env=env)
-    peak = [0]
+    samples: list[tuple[float, float]] = []
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_EVERY_S):
-            peak[0] = max(peak[0], sum(_proportional_bytes(pid) for pid in _tree(process.pid)))
+            memory = sum(_proportional_bytes(pid) for pid in _tree(process.pid)) / 1e6
+            samples.append((monotonic() - began, memory))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -55,7 +62,8 @@ def measure(command: Sequence[str | Path], env: dict[str, str] | None = None) ->
         watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}; see its messages above")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak[0] / 1e6, output)
+    peak = max((memory for _, memory in samples), default=0.0)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak, output, tuple(samples))
 
 
 def _tree(pid: int) -> list[int]:

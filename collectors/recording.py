@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote, quote_plus
 
+from collectors.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
 from workspace.errors import TransferFailed, WorkspaceError
-from workspace.paths import write_atomic, write_json
+from workspace.paths import write_atomic
 
 NOT_KEPT = "not-kept"
 """Stands for a key or a token of a recording."""
 
-_VERSION = 1
 _KEY_IN_URL = re.compile(r"\b((?:api_?key|access_token|client_secret|client_id|token)=)[^&\s'\"]+", re.IGNORECASE)
 
 
@@ -90,8 +90,8 @@ def note_keys(record: str, names: Collection[str]) -> None:
     Raises:
         WorkspaceError: the folder cannot be written.
     """
-    head = _head(Path(record))
-    _write_head(Path(record), {**head, "keys": sorted({*head.get("keys", []), *names})})
+    opened = head(Path(record), _utc_now())
+    write_head(Path(record), {**opened, "keys": sorted({*opened.get("keys", []), *names})})
 
 
 def recorded_keys(replay: str) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def recorded_keys(replay: str) -> tuple[str, ...]:
     Raises:
         WorkspaceError: it is no recording.
     """
-    return tuple(_existing_head(Path(replay)).get("keys", ()))
+    return tuple(existing_head(Path(replay)).get("keys", ()))
 
 
 def without_secrets(text: str, secrets: Collection[str]) -> str:
@@ -145,9 +145,9 @@ class _TellsTime:
 
 class _Recorder(_TellsTime):
     def __init__(self, folder: Path) -> None:
-        head = _head(folder)
-        _write_head(folder, head)
-        super().__init__(head["began"])
+        opened = head(folder, _utc_now())
+        write_head(folder, opened)
+        super().__init__(opened["began"])
         self._folder = folder
         self._lock = threading.Lock()
         try:
@@ -155,7 +155,7 @@ class _Recorder(_TellsTime):
             if self._answers.tell():
                 self._answers.write(b"\n")  # a run that was killed may have left half a line
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
 
     def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
         row: dict[str, Any] = {"asked": _question(url, is_form, secrets)}
@@ -174,7 +174,7 @@ class _Recorder(_TellsTime):
         out.seek(0)
         body = _without_tokens(out.read(), secrets, is_form=is_form)
         row["sha256"] = hashlib.sha256(body).hexdigest()
-        file = _body_file(self._folder, row["sha256"])
+        file = body_file(self._folder, row["sha256"])
         if not file.exists():
             write_atomic(file, body, durable=False)
         row["fetched"] = dataclasses.asdict(fetched) | {"final_url": _clean(fetched.final_url, secrets)}
@@ -192,15 +192,15 @@ class _Recorder(_TellsTime):
                 self._answers.write(line)
                 self._answers.flush()
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder, error) from error
         self._stand_at(time)
 
 
 class _Player(_TellsTime):
     def __init__(self, folder: Path) -> None:
-        super().__init__(_existing_head(folder)["began"])
+        super().__init__(existing_head(folder)["began"])
         self._folder = folder
-        self._answers = _read_answers(folder / "answers.jsonl")
+        self._answers = read_answers(folder / "answers.jsonl")
 
     def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
         asked = _question(url, is_form, secrets)
@@ -227,7 +227,7 @@ class _Player(_TellsTime):
         self._answers.clear()
 
     def _body(self, sha256: str) -> bytes:
-        file = _body_file(self._folder, sha256)
+        file = body_file(self._folder, sha256)
         try:
             body = file.read_bytes()
         except OSError as error:
@@ -258,54 +258,6 @@ def _without_tokens(body: bytes, secrets: Collection[str], *, is_form: bool) -> 
     if not isinstance(values, dict):
         return b""
     return json.dumps({key: NOT_KEPT if "token" in key else value for key, value in values.items()}).encode()
-
-
-def _read_answers(file: Path) -> dict[str, dict[str, Any]]:
-    answers: dict[str, dict[str, Any]] = {}
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue  # half a line of a run that was killed: its question counts as not recorded
-                if "fetched" in row or "fetched" not in answers.get(row["asked"], {}):
-                    answers[row["asked"]] = row
-    except OSError as error:
-        raise WorkspaceError(f"the recording's {file} cannot be read: {error.strerror}") from error
-    return answers
-
-
-def _head(folder: Path) -> dict[str, Any]:
-    if (folder / "recording.json").is_file():
-        return _existing_head(folder)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise WorkspaceError(f"{folder} holds other things than a recording; name a new folder with --record")
-    return {"version": _VERSION, "began": _utc_now(), "keys": []}
-
-
-def _write_head(folder: Path, head: dict[str, Any]) -> None:
-    write_json(folder / "recording.json", head)
-
-
-def _existing_head(folder: Path) -> dict[str, Any]:
-    try:
-        head = json.loads((folder / "recording.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(f"{folder} is no recording: {error}; make one with --record {folder}") from error
-    if not isinstance(head, dict) or head.get("version") != _VERSION:
-        raise WorkspaceError(f"the recording {folder} is of another version than {_VERSION}; record it again")
-    return head
-
-
-def _body_file(folder: Path, sha256: str) -> Path:
-    return folder / "bodies" / sha256[:2] / sha256
-
-
-def _unwritable(folder: Path, error: OSError) -> WorkspaceError:
-    return WorkspaceError(
-        f"cannot write the recording {folder}: {error.strerror or error}; free some space or name another folder"
-    )
 
 
 def _utc_now() -> str:

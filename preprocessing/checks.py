@@ -1,90 +1,118 @@
-"""What makes a picture useless by itself: one small function per fault, over facts that were measured once."""
+"""What makes a picture useless or doubtful by itself: one small function per fault, over facts measured once.
+
+The defaults drop only what is surely useless. Everything else is flagged: the picture stays, and a person should look.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
-from preprocessing.decode import Pixels, shrink
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 
-SHARPNESS_SIDE_PX = 64
-
 LIMIT = 0.5
-"""The score at which every check draws its line: below it a picture is dropped, 1 is beyond doubt."""
+"""The score at which every check draws its line: below it a picture fails, 1 is beyond doubt."""
+
+Score = Callable[[ImageFacts, CleanConfig], float]
+"""A score in [0, 1]: 0.5 is on the limit, 1 twice as good as the limit or better."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """Numbers about a picture's grey levels g (ITU-R 601 luma, 0 to 1).
+class Check:
+    """How a picture is scored, and what becomes of one that fails: `drop`, or `flag` (it stays)."""
 
-    `brightness` is the mean of g; `contrast` its standard deviation, 0 to 0.5; `entropy` that of the histogram of
-    256 levels, 0 to 8 bits; `sharpness` the variance of the Laplacian (4 neighbours) of g with the shorter side at
-    64 px: about 0.001 in a blurred picture, 0.02 in a sharp one.
-    """
-
-    brightness: float
-    contrast: float
-    entropy: float
-    sharpness: float
+    score: Score
+    outcome: str
 
 
-def measure(pixels: Pixels) -> Measures:
-    """Measure a picture [h, w, 3]."""
-    grey = np.asarray(Image.fromarray(pixels).convert("L"))
-    shares = np.bincount(grey.ravel(), minlength=256) / grey.size
-    shares = shares[shares > 0]
-    levels = grey.astype(np.float64) / 255
-    small = np.asarray(Image.fromarray(shrink(pixels, SHARPNESS_SIDE_PX)).convert("L"), dtype=np.float64) / 255
-    centre = small[1:-1, 1:-1]
-    laplacian = small[:-2, 1:-1] + small[2:, 1:-1] + small[1:-1, :-2] + small[1:-1, 2:] - 4 * centre
-    return Measures(
-        brightness=float(levels.mean()),
-        contrast=float(levels.std()),
-        entropy=float(-(shares * np.log2(shares)).sum()) + 0.0,
-        sharpness=float(laplacian.var()) if laplacian.size else 0.0,
-    )
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the checks say of a picture: `outcome` keep, flag or drop, the reason (empty for keep) and the score."""
 
-
-Check = Callable[[ImageFacts, CleanConfig], float]
-"""A score in [0, 1]: 0.5 is on the limit, 1 twice as good as the limit or better."""
+    outcome: str
+    reason: str
+    score: float
 
 
 def too_small(facts: ImageFacts, clean: CleanConfig) -> float:
     """Shorter side against `min_side_px`: an icon shows too little."""
-    return _score(min(facts.width, facts.height), clean.min_side_px)
+    return _at_least(min(facts.width, facts.height), clean.min_side_px)
 
 
 def extreme_aspect(facts: ImageFacts, clean: CleanConfig) -> float:
     """Longer over shorter side against `max_aspect`: a banner or a rule."""
-    return _score(clean.max_aspect * min(facts.width, facts.height), max(facts.width, facts.height))
+    return _at_least(clean.max_aspect * min(facts.width, facts.height), max(facts.width, facts.height))
 
 
 def blank(facts: ImageFacts, clean: CleanConfig) -> float:
     """Contrast against `min_contrast`: one colour, or nearly so."""
-    return _score(facts.contrast, clean.min_contrast)
+    return _at_least(facts.contrast, clean.min_contrast)
 
 
-CHECKS: dict[str, Check] = {"too_small": too_small, "extreme_aspect": extreme_aspect, "blank": blank}
+def placeholder(facts: ImageFacts, clean: CleanConfig) -> float:
+    """Share of the two main colours against `max_two_tone`: "image not available", or a logo, on a flat ground."""
+    return _at_most(facts.two_tone, clean.max_two_tone)
+
+
+def mostly_text(facts: ImageFacts, clean: CleanConfig) -> float:
+    """Share of blocks with writing against `max_text`: a page, a quotation, a slide."""
+    return _at_most(facts.text, clean.max_text)
+
+
+def animated(facts: ImageFacts, clean: CleanConfig) -> float:
+    """Frames against `max_frames`: of an animation only the first frame is seen."""
+    return 1.0 if facts.frames <= clean.max_frames else LIMIT * clean.max_frames / facts.frames
+
+
+def too_dark(facts: ImageFacts, clean: CleanConfig) -> float:
+    """99th percentile of grey against `min_highlights` (0.32, as cleanvision's check `dark`)."""
+    return _at_least(facts.highlights, clean.min_highlights)
+
+
+def too_bright(facts: ImageFacts, clean: CleanConfig) -> float:
+    """5th percentile of grey against `max_shadows` (0.95, as cleanvision's check `light`)."""
+    return _at_most(facts.shadows, clean.max_shadows)
+
+
+def low_detail(facts: ImageFacts, clean: CleanConfig) -> float:
+    """Entropy of grey in bits against `min_entropy` (3, as cleanvision's check `low information`)."""
+    return _at_least(facts.entropy, clean.min_entropy)
+
+
+def blurred(facts: ImageFacts, clean: CleanConfig) -> float:
+    """Variance of the Laplacian at 64 px against `min_sharpness`; the idea of cleanvision's check `blurry`."""
+    return _at_least(facts.sharpness, clean.min_sharpness)
+
+
+CHECKS: dict[str, Check] = {
+    "too_small": Check(too_small, "drop"),
+    "extreme_aspect": Check(extreme_aspect, "drop"),
+    "blank": Check(blank, "drop"),
+    "placeholder": Check(placeholder, "flag"),
+    "mostly_text": Check(mostly_text, "flag"),
+    "animated": Check(animated, "flag"),
+    "too_dark": Check(too_dark, "flag"),
+    "too_bright": Check(too_bright, "flag"),
+    "low_detail": Check(low_detail, "flag"),
+    "blurred": Check(blurred, "flag"),
+}
 """By the reason that each gives, in the order in which they are asked: the first that fails gives the reason."""
 
 
-def judge(facts: ImageFacts, clean: CleanConfig) -> tuple[str, float]:
-    """Ask every check about a decoded picture.
-
-    Returns:
-        The reason of the first that fails and its score; or an empty reason and the lowest score of all.
-    """
-    scores = {reason: check(facts, clean) for reason, check in CHECKS.items()}
+def judge(facts: ImageFacts, clean: CleanConfig) -> Finding:
+    """Ask every check about a decoded picture; the first that fails counts, else the lowest score of all."""
+    scores = {reason: check.score(facts, clean) for reason, check in CHECKS.items()}
     for reason, score in scores.items():
         if score < LIMIT:
-            return reason, score
-    return "", min(scores.values())
+            return Finding(CHECKS[reason].outcome, reason, score)
+    return Finding("keep", "", min(scores.values()))
 
 
-def _score(value: float, limit: float) -> float:
+def _at_least(value: float, limit: float) -> float:
     return min(1.0, LIMIT * value / limit) if limit > 0 else 1.0
+
+
+def _at_most(value: float, limit: float) -> float:
+    """For shares: 1 far below the limit, 0.5 on it, 0 for a share of 1."""
+    return min(1.0, LIMIT * (1 - value) / (1 - limit)) if limit < 1 else 1.0

@@ -15,16 +15,18 @@ from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
+from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Download, ImageFacts, StepCounts, Verdict
+from workspace.records import ImageFacts, StepCounts, Verdict
 
 BATCH = 32
 """Facts per commit: what a kill loses at most."""
 
 REASONS: tuple[str, ...] = (
-    *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged", "decoder_crashed"),
-    *("file_missing", "too_small", "extreme_aspect", "blank"),
+    *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged"),
+    *("decoder_crashed", "decoder_timeout", "decoder_memory", "file_missing"),
+    *("too_small", "extreme_aspect", "blank"),
     *("same_pixels", "near_copy", "mirrored_copy", "edited_copy", "two_labels"),
 )
 """Why this step drops a picture, in the order in which the counts are shown."""
@@ -41,37 +43,41 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     clean = config.clean
     with Catalog(workspace.catalog_file) as catalog:
-        known = {one.sha256: one for one in catalog.all(ImageFacts)}
-        todo = sorted({*catalog.files_to_examine(), *_now_within_the_limit(known, clean)})
+        again = _refused_under_other_limits(catalog, clean)
+        reused = facts_count(catalog) - len(again)
+        todo = sorted({*catalog.files_to_examine(), *again})
         jobs = [Job(sha, workspace, clean) for sha in todo if _is_there(workspace, sha)]
         progress.begin("Decoding", len(jobs))
-        results = examine_all(jobs, clean.workers)
+        results = examine_all(jobs, clean)
         while batch := list(islice(results, BATCH)):
             catalog.put(batch)
             progress.advance(len(batch))
         facts = {one.sha256: _within_limit(one, clean) for one in catalog.all(ImageFacts)}
-        appearances = [(sha, hit) for sha, hit in catalog.appearances() if hit.label in config.classes]
+        appearances = appearances_under(catalog, config.classes)
         verdicts = verdicts_for(facts, appearances, clean, partial(lay_over, workspace, clean, progress=progress))
         catalog.replace_verdicts(STAGES, verdicts)
-        fetched = [one.sha256 for one in catalog.all(Download) if one.status == "ok"]
+        by_reason = _count(verdicts, same_bytes_count(catalog))
     missing = len(todo) - len(jobs)
     notes = (f"{missing} files are gone from {workspace.images}; put them back and clean again",) if missing else ()
     return StepCounts(
         "clean",
         done=len(jobs),
-        reused=len(known.keys() - set(todo)),
-        by_reason=_count(verdicts, same_bytes=len(fetched) - len(set(fetched))),
+        reused=reused,
+        by_reason=by_reason,
         notes=notes,
     )
 
 
 def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:
     dropped = Counter(one.reason for one in verdicts if one.verdict == "drop")
+    gone = {(one.sha256, one.label) for one in verdicts if one.verdict == "drop"}
+    flagged = Counter(one.reason for one in verdicts if one.verdict == "flag" and (one.sha256, one.label) not in gone)
     kept = len({(one.sha256, one.label) for one in verdicts}) - dropped.total()  # a picture is dropped once at most
     return {
         "kept": kept,
         "same_bytes": same_bytes,
         **{reason: dropped[reason] for reason in REASONS if dropped[reason]},
+        **{f"flagged {reason}": count for reason, count in sorted(flagged.items())},
     }
 
 
@@ -90,7 +96,11 @@ def _within_limit(facts: ImageFacts, clean: CleanConfig) -> ImageFacts:
     return facts
 
 
-def _now_within_the_limit(known: Mapping[str, ImageFacts], clean: CleanConfig) -> list[str]:
-    """The files refused for their size under another limit than today's, which their detail names."""
-    today = f"limit is {clean.max_megapixels:g} megapixels"
-    return [sha for sha, one in known.items() if one.error == "too_many_pixels" and today not in one.detail]
+def _refused_under_other_limits(catalog: Catalog, clean: CleanConfig) -> list[str]:
+    """The files refused for a limit that is another one today; their detail names the one of then."""
+    today = {
+        "too_many_pixels": f"limit is {clean.max_megapixels:g} megapixels",
+        "decoder_timeout": f"after {clean.decoder_timeout_s:g} s",
+        "decoder_memory": f"than {clean.decoder_memory_mb:g} MB",
+    }
+    return [sha for sha, error, detail in refused_files(catalog, today) if today[error] not in detail]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,16 +98,18 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
 
     Raises:
         ImageRefused: with the reason `empty`, `not_an_image`, `format_not_allowed`, `too_many_pixels`,
-            `truncated` or `damaged`.
+            `truncated`, `damaged` or `decoder_memory`.
     """
     _refuse_other_things(data)
-    with _strict_and_silent():
+    with _strict_and_silent(prints=_container(data) == "TIFF"):
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_large(image.size, max_megapixels)
                 return _decode_opened(image, side_px)
         except ImageRefused:
             raise
+        except MemoryError as error:
+            raise ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageRefused(
                 "too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels"
@@ -215,13 +218,24 @@ def _refusal(data: bytes, error: Exception) -> ImageRefused:
 
 
 @contextmanager
-def _strict_and_silent() -> Iterator[None]:
-    """Refuse cut-off files even when another library has told Pillow to pad them, and keep its warnings in."""
+def _strict_and_silent(*, prints: bool) -> Iterator[None]:
+    """Refuse cut-off files even when another library has told Pillow to pad them, and keep its warnings in.
+
+    With `prints` also what a C library says on standard error: libtiff comments on every fault.
+    """
     padded = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    kept = os.dup(2) if prints else None
     try:
+        if kept is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = padded
+        if kept is not None:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocessing.alignment import Agreement, Keypoints, compare, is_kin, is_same, keypoints
-from preprocessing.checks import measure
 from preprocessing.decode import Pixels
 from preprocessing.hashing import fingerprint
 from preprocessing.matches import EDITED, MIRRORED, find_matches
+from preprocessing.measures import measure
 from preprocessing.near_copies import Features, nearest
 from preprocessing.pixels import PixelCache, decode_small
 from workspace.arrays import latest_features

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from preprocessing.checks import judge
+from preprocessing.checks import Finding, judge
 from preprocessing.dedup import Copies, best_first, find_copies
 from preprocessing.overlays import Lay
 from workspace.clean_config import CleanConfig
@@ -20,7 +20,7 @@ EDITED_COPY = "edited_copy"
 
 
 def verdicts_for(
-    facts: Mapping[str, ImageFacts], appearances: Sequence[tuple[str, Hit]], clean: CleanConfig, lay: Lay | None = None
+    facts: Mapping[str, ImageFacts], appearances: Iterable[tuple[str, Hit]], clean: CleanConfig, lay: Lay | None = None
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
 
@@ -43,13 +43,12 @@ def verdicts_for(
     verdicts: list[Verdict] = []
     passed: list[ImageFacts] = []
     for sha, labels in ranks.items():
-        reason = facts[sha].error if sha in facts else "file_missing"
-        stage, score = "decode", 0.0
-        if not reason:
-            stage, (reason, score) = "check", judge(facts[sha], clean)
-        outcome = "drop" if reason else "keep"
-        verdicts += [Verdict(sha, label, stage, outcome, reason, score) for label in labels]
-        if not reason:
+        error = facts[sha].error if sha in facts else "file_missing"
+        stage, finding = "decode", Finding("drop", error, 0.0)
+        if not error:
+            stage, finding = "check", judge(facts[sha], clean)
+        verdicts += [Verdict(sha, label, stage, finding.outcome, finding.reason, finding.score) for label in labels]
+        if finding.outcome != "drop":
             passed.append(facts[sha])
     ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
     verdicts += copy_verdicts("copy", ordered, ranks, find_copies(passed, licensed, clean, lay), clean.rank_margin)

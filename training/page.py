@@ -35,6 +35,8 @@ REASONS = {
     "truncated": "the file was cut off",
     "damaged": "the file is damaged inside",
     "decoder_crashed": "the file crashed the decoder",
+    "decoder_timeout": "the file took too long to decode",
+    "decoder_memory": "the file took too much memory to decode",
     "file_missing": "the stored file is gone",
     "too_small": "too small to show much",
     "extreme_aspect": "a banner or a rule",

@@ -21,7 +21,7 @@ from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Sear
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PARAMETERS = 500  # values in one statement; old versions of SQLite take 999
 
@@ -205,10 +205,9 @@ class Catalog:
         statement = self.dialect.insert(table)
         keys = [column.name for column in table.primary_key.columns]
         others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=others),
-            [dataclasses.asdict(record) for record in records],
-        )
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=others)
+        for batch in (records[start : start + 1000] for start in range(0, len(records), 1000)):
+            connection.execute(upsert, [dataclasses.asdict(record) for record in batch])
 
     @property
     def dialect(self) -> Any:
@@ -231,6 +230,11 @@ class Catalog:
             version = connection.execute(sa.select(_VERSION.c.version)).scalar()
             if version is None:
                 connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
+            elif version == 1:
+                # Version 2 measures more of each file: the facts are derived, and clean makes them again.
+                TABLES[ImageFacts].drop(connection)
+                TABLES[ImageFacts].create(connection)
+                connection.execute(_VERSION.update().values(version=SCHEMA_VERSION))
             elif version != SCHEMA_VERSION:
                 raise WorkspaceError(
                     f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "

@@ -19,6 +19,30 @@ class CleanConfig(Section):
         le=1,
         description="Standard deviation of the grey levels (0 to 1) below which a picture is blank.",
     )
+    max_two_tone: Fraction = Field(
+        0.97,
+        description="Share of the two main colours above which a picture is flagged as a placeholder "
+        '("image not available"), a logo or an icon; 1 turns this off, as for every share.',
+    )
+    max_text: Fraction = Field(
+        0.45, description="Share of the area with writing above which a picture is flagged as mostly text."
+    )
+    max_frames: int = Field(1, ge=1, description="Frames above which a picture is flagged as animated.")
+    min_highlights: Fraction = Field(
+        0.32, description="99th percentile of the grey levels (0 to 1) below which a picture is flagged as too dark."
+    )
+    max_shadows: Fraction = Field(
+        0.95, description="5th percentile of the grey levels (0 to 1) above which a picture is flagged as too bright."
+    )
+    min_entropy: float = Field(
+        3.0,
+        ge=0,
+        le=8,
+        description="Entropy of the grey levels, in bits, below which a picture is flagged: low detail.",
+    )
+    min_sharpness: float = Field(
+        0.001, ge=0, description="Variance of the Laplacian at 64 px below which a picture is flagged as blurred."
+    )
     cache_side_px: int = Field(
         256, ge=64, le=1024, description="Shorter side of the decoded pictures kept in the cache, in pixels."
     )
@@ -56,6 +80,10 @@ class CleanConfig(Section):
         "with less between them it is dropped from both.",
     )
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
+    decoder_timeout_s: float = Field(60, gt=0, description="Longest time for decoding one file, in seconds.")
+    decoder_memory_mb: float = Field(
+        2000, ge=200, description="Most memory that one file may take while it is decoded, in megabytes (10^6 bytes)."
+    )
 
 
 class CurateConfig(Section):

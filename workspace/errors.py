@@ -75,7 +75,8 @@ class ImageRefused(CollectAndTrainError):
     """A file that cannot become an upright RGB picture.
 
     Attributes:
-        reason: one of `not_an_image`, `truncated`, `damaged`, `too_many_pixels`, `format_not_allowed`, `empty`.
+        reason: one of `not_an_image`, `truncated`, `damaged`, `too_many_pixels`, `format_not_allowed`, `empty`,
+            `decoder_memory`.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -1,13 +1,14 @@
-"""How the fetching went, counted by the database: a row per url would not stay small in memory."""
+"""How fetching and decoding went, counted or streamed by the database: a row per picture would not stay small."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
-from workspace.records import Download
+from workspace.records import Download, Hit, ImageFacts
 
 
 def download_counts(catalog: Catalog) -> Counter[str]:
@@ -19,3 +20,43 @@ def download_counts(catalog: Catalog) -> Counter[str]:
         for status, reason, count in sorted(tuple(row) for row in connection.execute(query)):
             counts["ok" if status == "ok" else f"{status}: {reason}"] += count
     return counts
+
+
+def same_bytes_count(catalog: Catalog) -> int:
+    """How many fetched urls gave a file that another one had given."""
+    table = TABLES[Download]
+    query = sa.select(sa.func.count() - sa.func.count(sa.distinct(table.c.sha256))).where(table.c.status == "ok")
+    with catalog.engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def facts_count(catalog: Catalog) -> int:
+    """How many files have facts."""
+    with catalog.engine.connect() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(TABLES[ImageFacts])).scalar_one())
+
+
+def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, str, str]]:
+    """(sha256, error, detail) of every file with one of these errors, by sha256."""
+    table = TABLES[ImageFacts]
+    query = sa.select(table.c.sha256, table.c.error, table.c.detail).where(table.c.error.in_(list(errors)))
+    with catalog.engine.connect() as connection:
+        return sorted((str(sha), str(error), str(detail)) for sha, error, detail in connection.execute(query))
+
+
+def appearances_under(catalog: Catalog, labels: Collection[str]) -> Iterator[tuple[str, Hit]]:
+    """As Catalog.appearances, of these labels alone, one by one: all of them at once may not fit into memory."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = (
+        sa.select(downloads.c.sha256, hits)
+        .join(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(downloads.c.status == "ok")
+        .order_by(downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url)
+        .execution_options(yield_per=1000)
+    )
+    with catalog.engine.connect() as connection:
+        for found in connection.execute(query):
+            row = dict(found._mapping)
+            sha = str(row.pop("sha256"))
+            if row["label"] in labels:
+                yield sha, Hit(**row)

@@ -12,6 +12,8 @@ from typing import Any
 
 from workspace.errors import WorkspaceError
 
+_USUAL_SUFFIXES = (".jpg", ".png", ".webp", ".gif")
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -84,6 +86,9 @@ class Workspace:
         Raises:
             WorkspaceError: it is not there.
         """
+        for suffix in _USUAL_SUFFIXES:  # a look at one name, where a search would read the whole folder
+            if (usual := self.image_file(sha256, suffix)).is_file():
+                return usual
         found = sorted(self.images.joinpath(sha256[:2]).glob(f"{sha256}.*"))
         if not found:
             raise WorkspaceError(

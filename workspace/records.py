@@ -74,8 +74,8 @@ class ImageFacts:
 
     `width`, `height` are those of the upright picture in px; `bytes` the file's size; hashes are 16 hex digits as
     imagehash prints them, `*_mirror` those of the picture mirrored left to right, and `thumb` is the grey
-    32 x 32 picture that confirms a match (1024 bytes in hex). `brightness`, `contrast`, `entropy` and `sharpness`
-    are the measures that preprocessing/checks.py documents.
+    32 x 32 picture that confirms a match (1024 bytes in hex). The numbers from `brightness` on are the measures that
+    preprocessing/measures.py documents.
     """
 
     sha256: str
@@ -97,6 +97,11 @@ class ImageFacts:
     contrast: float = 0.0
     entropy: float = 0.0
     sharpness: float = 0.0
+    highlights: float = 0.0
+    shadows: float = 0.0
+    background: float = 0.0
+    two_tone: float = 0.0
+    text: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

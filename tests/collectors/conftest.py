@@ -1,12 +1,17 @@
 import io
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from collectors.polite import PoliteSession
 from gallery.site import Gallery
+from workspace.collect_config import NetworkConfig
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace, write_atomic
 
@@ -36,6 +41,29 @@ def photos(tmp_path: Path) -> dict[str, bytes]:
 def site(tmp_path: Path, photos: dict[str, bytes]) -> Iterator[Gallery]:
     with Gallery.photos(tmp_path / "photos") as gallery:
         yield gallery
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[ThreadingHTTPServer], ThreadingHTTPServer]]:
+    """Starts a server of the test's own, a stand-in for some service, and ends it with the test."""
+    with ExitStack() as ending:
+
+        def start(server: ThreadingHTTPServer) -> ThreadingHTTPServer:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            ending.enter_context(server)
+            ending.callback(thread.join)
+            ending.callback(server.shutdown)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def session() -> Iterator[PoliteSession]:
+    """May ask loopback, without pauses, and tries once."""
+    with PoliteSession(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0, attempts=1)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -131,13 +129,8 @@ class _Keyed(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def keyed() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Keyed) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def keyed(serve) -> str:
+    return f"http://127.0.0.1:{serve(ThreadingHTTPServer(('127.0.0.1', 0), _Keyed)).server_port}"
 
 
 def test_no_key_is_kept_and_a_replay_needs_none(keyed, workspace, tmp_path, monkeypatch) -> None:

@@ -1,8 +1,6 @@
 """Openverse with client credentials, and how deep it lets us look."""
 
 import json
-import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +8,7 @@ import pytest
 
 from collectors.openverse import Openverse
 from collectors.polite import PoliteSession
-from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
 CREDENTIALS = {"OPENVERSE_CLIENT_ID": "cl1ent-id", "OPENVERSE_CLIENT_SECRET": "cl1ent/s3cret"}
@@ -64,19 +62,8 @@ class _Answering(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def session() -> Iterator[PoliteSession]:
-    with PoliteSession(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0, attempts=1)) as made:
-        yield made
+def service(serve) -> Service:
+    return serve(Service())
 
 
 @pytest.fixture(autouse=True)

@@ -2,18 +2,17 @@
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from rich.console import Console
 
 from collectors import search
 from collectors.polite import PoliteSession
 from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, source_rows
 from workspace.catalog import Catalog
-from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError, SourceFailed
 from workspace.records import Hit, Search
@@ -102,20 +101,8 @@ class _Answering(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    with StandIn() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def session() -> Iterator[PoliteSession]:
-    quick = NetworkConfig(allow_private_addresses=True, per_host_pause_s=0, attempts=1)
-    with PoliteSession(quick) as made:
-        yield made
+def stand_in(serve) -> StandIn:
+    return serve(StandIn())
 
 
 @pytest.fixture(autouse=True)
@@ -350,3 +337,30 @@ def test_a_source_failed_has_reason_and_detail(stand_in: StandIn, session: Polit
     with pytest.raises(SourceFailed) as caught:
         make_sources(settings(stand_in, sources=["flickr"]))["flickr"].search(session, "cat", None)
     assert "api_key=***" in caught.value.detail
+
+
+@pytest.mark.parametrize("state", ["up", "captcha", "429", "changed"])
+def test_the_command_prints_every_source_with_its_state_and_reason(
+    state: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.source_table import source_table
+
+    stand_in.state = state
+    config = WorkspaceConfig.model_validate(
+        {
+            "classes": {"cat": "cat", "dog": "dog"},
+            "search": settings(stand_in).model_dump() | {"credentials": KEYS},
+            "network": {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1},
+        }
+    )
+    monkeypatch.setattr("flows.source_table.CONSOLE", Console(width=400))
+    lines = {line.split()[0]: line for line in source_table(config, check=True).splitlines() if line.strip()}
+    said = {
+        "up": "up: 1 pictures",
+        "captcha": "blocked: captcha: ",
+        "429": "blocked: rate_limited: ",
+        "changed": "changed: ",
+    }
+    for name in ASKED:
+        assert said.get(state, f"{state}: ") in lines[name], lines[name]
+    assert not any(key in "".join(lines.values()) for key in KEYS.values())

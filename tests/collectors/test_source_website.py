@@ -1,7 +1,5 @@
 """An ordinary website: what a page offers, and a crawl that ends, resumes and stays where it should."""
 
-import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from collectors.page_images import read_page, read_srcset
 from collectors.polite import PoliteSession
 from collectors.website import Website
-from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 PAGE = """<!doctype html><html><head><title>Bears &amp; more</title><base href="/zoo/">
@@ -109,19 +107,8 @@ class _Answering(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with Site({}) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def session() -> Iterator[PoliteSession]:
-    with PoliteSession(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0, attempts=1)) as made:
-        yield made
+def site(serve) -> Site:
+    return serve(Site({}))
 
 
 def page(name: str, *links: str) -> str:

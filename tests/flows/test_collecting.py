@@ -17,7 +17,7 @@ from flows.collecting import collect_until_clean, step_options
 from flows.demo import demo_config
 from flows.steps import step_function
 from gallery.site import Gallery
-from workspace.catalog import Catalog
+from workspace.catalog import KEYS, Catalog
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -173,3 +173,20 @@ def test_collect_that_was_killed_goes_on_and_fetches_nothing_twice(junk, tmp_pat
     assert [row for row in after if row.image_url in {one.image_url for one in there}] == there
     in_flight = 32  # what the killed one had asked for, and not yet committed
     assert junk.requests["image"] - before <= len(after) + in_flight
+
+
+def test_a_replay_of_the_whole_loop_gives_every_table_again_without_the_site(tmp_path) -> None:
+    with Gallery.rendered(per_class=8, seed=6) as site:
+        config = settings(site, per_class=6)
+        network = config.network.model_dump() | {"attempts": 1}
+        recorded = WorkspaceConfig.model_validate(
+            config.model_dump() | {"network": network | {"record": str(tmp_path / "tape")}}
+        )
+        ran = collect(Workspace(tmp_path / "first"), recorded)[1]
+    assert "search 2" in ran
+    replayed = WorkspaceConfig.model_validate(
+        config.model_dump() | {"network": network | {"replay": str(tmp_path / "tape")}}
+    )
+    assert collect(Workspace(tmp_path / "again"), replayed)[1] == ran
+    for kind, (name, _) in KEYS.items():
+        assert rows(Workspace(tmp_path / "again"), kind) == rows(Workspace(tmp_path / "first"), kind), name

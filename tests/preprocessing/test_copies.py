@@ -5,9 +5,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.checks import measure
 from preprocessing.dedup import connected, find_copies
 from preprocessing.hashing import fingerprint
+from preprocessing.measures import measure
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
 

@@ -1,0 +1,242 @@
+"""Processes that open files: a decoder that crashes, hangs or eats memory takes only its own worker with it.
+
+A worker holds one file at a time, so it is always known which one it died of. The limit of time is kept from outside,
+by killing; that of memory by the system (RLIMIT_AS), from inside. A new worker takes the place of one that is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from workspace.errors import WorkspaceError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_TRIES = 2  # a worker may have been killed from outside for what another program did
+_START_S = 120.0  # Python, numpy, SciPy and Pillow on a busy machine with a cold disk
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may take: seconds, and bytes of address space beyond what a worker has at its start."""
+
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Generic[Job]):
+    """A job that has no result: `reason` is decoder_crashed, decoder_timeout or decoder_memory."""
+
+    job: Job
+    reason: str
+    detail: str
+
+
+def run_all(
+    jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, limits: Limits
+) -> Iterator[Result | Lost[Job]]:
+    """Do every job in one of several processes; the outcomes come in no particular order, one for each job.
+
+    Args:
+        jobs: can be pickled.
+        work: what a worker does; importable by name. What it raises is raised here, but for MemoryError.
+        workers: processes, at most.
+        limits: for each job.
+
+    Raises:
+        WorkspaceError: processes cannot be started from here.
+    """
+    waiting = deque((job, 1) for job in jobs)
+    pool: list[_Worker[Job, Result]] = []
+    try:
+        while waiting or any(worker.job is not None for worker in pool):
+            while waiting and (idle := _idle(pool, work, min(workers, len(jobs)), limits)) is not None:
+                idle.give(*waiting.popleft())
+            for worker in _with_news(pool):
+                outcome = worker.outcome()
+                if isinstance(outcome, Lost) and outcome.reason == "decoder_crashed" and worker.tried < _TRIES:
+                    waiting.append((outcome.job, worker.tried + 1))
+                elif outcome is not None:
+                    yield outcome
+            pool = [worker for worker in pool if worker.alive]
+    finally:
+        for worker in pool:
+            worker.end()
+
+
+class _Worker(Generic[Job, Result]):
+    """One process and the pipe to it; `job` is what it holds, None when it is idle."""
+
+    def __init__(self, work: Callable[[Job], Result], limits: Limits) -> None:
+        self.job: Job | None = None
+        self.tried = 0
+        self.alive = True
+        self.deadline = 0.0
+        self._limits = limits
+        context = _context()
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, work, limits), daemon=True)
+        self.process.start()
+        theirs.close()
+        self._await_start()
+
+    def _await_start(self) -> None:
+        try:
+            started = self.pipe.poll(_START_S) and self.pipe.recv() == "ready"
+        except (EOFError, OSError):
+            started = False
+        if not started:
+            self.end()
+            raise WorkspaceError(
+                "the processes that decode pictures do not start; if this is a script of your own, put what it runs "
+                "under `if __name__ == '__main__':`, else see their messages above (too little memory, or too many "
+                "processes)"
+            )
+
+    def give(self, job: Job, tried: int) -> None:
+        self.job, self.tried = job, tried
+        self.deadline = time.monotonic() + self._limits.seconds
+        with contextlib.suppress(OSError):  # it died while it was idle: seen as a crash, and tried again
+            self.pipe.send(job)
+
+    def outcome(self) -> Result | Lost[Job] | None:
+        """What came of the job; None when nothing has come yet."""
+        job = self.job
+        assert job is not None
+        if self.pipe.poll():
+            try:
+                kind, value = self.pipe.recv()
+            except (EOFError, OSError):
+                return self._crashed(job)
+            self.job = None
+            if kind == "memory":
+                self.end()  # what it still holds is not known
+                return Lost(
+                    job,
+                    "decoder_memory",
+                    f"it took more than {self._limits.memory_bytes / 1e6:g} MB (decoder_memory_mb)",
+                )
+            if kind == "error":
+                raise value
+            return value  # type: ignore[no-any-return]
+        if not self.process.is_alive():
+            return self._crashed(job)
+        if time.monotonic() < self.deadline:
+            return None
+        self.end()
+        self.job = None
+        return Lost(job, "decoder_timeout", f"not decoded after {self._limits.seconds:g} s (decoder_timeout_s)")
+
+    def _crashed(self, job: Job) -> Lost[Job]:
+        self.process.join(5)
+        code = self.process.exitcode
+        self.end()
+        self.job = None
+        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        return Lost(job, "decoder_crashed", f"the process that decoded it died, {self.tried} times: {how}")
+
+    def end(self) -> None:
+        self.alive = False
+        if self.job is None and self.process.is_alive():
+            self.pipe.close()  # an idle worker ends by itself then
+            self.process.join(1)
+        else:
+            self.pipe.close()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    # Never a plain fork: the caller may have threads (Prefect has), whose locks a fork would copy.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "preprocessing.examine"])
+    return context
+
+
+def _idle(
+    pool: list[_Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: Limits
+) -> _Worker[Job, Result] | None:
+    """A worker without a job, a new one when there may be more, or None."""
+    for worker in pool:
+        if worker.job is None and worker.alive:
+            return worker
+    if len(pool) >= most:
+        return None
+    pool.append(_Worker(work, limits))
+    return pool[-1]
+
+
+def _with_news(pool: list[_Worker[Job, Result]]) -> list[_Worker[Job, Result]]:
+    """Wait until a worker answers, dies or is late."""
+    busy = [worker for worker in pool if worker.job is not None]
+    patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
+    ready = set(wait([part for one in busy for part in (one.pipe, one.process.sentinel)], patience))
+    late = time.monotonic()
+    return [one for one in busy if one.pipe in ready or one.process.sentinel in ready or one.deadline <= late]
+
+
+def _serve(pipe: Connection, work: Callable[[Any], Any], limits: Limits) -> None:
+    """What a worker does: one job after the other, until the other end is gone."""
+    _silence_c_libraries()
+    _cap_memory(limits.memory_bytes)
+    pipe.send("ready")
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        # Should the parent be gone, nobody kills a decoder that hangs: the system does (default action of SIGALRM).
+        _alarm(limits.seconds + 10)
+        try:
+            answer: tuple[str, Any] = ("done", work(job))
+        except MemoryError:
+            answer = ("memory", None)
+        except Exception as error:
+            answer = ("error", error)
+        _alarm(0)
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+def _alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _cap_memory(extra_bytes: int) -> None:
+    """Limit the address space to what there is now and so much more; Linux, where it can be read and is enforced."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError):
+        return
+    limit = pages * resource.getpagesize() + extra_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _silence_c_libraries() -> None:
+    """Libtiff and others print what they think of a file; the reason is in its row, so their words go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
