@@ -132,7 +132,8 @@ class Classifier:
                 f"{folder} has no {Path(error.filename).name}; train first: collect-and-train train"
             ) from error
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ConfigError) as error:
-            raise ModelError(f"the model in {folder} cannot be used ({error}); train again") from error
+            detail = " ".join(str(error).split())[:200]  # torch lists every tensor
+            raise ModelError(f"the model in {folder} cannot be used ({detail}); train again") from error
 
     @property
     def network(self) -> Network:
