@@ -75,7 +75,8 @@ def test_a_step_without_a_workspace_names_the_command_that_makes_one(tmp_path) -
 def test_every_command_of_the_documents_exists() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
-    for document in ("README.md", "CONTRIBUTING.md", "data/README.md"):
+    pages = sorted(page.relative_to(CHECKOUT) for page in (CHECKOUT / "docs").glob("*.md"))
+    for document in ("README.md", "CONTRIBUTING.md", "data/README.md", *pages):
         text = (CHECKOUT / document).read_text(encoding="utf-8")
         code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    [^\n]*$", text, re.MULTILINE | re.DOTALL))
         for name in re.findall(r"collect-and-train ([a-z]+)", code):
