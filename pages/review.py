@@ -25,12 +25,6 @@ STATIC = (
     *("review.js", "review_store.js", "review_grid.js", "review_details.js", "review_elements.js"),
 )
 
-WORDS = {
-    **REASONS,
-    "off_topic": "unlike the other pictures of its class",
-    "label_issue": "looks more like another class",
-}
-"""Reasons in words; one that is not here is shown as it is."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
@@ -81,7 +75,7 @@ def _add_reading(app: FastAPI, album: Album, thumbnails: Thumbnails) -> None:
 
     @app.get("/api/classes")
     def classes() -> dict[str, Any]:
-        return {"classes": album.overview(), "words": WORDS, "decisions": len(album.overrides())}
+        return {"classes": album.overview(), "words": REASONS, "decisions": len(album.overrides())}
 
     @app.get("/api/pictures")
     def pictures(label: str) -> Response:

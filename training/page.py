@@ -41,6 +41,13 @@ REASONS = {
     "too_small": "too small to show much",
     "extreme_aspect": "a banner or a rule",
     "blank": "one colour, or nearly so",
+    "placeholder": "says that there is no picture",
+    "mostly_text": "a page of text",
+    "animated": "an animation, of which the first frame counts",
+    "too_dark": "very dark",
+    "too_bright": "very bright",
+    "low_detail": "hardly any detail",
+    "blurred": "blurred",
     "same_pixels": "the same picture in another file",
     "near_copy": "the same picture, resized or recompressed",
     "mirrored_copy": "the same picture, mirrored",
@@ -49,7 +56,7 @@ REASONS = {
     "off_topic": "unlike the other pictures of its class",
     "label_issue": "looks more like another class",
 }
-"""Why a picture was dropped, in words, in the order in which the checks are made."""
+"""Why a picture was dropped or flagged, in words, in the order in which the checks are made."""
 
 
 @dataclass(frozen=True, slots=True)
