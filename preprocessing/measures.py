@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -17,6 +18,8 @@ _NEAR = 12  # of 255, in each channel: what JPEG does to a flat colour
 _FAR = 60  # of 255: what a reader tells apart as ink
 
 Grey = npt.NDArray[np.uint8]
+Bins = npt.NDArray[np.uint16]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,22 @@ def measure(pixels: Pixels) -> Measures:
     """Measure a picture [h, w, 3]."""
     grey = np.asarray(Image.fromarray(pixels).convert("L"))
     counts = np.bincount(grey.ravel(), minlength=256)
-    shares = counts[counts > 0] / grey.size
-    levels = grey.astype(np.float64) / 255
+    shares = counts / grey.size
+    some = shares[counts > 0]
+    levels = np.arange(256) / 255
+    brightness = float(shares @ levels)
     shadows, highlights = np.searchsorted(np.cumsum(counts), np.array([0.05, 0.99]) * grey.size) / 255
-    away = _distance(pixels, _frequent_colour(pixels.reshape(-1, 3)))
-    on_background, ink = away <= _NEAR, away > _FAR
+    bins = _colour_bins(pixels)
+    ground = _frequent_colour(pixels, bins)
+    on_background, ink = _within(pixels, ground, _NEAR), ~_within(pixels, ground, _FAR)
     two_tone = on_background
     if ink.any():
-        two_tone = on_background | (_distance(pixels, _frequent_colour(pixels[ink])) <= _NEAR)
+        two_tone = on_background | _within(pixels, _frequent_colour(pixels, bins, ink), _NEAR)
     return Measures(
-        brightness=float(levels.mean()),
-        contrast=float(levels.std()),
-        entropy=float(-(shares * np.log2(shares)).sum()) + 0.0,
-        sharpness=_sharpness(pixels),
+        brightness=brightness,
+        contrast=float(np.sqrt(shares @ (levels - brightness) ** 2)),
+        entropy=float(-(some * np.log2(some)).sum()) + 0.0,
+        sharpness=_sharpness(grey),
         highlights=float(highlights),
         shadows=float(shadows),
         background=float(on_background.mean()),
@@ -67,41 +73,52 @@ def measure(pixels: Pixels) -> Measures:
     )
 
 
-def _sharpness(pixels: Pixels) -> float:
-    small = np.asarray(Image.fromarray(shrink(pixels, SHARPNESS_SIDE_PX)).convert("L"), dtype=np.float64) / 255
+def _sharpness(grey: Grey) -> float:
+    small = np.asarray(shrink(grey, SHARPNESS_SIDE_PX), dtype=np.float64) / 255
     centre = small[1:-1, 1:-1]
     laplacian = small[:-2, 1:-1] + small[2:, 1:-1] + small[1:-1, :-2] + small[1:-1, 2:] - 4 * centre
     return float(laplacian.var()) if laplacian.size else 0.0
 
 
-def _frequent_colour(pixels: Pixels) -> npt.NDArray[np.int16]:
-    """The most frequent colour among pixels [n, 3], int16 [3]: the mean of the fullest of 16 x 16 x 16 bins."""
-    red, green, blue = (pixels >> 4).T.astype(np.int32)
-    index = (red << 8) | (green << 4) | blue
-    colour: npt.NDArray[np.int16] = pixels[index == np.bincount(index).argmax()].mean(axis=0).round().astype(np.int16)
-    return colour
+def _colour_bins(pixels: Pixels) -> Bins:
+    """Which of 16 x 16 x 16 bins of colour each pixel falls into, uint16 [h, w]."""
+    red, green, blue = (pixels[..., channel] & 0xF0 for channel in range(3))
+    bins: Bins = (red.astype(np.uint16) << 4) | green | (blue >> 4)
+    return bins
 
 
-def _distance(pixels: Pixels, colour: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """The largest difference of a channel from this colour, [h, w]."""
-    away = [np.abs(pixels[..., channel].astype(np.int16) - colour[channel]) for channel in range(3)]
-    largest: npt.NDArray[np.int16] = np.maximum(np.maximum(away[0], away[1]), away[2])
-    return largest
+def _frequent_colour(pixels: Pixels, bins: Bins, where: Mask | None = None) -> tuple[int, ...]:
+    """The most frequent colour, of all pixels or of some: the mean of the fullest bin."""
+    fullest = np.bincount(bins.ravel() if where is None else bins[where], minlength=1).argmax()
+    inside = bins == fullest if where is None else (bins == fullest) & where
+    return tuple(round(level) for level in cv2.mean(pixels, inside.view(np.uint8))[:3])
 
 
-def _text(on_background: npt.NDArray[np.bool_], ink: npt.NDArray[np.bool_], two_tone: npt.NDArray[np.bool_]) -> float:
+def _within(pixels: Pixels, colour: tuple[int, ...], limit: int) -> Mask:
+    """Where no channel is further than `limit` from a colour, [h, w]."""
+    low, high = ([level + sign * limit for level in colour] for sign in (-1, 1))
+    return np.asarray(cv2.inRange(pixels, np.clip(low, 0, 255), np.clip(high, 0, 255))) > 0
+
+
+def _text(on_background: Mask, ink: Mask, two_tone: Mask) -> float:
     rows, columns = (side // _BLOCK_PX for side in ink.shape)
     if not rows or not columns:
         return 0.0
 
-    def blocks(values: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def blocks(values: Mask) -> Mask:
         cut = values[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
         return cut.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).swapaxes(1, 2)
 
-    inked, empty, plain = blocks(ink), blocks(on_background), blocks(two_tone)
-    crossings = (inked[..., 1:] != inked[..., :-1]).sum(axis=3)  # per row of a block
-    busy = (crossings >= 3).mean(axis=2)
-    share, ground = inked.mean(axis=(2, 3)), empty.mean(axis=(2, 3))
-    looks = (busy >= 0.25) & (share >= 0.05) & (share <= 0.6) & (ground >= 0.2)
-    looks &= plain.mean(axis=(2, 3)) >= 0.45  # noise and foliage have strokes too, but of many colours
-    return float(looks.mean())
+    def share(values: Mask) -> npt.NDArray[np.float64]:
+        cut = values[: rows * _BLOCK_PX, : columns * _BLOCK_PX].view(np.uint8)
+        lines = cut.reshape(rows, _BLOCK_PX, -1).sum(axis=1, dtype=np.uint8)
+        counts = lines.reshape(rows, columns, _BLOCK_PX).sum(axis=2, dtype=np.uint16)
+        return counts / _BLOCK_PX**2
+
+    inked = share(ink)
+    looks = (inked >= 0.05) & (inked <= 0.6) & (share(on_background) >= 0.2)
+    looks &= share(two_tone) >= 0.45  # noise and foliage have strokes too, but of many colours
+    some = blocks(ink)[looks]
+    crossings = (some[..., 1:] != some[..., :-1]).sum(axis=2)  # per row of a block
+    busy = (crossings >= 3).mean(axis=1)
+    return float((busy >= 0.25).sum() / looks.size)
