@@ -9,13 +9,14 @@ from functools import partial
 from itertools import islice
 
 from preprocessing.examine import Job, examine_all
+from preprocessing.looks import unpacked
 from preprocessing.overlays import lay_over
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
-from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count
+from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import ImageFacts, StepCounts, Verdict
@@ -27,7 +28,7 @@ REASONS: tuple[str, ...] = (
     *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged"),
     *("decoder_crashed", "decoder_timeout", "decoder_memory", "file_missing"),
     *("too_small", "extreme_aspect", "blank"),
-    *("same_pixels", "near_copy", "mirrored_copy", "edited_copy", "two_labels"),
+    *("same_pixels", "near_copy", "mirrored_copy", "turned_copy", "edited_copy", "two_labels"),
 )
 """Why this step drops a picture, in the order in which the counts are shown."""
 
@@ -52,9 +53,13 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         while batch := list(islice(results, BATCH)):
             catalog.put(batch)
             progress.advance(len(batch))
-        facts = {one.sha256: _within_limit(one, clean) for one in catalog.all(ImageFacts)}
-        appearances = appearances_under(catalog, config.classes)
-        verdicts = verdicts_for(facts, appearances, clean, partial(lay_over, workspace, clean, progress=progress))
+        verdicts = verdicts_for(
+            (_within_limit(one, clean) for one in catalog.each(ImageFacts)),
+            lambda names: unpacked(stored_thumbs(catalog, names)),
+            appearances_under(catalog, config.classes),
+            clean,
+            partial(lay_over, workspace, clean, progress=progress),
+        )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))
     missing = len(todo) - len(jobs)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from preprocessing.matches import EDITED, MIRRORED, Matches, comparable, find_matches
+from preprocessing.hash_search import Indices
+from preprocessing.looks import Look, ThumbsOf
+from preprocessing.matches import Mask, Matches, find_matches
 from preprocessing.overlays import Lay
+from preprocessing.turns import AS_IS
 from workspace.clean_config import CleanConfig
-from workspace.records import ImageFacts
+
+_AT_A_TIME = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,40 +23,40 @@ class Copies:
     Attributes:
         kept: the picture that each file is a copy of; the best copy of a picture, and a picture without copies,
             have themselves here.
-        mirrored: the copies that show the picture mirrored.
-        edited: the copies that show the picture cropped, framed, marked or turned a little.
+        view: how each file has to be seen to look like that picture: as preprocessing/turns.py counts the ways, or
+            `EDITED` (preprocessing/matches.py).
         kin: for every file the name of what must stay in one split: the best sha256 among all that are the same
             or nearly so, also along a chain.
     """
 
     kept: Mapping[str, str]
-    mirrored: Collection[str]
-    edited: Collection[str]
+    view: Mapping[str, int]
     kin: Mapping[str, str]
 
 
 def find_copies(
-    facts: Iterable[ImageFacts], licensed: Collection[str], clean: CleanConfig, lay: Lay | None = None
+    pictures: Iterable[Look], thumbs: ThumbsOf, licensed: Collection[str], clean: CleanConfig, lay: Lay | None = None
 ) -> Copies:
-    """Group the files that show the same picture; the order of `facts` does not matter.
+    """Group the files that show the same picture; the order of `pictures` does not matter.
 
     Files with equal pixels are the same. So are two whose pHash and dHash distances add up to at most
     `same_distance` and whose thumbs correlate; up to `kin_distance` they are kin. Groups are stars: a copy is like
     the picture that is kept in its place, not merely like another copy of it.
 
     Args:
-        facts: decoded pictures, each sha256 once.
+        pictures: decoded ones, each sha256 once.
+        thumbs: gives their thumbs.
         licensed: the sha256 of pictures whose licence is known; they are kept before others.
-        clean: the distances, and whether mirrored pictures count.
+        clean: the distances, and whether mirrored and turned pictures count.
         lay: lays pictures over each other that may be edited copies; none: only hashes and thumbs count.
     """
-    ordered = sorted(facts, key=lambda one: best_first(one, one.sha256 in licensed))
+    ordered = sorted(pictures, key=lambda one: best_first(one, one.sha256 in licensed))
     twin = _twins(ordered)
-    pictures = [one for one in ordered if twin[one.sha256] == one.sha256]
-    return copies_of(pictures, twin, find_matches(pictures, clean, lay))
+    different = [one for one in ordered if twin[one.sha256] == one.sha256]
+    return copies_of(different, twin, find_matches(different, thumbs, clean, lay))
 
 
-def copies_of(pictures: Sequence[ImageFacts], twin: Mapping[str, str], matches: Matches) -> Copies:
+def copies_of(pictures: Sequence[Look], twin: Mapping[str, str], matches: Matches) -> Copies:
     """Make stars of the pairs that match.
 
     Args:
@@ -63,19 +68,17 @@ def copies_of(pictures: Sequence[ImageFacts], twin: Mapping[str, str], matches: 
     names = [one.sha256 for one in pictures]
     star = {sha: names[index] for sha, index in zip(names, centre, strict=True)}
     seen = dict(zip(names, view, strict=True))
-    near = zip(matches.i.tolist(), matches.j.tolist(), strict=True)
+    near = ((names[i], names[j]) for i, j in _rows(matches.i, matches.j))
     return Copies(
         kept={sha: star[other] for sha, other in twin.items()},
-        mirrored={sha for sha, other in twin.items() if seen[other] == MIRRORED},
-        edited={sha for sha, other in twin.items() if seen[other] == EDITED},
-        kin=connected(twin, [*twin.items(), *((names[i], names[j]) for i, j in near)]),
+        view={sha: seen[other] for sha, other in twin.items()},
+        kin=connected(twin, itertools.chain(twin.items(), near)),
     )
 
 
-def best_first(facts: ImageFacts, licensed: bool) -> tuple[bool, int, float, str]:
+def best_first(picture: Look, licensed: bool) -> tuple[bool, int, float, str]:
     """Sort key that puts the copy to keep first: licence known, more pixels, less compressed, lower sha256."""
-    area = facts.width * facts.height
-    return (not licensed, -area, -facts.bytes / max(1, area), facts.sha256)
+    return (not licensed, -picture.area, -picture.file_bytes / max(1, picture.area), picture.sha256)
 
 
 def connected(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -100,27 +103,31 @@ def connected(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[st
     return {item: root(item) for item in place}
 
 
-def _twins(ordered: list[ImageFacts]) -> dict[str, str]:
+def _twins(ordered: Sequence[Look]) -> dict[str, str]:
     """Each file's first one with equal pixels, or that no comparison can tell from it.
 
     A placeholder that was served ten thousand times, each time compressed anew, is so compared once.
     """
-    first: dict[str, str] = {}
+    first: dict[bytes, str] = {}
     twin = {one.sha256: first.setdefault(one.pixel_digest, one.sha256) for one in ordered}
-    looks: dict[tuple[str, ...], str] = {}
+    looks: dict[bytes, str] = {}
     for one in ordered:
-        if twin[one.sha256] == one.sha256 and comparable(one):
-            look = (one.phash, one.dhash, one.phash_mirror, one.dhash_mirror, one.thumb)
-            twin[one.sha256] = looks.setdefault(look, one.sha256)
+        if twin[one.sha256] == one.sha256 and one.comparable:
+            twin[one.sha256] = looks.setdefault(one.look_digest, one.sha256)
     return {sha: twin[other] for sha, other in twin.items()}
 
 
 def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
     """Each picture's centre, which is the better one, of lower index, and the view in which it looks like it."""
-    i, j, view = (part[matches.same].tolist() for part in matches[:3])
-    centre, seen = list(range(count)), [0] * count
+    centre, seen = list(range(count)), [AS_IS] * count
     taken = [False] * count
-    for one, other, how in zip(i, j, view, strict=True):  # by i, so that its own centre is known by now
+    for one, other, how in _rows(*(part[matches.same] for part in matches[:3])):  # by i: its own centre is known by now
         if not taken[one] and not taken[other]:
             centre[other], seen[other], taken[other] = one, how, True
     return centre, seen
+
+
+def _rows(*columns: Indices | Mask) -> Iterator[tuple[int, ...]]:
+    """Row by row as Python's numbers, which take five times the memory of numpy's, a few thousand at a time."""
+    for start in range(0, len(columns[0]), _AT_A_TIME):
+        yield from zip(*(column[start : start + _AT_A_TIME].tolist() for column in columns), strict=True)

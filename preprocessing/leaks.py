@@ -15,10 +15,12 @@ import numpy as np
 from preprocessing.alignment import Agreement, Keypoints, compare, is_kin, is_same, keypoints
 from preprocessing.decode import Pixels
 from preprocessing.hashing import fingerprint
-from preprocessing.matches import EDITED, MIRRORED, find_matches
+from preprocessing.looks import look_of, thumbs_among
+from preprocessing.matches import EDITED, find_matches
 from preprocessing.measures import measure
 from preprocessing.near_copies import Features, nearest
 from preprocessing.pixels import PixelCache, decode_small
+from preprocessing.turns import AS_IS, MIRRORED
 from workspace.arrays import latest_features
 from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
@@ -28,10 +30,12 @@ from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import ImageFacts
 
-SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, EDITED_PICTURE, KIN = "same_bytes", "same", "mirrored", "edited", "kin"
+SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, TURNED_PICTURE = "same_bytes", "same", "mirrored", "turned"
+EDITED_PICTURE, KIN = "edited", "kin"
 """How a picture of the workspace is one of the outside set; `kin`: parts of one picture, or nearly the same."""
 
-_ORDER = (SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, EDITED_PICTURE, KIN)
+_ORDER = (SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, TURNED_PICTURE, EDITED_PICTURE, KIN)
+_KINDS = {AS_IS: SAME_PICTURE, MIRRORED: MIRROR_IMAGE, EDITED: EDITED_PICTURE}
 _OUTSIDE = "outside:"
 
 
@@ -191,10 +195,10 @@ def _by_hashes(
         return [agreements.get(pair, Agreement(0.0, 0.0, 0.0, 0.0)) for pair in pairs]
 
     every = [*mine, *outside.facts.values()]
-    matches = find_matches(every, clean, lay)
+    matches = find_matches([look_of(one) for one in every], thumbs_among(every), clean, lay)
     for i, j, view, same in zip(*(part.tolist() for part in matches), strict=True):
         if i < len(mine) <= j:
-            kind = {EDITED: EDITED_PICTURE, MIRRORED: MIRROR_IMAGE}.get(view, SAME_PICTURE) if same else KIN
+            kind = _KINDS.get(view, TURNED_PICTURE) if same else KIN
             yield every[i].sha256, every[j].sha256.removeprefix(_OUTSIDE), kind
 
 

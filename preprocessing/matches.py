@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from preprocessing.alignment import Agreement, is_kin, is_same
 from preprocessing.hash_search import Hashes, Indices, Pairs, near_pairs
-from preprocessing.hashing import THUMB_SIDE_PX, hashes_of
+from preprocessing.hashing import thumb_hashes
+from preprocessing.looks import Look, ThumbsOf
 from preprocessing.overlays import Lay
+from preprocessing.turns import AS_IS, TURNS, inverse, turned
 from workspace.clean_config import CleanConfig
-from workspace.records import ImageFacts
+
+Mask = npt.NDArray[np.bool_]
 
 # Measured on the 801 photographs of ../shared (bears, aerial, Openverse thumbnails): the correlation of the thumbs of
 # a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400 copies) was 0.944 at
@@ -23,107 +26,114 @@ from workspace.records import ImageFacts
 SAME_CORRELATION = 0.96
 # 5 % crops that the hashes find have 0.62 or more; pairs that only look alike from afar are then mostly below.
 KIN_CORRELATION = 0.6
-
-# Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.
-FLAT_CONTRAST = 0.02
-# The same for the thumb, which is what the hashes see: fine texture on a plain ground leaves nothing of itself there.
-FLAT_THUMB = 0.005
+WORTH_CORRELATION = -1.0
 
 _CHUNK = 4096  # candidates confirmed at a time: 32 MB of thumbs
 
-AS_IS, MIRRORED, EDITED = 0, 1, 2
-
-Thumbs = npt.NDArray[np.uint8]
+EDITED = TURNS
+"""The view of a picture that was cropped, framed, marked or turned a little."""
 
 
 class Matches(NamedTuple):
     """Pairs of pictures that look alike, each (i, j, view) once, i < j, in that order.
 
-    `view` tells how one of them has to be seen to look like the other: `AS_IS`, `MIRRORED`, or `EDITED` (cropped,
-    framed, marked or turned a little); `same` whether they are the same picture, else they are kin.
+    `view` tells how j has to be seen to look like i, as preprocessing/turns.py counts the ways, or `EDITED`; `same`
+    whether they are the same picture, else they are kin.
     """
 
     i: Indices
     j: Indices
     view: Indices
-    same: npt.NDArray[np.bool_]
+    same: Mask
 
 
-def find_matches(pictures: list[ImageFacts], clean: CleanConfig, lay: Lay | None = None) -> Matches:
+def find_matches(pictures: Sequence[Look], thumbs: ThumbsOf, clean: CleanConfig, lay: Lay | None = None) -> Matches:
     """Compare every picture with every other, exactly, but for flat ones, which are like nothing.
 
     Args:
         pictures: decoded ones, each different pixels.
-        clean: the distances, and whether mirrored pictures count.
+        thumbs: gives their thumbs.
+        clean: the distances, and whether mirrored and turned pictures count.
         lay: lays pictures over each other that are up to `edited_distance` apart and not plainly the same; none: they
             are not looked at.
     """
-    searched = np.array([k for k, one in enumerate(pictures) if comparable(one)], dtype=np.intp)
+    searched = np.array([k for k, one in enumerate(pictures) if one.comparable], dtype=np.intp)
     if len(searched) < 2:
-        return edited_matches((), ())
+        return edited_matches(np.empty((0, 2), np.intp), ())
     some = [pictures[k] for k in searched]
-    thumbs = thumbs_of(some)
-    phash, dhash = _views(some, clean)
+    names = [one.sha256 for one in some]
+    phash, dhash = _views(some, thumbs, clean)
     limit = max(clean.same_distance, clean.kin_distance, clean.edited_distance if lay else 0)
     chunks: list[Matches] = []
-    unsure: set[tuple[int, int]] = set()
+    unsure: list[Indices] = []
     for pairs in near_pairs(phash, dhash, limit, clean.workers or os.cpu_count() or 1):
         for start in range(0, len(pairs.i), _CHUNK):
             part = Pairs(*(field[start : start + _CHUNK] for field in pairs))
-            kin, same = _confirmed(part, thumbs, clean)
-            i, j = np.minimum(part.i, part.j), np.maximum(part.i, part.j)
-            chunks.append(Matches(i[kin], j[kin], part.view[kin], same[kin]))
-            open_ = (part.view == AS_IS) & ~same
-            unsure.update(zip(i[open_].tolist(), j[open_].tolist(), strict=True))
-    if lay:
-        order = sorted(unsure)
-        chunks.append(edited_matches(order, lay([(some[i].sha256, some[j].sha256) for i, j in order])))
+            kin, same, worth = _confirmed(part, names, thumbs, clean)
+            found = _ordered(part.i, part.j, part.view, same)
+            chunks.append(Matches(found.i[kin], found.j[kin], found.view[kin], same[kin]))
+            open_ = worth & (part.view == AS_IS) & ~same
+            unsure.append(found.i[open_] * len(names) + found.j[open_])
+    if lay and unsure:
+        order = np.stack(np.divmod(np.unique(np.concatenate(unsure)), len(names)), axis=1)
+        chunks.append(edited_matches(order, lay([(names[i], names[j]) for i, j in order.tolist()])))
     return _each_once(chunks, searched)
 
 
-def edited_matches(pairs: Sequence[tuple[int, int]], laid: Sequence[Agreement]) -> Matches:
-    """Those of some pairs (i, j), i < j, in order, that agree when they are laid over each other."""
-    near = [(i, j, is_same(how)) for (i, j), how in zip(pairs, laid, strict=True) if is_kin(how)]
-    i, j, same = np.array(near, np.intp).reshape(-1, 3).T
-    return Matches(i, j, np.full_like(i, EDITED), same.astype(np.bool_))
+def edited_matches(pairs: Indices, laid: Sequence[Agreement]) -> Matches:
+    """Those of some pairs [n, 2] of i < j, in order, that agree when they are laid over each other."""
+    near = np.array([is_kin(how) for how in laid], np.bool_)
+    same = np.array([is_same(how) for how in laid], np.bool_)
+    i, j = pairs[near].T
+    return Matches(i, j, np.full_like(i, EDITED), same[near])
 
 
-def comparable(facts: ImageFacts) -> bool:
-    """Whether a picture has what hashes are made of: contrast, and some of it left at 32 x 32."""
-    thumb = np.frombuffer(bytes.fromhex(facts.thumb), dtype=np.uint8)
-    return facts.contrast >= FLAT_CONTRAST and float(thumb.std()) >= 255 * FLAT_THUMB
-
-
-def thumbs_of(pictures: list[ImageFacts]) -> Thumbs:
-    """The grey thumbs: uint8 [n, 32, 32]."""
-    raw = np.frombuffer(bytes.fromhex("".join(one.thumb for one in pictures)), dtype=np.uint8)
-    return raw.reshape(len(pictures), THUMB_SIDE_PX, THUMB_SIDE_PX)
-
-
-def _views(pictures: list[ImageFacts], clean: CleanConfig) -> tuple[Hashes, Hashes]:
-    phash, dhash = [hashes_of([one.phash for one in pictures])], [hashes_of([one.dhash for one in pictures])]
+def _views(pictures: Sequence[Look], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
+    """The hashes of every view that counts, uint64 [views, n]; those of quarter turns from the thumbs."""
+    phash, dhash = [[one.phash for one in pictures]], [[one.dhash for one in pictures]]
     if clean.mirrored:
-        phash.append(hashes_of([one.phash_mirror for one in pictures]))
-        dhash.append(hashes_of([one.dhash_mirror for one in pictures]))
-    return np.stack(phash), np.stack(dhash)
+        phash.append([one.phash_mirror for one in pictures])
+        dhash.append([one.dhash_mirror for one in pictures])
+    found = np.array(phash, np.uint64), np.array(dhash, np.uint64)
+    if not clean.turned:
+        return found
+    every = tuple(np.zeros((TURNS, len(pictures)), np.uint64) for _ in found)
+    for start in range(0, len(pictures), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        seen = thumbs([one.sha256 for one in pictures[rows]])
+        for view in range(TURNS):
+            for hashes, some in zip(every, thumb_hashes(turned(seen, view)), strict=True):
+                hashes[view, rows] = some
+    for hashes, some in zip(every, found, strict=True):
+        hashes[: len(some)] = some
+    return every[0], every[1]
 
 
-def _confirmed(pairs: Pairs, thumbs: Thumbs, clean: CleanConfig) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which of the pairs are kin by their hashes and thumbs, and which of those the same."""
-    left, right = thumbs[pairs.i].astype(np.float32), thumbs[pairs.j].astype(np.float32)
-    mirrored = pairs.view == MIRRORED
-    right[mirrored] = right[mirrored][:, :, ::-1]
-    for some in (left, right):
-        some -= some.mean(axis=(1, 2), keepdims=True)
-        some /= np.sqrt((some**2).sum(axis=(1, 2), keepdims=True))
+def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Mask, Mask, Mask]:
+    """Which of the pairs are kin by their hashes and thumbs, which of those the same, and which are worth a look."""
+    places, where = np.unique(np.concatenate([pairs.i, pairs.j]), return_inverse=True)
+    unit = thumbs([names[k] for k in places.tolist()]).astype(np.float32)
+    unit -= unit.mean(axis=(1, 2), keepdims=True)
+    unit /= np.sqrt((unit**2).sum(axis=(1, 2), keepdims=True))
+    left, right = unit[where[: len(pairs.i)]], unit[where[len(pairs.i) :]]
+    for view in np.unique(pairs.view[pairs.view != AS_IS]).tolist():
+        seen = pairs.view == view
+        right[seen] = turned(right[seen], view)
     alike = np.einsum("nij,nij->n", left, right)
     same = (pairs.distance <= clean.same_distance) & (alike >= SAME_CORRELATION)
     kin = (pairs.distance <= clean.kin_distance) & (alike >= KIN_CORRELATION)
-    return kin | same, same
+    return kin | same, same, alike >= WORTH_CORRELATION
+
+
+def _ordered(one: Indices, other: Indices, view: Indices, same: Mask) -> Matches:
+    """Pairs of which `other` seen as `view` looks like `one`, with i < j."""
+    swapped = one > other
+    inverses = np.array([inverse(way) for way in range(TURNS)])
+    return Matches(np.minimum(one, other), np.maximum(one, other), np.where(swapped, inverses[view], view), same)
 
 
 def _each_once(chunks: list[Matches], searched: Indices) -> Matches:
-    """Put in order, and join the two ways in which a pair is found: i's mirror image like j, and j's like i."""
+    """Put in order, and join the two ways in which a pair is found: i turned is like j, and j turned back like i."""
     i, j, view, same = (
         np.concatenate([chunk[part] for chunk in chunks] or [np.empty(0, np.intp)]) for part in range(4)
     )

@@ -83,8 +83,7 @@ def _sharpness(grey: Grey) -> float:
 def _colour_bins(pixels: Pixels) -> Bins:
     """Which of 16 x 16 x 16 bins of colour each pixel falls into, uint16 [h, w]."""
     red, green, blue = (pixels[..., channel] & 0xF0 for channel in range(3))
-    bins: Bins = (red.astype(np.uint16) << 4) | green | (blue >> 4)
-    return bins
+    return np.asarray((red.astype(np.uint16) << 4) | green | (blue >> 4), np.uint16)
 
 
 def _frequent_colour(pixels: Pixels, bins: Bins, where: Mask | None = None) -> tuple[int, ...]:
@@ -113,7 +112,7 @@ def _text(on_background: Mask, ink: Mask, two_tone: Mask) -> float:
         cut = values[: rows * _BLOCK_PX, : columns * _BLOCK_PX].view(np.uint8)
         lines = cut.reshape(rows, _BLOCK_PX, -1).sum(axis=1, dtype=np.uint8)
         counts = lines.reshape(rows, columns, _BLOCK_PX).sum(axis=2, dtype=np.uint16)
-        return counts / _BLOCK_PX**2
+        return np.asarray(counts / _BLOCK_PX**2)
 
     inked = share(ink)
     looks = (inked >= 0.05) & (inked <= 0.6) & (share(on_background) >= 0.2)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.dedup import best_first, copies_of
+from preprocessing.looks import look_of
 from preprocessing.matches import edited_matches
 from preprocessing.overlays import lay_over
 from preprocessing.verdicts import EDITED_COPY, copy_verdicts
@@ -63,7 +64,7 @@ def find_near_copies(
     licensed = {sha for sha, hit in catalog.appearances() if hit.license}
     by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}
     ordered = sorted(
-        (one for one in catalog.all(ImageFacts) if one.sha256 in ranks and one.sha256 in store),
+        (look_of(one) for one in catalog.each(ImageFacts) if one.sha256 in ranks and one.sha256 in store),
         key=lambda one: (one.sha256 not in by_person, *best_first(one, one.sha256 in licensed)),
     )
     found: list[Verdict] = []
@@ -71,7 +72,8 @@ def find_near_copies(
         names = [one.sha256 for one in ordered]
         pairs = neighbours(store.get(names), config.clean.near_neighbours, config.clean.near_cosine)
         laid = lay_over(workspace, config.clean, [(names[i], names[j]) for i, j in pairs], progress)
-        copies = copies_of(ordered, dict(zip(names, names, strict=True)), edited_matches(pairs, laid))
+        matches = edited_matches(np.array(pairs, np.intp).reshape(-1, 2), laid)
+        copies = copies_of(ordered, dict(zip(names, names, strict=True)), matches)
         found = copy_verdicts(STAGE, ordered, ranks, copies, config.clean.rank_margin)
     told = [one for one in found if one.verdict == "drop" or one.group]
     return sorted(told, key=lambda one: (one.sha256, one.label))

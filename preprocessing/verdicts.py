@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from preprocessing.checks import Finding, judge
 from preprocessing.dedup import Copies, best_first, find_copies
+from preprocessing.looks import Look, ThumbsOf, look_of
+from preprocessing.matches import EDITED
 from preprocessing.overlays import Lay
+from preprocessing.turns import MIRRORED
 from workspace.clean_config import CleanConfig
 from workspace.records import Hit, ImageFacts, Verdict
+
+Ranks = Mapping[str, Mapping[str, int]]
+"""By sha256, the best rank under every label that found it."""
 
 STAGES = ("decode", "check", "copy")
 """The stages whose verdicts are made here, in the order in which a picture passes them."""
@@ -20,12 +26,17 @@ EDITED_COPY = "edited_copy"
 
 
 def verdicts_for(
-    facts: Mapping[str, ImageFacts], appearances: Iterable[tuple[str, Hit]], clean: CleanConfig, lay: Lay | None = None
+    facts: Iterable[ImageFacts],
+    thumbs: ThumbsOf,
+    appearances: Iterable[tuple[str, Hit]],
+    clean: CleanConfig,
+    lay: Lay | None = None,
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
 
     Args:
-        facts: by sha256; an appearance without facts is dropped as `file_missing`.
+        facts: of each file once; an appearance without facts is dropped as `file_missing`.
+        thumbs: gives the thumbs of decoded pictures.
         appearances: who found which file where, as `Catalog.appearances` gives them.
         clean: the limits.
         lay: lays pictures over each other that may be edited copies.
@@ -41,24 +52,33 @@ def verdicts_for(
         if hit.license:
             licensed.add(sha)
     verdicts: list[Verdict] = []
-    passed: list[ImageFacts] = []
-    for sha, labels in ranks.items():
-        error = facts[sha].error if sha in facts else "file_missing"
-        stage, finding = "decode", Finding("drop", error, 0.0)
-        if not error:
-            stage, finding = "check", judge(facts[sha], clean)
-        verdicts += [Verdict(sha, label, stage, finding.outcome, finding.reason, finding.score) for label in labels]
+    passed: list[Look] = []
+    missing = dict.fromkeys(ranks)
+    for one in facts:
+        if one.sha256 not in ranks:
+            continue
+        del missing[one.sha256]
+        stage, finding = ("decode", Finding("drop", one.error, 0.0)) if one.error else ("check", judge(one, clean))
+        verdicts += _each_label(one.sha256, ranks, stage, finding)
         if finding.outcome != "drop":
-            passed.append(facts[sha])
+            passed.append(look_of(one))
+    for sha in missing:
+        verdicts += _each_label(sha, ranks, "decode", Finding("drop", "file_missing", 0.0))
     ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
-    verdicts += copy_verdicts("copy", ordered, ranks, find_copies(passed, licensed, clean, lay), clean.rank_margin)
+    copies = find_copies(passed, thumbs, licensed, clean, lay)
+    verdicts += copy_verdicts("copy", ordered, ranks, copies, clean.rank_margin)
     return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
+
+
+def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iterator[Verdict]:
+    for label in ranks[sha256]:
+        yield Verdict(sha256, label, stage, finding.outcome, finding.reason, finding.score)
 
 
 def copy_verdicts(
     stage: str,
-    ordered: Sequence[ImageFacts],
-    ranks: Mapping[str, Mapping[str, int]],
+    ordered: Sequence[Look],
+    ranks: Ranks,
     copies: Copies,
     margin: int,
 ) -> list[Verdict]:
@@ -71,7 +91,7 @@ def copy_verdicts(
         copies: what belongs together among them.
         margin: places between two labels of one picture from which on it stays under one.
     """
-    stars: dict[str, list[ImageFacts]] = {}
+    stars: dict[str, list[Look]] = {}
     for one in ordered:
         stars.setdefault(copies.kept[one.sha256], []).append(one)
     verdicts = []
@@ -104,13 +124,15 @@ def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
     return None
 
 
-def _difference(one: ImageFacts, kept: ImageFacts, copies: Copies) -> str:
+def _difference(one: Look, kept: Look, copies: Copies) -> str:
     """Why a copy gives way to the kept one; empty for the kept one itself."""
     if one.sha256 == kept.sha256:
         return ""
     if one.pixel_digest == kept.pixel_digest:
         return "same_pixels"
-    if one.sha256 in copies.edited or kept.sha256 in copies.edited:
+    views = copies.view[one.sha256], copies.view[kept.sha256]
+    if EDITED in views:
         return EDITED_COPY
-    turned = (one.sha256 in copies.mirrored) != (kept.sha256 in copies.mirrored)
-    return "mirrored_copy" if turned else "near_copy"
+    if views[0] == views[1]:
+        return "near_copy"
+    return "mirrored_copy" if max(views) == MIRRORED else "turned_copy"

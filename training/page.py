@@ -51,6 +51,7 @@ REASONS = {
     "same_pixels": "the same picture in another file",
     "near_copy": "the same picture, resized or recompressed",
     "mirrored_copy": "the same picture, mirrored",
+    "turned_copy": "the same picture, turned by quarters",
     "edited_copy": "the same picture, cropped, framed, marked or turned a little",
     "two_labels": "found under two classes",
     "off_topic": "unlike the other pictures of its class",

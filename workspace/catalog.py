@@ -135,10 +135,15 @@ class Catalog:
 
     def all(self, kind: type[Record]) -> list[Record]:
         """Every row of one kind, in the order of its key."""
+        return list(self.each(kind))
+
+    def each(self, kind: type[Record]) -> Iterator[Record]:
+        """The same one by one: all of them at once may not fit into memory."""
         table = TABLES[kind]
+        query = sa.select(table).order_by(*table.primary_key.columns).execution_options(yield_per=1000)
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
-            return [kind(**row._mapping) for row in rows]
+            for row in connection.execute(query):
+                yield kind(**row._mapping)
 
     def search_state(self, label: str, keyword: str, source: str) -> Search | None:
         """How far this question has come, or None when it was never asked."""

@@ -65,6 +65,9 @@ class CleanConfig(Section):
         description="Distance up to which two pictures are laid over each other, to see crops, marks and small turns.",
     )
     mirrored: bool = Field(True, description="A mirrored copy is a copy too. Turn it off where left and right matter.")
+    turned: bool = Field(
+        False, description="A copy turned by quarters is a copy too, as pictures from above are often posted."
+    )
     near_copies: bool = Field(
         True,
         description="Look for crops, borders, watermarks and small turns too, among neighbours by features.",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
 from workspace.records import Download, Hit, ImageFacts
+
+_AT_A_TIME = 500
+"""Values in one question to the database, which takes no more than 999 everywhere."""
 
 
 def download_counts(catalog: Catalog) -> Counter[str]:
@@ -34,6 +37,18 @@ def facts_count(catalog: Catalog) -> int:
     """How many files have facts."""
     with catalog.engine.connect() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(TABLES[ImageFacts])).scalar_one())
+
+
+def stored_thumbs(catalog: Catalog, names: Sequence[str]) -> list[str]:
+    """The thumbs of these files, by sha256, as their facts hold them, in the same order."""
+    table = TABLES[ImageFacts]
+    found: dict[str, str] = {}
+    with catalog.engine.connect() as connection:
+        for start in range(0, len(names), _AT_A_TIME):
+            some = list(names[start : start + _AT_A_TIME])
+            query = sa.select(table.c.sha256, table.c.thumb).where(table.c.sha256.in_(some))
+            found.update((str(sha), str(thumb)) for sha, thumb in connection.execute(query))
+    return [found[name] for name in names]
 
 
 def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, str, str]]:

@@ -2,16 +2,25 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from preprocessing.dedup import connected, find_copies
+from preprocessing.dedup import Copies, connected, find_copies
 from preprocessing.hashing import fingerprint
+from preprocessing.looks import look_of, thumbs_among
 from preprocessing.measures import measure
+from preprocessing.turns import MIRRORED, TURNS, inverse, turned
+from preprocessing.verdicts import verdicts_for
 from workspace.clean_config import CleanConfig
-from workspace.records import ImageFacts
+from workspace.records import Hit, ImageFacts
 
 CLEAN = CleanConfig()
+
+
+def copies(facts: list[ImageFacts], licensed: set[str], clean: CleanConfig) -> Copies:
+    return find_copies([look_of(one) for one in facts], thumbs_among(facts), licensed, clean)
 
 
 def facts_of(name: str, image, *, size: int = 1000, digest: str = "") -> ImageFacts:
@@ -40,14 +49,15 @@ def family(picture, seed: int, name: str) -> list[ImageFacts]:
 
 def test_copies_join_the_best_and_strangers_stay_alone(picture) -> None:
     facts = [*family(picture, 1, "a"), *family(picture, 2, "b"), facts_of("c0", picture(3, 200, 150))]
-    got = find_copies(facts, set(), CLEAN)
+    got = copies(facts, set(), CLEAN)
     assert got.kept == {one.sha256: f"{one.sha256[0]}0" for one in facts}
-    assert got.mirrored == {"a2", "b2"}
+    assert {name for name, view in got.view.items() if view} == {"a2", "b2"}
+    assert got.view["a2"] == MIRRORED
     assert got.kin == got.kept
 
 
 def test_mirror_images_are_others_when_left_and_right_matter(picture) -> None:
-    got = find_copies(family(picture, 1, "a"), set(), CleanConfig(mirrored=False))
+    got = copies(family(picture, 1, "a"), set(), CleanConfig(mirrored=False))
     assert got.kept == {"a0": "a0", "a1": "a0", "a2": "a2", "a3": "a0"}
 
 
@@ -55,10 +65,10 @@ def test_the_best_copy_has_a_licence_then_size_then_little_compression_then_a_lo
     image = picture(4, 200, 150)
     small = facts_of("d", image.resize((180, 135)), size=99_000)
     rest = [facts_of("a", image, size=500), facts_of("c", image, size=900), facts_of("b", image, size=900)]
-    assert set(find_copies([small, *rest], {"d"}, CLEAN).kept.values()) == {"d"}
-    assert set(find_copies([small, *rest], set(), CLEAN).kept.values()) == {"b"}
-    assert set(find_copies([small, *rest[:2]], set(), CLEAN).kept.values()) == {"c"}
-    assert set(find_copies([small, rest[0]], set(), CLEAN).kept.values()) == {"a"}
+    assert set(copies([small, *rest], {"d"}, CLEAN).kept.values()) == {"d"}
+    assert set(copies([small, *rest], set(), CLEAN).kept.values()) == {"b"}
+    assert set(copies([small, *rest[:2]], set(), CLEAN).kept.values()) == {"c"}
+    assert set(copies([small, rest[0]], set(), CLEAN).kept.values()) == {"a"}
 
 
 def test_flat_pictures_share_a_hash_and_are_no_copies(picture) -> None:
@@ -67,7 +77,7 @@ def test_flat_pictures_share_a_hash_and_are_no_copies(picture) -> None:
         facts_of(f"f{level}", picture(5).point(lambda _, level=level: level)) for level in rng.choice(256, 5, False)
     ]
     assert len({one.phash for one in flat}) == 1
-    assert find_copies(flat, set(), CLEAN).kept == {one.sha256: one.sha256 for one in flat}
+    assert copies(flat, set(), CLEAN).kept == {one.sha256: one.sha256 for one in flat}
 
 
 def hashed(name: str, phash: int, dhash: int, thumb: np.ndarray) -> ImageFacts:
@@ -79,6 +89,7 @@ def hashed(name: str, phash: int, dhash: int, thumb: np.ndarray) -> ImageFacts:
     )  # fmt: skip
 
 
+THUMBS = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
 THUMB = np.random.default_rng(1).integers(0, 256, (32, 32))
 OTHER_THUMB = np.random.default_rng(2).integers(0, 256, (32, 32))
 
@@ -88,34 +99,34 @@ def test_hashes_alone_make_no_copy_and_distance_decides_between_copy_and_kin() -
     kin = base ^ 0xFF  # 8 bits away
     near, far = hashed("b", base ^ 0x3F, base ^ 0x3F, THUMB), hashed("c", kin, kin ^ 0x700, THUMB)
     centre = hashed("a", base, base, THUMB)
-    got = find_copies([centre, near], set(), CLEAN)
+    got = copies([centre, near], set(), CLEAN)
     assert got.kept == {"a": "a", "b": "a"}  # p + d = 12
-    got = find_copies([centre, hashed("b", base ^ 0x3F, base ^ 0x7F, THUMB)], set(), CLEAN)
+    got = copies([centre, hashed("b", base ^ 0x3F, base ^ 0x7F, THUMB)], set(), CLEAN)
     assert (got.kept["b"], got.kin["b"]) == ("b", "a")  # 13: kin
-    got = find_copies([centre, far], set(), CLEAN)
+    got = copies([centre, far], set(), CLEAN)
     assert (got.kept["c"], got.kin["c"]) == ("c", "c")  # 19: strangers
-    got = find_copies([centre, hashed("b", base, base, OTHER_THUMB)], set(), CLEAN)
+    got = copies([centre, hashed("b", base, base, OTHER_THUMB)], set(), CLEAN)
     assert (got.kept["b"], got.kin["b"]) == ("b", "b")  # 0, but other pixels
 
 
 def test_equal_hashes_with_half_alike_thumbs_are_kin() -> None:
     between = THUMB * 0.7 + OTHER_THUMB * 0.3  # correlation about 0.92
-    got = find_copies([hashed("a", 7, 7, THUMB), hashed("b", 7, 7, between)], set(), CLEAN)
+    got = copies([hashed("a", 7, 7, THUMB), hashed("b", 7, 7, between)], set(), CLEAN)
     assert (got.kept["b"], got.kin["b"]) == ("b", "a")
 
 
 def test_a_faint_picture_takes_no_part_even_where_thumbs_agree() -> None:
     pair = [dataclasses.replace(hashed(name, 7, 7, THUMB), contrast=0.019) for name in "ab"]
-    got = find_copies(pair, set(), CLEAN)
+    got = copies(pair, set(), CLEAN)
     assert got.kept == got.kin == {"a": "a", "b": "b"}
-    got = find_copies([dataclasses.replace(one, contrast=0.02) for one in pair], set(), CLEAN)
+    got = copies([dataclasses.replace(one, contrast=0.02) for one in pair], set(), CLEAN)
     assert got.kept == {"a": "a", "b": "a"}
 
 
 def test_groups_are_stars_while_kin_goes_along_chains() -> None:
     base = 0xFEDCBA9876543210
     chain = [hashed(name, base ^ ((1 << 5 * k) - 1), base ^ ((1 << 5 * k) - 1), THUMB) for k, name in enumerate("abcd")]
-    got = find_copies(chain, set(), CLEAN)  # neighbours are 10 apart, a and c 20
+    got = copies(chain, set(), CLEAN)  # neighbours are 10 apart, a and c 20
     assert got.kept == {"a": "a", "b": "a", "c": "c", "d": "c"}
     assert set(got.kin.values()) == {"a"}
 
@@ -135,11 +146,35 @@ def test_the_result_does_not_depend_on_the_order(specs, random) -> None:
     ]
     shuffled = list(facts)
     random.shuffle(shuffled)
-    one, other = find_copies(facts, {"03"}, CLEAN), find_copies(shuffled, {"03"}, CLEAN)
+    one, other = copies(facts, {"03"}, CLEAN), copies(shuffled, {"03"}, CLEAN)
     assert one == other
     for sha, kept in one.kept.items():
         assert one.kept[kept] == kept  # what stands for others stands for itself
         assert one.kin[sha] == one.kin[kept]  # a copy is never parted from its original
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            *[st.integers(0, 9)] * 2, st.integers(1, 3), st.sampled_from("ab"), st.integers(0, 30), st.booleans()
+        ),
+        max_size=12,
+    )
+)
+def test_what_cleaning_keeps_it_keeps_when_it_cleans_again(specs) -> None:
+    base = 0xFEDCBA9876543210
+    facts, hits = [], []
+    for k, (p, d, w, label, rank, both) in enumerate(specs):
+        one = hashed(f"{k:02}", base ^ ((1 << 2 * p) - 1), base ^ ((1 << 2 * d) - 1), THUMB)
+        facts.append(dataclasses.replace(one, bytes=w, width=w * 100, height=100, sharpness=1, entropy=7, highlights=1))
+        for name in "ab" if both else label:
+            hits.append((one.sha256, Hit(name, "word", "t", rank + 15 * (name == "b"), f"http://t/{k}")))
+    first = verdicts_for(facts, thumbs_among(facts), hits, CLEAN)
+    gone = {(one.sha256, one.label) for one in first if one.verdict == "drop"}
+    stays = [(sha, hit) for sha, hit in hits if (sha, hit.label) not in gone]
+    again = verdicts_for(facts, thumbs_among(facts), stays, CLEAN)
+    assert [one for one in again if one.verdict == "drop"] == []
 
 
 @settings(deadline=None)
@@ -153,5 +188,15 @@ def test_connected_parts_are_those_of_the_transitive_closure(pairs) -> None:
     assert connected(items, [(str(a), str(b)) for a, b in pairs]) == {one: min(reach[one]) for one in items}
 
 
+@pytest.mark.parametrize("view", range(TURNS))
+def test_a_copy_turned_by_quarters_is_found_where_that_is_wanted(picture, view: int) -> None:
+    pixels = np.asarray(picture(1, 200, 150))
+    other = Image.fromarray(turned(pixels[None].transpose(3, 1, 2, 0)[..., 0], view).transpose(1, 2, 0))
+    facts = [facts_of("b", picture(1, 200, 150)), facts_of("a", other.resize((other.width // 2, other.height // 2)))]
+    got = copies(facts, set(), CleanConfig(turned=True))
+    assert (got.kept["a"], turned(THUMBS, got.view["a"]).tolist()) == ("b", turned(THUMBS, inverse(view)).tolist())
+    assert (copies(facts, set(), CLEAN).kept["a"] == "b") == (view < 2)
+
+
 def test_no_pictures_at_all() -> None:
-    assert find_copies([], set(), CLEAN).kept == {}
+    assert copies([], set(), CLEAN).kept == {}

@@ -1,0 +1,77 @@
+"""What the search for copies holds of each picture: little, since it holds all of them at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocessing.hashing import THUMB_SIDE_PX
+from workspace.records import ImageFacts
+
+# Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.
+FLAT_CONTRAST = 0.02
+# The same for the thumb, which is what the hashes see: fine texture on a plain ground leaves nothing of itself there.
+FLAT_THUMB = 0.005
+
+Thumbs = npt.NDArray[np.uint8]
+
+ThumbsOf = Callable[[Sequence[str]], Thumbs]
+"""Gives the grey thumbs of pictures by their sha256, uint8 [n, 32, 32]; they stay where they are until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A decoded picture: `area` in px, `file_bytes` of its file, its hashes as numbers.
+
+    `pixel_digest` is equal for equal pixels and `look_digest` for equal hashes and thumb; `comparable` says that it
+    has what hashes are made of: contrast, and some of it left at 32 x 32.
+    """
+
+    sha256: str
+    area: int
+    file_bytes: int
+    pixel_digest: bytes
+    look_digest: bytes
+    phash: int
+    dhash: int
+    phash_mirror: int
+    dhash_mirror: int
+    comparable: bool
+
+
+def look_of(facts: ImageFacts) -> Look:
+    """What the search needs of these facts."""
+    hashes = (facts.phash, facts.dhash, facts.phash_mirror, facts.dhash_mirror)
+    thumb = np.frombuffer(bytes.fromhex(facts.thumb), dtype=np.uint8)
+    return Look(
+        facts.sha256,
+        facts.width * facts.height,
+        facts.bytes,
+        _digest(facts.pixel_digest),
+        _digest(*hashes, facts.thumb),
+        int(facts.phash or "0", 16),
+        int(facts.dhash or "0", 16),
+        int(facts.phash_mirror or "0", 16),
+        int(facts.dhash_mirror or "0", 16),
+        facts.contrast >= FLAT_CONTRAST and thumb.size > 0 and float(thumb.std()) >= 255 * FLAT_THUMB,
+    )
+
+
+def thumbs_among(facts: Iterable[ImageFacts]) -> ThumbsOf:
+    """The thumbs of facts that are at hand."""
+    by_sha = {one.sha256: one.thumb for one in facts}
+    return lambda names: unpacked([by_sha[name] for name in names])
+
+
+def unpacked(texts: Sequence[str]) -> Thumbs:
+    """Thumbs as facts hold them to uint8 [n, 32, 32]."""
+    raw = np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8)
+    return raw.reshape(len(texts), THUMB_SIDE_PX, THUMB_SIDE_PX)
+
+
+def _digest(*parts: str) -> bytes:
+    return hashlib.blake2b("|".join(parts).encode(), digest_size=16).digest()
