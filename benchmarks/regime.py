@@ -61,9 +61,8 @@ def first(labels: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
 def show(photos: PhotoSet, extractor: Extractor, rows: npt.NDArray[np.int64]) -> None:
     """One line: the diagnosis of these rows."""
     keys, backbone = [photos.keys[row] for row in rows], load_backbone(photos.config.train, 0)[0]
-    features = extractor.features.get(keys)
-    pooled = {"layer4": features} | {stage: store.get(keys) for stage, store in extractor.pooled.items()}
-    found = diagnose(pooled, photos.labels[rows], photos.groups[rows], backbone.source_logits(features), 0)
+    pooled, source = extractor.pooled(keys), backbone.source_logits(extractor.features.get(keys))
+    found = diagnose(pooled, photos.labels[rows], photos.groups[rows], source, 0)
     if found is None:
         print(f"{photos.name:10}  a class has a single group")
         return

@@ -75,7 +75,8 @@ def probe(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         for start in range(0, len(rows), 32):
             views = [clean_view(pixels.read(photos.keys[row])) for row in rows[start : start + 32]]
             with torch.inference_mode():
-                found.append(backbone(normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)).numpy())
+                inputs = normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)
+                found.append(backbone(inputs)[:, : spec.feature_dim].numpy())
         return np.concatenate(found)
 
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

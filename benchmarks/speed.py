@@ -112,25 +112,26 @@ def finetuning(workspace: Workspace, config: WorkspaceConfig, keys: list[str], d
     """One epoch: `cached` activations, a `live` frozen part, the `whole` network, or data `resident` on the device."""
     backbone, _ = load_backbone(config.train, 0)
     backbone.open(len(backbone.stages) if kind == "whole" else 1)
-    network = device.put(Network(backbone, nn.Linear(backbone.spec.feature_dim, CLASSES)))
+    network = device.put(Network(backbone, nn.Linear(backbone.width, CLASSES)))
     labels = np.arange(len(keys)) % CLASSES
     extractor = Extractor(workspace, config, backbone, device)
-    store = extractor.extract_views(keys, Augmenter(preset_for(30), config.augment), SILENT).activations
-    assert store is not None
-    pictures = CachedPictures(tuple(keys), labels, store, 1)
+    views = extractor.extract_views(keys, Augmenter(preset_for(30), config.augment), SILENT)
+    assert views.activations is not None
+    cached = (views.activations, views.features, backbone.frozen_width)
+    pictures = CachedPictures(tuple(keys), labels, *cached, 1)
     if kind == "live":
         return rate(len(keys), lambda: live_epoch(workspace, config, keys, network, device))
     if kind == "resident":
         return rate(len(keys), lambda: resident_epoch(network, pictures, config.train.batch_size, device))
     with tempfile.TemporaryDirectory() as scratch:
-        nobody = CachedPictures((), labels[:0], store)
+        nobody = CachedPictures((), labels[:0], *cached)
         job = Job(pictures, nobody, config.train, CLASSES, 0, Path(scratch) / "checkpoint.pt", "speed")
         return rate(len(keys), lambda: finetune(network, job, device, SILENT))
 
 
-def step(network: Network, inputs: torch.Tensor, labels: torch.Tensor, optimizer: torch.optim.SGD) -> None:
-    """Forward through the open stages, backward, update; what `finetune` does at each step."""
-    loss = nn.functional.cross_entropy(network.head(network.backbone.tail(inputs)).float(), labels)
+def step(network: Network, features: torch.Tensor, labels: torch.Tensor, optimizer: torch.optim.SGD) -> None:
+    """From the features backward, and update; what `finetune` does at each step."""
+    loss = nn.functional.cross_entropy(network.head(features).float(), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -145,24 +146,22 @@ def live_epoch(
     network.train()
     for start in range(0, len(keys), size):
         views = np.stack([clean_view(cache.read(key)) for key in keys[start : start + size]])
-        with torch.no_grad():
-            inputs = network.backbone.prefix(normalised(device.tensor(views), spec.mean, spec.std))
         labels = device.tensor(np.arange(len(views)) % CLASSES)
-        step(network, inputs, labels, optimizer)
+        step(network, network.backbone(normalised(device.tensor(views), spec.mean, spec.std)), labels, optimizer)
 
 
 def resident_epoch(network: Network, pictures: CachedPictures, size: int, device: Device) -> None:
     """The same steps on batches that were moved to the device before."""
     batches = []
     for rows in np.array_split(np.arange(len(pictures.keys)), -(-len(pictures.keys) // size)):
-        arrays, labels = pictures.mixed_batch(rows, 0)
+        arrays, frozen, labels = pictures.mixed_batch(rows, 0)
         inputs = device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
-        batches.append((inputs, device.tensor(labels)))
+        batches.append((inputs, device.tensor(frozen), device.tensor(labels)))
     optimizer = torch.optim.SGD([one for one in network.parameters() if one.requires_grad], lr=0.001, momentum=0.9)
     network.train()
-    for inputs, labels in batches:
+    for inputs, frozen, labels in batches:
         with device.autocast():
-            step(network, inputs, labels, optimizer)
+            step(network, network.backbone.resume(inputs, frozen), labels, optimizer)
 
 
 if __name__ == "__main__":

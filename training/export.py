@@ -75,7 +75,7 @@ class AnsweringNetwork(nn.Module):
         bank = self.get_buffer("bank")
         if not len(bank):
             return answers
-        alike = nn.functional.normalize(features) @ bank.T
+        alike = nn.functional.normalize(features[:, : bank.shape[1]]) @ bank.T
         nearest = alike.topk(min(NEIGHBOURS, len(bank))).values
         return (*answers, (1 - nearest[:, -1]).clamp(0, 2))
 

@@ -50,7 +50,7 @@ class CachedViews:
     """The views of pictures by `view_key(sha256, view)`; view 0 is the clean one, `views` counts the others.
 
     `activations` are float16 and what the open stages start from, None when none is open; `features` are float32
-    [feature_dim], of the network before any of it is trained.
+    [width], of the network before any of it is trained.
     """
 
     activations: ArrayStore | None
@@ -58,7 +58,7 @@ class CachedViews:
     views: int
 
     def features_of(self, keys: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Features of every view of these pictures, float32 [n, 1 + views, feature_dim]."""
+        """Features of every view of these pictures, float32 [n, 1 + views, width]."""
         names = [view_key(key, view) for key in keys for view in range(self.views + 1)]
         found = self.features.get(names)
         return found.reshape(len(keys), self.views + 1, -1)
@@ -67,8 +67,9 @@ class CachedViews:
 class Extractor:
     """Runs a backbone over pictures and keeps what comes out in the workspace's cache.
 
-    `features` holds the pooled features of clean views by sha256, float32 [feature_dim], and `pooled` those of the
-    middle stages, the later first, for the diagnostics. A folder's name says everything that its numbers depend on.
+    `features` holds the last stage's features of clean views by sha256, float32 [feature_dim], and `statistics` those
+    of the middle stages, the later first: [2 x channels], means before standard deviations. A folder's name says
+    everything that its numbers depend on.
     On a CPU a picture's numbers do not depend on the batch it is in (a test shows it), so that a resumed run equals
     a whole one.
 
@@ -91,28 +92,39 @@ class Extractor:
         self._device = device
         self._backbone = device.put(backbone).eval()
         self.features = ArrayStore(self._cache / f"features-{self._name}")
-        self.pooled = {
-            stage: ArrayStore(self._cache / f"pooled-{stage}-{self._name}")
+        self.statistics = {
+            stage: ArrayStore(self._cache / f"statistics-{stage}-{self._name}")
             for stage in reversed(backbone.stage_names[1:-1])
         }
 
     def extract_clean(self, keys: Sequence[str], progress: Progress) -> int:
-        """Fill `features` and `pooled` for these sha256; says how many pictures were computed."""
-        stores = [*self.pooled.values(), self.features]  # the last says that the others are there
+        """Fill `features` and `statistics` for these sha256; says how many pictures were computed."""
+        stores = [*self.statistics.values(), self.features]  # the last says that the others are there
         missing = sorted({key for store in stores for key in store.missing(keys)})
         progress.begin("Computing features", len(missing))
         for batch, views in self._views([(key, 0) for key in missing], None):
-            activations, pooled = self._inputs(views), {}
+            activations, found = self._inputs(views), {}
             with torch.inference_mode(), self._device.autocast():
                 for name, stage in self._backbone.stages.named_children():
                     activations = stage(activations)
-                    if name in self.pooled:
-                        pooled[name] = activations.float().mean((2, 3)).cpu().numpy()
-            for name, store in self.pooled.items():
-                store.add([key for key, _ in batch], pooled[name])
+                    if name in self.statistics:
+                        found[name] = self._backbone.statistics(activations).cpu().numpy()
+            for name, store in self.statistics.items():
+                store.add([key for key, _ in batch], found[name])
             self.features.add([key for key, _ in batch], activations.float().cpu().numpy())
             progress.advance(len(batch))
         return len(missing)
+
+    def pooled(self, keys: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Every channel's mean over clean views that were extracted: [n, channels] by stage, the last first."""
+        found = {stage: store.get(keys) for stage, store in self.statistics.items()}
+        means = {stage: rows[:, : rows.shape[1] // 2] for stage, rows in found.items()}
+        return {self._backbone.stage_names[-1]: self.features.get(keys)} | means
+
+    def head_features(self, keys: Sequence[str]) -> npt.NDArray[np.float32]:
+        """What the head sees of clean views that `extract_clean` has seen: float32 [n, width]."""
+        before = list(self.statistics.values())[: self._backbone.head_stages - 1]
+        return np.concatenate([store.get(keys) for store in (self.features, *before)], axis=1)
 
     def features_of(self, pixels: Mapping[str, Pixels], progress: Progress) -> dict[str, npt.NDArray[np.float32]]:
         """Compute the features of pictures from elsewhere, float32 [feature_dim] each; nothing is stored."""
@@ -122,8 +134,8 @@ class Extractor:
         for batch in (names[start : start + size] for start in range(0, len(names), size)):
             views = [clean_view(pixels[name], self.spec.resize_px, self.spec.crop_px) for name in batch]
             with torch.inference_mode(), self._device.autocast():
-                features = self._backbone(self._inputs(np.stack(views))).float().cpu().numpy()
-            found.update(zip(batch, features, strict=True))
+                features = self._backbone(self._inputs(np.stack(views)))[:, : self.spec.feature_dim]
+            found.update(zip(batch, features.float().cpu().numpy(), strict=True))
             progress.advance(len(batch))
         return found
 
@@ -132,7 +144,7 @@ class Extractor:
 
         What the open stages make of them is not part of it, except for the features of the whole network as it is.
         """
-        name = f"{self._name}-{augmenter.name}-seed{self._config.seed}"
+        name = f"{self._name}-{augmenter.name}-seed{self._config.seed}-head{self._backbone.head_stages}"
         cut = self._backbone.stage_names[-len(self._backbone.tail) :][0] if len(self._backbone.tail) else ""
         found = CachedViews(
             ArrayStore(self._cache / f"activations-{cut}-{name}") if cut else None,
@@ -149,9 +161,8 @@ class Extractor:
         progress.begin("Augmented views", len(missing))
         for batch, views in self._views(missing, augmenter):
             with torch.inference_mode(), self._device.autocast():
-                activations = self._backbone.prefix(self._inputs(views))
+                activations, features = self._backbone.run(self._inputs(views))
                 small = activations.clamp(-_HALF_MAX, _HALF_MAX).half()
-                features = self._backbone.tail(activations)
             names = [view_key(key, view) for key, view in batch]
             if found.activations is not None:
                 found.activations.add(names, small.cpu().numpy())

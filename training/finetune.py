@@ -27,7 +27,7 @@ from workspace.progress import Progress
 from workspace.train_config import TrainConfig
 
 Rows = npt.NDArray[np.int64]
-Batch = tuple[npt.NDArray[np.float16], Labels]
+Batch = tuple[npt.NDArray[np.float16], Floats, Labels]
 
 WORKERS = 1
 """Threads that read the next batch while the network learns from this one."""
@@ -47,16 +47,19 @@ AVERAGED = 1 / 3
 class CachedPictures:
     """Pictures by sha256 with labels int64 [n], and their views as the frozen stages left them.
 
-    `views` are used beside the clean one; 0 where only the clean ones are there or wanted.
+    `features` are the network's before it is trained, of which the last `frozen_width` stay as they are; `views` are
+    used beside the clean one, 0 where only the clean ones are there or wanted.
     """
 
     keys: tuple[str, ...]
     labels: Labels
     activations: ArrayStore
+    features: ArrayStore
+    frozen_width: int
     views: int = 0
 
     def clean_batch(self, rows: Rows) -> Batch:
-        """The clean views of these rows: activations float16 [n, channels, height, width], and labels int64 [n]."""
+        """The clean views of these rows: activations float16 [n, …], the frozen stages' features, and labels."""
         return self._batch(rows, np.zeros_like(rows))
 
     def mixed_batch(self, rows: Rows, epoch: int) -> Batch:
@@ -65,7 +68,8 @@ class CachedPictures:
 
     def _batch(self, rows: Rows, views: Rows) -> Batch:
         names = [view_key(self.keys[row], int(view)) for row, view in zip(rows, views, strict=True)]
-        return self.activations.get(names), self.labels[rows]
+        features = self.features.get(names)
+        return self.activations.get(names), features[:, features.shape[1] - self.frozen_width :], self.labels[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +131,19 @@ def predicted(network: Network, pictures: CachedPictures, device: Device, batch_
 
 
 def pooled(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Floats:
-    """Pooled features of the clean views, float32 [n, dim]."""
-    return np.concatenate([one.float().cpu().numpy() for one in _tails(network, pictures, device, batch_size)])
+    """The last stage's features of the clean views, float32 [n, feature_dim]."""
+    size = network.backbone.spec.feature_dim
+    return np.concatenate(
+        [one[:, :size].float().cpu().numpy() for one in _tails(network, pictures, device, batch_size)]
+    )
 
 
 def _tails(network: Network, pictures: CachedPictures, device: Device, batch_size: int) -> Iterator[torch.Tensor]:
     network.eval()
     batches = np.array_split(np.arange(len(pictures.keys)), math.ceil(len(pictures.keys) / batch_size))
-    for _, (arrays, _) in prefetched(batches, pictures.clean_batch, WORKERS):
+    for _, (arrays, frozen, _) in prefetched(batches, pictures.clean_batch, WORKERS):
         with torch.inference_mode(), device.autocast():
-            features = network.backbone.tail(_inputs(arrays, device))
+            features = network.backbone.resume(_inputs(arrays, device), device.tensor(frozen))
         yield features
 
 
@@ -161,12 +168,12 @@ class _Training:
         self.network.train()
         total, steps = 0.0, self.job.steps_per_epoch
         batches = prefetched(self._batches(epoch), lambda rows: self.job.train.mixed_batch(rows, epoch), WORKERS)
-        for step, (rows, (arrays, truth)) in enumerate(batches, start=epoch * steps):
+        for step, (rows, (arrays, frozen, truth)) in enumerate(batches, start=epoch * steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(step, steps * self.job.config.epochs)
             inputs, labels = _inputs(arrays, self.device), self.device.tensor(truth)
             with self.device.autocast():
-                logits = self.network.head(self.network.backbone.tail(inputs))
+                logits = self.network.head(self.network.backbone.resume(inputs, self.device.tensor(frozen)))
             loss = functional.cross_entropy(logits.float(), labels, weight=self.class_weights)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

@@ -71,6 +71,15 @@ def balanced_mean(values: npt.NDArray[np.float64], labels: Labels, groups: Group
     return mean, float(np.sqrt((residuals**2).sum() * count / (count - 1)))
 
 
+def unpromising(done: Comparison, folds: int) -> bool:
+    """Whether what is known after so many folds speaks so little for fine-tuning that the others need not be trained.
+
+    It does where fine-tuning is behind by more than a standard error, or not ahead after two folds. The head then
+    ships, as it does when nothing is known: a fold of fine-tuning costs more than all the rest of the training.
+    """
+    return done.difference < -done.standard_error or (folds >= 2 and done.difference <= 0)
+
+
 def hopeless(head: Floats, labels: Labels, groups: Groups, finetuned: Floats, known: npt.NDArray[np.bool_]) -> bool:
     """Whether no answers to the pictures that are not `known` yet could let fine-tuning pass.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -21,8 +23,11 @@ DEFAULT_STRENGTH = 1e-2
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
 
-SEARCH_TOLERANCE = 1e-4
-"""While C is chosen, where the third digit does not matter."""
+SEARCH_TOLERANCE = 1e-3
+"""While C is chosen, where the third digit of a log-loss does not matter."""
+
+_RANK = 1e-12
+"""Share of the largest eigenvalue below which one is 0 but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,12 @@ class LinearHead:
 
 
 def fit_head(
-    features: Floats, labels: Labels, classes: int, strength: float = DEFAULT_STRENGTH, tolerance: float = TOLERANCE
+    features: Floats,
+    labels: Labels,
+    classes: int,
+    strength: float = DEFAULT_STRENGTH,
+    tolerance: float = TOLERANCE,
+    blocks: Sequence[int] = (),
 ) -> LinearHead:
     """Fit on standardised features.
 
@@ -61,11 +71,15 @@ def fit_head(
         classes: how many.
         strength: C, of the sum over pictures (views of one picture share its weight).
         tolerance: of the solver's gradient.
+        blocks: how many features, in order, come from the same stage; each stage then weighs as much as the first,
+            however few features it has. None: all alike.
     """
-    return _Span(features, labels, classes).fit(strength, tolerance)
+    return _Span(features, labels, classes, blocks).fit(strength, tolerance)
 
 
-def cross_validate(features: Floats, labels: Labels, fold: Labels, classes: int) -> tuple[Floats, float]:
+def cross_validate(
+    features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int] = ()
+) -> tuple[Floats, float]:
     """Answer every picture by a head that never saw its fold, and choose C.
 
     A fold's C is chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
@@ -75,24 +89,28 @@ def cross_validate(features: Floats, labels: Labels, fold: Labels, classes: int)
         labels: int64 [n].
         fold: int64 [n], from 0.
         classes: how many.
+        blocks: as in fit_head.
 
     Returns:
         Logits float32 [n, classes], and the C of the smallest log-loss over all folds.
     """
     count = int(fold.max()) + 1
-    logits = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
-    losses = np.zeros((len(STRENGTHS), count))
     clean = features if features.ndim == 2 else features[:, 0]
-    for number in range(count):
-        learnt, held_out = fold != number, fold == number
-        span = _Span(features[learnt], labels[learnt], classes)
-        for place, strength in enumerate(STRENGTHS):
-            answers = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
-            logits[place, held_out] = answers
-            losses[place, number] = log_loss(softmax(answers), labels[held_out]) * held_out.sum()
-    total = losses.sum(1)
-    chosen = [int((total - losses[:, number]).argmin()) for number in range(count)]
-    return logits[np.array(chosen)[fold], np.arange(len(labels))], STRENGTHS[int(total.argmin())]
+    spans = [_Span(features[fold != number], labels[fold != number], classes, blocks) for number in range(count)]
+    logits, losses = [], []
+    for strength in STRENGTHS:
+        answers, loss = np.zeros((len(labels), classes), np.float32), np.zeros(count)
+        for number, span in enumerate(spans):
+            held_out = fold == number
+            answers[held_out] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
+            loss[number] = log_loss(softmax(answers[held_out]), labels[held_out]) * held_out.sum()
+        logits.append(answers)
+        losses.append(loss)
+        if len(losses) > 2 and losses[-3].sum() < losses[-2].sum() < losses[-1].sum():
+            break  # the weaker it is held, the worse it gets, and the longer the fit takes
+    total = np.sum(losses, axis=1)
+    chosen = [int((total - np.array(losses)[:, number]).argmin()) for number in range(count)]
+    return np.array(logits)[np.array(chosen)[fold], np.arange(len(labels))], STRENGTHS[int(total.argmin())]
 
 
 class _Span:
@@ -102,24 +120,38 @@ class _Span:
     faster where there are fewer pictures than features.
     """
 
-    def __init__(self, features: Floats, labels: Labels, classes: int) -> None:
+    def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int] = ()) -> None:
         views = 1 if features.ndim == 2 else features.shape[1]
         rows = features.reshape(-1, features.shape[-1]).astype(np.float64)
         self._scaler = StandardScaler()
-        standard = self._scaler.fit_transform(rows)
-        self._axes = np.linalg.svd(standard, full_matrices=False)[2]
+        sizes = np.array(blocks or rows.shape[1:])
+        self._weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
+        standard = self._scaler.fit_transform(rows) * self._weight
+        self._axes = _axes(standard)
         self._inputs = standard @ self._axes.T
         self._labels = np.repeat(labels, views)
         self._weights = dict(enumerate(class_weights(labels, classes) / views))
+        # Each C starts where the one before ended, which is near.
+        self._model = LogisticRegression(class_weight=self._weights, max_iter=5000, warm_start=True)
 
     def fit(self, strength: float, tolerance: float) -> LinearHead:
         """The head of this C."""
-        model = LogisticRegression(C=strength, class_weight=self._weights, max_iter=5000, tol=tolerance)
+        model = self._model.set_params(C=strength, tol=tolerance)
         model.fit(self._inputs, self._labels)
         coefficients, intercept = model.coef_ @ self._axes, model.intercept_
         if len(self._weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
             intercept = np.concatenate([-intercept, intercept]) / 2
-        weight = coefficients / self._scaler.scale_
+        weight = coefficients * self._weight / self._scaler.scale_
         bias = intercept - weight @ self._scaler.mean_
         return LinearHead(weight.astype(np.float32), bias.astype(np.float32), strength)
+
+
+def _axes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Orthonormal axes of the span of some rows [n, dim]: [rank, dim], from the smaller of the two Gram matrices."""
+    short = rows if rows.shape[0] <= rows.shape[1] else rows.T
+    values, vectors = np.linalg.eigh(short @ short.T)
+    kept = values > values[-1] * _RANK
+    if short is not rows:
+        return np.asarray(vectors[:, kept].T)
+    return np.asarray((vectors[:, kept] / np.sqrt(values[kept])).T @ rows)

@@ -104,7 +104,7 @@ def calibrate_model(
     temperature = fit_temperature(held_out.logits, held_out.labels)
     probability = scaled(held_out.logits, temperature).max(1)
     distance = held_out.distance
-    reference = np.zeros((0, model.network.head.in_features), np.float16)
+    reference = np.zeros((0, model.network.backbone.spec.feature_dim), np.float16)
     if distance is not None or model.card.get("chosen") == "head":
         # Digests are random, so the first ones in their order are a random draw.
         rows = np.sort(np.argsort([one.sha256 for one in held_out.samples])[:MOST_REFERENCES])

@@ -46,7 +46,7 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What the network gives for n pictures: pooled features float32 [n, dim] and logits float32 [n, classes]."""
+    """What the network gives for n pictures: its last stage's features float32 [n, dim], logits [n, classes]."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
@@ -124,7 +124,8 @@ class Classifier:
                     f"{folder / CARD_NAME} has format {card['format']!r}, this program reads {CARD_FORMAT}; train again"
                 )
             spec = spec_of(card["backbone"])
-            network = Network(Backbone(spec, build_network(spec)), nn.Linear(spec.feature_dim, len(card["classes"])))
+            backbone = Backbone(spec, build_network(spec), head_stages=int(card.get("head_stages", 1)))
+            network = Network(backbone, nn.Linear(backbone.width, len(card["classes"])))
             network.load_state_dict(load_safetensors((folder / WEIGHTS_NAME).read_bytes()))
             return cls(network, card, chosen, Calibration.read(folder))
         except FileNotFoundError as error:
@@ -150,14 +151,15 @@ class Classifier:
 
     def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> Outputs:
         """Run the network over upright RGB pictures, uint8 [h, w, 3] of any sizes."""
-        features = [np.zeros((0, self._network.head.in_features), np.float32)]
+        size = self._network.backbone.spec.feature_dim
+        features = [np.zeros((0, size), np.float32)]
         logits = [np.zeros((0, len(self.classes)), np.float32)]
         for start in range(0, len(pictures), batch_size):
             inputs = self.inputs(pictures[start : start + batch_size])
             with torch.inference_mode(), self._device.autocast():
                 pooled = self._network.backbone(inputs)
                 answers = self._network.head(pooled)
-            features.append(pooled.float().cpu().numpy())
+            features.append(pooled[:, :size].float().cpu().numpy())
             logits.append(answers.float().cpu().numpy())
         return Outputs(np.concatenate(features), np.concatenate(logits))
 

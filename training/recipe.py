@@ -14,15 +14,14 @@ import numpy.typing as npt
 from training.augment import Augmenter, preset_for
 from training.backbone import Backbone, Network
 from training.device import Device
-from training.features import Extractor
+from training.features import CachedViews, Extractor
 from training.finetune import CachedPictures, Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
-from training.guard import Groups, compare, hopeless
+from training.guard import Groups, compare, hopeless, unpromising
 from training.head import DEFAULT_STRENGTH, cross_validate, fit_head
 from training.losses import Floats, Labels
 from training.regime import Decision, Regime, as_json, decide, diagnose
 from training.reject import neighbour_distances
-from workspace.arrays import ArrayStore
 from workspace.config import WorkspaceConfig
 from workspace.paths import digest
 from workspace.progress import Progress
@@ -87,7 +86,7 @@ class Recipe:
         self._pictures, self._config, self._device = pictures, config, device
         self._extractor, self._backbone, self._checkpoints = extractor, backbone, checkpoints
         self._fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
-        self._features: Floats = extractor.features.get(pictures.keys)
+        self._features: Floats = extractor.head_features(pictures.keys)
         self._strength = DEFAULT_STRENGTH
         self._held_out: OutOfFold | None = None
         self._regime: dict[str, Any] = {}
@@ -106,7 +105,9 @@ class Recipe:
         augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
         views = self._extractor.extract_views(pictures.keys, augmenter, progress)
         self._features = views.features_of(pictures.keys)
-        logits, self._strength = cross_validate(self._features, pictures.labels, fold, pictures.classes)
+        logits, self._strength = cross_validate(
+            self._features, pictures.labels, fold, pictures.classes, self._backbone.blocks
+        )
         head = self._held_out = OutOfFold(pictures.keys, pictures.labels, logits, fold)
         if not self._config.train.epochs:
             return self._head_ships("fine-tuning is off (train.epochs = 0)")
@@ -119,22 +120,22 @@ class Recipe:
                 f"the linear head errs on {wrong} of {len(pictures.labels)} held-out pictures, too few for fine-tuning "
                 "to be shown better"
             )
-        return self._guarded(head, views.activations, progress)
+        return self._guarded(head, views, progress)
 
     def _decide(self, progress: Progress) -> Decision | None:
-        pictures, stores = self._pictures, self._extractor.pooled
-        pooled = {self._backbone.stage_names[-1]: self._features}
-        pooled |= {stage: store.get(pictures.keys) for stage, store in stores.items()}
-        source = None if self._config.train.weights == "random" else self._backbone.source_logits(self._features)
-        found = diagnose(pooled, pictures.labels, pictures.groups, source, self._config.seed)
-        if found is None:
+        pictures, pooled = self._pictures, self._extractor.pooled(self._pictures.keys)
+        source = None
+        if self._config.train.weights != "random":
+            source = self._backbone.source_logits(pooled[self._backbone.stage_names[-1]])
+        diagnosis = diagnose(pooled, pictures.labels, pictures.groups, source, self._config.seed)
+        if diagnosis is None:
             return None
-        decision = decide(found, setting=self._config.train.regime)
-        self._regime = as_json(found, decision)
+        decision = decide(diagnosis, setting=self._config.train.regime)
+        self._regime = as_json(diagnosis, decision)
         progress.say(f"regime {decision.regime.value}: {decision.why}")
         return decision
 
-    def _guarded(self, head: OutOfFold, views: ArrayStore, progress: Progress) -> Outcome:
+    def _guarded(self, head: OutOfFold, views: CachedViews, progress: Progress) -> Outcome:
         pictures = self._pictures
         tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
         distance = np.zeros(len(pictures.labels), np.float32)
@@ -145,12 +146,14 @@ class Recipe:
             tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress)
             epochs.append(history)
             known |= here
-            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known):
+            done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
+            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known) or unpromising(done, number + 1):
                 break
-        done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
         found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
         if not known.all():
-            return self._head_ships(f"fine-tuning can no longer be shown better: {done}", found)
+            return self._head_ships(
+                f"after {len(epochs)} of {head.fold.max() + 1} folds fine-tuning does not look better: {done}", found
+            )
         if not done.passes:
             return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
         everything = np.ones(len(pictures.labels), dtype=bool)
@@ -161,7 +164,7 @@ class Recipe:
         return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
 
     def _answer_fold(
-        self, here: Mask, name: str, views: ArrayStore, progress: Progress
+        self, here: Mask, name: str, views: CachedViews, progress: Progress
     ) -> tuple[Floats, Floats, Epochs]:
         """Fine-tune without one fold, and answer it.
 
@@ -177,16 +180,24 @@ class Recipe:
     def _network(self, learnt: Mask) -> Network:
         """The backbone with the linear head of these pictures."""
         pictures = self._pictures
-        head = fit_head(self._features[learnt], pictures.labels[learnt], pictures.classes, self._strength)
+        head = fit_head(
+            self._features[learnt],
+            pictures.labels[learnt],
+            pictures.classes,
+            self._strength,
+            blocks=self._backbone.blocks,
+        )
         return self._device.put(Network(copy.deepcopy(self._backbone), head.layer()))
 
-    def _job(self, learnt: Mask, held_out: Mask, name: str, views: ArrayStore) -> Job:
+    def _job(self, learnt: Mask, held_out: Mask, name: str, views: CachedViews) -> Job:
         pictures, config = self._pictures, self._config
         keys = np.array(pictures.keys)
-        train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], views, config.features.views)
-        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], views)
+        assert views.activations is not None
+        cached = (views.activations, views.features, self._backbone.frozen_width)
+        train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], *cached, config.features.views)
+        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], *cached)
         fingerprint = digest(
-            views.folder.name,
+            views.activations.folder.name,
             config.features.views,
             config.train.model_dump(),
             config.seed,

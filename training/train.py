@@ -96,6 +96,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     outcome = Recipe(pictures, config, extractor, backbone, device, folder.checkpoints).learn(progress)
     card = {
         **_card(data, origin, config, folder, device),
+        "head_stages": backbone.head_stages,
         "chosen": outcome.chosen,
         "why": outcome.why,
         "regime": outcome.regime.get("regime"),

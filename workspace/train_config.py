@@ -55,6 +55,13 @@ class TrainConfig(Section):
         "auto",
         description="How much of the network is trained; auto: by the diagnostics that the report shows.",
     )
+    head_stages: int = Field(
+        3,
+        ge=1,
+        le=3,
+        description="Stages whose pooled features the head sees: the last, and so many less one before it, which know "
+        "more of pictures unlike ImageNet's; 1: the last alone.",
+    )
     head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
     backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the last stage: a tenth of the head's.")
     stage_decay: float = Field(

@@ -64,14 +64,37 @@ def test_frozen_then_open_stages_are_the_network_without_its_classifier(name):
     assert len(closed) < len(list(backbone.parameters()))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
+def test_the_head_sees_the_stages_that_it_is_given(name):
+    spec = spec_of(name)
+    inputs = normalised(noise(2), spec.mean, spec.std)
+    backbone = Backbone(spec, build_network(spec), head_stages=3).eval()
+    with torch.inference_mode():
+        second = backbone.stages[:2](inputs)
+        third = backbone.stages[2](second)
+        parts = [backbone.stages[3](third)]
+        for maps in (third, second):
+            parts += [maps.mean((2, 3)), maps.std((2, 3), correction=0)]
+        whole = backbone(inputs)
+        assert torch.allclose(whole, torch.cat(parts, 1), atol=1e-3)
+        assert backbone.blocks == (spec.feature_dim, 2 * third.shape[1], 2 * second.shape[1])
+        for count in range(5):
+            backbone.open(count)
+            start, features = backbone.run(inputs)
+            frozen = features[:, backbone.width - backbone.frozen_width :]
+            if count:
+                assert torch.allclose(backbone.resume(start, frozen), whole, atol=1e-5)
+            assert torch.equal(features, whole)
+
+
 def test_a_transformer_of_timm_is_one_piece():
     spec = spec_of("timm:vit_tiny_patch16_224")
     network = build_network(spec).eval()
     inputs = normalised(noise(1), spec.mean, spec.std)
     with torch.inference_mode():
         logits = network(inputs)
-        backbone = Backbone(spec, network)
-        assert backbone.stage_names == ("whole",)
+        backbone = Backbone(spec, network, head_stages=3)
+        assert (backbone.stage_names, backbone.blocks) == (("whole",), (spec.feature_dim,))
         assert np.allclose(backbone.source_logits(backbone(inputs).numpy()), logits.numpy(), atol=1e-4)
 
 

@@ -55,11 +55,16 @@ def test_every_kept_picture_gets_the_networks_own_features_once(trainable, setti
     pixels = PixelCache(workspace, config.clean)
     views = torch.from_numpy(np.stack([clean_view(pixels.read(key)) for key in keys[:3]]))
     with torch.inference_mode():
-        activations = backbone.prefix(normalised(views, backbone.spec.mean, backbone.spec.std))
+        inputs = normalised(views, backbone.spec.mean, backbone.spec.std)
+        activations = backbone.prefix(inputs)
         expected = backbone.tail(activations).numpy()
+        assert np.allclose(stored.head_features(keys[:3]), backbone(inputs).numpy(), atol=1e-4)
     assert np.allclose(stored.features.get(keys[:3]), expected, atol=1e-4)
-    assert list(stored.pooled) == ["layer3", "layer2"]
-    assert np.allclose(stored.pooled["layer3"].get(keys[:3]), activations.mean((2, 3)).numpy(), atol=1e-4)
+    pooled = stored.pooled(keys[:3])
+    assert list(pooled) == ["layer4", "layer3", "layer2"]
+    assert np.allclose(pooled["layer3"], activations.mean((2, 3)).numpy(), atol=1e-4)
+    spread = stored.statistics["layer3"].get(keys[:3])[:, activations.shape[1] :]
+    assert np.allclose(spread, activations.std((2, 3), correction=0).numpy(), atol=1e-3)
     assert stored.features.get(keys).dtype == np.float32
 
 
@@ -86,7 +91,9 @@ def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, 
     assert all(path.read_bytes() == data for path, data in shards.items())
     one, two = (extractor(place, config) for place in (whole, broken))
     assert np.array_equal(one.features.get(keys), two.features.get(keys))
-    assert all(np.array_equal(one.pooled[stage].get(keys), two.pooled[stage].get(keys)) for stage in one.pooled)
+    assert all(
+        np.array_equal(one.statistics[stage].get(keys), two.statistics[stage].get(keys)) for stage in one.statistics
+    )
 
 
 def test_what_the_numbers_depend_on_names_their_folder(trainable, settings):
@@ -115,7 +122,7 @@ def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
     view = torch.from_numpy(augmenter.view(pixels, (0, 2, keys[0]))[None])
     with torch.inference_mode():
         expected = backbone.prefix(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
-        features = backbone.tail(torch.from_numpy(expected)[None])[0].numpy()
+        features = backbone(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
     assert np.allclose(two, expected, rtol=2e-3, atol=2e-3)
     assert np.allclose(cached.features_of(keys)[0, 2], features, atol=1e-4)
 

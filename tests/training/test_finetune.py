@@ -41,7 +41,7 @@ class Stops:
 
 def fresh(config) -> Network:
     backbone, _ = load_backbone(config.train, config.seed)
-    head = nn.Linear(backbone.spec.feature_dim, CLASSES)
+    head = nn.Linear(backbone.width, CLASSES)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return CPU.put(Network(backbone, head))
@@ -57,14 +57,16 @@ def job(tmp_path, trainable, config):
     workspace = trainable("w")
     samples = read_dataset(workspace.latest_run().dataset_file)
     names = sorted({sample.label for sample in samples})
-    extractor = Extractor(workspace, config, fresh(config).backbone, CPU)
+    backbone = fresh(config).backbone
+    extractor = Extractor(workspace, config, backbone, CPU)
     augmenter = Augmenter(preset_for(5), config.augment)
-    store = extractor.extract_views([sample.sha256 for sample in samples], augmenter, SILENT).activations
+    cached = extractor.extract_views([sample.sha256 for sample in samples], augmenter, SILENT)
+    stores = (cached.activations, cached.features, backbone.frozen_width)
     parts = {}
     for split, views in (("train", config.features.views), ("val", 0)):
         chosen = [sample for sample in samples if sample.split == split]
         labels = np.array([names.index(sample.label) for sample in chosen])
-        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, store, views)
+        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, *stores, views)
     return Job(parts["train"], parts["val"], config.train, CLASSES, config.seed, tmp_path / "checkpoint.pt", "this job")
 
 
@@ -154,8 +156,8 @@ def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
 def test_each_epoch_shows_every_picture_once_and_moves_its_view_on(job):
     rows = np.arange(len(job.train.keys))
     seen = [job.train.mixed_batch(rows, epoch) for epoch in range(2)]
-    assert [sorted(labels.tolist()) for _, labels in seen] == [sorted(job.train.labels.tolist())] * 2
-    pictures = [{array.tobytes() for array in inputs} for inputs, _ in seen]
+    assert [sorted(labels.tolist()) for *_, labels in seen] == [sorted(job.train.labels.tolist())] * 2
+    pictures = [{array.tobytes() for array in inputs} for inputs, *_ in seen]
     assert len(pictures[0]) == len(rows)
     assert not pictures[0] & pictures[1]
 
@@ -178,12 +180,18 @@ def test_training_on_the_cache_is_training_on_the_pictures(job, config, trainabl
     pixels, spec = PixelCache(workspace, config.clean), live.backbone.spec
 
     class Runs:
+        def __init__(self, part):
+            self.part = part
+
         def get(self, names):
             views = np.stack([clean_view(pixels.read(name.split(":")[0])) for name in names])
             with torch.inference_mode():
-                return live.backbone.prefix(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
+                return live.backbone.run(normalised(torch.from_numpy(views), spec.mean, spec.std))[self.part].numpy()
 
-    parts = {part: dataclasses.replace(getattr(clean, part), activations=Runs()) for part in ("train", "val")}
+    parts = {
+        part: dataclasses.replace(getattr(clean, part), activations=Runs(0), features=Runs(1))
+        for part in ("train", "val")
+    }
     finetune(live, dataclasses.replace(clean, checkpoint=job.checkpoint.with_name("live.pt"), **parts), CPU, SILENT)
     for name, value in live.state_dict().items():
         assert torch.allclose(value, cached.state_dict()[name], atol=1e-4), name

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.guard import compare, hopeless
+from training.guard import compare, hopeless, unpromising
 
 
 def answers(labels: np.ndarray, wrong: list[int]) -> np.ndarray:
@@ -59,6 +59,16 @@ def test_what_is_called_hopeless_never_passes(head_wrong, tuned_wrong, known_unt
         assert not compare(head, tuned, LABELS, ALONE).passes
     elif known.all():
         assert compare(head, tuned, LABELS, ALONE).passes
+
+
+def test_fine_tuning_that_is_behind_is_given_up_and_that_is_ahead_never():
+    head = answers(LABELS, [0, 1, 2, 3])
+    behind = compare(head, answers(LABELS, range(8)), LABELS, ALONE)
+    even = compare(head, answers(LABELS, [1, 2, 3, 4]), LABELS, ALONE)
+    ahead = compare(head, answers(LABELS, [0, 1, 2]), LABELS, ALONE)
+    assert [unpromising(behind, folds) for folds in (1, 2, 5)] == [True, True, True]
+    assert [unpromising(even, folds) for folds in (1, 2, 5)] == [False, True, True]
+    assert [unpromising(ahead, folds) for folds in (1, 2, 5)] == [False, False, False]
 
 
 def test_a_head_without_mistakes_needs_no_rival():

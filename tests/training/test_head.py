@@ -67,11 +67,11 @@ def test_a_held_out_answer_is_that_of_a_head_that_never_saw_the_fold():
     again, _ = cross_validate(features, wrong, fold, 3)
     learnt = fold != 2
     answers = {
-        strength: fit_head(features[learnt], labels[learnt], 3, strength, 1e-4).logits(features[~learnt])
+        strength: fit_head(features[learnt], labels[learnt], 3, strength).logits(features[~learnt])
         for strength in STRENGTHS
     }
-    assert any(np.array_equal(logits[~learnt], one) for one in answers.values())
-    assert any(np.array_equal(again[~learnt], one) for one in answers.values())
+    for found in (logits, again):  # the same but for where the solver stopped
+        assert min(np.abs(softmax(found[~learnt]) - softmax(one)).max() for one in answers.values()) < 0.01
 
 
 def test_views_of_a_picture_share_its_weight():
