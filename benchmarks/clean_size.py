@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from benchmarks.copies_data import jpeg
 from benchmarks.peers import CHECKOUT
-from benchmarks.photo_server import numbered, photo
 from benchmarks.process_tree import measure
 from workspace.catalog import Catalog
 from workspace.paths import Workspace
@@ -54,17 +55,14 @@ if __name__ == "__main__":
 
 
 def make_workspace(folder: Path, count: int) -> None:
-    """Fill a workspace with `count` pictures of two classes; every one has other pixels."""
+    """Fill a workspace with `count` pictures of two classes; no two are alike."""
     workspace = Workspace(folder)
     rng = np.random.default_rng(0)
-    seeds = [photo(seed, _SIZE_PX) for seed in range(min(count, 2000))]
     with Catalog(workspace.catalog_file) as catalog:
         for start in range(0, count, 1000):
             hits, downloads = [], []
             for number in range(start, min(start + 1000, count)):
-                data = numbered(seeds[number % len(seeds)], number)
-                if number >= len(seeds):
-                    data = _changed(data, rng)
+                data = _drawn(rng)
                 sha = hashlib.sha256(data).hexdigest()
                 url = f"http://pictures.test/{number}"
                 file = workspace.image_file(sha, ".jpg")
@@ -76,11 +74,10 @@ def make_workspace(folder: Path, count: int) -> None:
             catalog.put(downloads)
 
 
-def _changed(jpeg: bytes, rng: np.random.Generator) -> bytes:
-    """The same file with other quantisation tables: as cheap as can be, and every pixel of it is another one."""
-    at = jpeg.index(b"\xff\xdb") + 5
-    table = bytes(rng.integers(1, 60, 64, dtype=np.uint8))
-    return jpeg[:at] + table + jpeg[at + 64 :]
+def _drawn(rng: np.random.Generator) -> bytes:
+    """A small JPEG of coloured blobs, unlike every other."""
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    return jpeg(coarse.resize(_SIZE_PX, Image.Resampling.BICUBIC), 80)
 
 
 def clean(folder: Path, *, kill_at: int = 0) -> None:

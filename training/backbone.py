@@ -27,8 +27,7 @@ class Backbone(nn.Module):
 
     Features are the last stage's, pooled (the first `spec.feature_dim`), then of each stage before it that the head
     sees, the later first, every channel's mean and standard deviation over the picture. What ImageNet did not ask for
-    is thrown away by the last stage, and pictures unlike ImageNet's are told apart by it: with the two stages before
-    the last, 86 % of aerial pictures were right, and 82 % without (docs/decisions/0011).
+    is thrown away by the last stage, and pictures unlike ImageNet's are told apart by it (docs/decisions/0011).
 
     The last `open_stages` may be trained (`tail`), those before take no gradients (`prefix`). Every batch norm, the
     tail's too, keeps its ImageNet statistics: they stay in eval mode whatever `.train()` says, for a few hundred

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,13 +72,16 @@ def balanced_mean(values: npt.NDArray[np.float64], labels: Labels, groups: Group
     return mean, float(np.sqrt((residuals**2).sum() * count / (count - 1)))
 
 
-def unpromising(done: Comparison, folds: int) -> bool:
-    """Whether what is known after so many folds speaks so little for fine-tuning that the others need not be trained.
+def unpromising(done: Comparison, folds: int, of: int) -> bool:
+    """Whether the folds so far speak so little for fine-tuning that the others need not be trained.
 
-    It does where fine-tuning is behind by more than a standard error, or not ahead after two folds. The head then
-    ships, as it does when nothing is known: a fold of fine-tuning costs more than all the rest of the training.
+    They do where it is behind by more than a standard error, and from the second fold on where it would not pass though
+    the lead stayed as it is: the error falls with the root of the pictures. The head then ships, as it does when
+    nothing is known: a fold of fine-tuning costs more than all the rest of the training.
     """
-    return done.difference < -done.standard_error or (folds >= 2 and done.difference <= 0)
+    if done.difference < -done.standard_error:
+        return True
+    return folds >= 2 and not done.difference > done.standard_error * math.sqrt(folds / of)
 
 
 def hopeless(head: Floats, labels: Labels, groups: Groups, finetuned: Floats, known: npt.NDArray[np.bool_]) -> bool:

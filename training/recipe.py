@@ -140,19 +140,22 @@ class Recipe:
         tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
         distance = np.zeros(len(pictures.labels), np.float32)
         epochs: list[Epochs] = []
-        for number in range(int(head.fold.max()) + 1):
+        folds = int(head.fold.max()) + 1
+        for number in range(folds):
             here = head.fold == number
-            progress.say(f"fine-tuning without fold {number + 1} of {head.fold.max() + 1}, to compare it with the head")
+            progress.say(f"fine-tuning without fold {number + 1} of {folds}, to compare it with the head")
             tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress)
             epochs.append(history)
             known |= here
             done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
-            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known) or unpromising(done, number + 1):
+            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known) or unpromising(
+                done, number + 1, folds
+            ):
                 break
         found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
         if not known.all():
             return self._head_ships(
-                f"after {len(epochs)} of {head.fold.max() + 1} folds fine-tuning does not look better: {done}", found
+                f"after {len(epochs)} of {folds} folds fine-tuning does not look better: {done}", found
             )
         if not done.passes:
             return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
