@@ -13,6 +13,9 @@ from flows.commands.app import OTHER, Folder, Settings, app
 from flows.opening import open_workspace, parse_overrides
 from flows.progress import listening
 
+_FOUND = 3
+"""The exit code for leaks: a script must tell them from a command that failed, which ends with 1 or 2."""
+
 
 @app.command(rich_help_panel=OTHER)
 def leaks(
@@ -21,7 +24,7 @@ def leaks(
     table: Annotated[Path | None, typer.Option("--csv", help="Write the pairs to this file too.")] = None,
     settings: Settings = None,
 ) -> None:
-    """Name the kept pictures that an outside test set holds too; exit code 1 when there are any."""
+    """Name the kept pictures that an outside test set holds too; exit code 3 when there are any."""
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
     from workspace.paths import write_atomic
 
@@ -49,4 +52,4 @@ def leaks(
     how = "by hashes and features" if features is not None else "by hashes alone (there are no fitting features yet)"
     typer.echo(f"leaks: {len(found)} among {len(outside.pixels)} outside pictures, {how}; {kinds}")
     if found:
-        raise typer.Exit(1)
+        raise typer.Exit(_FOUND)
