@@ -106,13 +106,13 @@ class Backbone(nn.Module):
 
     def run(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised pictures to what the open stages start from, and to features [n, width]."""
-        activations, found = inputs, []
-        start = inputs
+        start, activations, found = inputs, inputs, []
         for place, stage in enumerate(self.stages):
-            start = activations if place == self._frozen else start
             activations = stage(activations)
             found += self._seen(place, activations)
-        return (start if self._frozen < len(self.stages) else activations), torch.cat(found[::-1], 1)
+            if place + 1 == self._frozen:
+                start = activations
+        return start, torch.cat(found[::-1], 1)
 
     def resume(self, activations: torch.Tensor, frozen: torch.Tensor) -> torch.Tensor:
         """From what the open stages start from and the frozen stages' features [n, frozen_width] to [n, width]."""
