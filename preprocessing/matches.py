@@ -26,7 +26,6 @@ Mask = npt.NDArray[np.bool_]
 SAME_CORRELATION = 0.96
 # 5 % crops that the hashes find have 0.62 or more; pairs that only look alike from afar are then mostly below.
 KIN_CORRELATION = 0.6
-WORTH_CORRELATION = -1.0
 
 _CHUNK = 4096  # candidates confirmed at a time: 32 MB of thumbs
 
@@ -69,10 +68,10 @@ def find_matches(pictures: Sequence[Look], thumbs: ThumbsOf, clean: CleanConfig,
     for pairs in near_pairs(phash, dhash, limit, clean.workers or os.cpu_count() or 1):
         for start in range(0, len(pairs.i), _CHUNK):
             part = Pairs(*(field[start : start + _CHUNK] for field in pairs))
-            kin, same, worth = _confirmed(part, names, thumbs, clean)
+            kin, same = _confirmed(part, names, thumbs, clean)
             found = _ordered(part.i, part.j, part.view, same)
             chunks.append(Matches(found.i[kin], found.j[kin], found.view[kin], same[kin]))
-            open_ = worth & (part.view == AS_IS) & ~same
+            open_ = (part.view == AS_IS) & ~same
             unsure.append(found.i[open_] * len(names) + found.j[open_])
     if lay and unsure:
         order = np.stack(np.divmod(np.unique(np.concatenate(unsure)), len(names)), axis=1)
@@ -109,8 +108,8 @@ def _views(pictures: Sequence[Look], thumbs: ThumbsOf, clean: CleanConfig) -> tu
     return every[0], every[1]
 
 
-def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Mask, Mask, Mask]:
-    """Which of the pairs are kin by their hashes and thumbs, which of those the same, and which are worth a look."""
+def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Mask, Mask]:
+    """Which of the pairs are kin by their hashes and thumbs, and which of those the same."""
     places, where = np.unique(np.concatenate([pairs.i, pairs.j]), return_inverse=True)
     unit = thumbs([names[k] for k in places.tolist()]).astype(np.float32)
     unit -= unit.mean(axis=(1, 2), keepdims=True)
@@ -122,7 +121,7 @@ def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: Clea
     alike = np.einsum("nij,nij->n", left, right)
     same = (pairs.distance <= clean.same_distance) & (alike >= SAME_CORRELATION)
     kin = (pairs.distance <= clean.kin_distance) & (alike >= KIN_CORRELATION)
-    return kin | same, same, alike >= WORTH_CORRELATION
+    return kin | same, same
 
 
 def _ordered(one: Indices, other: Indices, view: Indices, same: Mask) -> Matches:

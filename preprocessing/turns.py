@@ -9,7 +9,7 @@ from preprocessing.looks import Thumbs
 AS_IS, MIRRORED = 0, 1
 
 TURNS = 8
-"""How many there are; a view is one of 0 to 7, the first two without a quarter turn."""
+"""How many there are; a view is one of 0 to 7; AS_IS and MIRRORED are those that do not turn it."""
 
 
 def turned(thumbs: Thumbs, view: int) -> Thumbs:

@@ -125,24 +125,24 @@ class _Span:
         rows = features.reshape(-1, features.shape[-1]).astype(np.float64)
         self._scaler = StandardScaler()
         sizes = np.array(blocks or rows.shape[1:])
-        self._weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
-        standard = self._scaler.fit_transform(rows) * self._weight
+        self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
+        standard = self._scaler.fit_transform(rows) * self._block_weight
         self._axes = _axes(standard)
         self._inputs = standard @ self._axes.T
         self._labels = np.repeat(labels, views)
-        self._weights = dict(enumerate(class_weights(labels, classes) / views))
+        self._class_weights = dict(enumerate(class_weights(labels, classes) / views))
         # Each C starts where the one before ended, which is near.
-        self._model = LogisticRegression(class_weight=self._weights, max_iter=5000, warm_start=True)
+        self._model = LogisticRegression(class_weight=self._class_weights, max_iter=5000, warm_start=True)
 
     def fit(self, strength: float, tolerance: float) -> LinearHead:
         """The head of this C."""
         model = self._model.set_params(C=strength, tol=tolerance)
         model.fit(self._inputs, self._labels)
         coefficients, intercept = model.coef_ @ self._axes, model.intercept_
-        if len(self._weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
+        if len(self._class_weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
             intercept = np.concatenate([-intercept, intercept]) / 2
-        weight = coefficients * self._weight / self._scaler.scale_
+        weight = coefficients * self._block_weight / self._scaler.scale_
         bias = intercept - weight @ self._scaler.mean_
         return LinearHead(weight.astype(np.float32), bias.astype(np.float32), strength)
 
