@@ -106,21 +106,14 @@ class Backbone(nn.Module):
 
     def run(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised pictures to what the open stages start from, and to features [n, width]."""
-        start, activations, found = inputs, inputs, []
-        for place, stage in enumerate(self.stages):
-            activations = stage(activations)
-            found += self._seen(place, activations)
-            if place + 1 == self._frozen:
-                start = activations
-        return start, torch.cat(found[::-1], 1)
+        start, before = self._walk(inputs, 0, self._frozen)
+        _, after = self._walk(start, self._frozen, len(self.stages))
+        return start, torch.cat([*after, *before], 1)
 
     def resume(self, activations: torch.Tensor, frozen: torch.Tensor) -> torch.Tensor:
         """From what the open stages start from and the frozen stages' features [n, frozen_width] to [n, width]."""
-        found = []
-        for place, stage in enumerate(self.tail, start=self._frozen):
-            activations = stage(activations)
-            found += self._seen(place, activations)
-        return torch.cat([*found[::-1], frozen], 1)
+        _, after = self._walk(activations, self._frozen, len(self.stages))
+        return torch.cat([*after, frozen], 1)
 
     def statistics(self, activations: torch.Tensor) -> torch.Tensor:
         """Every channel's mean and standard deviation over the picture: float32 [n, 2 x channels]."""
@@ -131,23 +124,25 @@ class Backbone(nn.Module):
         mean = values.mean(2)
         return torch.cat([mean, ((values - mean.unsqueeze(2)).square().mean(2) + _TINY).sqrt()], 1)
 
-    def _seen(self, place: int, activations: torch.Tensor) -> list[torch.Tensor]:
-        """What the head sees of a stage's output, as a list of one or none."""
-        from_end = len(self.stages) - place
-        if from_end == 1:
-            return [activations]
-        return [self.statistics(activations)] if from_end <= self.head_stages else []
+    def _walk(self, activations: torch.Tensor, first: int, end: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Through stages `first` to `end` - 1: what comes out, and what the head sees on the way, the last first."""
+        found = []
+        for place, stage in enumerate(self.stages[first:end], start=first):
+            activations = stage(activations)
+            from_end = len(self.stages) - place
+            if from_end == 1:
+                found.append(activations)
+            elif from_end <= self.head_stages:
+                found.append(self.statistics(activations))
+        return activations, found[::-1]
 
     def _blocks(self) -> tuple[int, ...]:
         """How many features each stage gives to the head, the last stage first."""
         if self.head_stages == 1:
             return (self.spec.feature_dim,)
-        found, activations = [], torch.zeros(1, 3, self.spec.crop_px, self.spec.crop_px)
         with torch.inference_mode():
-            for place, stage in enumerate(self.stages):
-                activations = stage(activations)
-                found += [one.shape[1] for one in self._seen(place, activations)]
-        return tuple(found[::-1])
+            nothing = torch.zeros(1, 3, self.spec.crop_px, self.spec.crop_px)
+            return tuple(one.shape[1] for one in self._walk(nothing, 0, len(self.stages))[1])
 
     def source_logits(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """What ImageNet's own last layer says of features [n, feature_dim or more], while no stage was trained."""

@@ -171,10 +171,7 @@ class _Training:
         for step, (rows, (arrays, frozen, truth)) in enumerate(batches, start=epoch * steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(step, steps * self.job.config.epochs)
-            inputs, labels = _inputs(arrays, self.device), self.device.tensor(truth)
-            with self.device.autocast():
-                logits = self.network.head(self.network.backbone.resume(inputs, self.device.tensor(frozen)))
-            loss = functional.cross_entropy(logits.float(), labels, weight=self.class_weights)
+            loss = self._loss(arrays, frozen, truth, step)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.unscale_(self.optimizer)
@@ -188,6 +185,26 @@ class _Training:
             for name, value in self.open.items():
                 self.average[name] += value.detach()
         return total / len(self.job.train.keys)
+
+    def _loss(self, arrays: npt.NDArray[np.float16], frozen: Floats, truth: Labels, step: int) -> torch.Tensor:
+        """The cross-entropy of a batch; with mixup, of pairs of its pictures mixed where the open stages start."""
+        config, inputs, seen = self.job.config, _inputs(arrays, self.device), self.device.tensor(frozen)
+        targets = [(1.0, self.device.tensor(truth))]
+        if config.mixup:
+            rng = np.random.default_rng((self.job.seed, step, 1))
+            share, order = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(truth))
+            inputs, seen = (share * one + (1 - share) * one[order] for one in (inputs, seen))
+            targets = [(share, targets[0][1]), (1 - share, targets[0][1][order])]
+        with self.device.autocast():
+            logits = self.network.head(self.network.backbone.resume(inputs, seen))
+        losses = [
+            share
+            * functional.cross_entropy(
+                logits.float(), labels, weight=self.class_weights, label_smoothing=config.label_smoothing
+            )
+            for share, labels in targets
+        ]
+        return torch.stack(losses).sum()
 
     def _batches(self, epoch: int) -> Iterator[Rows]:
         order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.train.keys))

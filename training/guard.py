@@ -75,13 +75,11 @@ def balanced_mean(values: npt.NDArray[np.float64], labels: Labels, groups: Group
 def unpromising(done: Comparison, folds: int, of: int) -> bool:
     """Whether the folds so far speak so little for fine-tuning that the others need not be trained.
 
-    They do where it is behind by more than a standard error, and from the second fold on where it would not pass though
-    the lead stayed as it is: the error falls with the root of the pictures. The head then ships, as it does when
-    nothing is known: a fold of fine-tuning costs more than all the rest of the training.
+    They do where it would not pass though its lead stayed as it is: the error falls with the root of the pictures. The
+    head then ships, as it does when nothing is known: a fold of fine-tuning costs more than all the rest of the
+    training.
     """
-    if done.difference < -done.standard_error:
-        return True
-    return folds >= 2 and not done.difference > done.standard_error * math.sqrt(folds / of)
+    return not done.difference > done.standard_error * math.sqrt(folds / of)
 
 
 def hopeless(head: Floats, labels: Labels, groups: Groups, finetuned: Floats, known: npt.NDArray[np.bool_]) -> bool:

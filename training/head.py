@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +19,6 @@ from training.losses import Floats, Labels, class_weights, log_loss, softmax
 STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
 
-DEFAULT_STRENGTH = 1e-2
-"""C where there are too few groups to cross-validate."""
-
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
 
@@ -31,12 +30,29 @@ _RANK = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
+class HeadSettings:
+    """What cross-validation chooses; these values where there are too few groups for it.
+
+    `strength` is C, of the sum over pictures. `stages` says how many blocks of the features are learnt from, the first
+    ones, and `views` how many views of each picture, the clean one first; None: all. Photographs are told apart better
+    with all of both, cut-out objects by the last stage alone, drawings that always lie alike by the clean view alone.
+    """
+
+    strength: float = 1e-2
+    stages: int | None = None
+    views: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For history.json."""
+        return {"C": self.strength, "stages": self.stages, "views": self.views}
+
+
+@dataclass(frozen=True, slots=True)
 class LinearHead:
-    """`logits = features @ weight.T + bias`: weight float32 [classes, dim], bias float32 [classes]; C was chosen."""
+    """`logits = features @ weight.T + bias`: weight float32 [classes, dim], bias float32 [classes]."""
 
     weight: Floats
     bias: Floats
-    strength: float
 
     def logits(self, features: Floats) -> Floats:
         """Features [n, dim] to logits [n, classes]."""
@@ -59,58 +75,74 @@ def fit_head(
     features: Floats,
     labels: Labels,
     classes: int,
-    strength: float = DEFAULT_STRENGTH,
+    settings: HeadSettings | None = None,
     tolerance: float = TOLERANCE,
     blocks: Sequence[int] = (),
 ) -> LinearHead:
     """Fit on standardised features.
 
     Args:
-        features: float32 [n, dim], or [n, views, dim]: several views of each picture, which all count.
+        features: float32 [n, dim], or [n, views, dim]: several views of each picture, which share its weight.
         labels: int64 [n], every one of 0 … classes-1 present.
         classes: how many.
-        strength: C, of the sum over pictures (views of one picture share its weight).
+        settings: what is learnt from, and how strongly; None: the defaults.
         tolerance: of the solver's gradient.
         blocks: how many features, in order, come from the same stage; each stage then weighs as much as the first,
             however few features it has. None: all alike.
     """
-    return _Span(features, labels, classes, blocks).fit(strength, tolerance)
+    settings = settings or HeadSettings()
+    return _Span(features, labels, classes, blocks, settings.stages, settings.views).fit(settings.strength, tolerance)
 
 
 def cross_validate(
     features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int] = ()
-) -> tuple[Floats, float]:
-    """Answer every picture by a head that never saw its fold, and choose C.
+) -> tuple[Floats, HeadSettings]:
+    """Answer every picture by a head that never saw its fold, and choose the settings.
 
-    A fold's C is chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
+    A fold's settings are chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
 
     Args:
-        features: float32 [n, dim], or [n, views, dim], of which view 0 is answered and all are learnt from.
+        features: float32 [n, dim], or [n, views, dim], of which view 0 is answered.
         labels: int64 [n].
         fold: int64 [n], from 0.
         classes: how many.
         blocks: as in fit_head.
 
     Returns:
-        Logits float32 [n, classes], and the C of the smallest log-loss over all folds.
+        Logits float32 [n, classes], and the settings of the smallest log-loss over all folds.
     """
     count = int(fold.max()) + 1
+    tried = list(_search(features, labels, fold, classes, blocks))
+    losses = np.array([loss for _, _, loss in tried])
+    total = losses.sum(1)
+    chosen = [int((total - losses[:, number]).argmin()) for number in range(count)]
+    logits = np.array([answers for _, answers, _ in tried])
+    return logits[np.array(chosen)[fold], np.arange(len(labels))], tried[int(total.argmin())][0]
+
+
+def _search(
+    features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int]
+) -> Iterator[tuple[HeadSettings, Floats, npt.NDArray[np.float64]]]:
+    """Settings, their held-out logits [n, classes], and the log-loss of each fold, summed over its pictures."""
+    count = int(fold.max()) + 1
     clean = features if features.ndim == 2 else features[:, 0]
-    spans = [_Span(features[fold != number], labels[fold != number], classes, blocks) for number in range(count)]
-    logits, losses = [], []
-    for strength in STRENGTHS:
-        answers, loss = np.zeros((len(labels), classes), np.float32), np.zeros(count)
-        for number, span in enumerate(spans):
-            held_out = fold == number
-            answers[held_out] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
-            loss[number] = log_loss(softmax(answers[held_out]), labels[held_out]) * held_out.sum()
-        logits.append(answers)
-        losses.append(loss)
-        if len(losses) > 2 and losses[-3].sum() < losses[-2].sum() < losses[-1].sum():
-            break  # the weaker it is held, the worse it gets, and the longer the fit takes
-    total = np.sum(losses, axis=1)
-    chosen = [int((total - np.array(losses)[:, number]).argmin()) for number in range(count)]
-    return np.array(logits)[np.array(chosen)[fold], np.arange(len(labels))], STRENGTHS[int(total.argmin())]
+    several = features.ndim == 3 and features.shape[1] > 1
+    for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
+        spans = [
+            _Span(features[fold != number], labels[fold != number], classes, blocks, stages, views)
+            for number in range(count)
+        ]
+        totals: list[float] = []
+        for strength in STRENGTHS:
+            answers, losses = np.zeros((len(labels), classes), np.float32), np.zeros(count)
+            for number, span in enumerate(spans):
+                held_out = fold == number
+                answers[held_out] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
+                losses[number] = log_loss(softmax(answers[held_out]), labels[held_out]) * held_out.sum()
+            yield HeadSettings(strength, stages, views), answers, losses
+            totals.append(losses.sum())
+            if len(totals) > 2 and totals[-3] < totals[-2] < totals[-1]:
+                break  # the weaker it is held, the worse it gets, and the longer the fit takes
 
 
 class _Span:
@@ -120,9 +152,20 @@ class _Span:
     faster where there are fewer pictures than features.
     """
 
-    def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int] = ()) -> None:
-        views = 1 if features.ndim == 2 else features.shape[1]
-        rows = features.reshape(-1, features.shape[-1]).astype(np.float64)
+    def __init__(
+        self,
+        features: Floats,
+        labels: Labels,
+        classes: int,
+        blocks: Sequence[int],
+        stages: int | None,
+        views: int | None,
+    ) -> None:
+        blocks = blocks[:stages]
+        self._unused = features.shape[-1] - sum(blocks) if blocks else 0
+        seen = features if features.ndim == 3 else features[:, None]
+        seen = seen[:, :views, : features.shape[-1] - self._unused]
+        rows, views = seen.reshape(-1, seen.shape[-1]).astype(np.float64), seen.shape[1]
         self._scaler = StandardScaler()
         sizes = np.array(blocks or rows.shape[1:])
         self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
@@ -144,7 +187,8 @@ class _Span:
             intercept = np.concatenate([-intercept, intercept]) / 2
         weight = coefficients * self._block_weight / self._scaler.scale_
         bias = intercept - weight @ self._scaler.mean_
-        return LinearHead(weight.astype(np.float32), bias.astype(np.float32), strength)
+        weight = np.pad(weight, ((0, 0), (0, self._unused)))
+        return LinearHead(weight.astype(np.float32), bias.astype(np.float32))
 
 
 def _axes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from training.features import CachedViews, Extractor
 from training.finetune import CachedPictures, Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless, unpromising
-from training.head import DEFAULT_STRENGTH, cross_validate, fit_head
+from training.head import HeadSettings, cross_validate, fit_head
 from training.losses import Floats, Labels
 from training.regime import Decision, Regime, as_json, decide, diagnose
 from training.reject import neighbour_distances
@@ -87,7 +87,7 @@ class Recipe:
         self._extractor, self._backbone, self._checkpoints = extractor, backbone, checkpoints
         self._fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
         self._features: Floats = extractor.head_features(pictures.keys)
-        self._strength = DEFAULT_STRENGTH
+        self._settings = HeadSettings()
         self._held_out: OutOfFold | None = None
         self._regime: dict[str, Any] = {}
 
@@ -105,7 +105,7 @@ class Recipe:
         augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
         views = self._extractor.extract_views(pictures.keys, augmenter, progress)
         self._features = views.features_of(pictures.keys)
-        logits, self._strength = cross_validate(
+        logits, self._settings = cross_validate(
             self._features, pictures.labels, fold, pictures.classes, self._backbone.blocks
         )
         head = self._held_out = OutOfFold(pictures.keys, pictures.labels, logits, fold)
@@ -187,7 +187,7 @@ class Recipe:
             self._features[learnt],
             pictures.labels[learnt],
             pictures.classes,
-            self._strength,
+            self._settings,
             blocks=self._backbone.blocks,
         )
         return self._device.put(Network(copy.deepcopy(self._backbone), head.layer()))
@@ -204,7 +204,7 @@ class Recipe:
             config.features.views,
             config.train.model_dump(),
             config.seed,
-            self._strength,
+            self._settings.as_json(),
             [[*row] for row in zip(train.keys, train.labels.tolist(), strict=True)],
         )
         checkpoint = self._checkpoints / f"{name}.pt"
@@ -218,7 +218,7 @@ class Recipe:
     def _history(self, found: Mapping[str, Any], chosen: str, why: str) -> dict[str, Any]:
         held_out = self._held_out
         head = {
-            "C": self._strength,
+            **self._settings.as_json(),
             "val_accuracy": held_out and held_out.balanced_accuracy,
             "val_loss": held_out and held_out.log_loss,
             "n_train": len(self._pictures.labels),

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from training.folds import grouped_folds
 from training.guard import Groups, balanced_mean
-from training.head import fit_head
+from training.head import HeadSettings, fit_head
 from training.losses import Floats, Labels
 
 Values = npt.NDArray[np.float64]
@@ -248,7 +248,8 @@ def _corrected(accuracy: float, classes: int) -> float:
 
 def _fit(features: Floats, labels: Labels, classes: int) -> Callable[[Floats], Labels]:
     """A probe with a C that means the same whatever the dimension: standardised features have a norm of its root."""
-    head = fit_head(features, labels, classes, strength=PROBE_STRENGTH / features.shape[1], tolerance=1e-3)
+    settings = HeadSettings(PROBE_STRENGTH / features.shape[1])
+    head = fit_head(features, labels, classes, settings, tolerance=1e-3)
     return lambda rows: head.logits(rows).argmax(1)
 
 

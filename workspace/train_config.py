@@ -59,8 +59,8 @@ class TrainConfig(Section):
         3,
         ge=1,
         le=3,
-        description="Stages whose pooled features the head sees: the last, and so many less one before it, which know "
-        "more of pictures unlike ImageNet's; 1: the last alone.",
+        description="Stages whose pooled features the head may see: the last, and so many less one before it, which "
+        "know more of pictures unlike ImageNet's; cross-validation chooses between all of them and the last alone.",
     )
     head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
     backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the last stage: a tenth of the head's.")
@@ -69,6 +69,15 @@ class TrainConfig(Section):
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="Fine-tuning learns from pairs of pictures, mixed where the open stages start by shares drawn from "
+        "Beta(mixup, mixup); 0: from pictures as they are.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the truth that fine-tuning spreads over all classes; 0: none."
+    )
     epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")
     batch_size: int = Field(32, ge=2, description="Pictures per step of fine-tuning.")
     folds: int = Field(

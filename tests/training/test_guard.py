@@ -61,13 +61,13 @@ def test_what_is_called_hopeless_never_passes(head_wrong, tuned_wrong, known_unt
         assert compare(head, tuned, LABELS, ALONE).passes
 
 
-def test_fine_tuning_that_is_behind_is_given_up_and_that_is_ahead_never():
+def test_fine_tuning_that_is_not_ahead_is_given_up_and_that_is_ahead_never():
     head = answers(LABELS, [0, 1, 2, 3])
     behind = compare(head, answers(LABELS, range(8)), LABELS, ALONE)
     even = compare(head, answers(LABELS, [1, 2, 3, 4]), LABELS, ALONE)
     ahead = compare(head, answers(LABELS, [0, 1, 2]), LABELS, ALONE)
     assert [unpromising(behind, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
-    assert [unpromising(even, folds, 5) for folds in (1, 2, 4)] == [False, True, True]
+    assert [unpromising(even, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
     assert [unpromising(ahead, folds, 5) for folds in (1, 2, 4)] == [False, False, False]
 
 

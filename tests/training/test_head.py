@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from training.folds import grouped_folds
-from training.head import STRENGTHS, cross_validate, fit_head
+from training.head import STRENGTHS, HeadSettings, cross_validate, fit_head
 from training.losses import balanced_accuracy, class_weights, log_loss, softmax
 
 
@@ -25,10 +25,10 @@ def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):
 def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
     both, twice, _ = cloud([2 * count for count in counts], dim)
     features, labels, fresh = both[::2], twice[::2], both[1::2]
-    head = fit_head(features, labels, len(counts), strength=0.1)
+    head = fit_head(features, labels, len(counts), HeadSettings(0.1))
     scaler = StandardScaler().fit(features.astype(np.float64))
     weights = dict(enumerate(class_weights(labels, len(counts))))
-    own = LogisticRegression(C=head.strength, class_weight=weights, solver="newton-cholesky", tol=1e-10)
+    own = LogisticRegression(C=0.1, class_weight=weights, solver="newton-cholesky", tol=1e-10)
     own.fit(scaler.transform(features.astype(np.float64)), labels)
     expected = own.predict_proba(scaler.transform(fresh.astype(np.float64)))
     with torch.inference_mode():
@@ -39,7 +39,7 @@ def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
 
 def chosen(features, labels, groups) -> float:
     fold = grouped_folds(labels, groups, seed=0)
-    strength = cross_validate(features, labels, fold, int(labels.max()) + 1)[1]
+    strength = cross_validate(features, labels, fold, int(labels.max()) + 1)[1].strength
     assert strength in STRENGTHS
     return strength
 
@@ -67,7 +67,7 @@ def test_a_held_out_answer_is_that_of_a_head_that_never_saw_the_fold():
     again, _ = cross_validate(features, wrong, fold, 3)
     learnt = fold != 2
     answers = {
-        strength: fit_head(features[learnt], labels[learnt], 3, strength).logits(features[~learnt])
+        strength: fit_head(features[learnt], labels[learnt], 3, HeadSettings(strength)).logits(features[~learnt])
         for strength in STRENGTHS
     }
     for found in (logits, again):  # the same but for where the solver stopped
@@ -76,8 +76,40 @@ def test_a_held_out_answer_is_that_of_a_head_that_never_saw_the_fold():
 
 def test_views_of_a_picture_share_its_weight():
     features, labels, _ = cloud([20, 25])
-    one, same = fit_head(features, labels, 2, 0.1), fit_head(np.stack([features] * 3, axis=1), labels, 2, 0.1)
+    settings = HeadSettings(0.1)
+    one, same = fit_head(features, labels, 2, settings), fit_head(np.stack([features] * 3, axis=1), labels, 2, settings)
     assert np.allclose(one.weight, same.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize(("telling", "stages"), [("last", 1), ("all", None)])
+def test_earlier_stages_are_learnt_from_only_where_they_help(telling, stages):
+    """Ten noisy features of an earlier stage weigh as much as forty of the last; ten telling ones are worth it."""
+    last, labels, groups = cloud([30, 30, 30], gap=0.5)
+    earlier = cloud([30, 30, 30], dim=10, gap=1.0, seed=1)[0]
+    if telling == "last":
+        earlier = np.random.default_rng(2).normal(0, 1, earlier.shape)
+    features = np.concatenate([last, earlier], 1).astype(np.float32)
+    logits, settings = cross_validate(features, labels, grouped_folds(labels, groups, seed=0), 3, blocks=(40, 10))
+    assert settings.stages == stages
+    head = fit_head(features, labels, 3, settings, blocks=(40, 10))
+    assert head.weight.shape == (3, 50)
+    assert (head.weight[:, 40:] == 0).all() == (stages == 1)
+    assert balanced_accuracy(logits, labels) > 0.5
+
+
+@pytest.mark.parametrize(("views", "chosen"), [("of the same", None), ("of something else", 1)])
+def test_augmented_views_are_learnt_from_only_where_they_help(views, chosen):
+    clean, labels, groups = cloud([30, 30], gap=0.4)
+    rng = np.random.default_rng(5)
+    accidental = clean[:, 20:]  # what is another thing in every view, so that views tell it from the class
+    accidental[:] = rng.permutation(accidental)
+    others = [np.concatenate([clean[:, :20], rng.permutation(accidental)], 1) for _ in range(2)]
+    if views == "of something else":
+        others = [rng.permutation(clean) for _ in range(2)]
+    features = np.stack([clean, *others], 1).astype(np.float32)
+    settings = cross_validate(features, labels, grouped_folds(labels, groups, seed=0), 2)[1]
+    assert settings.views == chosen
+    assert settings.stages is None
 
 
 def test_a_dead_feature_does_no_harm():

@@ -144,7 +144,7 @@ class Made:
         epochs = [
             {"epoch": k, "loss": 1 / k, "val_loss": 1.1 / k, "val_accuracy": 1 - 0.5 / k, "lr": 0.01} for k in (1, 2, 3)
         ]
-        head = {"C": 0.01, "val_accuracy": 0.8, "val_loss": 0.6, "n_train": 18}
+        head = {"C": 0.01, "stages": None, "views": 1, "val_accuracy": 0.8, "val_loss": 0.6, "n_train": 18}
         write_json(self.folder.root / "history.json", {"head": head, "finetune": epochs})
 
     def measure(self, held_out: HeldOut | None = None, fitted: Fitted | None = None) -> None:

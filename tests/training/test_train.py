@@ -15,7 +15,7 @@ from training.device import choose_device
 from training.features import Extractor
 from training.folds import OutOfFold
 from training.guard import Comparison
-from training.head import fit_head
+from training.head import HeadSettings, fit_head
 from training.predict import Classifier
 from workspace.errors import DatasetError
 from workspace.paths import write_atomic
@@ -76,7 +76,7 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert card["fitted_on"] == ["train", "val"]
     assert {"torch", "torchvision", "timm"} <= set(card["versions"])
     assert [row["epoch"] for row in history["finetune"]] == [1, 2]
-    assert set(history["head"]) == {"C", "val_accuracy", "val_loss", "n_train"}
+    assert set(history["head"]) == {"C", "stages", "views", "val_accuracy", "val_loss", "n_train"}
     assert history["guard"]["n"] == 21
     regime = json.loads(workspace.latest_run().regime_file.read_text(encoding="utf-8"))
     assert (regime["regime"], regime["number"], card["regime"]) == ("head-first", 3, "head-first")
@@ -122,7 +122,8 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
     views = extractor.extract_views(keys, Augmenter(preset_for(7), config.augment), SILENT).features_of(keys)
     assert views.shape == (21, 2, backbone.width)
     labels = np.array([classifier.classes.index(one.label) for one in samples])
-    head = fit_head(views, labels, 3, history["head"]["C"], blocks=backbone.blocks)
+    chosen = HeadSettings(*(history["head"][name] for name in ("C", "stages", "views")))
+    head = fit_head(views, labels, 3, chosen, blocks=backbone.blocks)
     pixels = PixelCache(workspace, config.clean)
     answers = classifier.probabilities([pixels.read(key) for key in keys])
     assert np.abs(answers - head.probabilities(views[:, 0])).max() < 1e-4
