@@ -1,10 +1,9 @@
-"""What the regime's diagnostics say of the photo sets, and what training more than the head gains on each.
+"""What the regime's diagnostics say of the photo sets.
 
-    python -m benchmarks.regime [--sets bears,aerial,openverse,drawn] [--gains] [--keep DIR]
+    python -m benchmarks.regime [--sets bears,aerial,openverse,drawn] [--keep DIR]
 
-This is what the thresholds of training/regime.py rest on. Each set is shown whole, and cut to fewer pictures per class.
-With `--gains` fine-tuning of one and of two stages is compared with the head by grouped cross-validation, which takes
-minutes: a threshold lies well between the sets where opening stages gains and those where it does not.
+This is what the thresholds of training/regime.py rest on, with `python -m benchmarks.ablation`, which says what opening
+stages gains on each set. Each is shown whole, and cut to fewer pictures per class.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from benchmarks.photo_sets import PhotoSet, collect
 from training.backbone import load_backbone
 from training.device import choose_device
 from training.features import Extractor
-from training.recipe import Recipe, TrainingSet
 from training.regime import THRESHOLDS, decide, diagnose
 from workspace.progress import SILENT
 
@@ -34,7 +32,6 @@ def main() -> None:
     """Print a line per set and size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default="bears,aerial,openverse,drawn")
-    parser.add_argument("--gains", action="store_true", help="also fine-tune, on the whole sets")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and features")
     given = parser.parse_args()
     print(THRESHOLDS)
@@ -49,8 +46,6 @@ def main() -> None:
                 show(photos, extractor, first(photos.labels, size))
                 if size > len(photos.labels):
                     break
-            if given.gains:
-                gains(photos)
 
 
 def first(labels: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
@@ -73,21 +68,6 @@ def show(photos: PhotoSet, extractor: Extractor, rows: npt.NDArray[np.int64]) ->
         f"{found.doubling_gain:+9.3f}   {decide(found).regime.value}",
         flush=True,
     )
-
-
-def gains(photos: PhotoSet) -> None:
-    """What opening one stage, two, and all of them changes on the whole set."""
-    for regime in ("head-first", "late-stages"):
-        train = photos.config.train.model_copy(update={"regime": regime})
-        config = photos.config.model_copy(update={"train": train})
-        backbone, _ = load_backbone(train, 0)
-        device = choose_device("cpu")
-        with tempfile.TemporaryDirectory() as scratch:
-            extractor = Extractor(photos.workspace, config, backbone, device)
-            extractor.extract_clean(photos.keys, SILENT)
-            pictures = TrainingSet(photos.keys, photos.labels, photos.groups, len(photos.classes))
-            outcome = Recipe(pictures, config, extractor, backbone, device, Path(scratch)).learn(SILENT)
-        print(f"            {regime}: kept the {outcome.chosen}: {outcome.why}", flush=True)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Recipe:
         if views.activations is None:
             return self._head_ships(f"the regime is {decision.regime.value}: {decision.why}")
         unknown = np.zeros(len(pictures.labels), dtype=bool)
-        if hopeless(logits, pictures.labels, pictures.groups, logits, unknown):
+        if self._config.train.guard and hopeless(logits, pictures.labels, pictures.groups, logits, unknown):
             wrong = int((logits.argmax(1) != pictures.labels).sum())
             return self._head_ships(
                 f"the linear head errs on {wrong} of {len(pictures.labels)} held-out pictures, too few for fine-tuning "
@@ -148,8 +148,9 @@ class Recipe:
             epochs.append(history)
             known |= here
             done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
-            if hopeless(head.logits, pictures.labels, pictures.groups, tuned, known) or unpromising(
-                done, number + 1, folds
+            if self._config.train.guard and (
+                unpromising(done, number + 1, folds)
+                or hopeless(head.logits, pictures.labels, pictures.groups, tuned, known)
             ):
                 break
         found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
@@ -157,12 +158,13 @@ class Recipe:
             return self._head_ships(
                 f"after {len(epochs)} of {folds} folds fine-tuning does not look better: {done}", found
             )
-        if not done.passes:
+        if self._config.train.guard and not done.passes:
             return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
         everything = np.ones(len(pictures.labels), dtype=bool)
         network = self._network(everything)
         finetune(network, self._job(everything, ~everything, "whole", views), self._device, progress)
-        why = f"fine-tuning is better by more than one standard error: {done}"
+        verdict = "is better by more than one standard error" if done.passes else "ships unjudged (train.guard = false)"
+        why = f"fine-tuning {verdict}: {done}"
         answers = OutOfFold(head.sha256, head.labels, tuned, head.fold, distance)
         return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
 

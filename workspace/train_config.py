@@ -78,6 +78,11 @@ class TrainConfig(Section):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the truth that fine-tuning spreads over all classes; 0: none."
     )
+    guard: bool = Field(
+        True,
+        description="The fine-tuned network ships only where it beats the linear head on held-out pictures; false: it "
+        "ships whatever the comparison says.",
+    )
     epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")
     batch_size: int = Field(32, ge=2, description="Pictures per step of fine-tuning.")
     folds: int = Field(

@@ -155,6 +155,15 @@ def test_the_guard_decides_which_of_the_two_is_saved(trainable, settings, monkey
     assert (saved[0] == saved[1]) != passes
 
 
+def test_without_the_guard_the_fine_tuned_network_ships_and_the_comparison_is_told(trainable, settings):
+    workspace = trainable("w")
+    train.run(workspace, settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1))
+    card, history = outcome(workspace)
+    assert card["chosen"] == "finetuned"
+    assert "train.guard = false" in card["why"]
+    assert (history["guard"]["n"], history["guard"]["passes"]) == (21, False)  # the head errs on none
+
+
 def test_without_mistakes_of_the_head_there_is_no_fine_tuning(trainable, settings):
     workspace, listener = trainable("w"), Listener()
     train.run(workspace, settings(), listener)
