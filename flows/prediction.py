@@ -35,13 +35,7 @@ def model_folder(workspace: Path | None, model: Path | None, run: str | None = N
         raise ConfigError("name one model: --workspace DIR for its live or latest one, or --model DIR")
     if model is not None:
         return model
-    place = Workspace(workspace or Path())
-    if run is not None:
-        if not place.run(run).root.is_dir():
-            there = sorted(one.name for one in place.runs.glob("*/"))
-            raise ConfigError(f"{place.root} has no run {run!r}; there are: {', '.join(there) or 'none'}")
-        return place.run(run).model
-    return live_run(place).model
+    return live_run(Workspace(workspace or Path()), run).model
 
 
 def is_url(word: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from workspace.errors import ModelError
+from workspace.errors import ConfigError, ModelError
 from workspace.paths import RunFolder, Workspace, write_atomic, write_json
 
 
@@ -60,12 +60,19 @@ def finish_decision(workspace: Workspace) -> None:
         _point_to(workspace, history[-1])
 
 
-def live_run(workspace: Workspace) -> RunFolder:
-    """The run whose model answers: the champion's, or the latest where nothing was published yet.
+def live_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
+    """The run whose model answers: the one that is named, else the champion's, else the latest.
 
     Raises:
+        ConfigError: there is no run of that name.
         WorkspaceError: there is no run yet.
     """
+    if run_id is not None:
+        named = workspace.run(run_id)
+        if not named.root.is_dir():
+            there = ", ".join(sorted(one.name for one in workspace.runs.glob("*/"))) or "none"
+            raise ConfigError(f"{workspace.root} has no run {run_id!r}; there are: {there}")
+        return named
     champion = read_champion(workspace)
     return workspace.run(champion.champion) if champion else workspace.latest_run()
 

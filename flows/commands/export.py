@@ -23,7 +23,7 @@ class Target(StrEnum):
 def export(
     workspace: Folder,
     to: Annotated[list[Target], typer.Option("--to", help="What to write; repeatable.")],
-    run: Annotated[str | None, typer.Option("--run", help="Of this run; else of the latest.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Of this run; else of the live model's.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder; else the run's export/.")] = None,
 ) -> None:
     """Write the model as ONNX (preprocessing included) or for torch.export, or the dataset as an imagefolder.
@@ -31,14 +31,11 @@ def export(
     A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
     """
     from preprocessing.dataset import read_dataset
-    from workspace.errors import ConfigError
+    from workspace.champion import live_run
     from workspace.paths import Workspace
 
     place = Workspace(workspace)
-    folder = place.run(run) if run else place.latest_run()
-    if not folder.root.is_dir():
-        known = ", ".join(sorted(one.name for one in place.runs.iterdir() if one.is_dir())) or "none"
-        raise ConfigError(f"{workspace} has no run {run!r}; there are: {known}")
+    folder = live_run(place, run)
     target = out or folder.root / "export"
     if Target.IMAGEFOLDER in to:
         from preprocessing.imagefolder import export_imagefolder

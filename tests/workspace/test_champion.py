@@ -11,7 +11,7 @@ from workspace.champion import (
     record_decision,
     roll_back,
 )
-from workspace.errors import ModelError, WorkspaceError
+from workspace.errors import ConfigError, ModelError, WorkspaceError
 from workspace.paths import Workspace
 
 
@@ -53,6 +53,9 @@ def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
         roll_back(place, "x")
     assert roll_back(place, "c").champion == "c"
     assert live_run(place).run_id == "c"
+    assert live_run(place, "b").run_id == "b"
+    with pytest.raises(ConfigError, match="no run 'x'; there are: a, b, c"):
+        live_run(place, "x")
     (place.run("a").model / "card.json").unlink()
     with pytest.raises(ModelError, match="has no model any more"):
         roll_back(place, "a")
