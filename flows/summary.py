@@ -27,13 +27,17 @@ def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list
 
 
 def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
-    """(measure, value with its 95 % interval) on the test pictures of a run."""
-    test: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))["splits"]["test"]
+    """(measure, value with its 95 % interval) of a run: first what its report leads with, then the frozen test."""
+    metrics: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))
+    parts = {"on {n} test pictures": metrics["splits"]["test"]}
+    if metrics["leads"] == "cross_validation":
+        parts = {"in cross-validation of {n}": metrics["cross_validation"], **parts}
     rows = []
-    for key, name in (("accuracy", "test accuracy"), ("balanced_accuracy", "balanced test accuracy")):
-        measure = test[key]
-        low, high = measure["interval"]
-        rows.append((f"{name}, 95 % interval {low:.3f} to {high:.3f}", f"{measure['value']:.3f}"))
+    for where, part in parts.items():
+        for key, name in (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy")):
+            low, high = part[key]["interval"]
+            words = f"{name} {where.format(n=part['n'])}, 95 % interval {low:.3f} to {high:.3f}"
+            rows.append((words, f"{part[key]['value']:.3f}"))
     return rows
 
 

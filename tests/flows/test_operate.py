@@ -90,7 +90,7 @@ def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decis
     first = place.latest_run()
     shown = artifacts(operating)
     assert {"search-counts", "clean-counts", "train-counts", "publish-counts", "report", "models"} <= set(shown)
-    assert "test accuracy" in shown["report"]
+    assert "accuracy in cross-validation of" in shown["report"]
     assert "the first model" in shown["models"]
 
     for keyword in site.keywords:
@@ -126,7 +126,7 @@ def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(
     again = command("collect-and-train", "run", "--workspace", place.root, timeout=400, PREFECT_API_URL=operating.api)
     assert again.returncode == 0, again.stderr
     run = place.latest_run()
-    for part in ("found", "kept", "test accuracy", "95 % interval", str(run.report_file), f"predict -w {place.root}"):
+    for part in ("found", "kept", "test pictures", "95 % interval", str(run.report_file), f"predict -w {place.root}"):
         assert part in again.stderr, part
     assert again.stderr.count("0 done now") == 11  # ten steps and the inbox
     assert dict(site.requests) == asked
