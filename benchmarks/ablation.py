@@ -34,6 +34,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "head": {"epochs": 0},
     "head-first": ONE_STAGE,
     "head-first, a third of the head's rate": {**ONE_STAGE, "backbone_lr": 0.0033},
+    "head-first, batch norm only": {**ONE_STAGE, "batch_norm_only": True, "backbone_lr": 0.01},
     "head-first, mixup": {**ONE_STAGE, "mixup": 0.4},
     "head-first, label smoothing": {**ONE_STAGE, "label_smoothing": 0.1},
     "late-stages": {"regime": "late-stages", "guard": False},

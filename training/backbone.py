@@ -15,8 +15,10 @@ from torch import nn
 
 from training.origin import Origin
 from training.pretrained import BackboneSpec, build_network, load_imagenet, spec_of
-from workspace.errors import WeightsError
+from workspace.errors import ConfigError, WeightsError
 from workspace.train_config import TrainConfig
+
+_BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 _TINY = 1e-8
 """Added to a variance: the root of 0 has no gradient."""
@@ -53,17 +55,26 @@ class Backbone(nn.Module):
         self.open(open_stages)
         self.blocks = self._blocks()
 
-    def open(self, stages: int) -> None:
-        """Let the last so many stages be trained, and freeze the others.
+    def open(self, stages: int, batch_norm_only: bool = False) -> None:
+        """Let the last so many stages be trained, or of them the batch norms' scales and shifts; freeze the rest.
 
         Raises:
             ValueError: it has not so many.
+            ConfigError: the open stages have no batch norm, which alone was to be trained.
         """
         if not 0 <= stages <= len(self.stages):
             raise ValueError(f"{self.spec.name} has {len(self.stages)} stages, so {stages} cannot be opened")
         self._frozen = len(self.stages) - stages
         for place, stage in enumerate(self.stages):
-            stage.requires_grad_(place >= self._frozen)
+            stage.requires_grad_(place >= self._frozen and not batch_norm_only)
+        if batch_norm_only:
+            norms = [module for module in self.tail.modules() if isinstance(module, _BATCH_NORM)]
+            if stages and not norms:
+                raise ConfigError(
+                    f"{self.spec.name} has no batch norm in its last {stages} stages; set train.batch_norm_only = false"
+                )
+            for norm in norms:
+                norm.requires_grad_(True)
         self.train(False)
 
     @property
@@ -86,7 +97,7 @@ class Backbone(nn.Module):
         super().train(mode)
         self.prefix.train(False)
         for module in self.stages.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, _BATCH_NORM):
                 module.train(False)
         return self
 

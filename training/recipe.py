@@ -101,7 +101,7 @@ class Recipe:
                 "compare fine-tuning on"
             )
         open_stages = stages_to_open(decision, len(self._backbone.stages)) if self._config.train.epochs else 0
-        self._backbone.open(open_stages)
+        self._backbone.open(open_stages, self._config.train.batch_norm_only)
         augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
         views = self._extractor.extract_views(pictures.keys, augmenter, progress)
         self._features = views.features_of(pictures.keys)

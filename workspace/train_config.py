@@ -69,6 +69,9 @@ class TrainConfig(Section):
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
+    batch_norm_only: bool = Field(
+        False, description="Of the open stages only the batch norms' scales and shifts are trained."
+    )
     mixup: float = Field(
         0.0,
         ge=0,

@@ -96,6 +96,8 @@ def test_a_transformer_of_timm_is_one_piece():
         backbone = Backbone(spec, network, head_stages=3)
         assert (backbone.stage_names, backbone.blocks) == (("whole",), (spec.feature_dim,))
         assert np.allclose(backbone.source_logits(backbone(inputs).numpy()), logits.numpy(), atol=1e-4)
+    with pytest.raises(ConfigError, match="vit_tiny_patch16_224 has no batch norm.*train.batch_norm_only = false"):
+        backbone.open(1, batch_norm_only=True)
 
 
 def test_timm_says_what_it_does_not_have():

@@ -74,7 +74,9 @@ def state_bytes(network):
     return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
 
 
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config):
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config, mixup):
+    job = dataclasses.replace(job, config=config.train.model_copy(update={"mixup": mixup}))
     whole, broken = fresh(config), fresh(config)
     history = finetune(whole, job, CPU, SILENT)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
@@ -99,6 +101,31 @@ def test_only_the_tail_and_the_head_change_and_no_statistic_does(job, config):
         for name in changed
         if not name.startswith(("head.", "backbone.stages.layer4.")) or "running_" in name or "num_batches" in name
     ]
+
+
+def test_of_the_open_stages_the_batch_norms_alone_can_be_trained(job, config):
+    network = fresh(config)
+    network.backbone.open(1, batch_norm_only=True)
+    before = state_bytes(network)
+    finetune(network, job, CPU, SILENT)
+    changed = {name for name, value in state_bytes(network).items() if value != before[name]}
+    norms = {
+        f"backbone.stages.{name}.{kind}"
+        for name, module in network.backbone.stages.named_modules()
+        if isinstance(module, nn.BatchNorm2d) and name.startswith("layer4")
+        for kind in ("weight", "bias")
+    }
+    assert changed == norms | {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize("option", ["mixup", "label_smoothing"])
+def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_away(job, config, option):
+    bold = config.train.model_copy(update={"epochs": 12, "head_lr": 0.1, "backbone_lr": 0.01})
+    losses = []
+    for changed in ({}, {option: 0.4}):
+        own = dataclasses.replace(job, config=bold.model_copy(update=changed), fingerprint=str(changed))
+        losses.append(finetune(fresh(config), own, CPU, SILENT)[-1]["loss"])
+    assert losses[1] > losses[0] + 0.05
 
 
 def test_it_learns_and_the_history_says_what_the_network_does(job, config):
