@@ -1,6 +1,6 @@
 """What each part of the recipe adds: grouped five-fold balanced accuracy with it and without, on the photo sets.
 
-    python -m benchmarks.ablation [--sets bears,aerial,openverse] [--only "head, last stage alone;..."] [--keep DIR]
+    python -m benchmarks.ablation [--sets bears,aerial,openverse,stamps,icons] [--only "head;head-first"] [--keep DIR]
 
 Every variant answers each picture by a model that never saw its fold. Fine-tuning is compared unguarded with the head
 of the same settings, paired by picture; the standard error is over groups. Seconds are of the whole training, five
@@ -44,7 +44,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 def main() -> None:
     """Print a line per set and variant, as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="bears,aerial,openverse")
+    parser.add_argument("--sets", default="bears,aerial,openverse,stamps,icons")
     parser.add_argument("--only", default=";".join(VARIANTS), help="variants, parted by semicolons")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections")
     given = parser.parse_args()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.package_sets import SETS, prepare
 from flows.opening import open_workspace
 from flows.steps import step_function
 from gallery.site import Gallery
@@ -49,23 +50,26 @@ class PhotoSet:
         return [str(path) for path in paths]
 
 
-def site_of(name: str) -> tuple[Gallery, Sequence[str]]:
-    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a folder's name in ../shared/photos."""
+def site_of(name: str, root: Path) -> tuple[Gallery, Sequence[str]]:
+    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a package's, a folder of ../shared/photos.
+
+    What must be made before it can be served is made below `root`.
+    """
     if name == "drawn":
         site = Gallery.rendered()
         return site, site.keywords
     if name == "openverse":
         return Gallery.recorded(SHARED / "fixtures" / "openverse"), ("cat", "dog", "galah", "honey")
-    folder = SHARED / "photos" / name
+    folder = prepare(name, root / f"{name}-pictures") if name in SETS else SHARED / "photos" / name
     if not folder.is_dir():
-        raise SystemExit(f"there is no {folder}; give one of its neighbours, openverse or drawn")
+        raise SystemExit(f"there is no {folder}; give one of its neighbours, {', '.join(SETS)}, openverse or drawn")
     site = Gallery.photos(folder)
     return site, site.keywords
 
 
 def collect(name: str, root: Path, backbone: str) -> PhotoSet:
     """Collect and clean a set below `root`, or take what is there."""
-    site, keywords = site_of(name)
+    site, keywords = site_of(name, root)
     with site:
         settings = {
             "train.backbone": backbone,
