@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,11 +93,18 @@ class Job:
         return math.ceil(len(self.train.keys) / self.config.batch_size)
 
 
-def finetune(network: Network, job: Job, device: Device, progress: Progress) -> list[dict[str, float]]:
+def finetune(
+    network: Network,
+    job: Job,
+    device: Device,
+    progress: Progress,
+    stop: Callable[[list[dict[str, float]]], bool] = lambda _: False,
+) -> list[dict[str, float]]:
     """Train the open stages and the head in place; the frozen ones are not run, no batch norm's statistic changes.
 
-    The network ends as the average of its last third of epochs. Every draw comes from (seed, epoch) and each epoch
-    ends in a checkpoint, so that on a CPU an interrupted and resumed run equals a whole one bit for bit.
+    The network ends as the average of its last third of epochs, or as it is where `stop`, asked before every epoch
+    about the rows so far, ends it before them. Every draw comes from (seed, epoch) and each epoch ends in a checkpoint,
+    so that on a CPU an interrupted and resumed run equals a whole one bit for bit.
 
     Returns:
         One row per epoch: epoch (from 1), loss, lr (of the head), and where pictures are held out val_loss and
@@ -109,6 +116,8 @@ def finetune(network: Network, job: Job, device: Device, progress: Progress) -> 
         progress.say(f"fine-tuning goes on after epoch {first}")
     progress.begin("Fine-tuning", (job.config.epochs - first) * job.steps_per_epoch)
     for epoch in range(first, job.config.epochs):
+        if stop(state.history):
+            break
         loss = state.run_epoch(epoch, progress)
         row = {"epoch": epoch + 1, "loss": loss, "lr": state.optimizer.param_groups[0]["lr"]}
         if job.val.keys:

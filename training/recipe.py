@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from training.device import Device
 from training.features import CachedViews, Extractor
 from training.finetune import CachedPictures, Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
-from training.guard import Groups, compare, hopeless, unpromising
+from training.guard import Groups, compare, hopeless, slow_start, unpromising
 from training.head import HeadSettings, cross_validate, fit_head
-from training.losses import Floats, Labels
+from training.losses import Floats, Labels, balanced_accuracy
 from training.regime import Decision, Regime, as_json, decide, diagnose
 from training.reject import neighbour_distances
 from workspace.config import WorkspaceConfig
@@ -144,7 +145,8 @@ class Recipe:
         for number in range(folds):
             here = head.fold == number
             progress.say(f"fine-tuning without fold {number + 1} of {folds}, to compare it with the head")
-            tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress)
+            stop = partial(self._starts_slowly, head.logits[here], here) if number == 0 else lambda _: False
+            tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress, stop)
             epochs.append(history)
             known |= here
             done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
@@ -168,8 +170,14 @@ class Recipe:
         answers = OutOfFold(head.sha256, head.labels, tuned, head.fold, distance)
         return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
 
+    def _starts_slowly(self, head: Floats, here: Mask, history: Epochs) -> bool:
+        if not (self._config.train.guard and history):
+            return False
+        reached = balanced_accuracy(head, self._pictures.labels[here])
+        return slow_start(len(history), self._config.train.epochs, history[-1]["val_accuracy"], reached)
+
     def _answer_fold(
-        self, here: Mask, name: str, views: CachedViews, progress: Progress
+        self, here: Mask, name: str, views: CachedViews, progress: Progress, stop: Callable[[Epochs], bool]
     ) -> tuple[Floats, Floats, Epochs]:
         """Fine-tune without one fold, and answer it.
 
@@ -177,7 +185,7 @@ class Recipe:
             Logits [pictures of the fold, classes], their distances to the pictures learnt from, and the epochs.
         """
         network, job = self._network(~here), self._job(~here, here, name, views)
-        history = finetune(network, job, self._device, progress)
+        history = finetune(network, job, self._device, progress, stop)
         size = self._config.train.batch_size
         bank, own = (pooled(network, part, self._device, size) for part in (job.train, job.val))
         return predicted(network, job.val, self._device, size), neighbour_distances(bank, own), history

@@ -90,6 +90,20 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job,
     assert state_bytes(resumed) == state_bytes(whole)
 
 
+def test_it_stops_when_told_to_and_a_resumed_run_does_too(tmp_path, job, config):
+    whole, broken = fresh(config), fresh(config)
+
+    def after_two(history):
+        return len(history) == 2
+
+    assert [row["epoch"] for row in finetune(whole, job, CPU, SILENT, after_two)] == [1, 2]
+    elsewhere = dataclasses.replace(job, checkpoint=tmp_path / "other.pt")
+    finetune(broken, elsewhere, CPU, SILENT, after_two)
+    again = fresh(config)
+    assert len(finetune(again, elsewhere, CPU, SILENT, after_two)) == 2
+    assert state_bytes(whole) == state_bytes(broken) == state_bytes(again)
+
+
 def test_only_the_tail_and_the_head_change_and_no_statistic_does(job, config):
     network = fresh(config)
     before = state_bytes(network)

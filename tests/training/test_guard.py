@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.guard import compare, hopeless, unpromising
+from training.guard import compare, hopeless, slow_start, unpromising
 
 
 def answers(labels: np.ndarray, wrong: list[int]) -> np.ndarray:
@@ -69,6 +69,13 @@ def test_fine_tuning_that_is_not_ahead_is_given_up_and_that_is_ahead_never():
     assert [unpromising(behind, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
     assert [unpromising(even, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
     assert [unpromising(ahead, folds, 5) for folds in (1, 2, 4)] == [False, False, False]
+
+
+def test_the_first_fold_is_looked_at_once_a_third_of_the_way():
+    ahead = [slow_start(done, 12, 0.91, 0.9) for done in range(13)]
+    level = [slow_start(done, 12, 0.9, 0.9) for done in range(13)]
+    assert not any(ahead)
+    assert [done for done, given_up in enumerate(level) if given_up] == [4]
 
 
 def test_a_head_without_mistakes_needs_no_rival():

@@ -48,6 +48,7 @@ def hard(monkeypatch):
     """The head answers these pictures without a mistake; here fine-tuning is tried, and ships, all the same."""
     monkeypatch.setattr(recipe, "hopeless", lambda *_: False)
     monkeypatch.setattr(recipe, "unpromising", lambda *_: False)
+    monkeypatch.setattr(recipe, "slow_start", lambda *_: False)
     monkeypatch.setattr(Comparison, "passes", True)
 
 
