@@ -157,9 +157,10 @@ class Recipe:
                 break
         found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
         if not known.all():
-            return self._head_ships(
-                f"after {len(epochs)} of {folds} folds fine-tuning does not look better: {done}", found
-            )
+            after, whole = f"{len(epochs)} of {folds} folds", self._config.train.epochs
+            if len(epochs[0]) < whole:
+                after = f"{len(epochs[0])} of {whole} epochs of the first fold"
+            return self._head_ships(f"after {after} fine-tuning does not look better: {done}", found)
         if self._config.train.guard and not done.passes:
             return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
         everything = np.ones(len(pictures.labels), dtype=bool)

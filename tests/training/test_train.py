@@ -156,6 +156,16 @@ def test_the_guard_decides_which_of_the_two_is_saved(trainable, settings, monkey
     assert (saved[0] == saved[1]) != passes
 
 
+def test_fine_tuning_that_starts_slowly_is_given_up(trainable, settings, monkeypatch):
+    monkeypatch.setattr(recipe, "hopeless", lambda *_: False)
+    workspace = trainable("w")
+    train.run(workspace, settings())
+    card, history = outcome(workspace)
+    assert (card["chosen"], len(history["finetune"])) == ("head", 1)
+    assert "after 1 of 2 epochs of the first fold fine-tuning does not look better" in card["why"]
+    assert history["guard"]["n"] < 21
+
+
 def test_without_the_guard_the_fine_tuned_network_ships_and_the_comparison_is_told(trainable, settings):
     workspace = trainable("w")
     train.run(workspace, settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1))
