@@ -35,7 +35,7 @@ format: $(ENVIRONMENT) ## Put the style right
 	$(BIN)/ruff check --fix .
 
 test: lint ## Everything that must hold: lint, then the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 bench: $(ENVIRONMENT) ## The figures of the README, measured on this machine
 	$(BIN)/python -m benchmarks.accuracy

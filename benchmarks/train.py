@@ -80,15 +80,15 @@ def print_set(photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], an
     pooled = {name: np.concatenate([answers[name, seed][0] for seed in seeds]) for name in methods}
     size = int((photos.fold != 0).sum())
     print(f"\n{photos.name}: {len(photos.classes)} classes, {size} pictures to learn from, {len(rows)} tested")
-    print("method                 balanced accuracy   this project's lead (s.e.)   mean seconds   kept")
+    print("method                 balanced accuracy   this project's lead (s.e.)   median seconds   kept")
     for name in methods:
-        seconds = np.mean([answers[name, seed][1] for seed in seeds])
+        seconds = np.median([answers[name, seed][1] for seed in seeds])
         kept = " ".join(answers[name, seed][2] for seed in seeds)
         lead = ""
         if OURS in methods and name != OURS:
             done = compare(pooled[name], pooled[OURS], labels, groups)
             lead = f"{done.difference:+.3f} ({done.standard_error:.3f})"
-        print(f"{name:20}   {balanced_accuracy(pooled[name], labels):17.3f}   {lead:>26}   {seconds:12.1f}   {kept}")
+        print(f"{name:20}   {balanced_accuracy(pooled[name], labels):17.3f}   {lead:>26}   {seconds:14.1f}   {kept}")
 
 
 if __name__ == "__main__":
