@@ -151,6 +151,10 @@ class Extractor:
             ArrayStore(self._cache / f"features-{name}"),
             self._config.features.views,
         )
+        if found.activations is None:  # what extract_clean has seen need not be seen again
+            seen = [key for key in sorted(set(keys)) if key in self.features and view_key(key, 0) not in found.features]
+            if seen:
+                found.features.add([view_key(key, 0) for key in seen], self.head_features(seen))
         wanted = [(key, view) for key in sorted(set(keys)) for view in range(found.views + 1)]
         missing = [
             (key, view)

@@ -131,6 +131,22 @@ def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
     assert again.advanced == 0
 
 
+def test_a_frozen_network_does_not_see_the_clean_views_twice(trainable, settings):
+    workspace, config = trainable("w"), settings(features__views=2)
+    keys, augmenter = kept(workspace)[:5], Augmenter(preset_for(5), config.augment)
+    found = []
+    for seen_before in (False, True):
+        made, listener = extractor(trainable(f"w{seen_before}"), config), Listener()
+        made._backbone.open(0)
+        if seen_before:
+            made.extract_clean(keys, SILENT)
+        views = made.extract_views(keys, augmenter, listener)
+        assert views.activations is None
+        assert listener.advanced == (10 if seen_before else 15)
+        found.append(views.features_of(keys))
+    assert np.array_equal(*found)
+
+
 def test_a_gpu_that_is_not_there_is_an_error(trainable, settings, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="train.device"):
