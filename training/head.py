@@ -16,14 +16,19 @@ from torch import nn
 
 from training.losses import Floats, Labels, class_weights, log_loss, softmax
 
-STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
+
+LEAD = 0.5
+"""Standard errors by which fewer stages or views must lead all of them, in log-loss, to be learnt from instead."""
 
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
 
-SEARCH_TOLERANCE = 1e-3
-"""While C is chosen, where the third digit of a log-loss does not matter."""
+SEARCH_TOLERANCE = 1e-4
+"""While settings are chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
+
+_TINY = 1e-12  # so that a logarithm is finite
 
 _RANK = 1e-12
 """Share of the largest eigenvalue below which one is 0 but for rounding."""
@@ -109,40 +114,51 @@ def cross_validate(
         blocks: as in fit_head.
 
     Returns:
-        Logits float32 [n, classes], and the settings of the smallest log-loss over all folds.
+        Logits float32 [n, classes], and the settings that all folds together choose.
     """
-    count = int(fold.max()) + 1
-    tried = list(_search(features, labels, fold, classes, blocks))
-    losses = np.array([loss for _, _, loss in tried])
-    total = losses.sum(1)
-    chosen = [int((total - losses[:, number]).argmin()) for number in range(count)]
-    logits = np.array([answers for _, answers, _ in tried])
-    return logits[np.array(chosen)[fold], np.arange(len(labels))], tried[int(total.argmin())][0]
+    settings, logits = zip(*_search(features, labels, fold, classes, blocks), strict=True)
+    losses = np.array([-np.log(softmax(one)[np.arange(len(labels)), labels] + _TINY) for one in logits])
+    found = np.zeros_like(logits[0])
+    for number in range(int(fold.max()) + 1):
+        held_out = fold == number
+        found[held_out] = logits[_choose(settings, losses[:, ~held_out])][held_out]
+    return found, settings[_choose(settings, losses)]
 
 
 def _search(
     features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int]
-) -> Iterator[tuple[HeadSettings, Floats, npt.NDArray[np.float64]]]:
-    """Settings, their held-out logits [n, classes], and the log-loss of each fold, summed over its pictures."""
-    count = int(fold.max()) + 1
+) -> Iterator[tuple[HeadSettings, Floats]]:
+    """Settings and their held-out logits [n, classes]; those that learn from all stages and views come first."""
     clean = features if features.ndim == 2 else features[:, 0]
     several = features.ndim == 3 and features.shape[1] > 1
     for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
         spans = [
             _Span(features[fold != number], labels[fold != number], classes, blocks, stages, views)
-            for number in range(count)
+            for number in range(int(fold.max()) + 1)
         ]
-        totals: list[float] = []
+        losses: list[float] = []
         for strength in STRENGTHS:
-            answers, losses = np.zeros((len(labels), classes), np.float32), np.zeros(count)
+            answers = np.zeros((len(labels), classes), np.float32)
             for number, span in enumerate(spans):
-                held_out = fold == number
-                answers[held_out] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[held_out])
-                losses[number] = log_loss(softmax(answers[held_out]), labels[held_out]) * held_out.sum()
-            yield HeadSettings(strength, stages, views), answers, losses
-            totals.append(losses.sum())
-            if len(totals) > 2 and totals[-3] < totals[-2] < totals[-1]:
+                answers[fold == number] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[fold == number])
+            yield HeadSettings(strength, stages, views), answers
+            losses.append(log_loss(softmax(answers), labels))
+            if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1]:
                 break  # the weaker it is held, the worse it gets, and the longer the fit takes
+
+
+def _choose(settings: Sequence[HeadSettings], losses: npt.NDArray[np.float64]) -> int:
+    """The place of the settings to take, by their loss of every picture [settings, n]: paired, and with LEAD."""
+    means = losses.mean(1)
+    best: dict[tuple[int | None, int | None], int] = {}  # of each choice of stages and views
+    for place in np.argsort(means, kind="stable").tolist():
+        best.setdefault((settings[place].stages, settings[place].views), place)
+    everything = best.pop((None, None))
+    gains = {place: losses[everything] - losses[place] for place in best.values()}
+    leading = [
+        place for place, gain in gains.items() if gain.mean() > LEAD * gain.std(ddof=1) / np.sqrt(losses.shape[1])
+    ]
+    return min(leading, key=lambda place: float(means[place]), default=everything)
 
 
 class _Span:
