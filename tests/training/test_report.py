@@ -279,6 +279,15 @@ def test_the_first_line_has_classes_accuracy_and_interval(made):
     assert f"{100 * low:.0f} to {100 * high:.0f} %" in heading
 
 
+def test_the_cleaned_test_stands_beside_the_whole_one(made: Made) -> None:
+    metrics = json.loads(made.folder.metrics_file.read_text())
+    test = metrics["splits"]["test"]
+    metrics["test_cleaned"] = {key: test[key] for key in ("n", "accuracy", "balanced_accuracy", "macro_f1")}
+    write_json(made.folder.metrics_file, metrics)
+    report.run(made.workspace, made.config)
+    assert "test, cleaned" in made.folder.report_file.read_text()
+
+
 def _cross_validated(made: Made) -> None:
     """Out-of-fold answers of which every fifth is wrong, a calibration, a map for each mistake, and a regime."""
     samples = tuple(one for one in made.samples if one.split != "test")
