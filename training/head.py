@@ -19,8 +19,9 @@ from training.losses import Floats, Labels, class_weights, log_loss, softmax
 STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
 
-LEAD = 0.5
-"""Standard errors by which fewer stages or views must lead all of them, in log-loss, to be learnt from instead."""
+LEAD = 2.0
+"""Standard errors by which fewer stages or views must lead all of them, in log-loss, to be learnt from instead: with
+less, the choice flipped with noise on photographs (docs/decisions/0011)."""
 
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
