@@ -11,19 +11,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.photo_sets import PhotoSet, collect
-from preprocessing.pixels import PixelCache
-from training.backbone import load_backbone
-from training.device import choose_device
-from training.features import Extractor
-from training.recipe import Recipe, TrainingSet
-from workspace.paths import Workspace
-from workspace.progress import SILENT
+from benchmarks.rivals import learn
 
 BACKBONE = "efficientnet_lite0"
 
@@ -63,18 +58,8 @@ def show(photos: PhotoSet, variant: str) -> None:
     """One line: a variant on a whole set, from cached pixels and an empty cache of features."""
     train = photos.config.train.model_copy(update=dict(VARIANTS[variant]))
     config = photos.config.model_copy(update={"train": train})
-    with tempfile.TemporaryDirectory() as scratch:
-        workspace = Workspace(Path(scratch))
-        workspace.cache.mkdir()
-        pixels = PixelCache(photos.workspace, config.clean).folder
-        (workspace.cache / pixels.name).symlink_to(pixels.resolve())
-        began, device = time.monotonic(), choose_device("cpu")
-        backbone, _ = load_backbone(train, config.seed)
-        extractor = Extractor(workspace, config, backbone, device)
-        extractor.extract_clean(photos.keys, SILENT)
-        pictures = TrainingSet(photos.keys, photos.labels, photos.groups, len(photos.classes))
-        history = Recipe(pictures, config, extractor, backbone, device, Path(scratch)).learn(SILENT).history
-        seconds = time.monotonic() - began
+    outcome, _, seconds = learn(photos, np.arange(len(photos.keys)), config)
+    history = outcome.history
     head, guard = history["head"], history["guard"]
     found = ""
     if guard:

@@ -24,8 +24,9 @@ from training.augment import clean_view
 from training.backbone import load_backbone, normalised
 from training.device import choose_device
 from training.features import Extractor
-from training.pretrained import BACKBONES, build_network, load_imagenet
-from training.recipe import Recipe, TrainingSet
+from training.pretrained import BACKBONES, BackboneSpec, build_network, load_imagenet
+from training.recipe import Outcome, Recipe, TrainingSet
+from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 
@@ -39,27 +40,31 @@ SGD_EPOCHS, SGD_RATE, SGD_BATCH = 15, 0.01, 16
 FASTAI = ("fastai==2.8.12", "timm==1.0.30", "torch==2.14.1", "torchvision==0.29.1")
 
 
-def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
-    """The train step's own recipe, from cached pixels and an empty cache of features; answers through the network."""
+def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcome, BackboneSpec, float]:
+    """The train step's own recipe on these rows, from cached pixels and an empty cache of features, and its seconds."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(Path(scratch))
         workspace.cache.mkdir()
-        pixels = PixelCache(photos.workspace, photos.config.clean)
-        (workspace.cache / pixels.folder.name).symlink_to(pixels.folder.resolve())
-        config = photos.config.model_copy(update={"seed": seed})
+        pixels = PixelCache(photos.workspace, config.clean).folder
+        (workspace.cache / pixels.name).symlink_to(pixels.resolve())
         device = choose_device("cpu")
         began = time.monotonic()
-        backbone, _ = load_backbone(config.train, seed)
+        backbone, _ = load_backbone(config.train, config.seed)
         extractor = Extractor(workspace, config, backbone, device)
-        keys = tuple(photos.keys[row] for row in train)
+        keys = tuple(photos.keys[row] for row in rows)
         extractor.extract_clean(keys, SILENT)
-        pictures = TrainingSet(keys, photos.labels[train], photos.groups[train], len(photos.classes))
+        pictures = TrainingSet(keys, photos.labels[rows], photos.groups[rows], len(photos.classes))
         outcome = Recipe(pictures, config, extractor, backbone, device, workspace.root / "checkpoints").learn(SILENT)
-        seconds = time.monotonic() - began
-        spec, network = backbone.spec, outcome.network.eval()
-        views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
-        with torch.inference_mode():
-            logits = network(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
+        return outcome, backbone.spec, time.monotonic() - began
+
+
+def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+    """What `learn` ends with, asked through the network."""
+    outcome, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
+    network, pixels = outcome.network.eval(), PixelCache(photos.workspace, photos.config.clean)
+    views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
+    with torch.inference_mode():
+        logits = network(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
     return logits, seconds, outcome.chosen
 
 
