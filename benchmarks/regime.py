@@ -18,8 +18,9 @@ import numpy.typing as npt
 from benchmarks.photo_sets import PhotoSet, collect
 from training.backbone import load_backbone
 from training.device import choose_device
+from training.diagnosis import diagnose
 from training.features import Extractor
-from training.regime import THRESHOLDS, decide, diagnose
+from training.regime import THRESHOLDS, decide
 from workspace.progress import SILENT
 
 BACKBONE = "efficientnet_lite0"

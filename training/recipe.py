@@ -15,13 +15,14 @@ import numpy.typing as npt
 from training.augment import Augmenter, preset_for
 from training.backbone import Backbone, Network
 from training.device import Device
+from training.diagnosis import diagnose
 from training.features import CachedViews, Extractor
 from training.finetune import CachedPictures, Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless, slow_start, unpromising
 from training.head import HeadSettings, cross_validate, fit_head
 from training.losses import Floats, Labels, balanced_accuracy
-from training.regime import Decision, Regime, as_json, decide, diagnose
+from training.regime import Decision, Regime, as_json, decide
 from training.reject import neighbour_distances
 from workspace.config import WorkspaceConfig
 from workspace.paths import digest

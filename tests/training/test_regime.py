@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from training.diagnosis import Diagnosis, diagnose
 from training.recipe import stages_to_open
-from training.regime import THRESHOLDS, Diagnosis, Regime, as_json, decide, diagnose
+from training.regime import THRESHOLDS, Regime, as_json, decide
 
 SMALL, LARGE = 30, THRESHOLDS.large_per_class + 20
 SIMILAR, DIFFERENT = 1.2, 0.35

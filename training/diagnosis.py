@@ -1,0 +1,157 @@
+"""What cached features say of a training set: the numbers that the rules of training/regime.py go through.
+
+Measures that rank models, such as LogME and LEEP, are not used: they do not say how much of one model to train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from training.folds import grouped_folds
+from training.guard import Groups, balanced_mean
+from training.head import HeadSettings, fit_head
+from training.losses import Floats, Labels
+
+Values = npt.NDArray[np.float64]
+
+PROBE_STRENGTH = 10.0
+"""C of the probes times the dimension of their features: 0.008 for 1,280, about what cross-validation chooses there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What cached features say of a training set.
+
+    Attributes:
+        smallest: pictures in the smallest class.
+        per_class: pictures in the median class.
+        probes: by stage, the last first: grouped 5-fold balanced accuracy of a linear probe on its pooled features,
+            chance-corrected: 0 is guessing, 1 is perfect.
+        probe_errors: their standard errors.
+        neighbour: leave-one-group-out accuracy of the nearest neighbour by cosine, chance-corrected.
+        source_head: balanced accuracy of ImageNet's own classes, each given to one of ours; None where unknown.
+        doubling_gain: what the probe on the last stage gains when its training pictures double from half to all.
+    """
+
+    smallest: int
+    per_class: int
+    probes: Mapping[str, float]
+    probe_errors: Mapping[str, float]
+    neighbour: float
+    source_head: float | None
+    doubling_gain: float
+
+    @property
+    def last(self) -> float:
+        """The probe on the last stage."""
+        return next(iter(self.probes.values()))
+
+    @property
+    def before_last(self) -> str:
+        """The name of the stage before the last; empty where the network is one piece."""
+        return next(iter(list(self.probes)[1:]), "")
+
+    @property
+    def lead(self) -> float:
+        """By how much the probe on the stage before the last is better than on the last; -1 where there is none."""
+        return self.probes[self.before_last] - self.last if self.before_last else -1.0
+
+
+def diagnose(
+    pooled: Mapping[str, Floats], labels: Labels, groups: Groups, source_logits: Floats | None, seed: int
+) -> Diagnosis | None:
+    """Measure a training set on cached features.
+
+    Args:
+        pooled: by stage, the last first: float32 [n, dim of the stage].
+        labels: int64 [n].
+        groups: [n], what must not be torn apart.
+        source_logits: what ImageNet's own last layer says, float32 [n, 1000], or None.
+        seed: of the folds.
+
+    Returns:
+        None when a class has a single group, so that nothing can be held out.
+    """
+    fold = grouped_folds(labels, groups, seed)
+    if fold is None:
+        return None
+    classes, counts = int(labels.max()) + 1, np.bincount(labels)
+    probes, errors = {}, {}
+    for stage, features in pooled.items():
+        accuracy, error = balanced_mean(_probe(features, labels, fold, classes), labels, groups)
+        probes[stage], errors[stage] = _corrected(accuracy, classes), error / (1 - 1 / classes)
+    last = next(iter(pooled.values()))
+    return Diagnosis(
+        smallest=int(counts.min()),
+        per_class=int(np.median(counts)),
+        probes=probes,
+        probe_errors=errors,
+        neighbour=_corrected(_nearest(last, labels, groups), classes),
+        source_head=None if source_logits is None else _source_accuracy(source_logits, labels),
+        doubling_gain=_doubling_gain(last, labels, groups, fold, classes, seed),
+    )
+
+
+def _corrected(accuracy: float, classes: int) -> float:
+    """So that guessing is 0 and no mistake is 1."""
+    return (accuracy - 1 / classes) / (1 - 1 / classes)
+
+
+def _fit(features: Floats, labels: Labels, classes: int) -> Callable[[Floats], Labels]:
+    """A probe with a C that means the same whatever the dimension: standardised features have a norm of its root."""
+    settings = HeadSettings(PROBE_STRENGTH / features.shape[1])
+    head = fit_head(features, labels, classes, settings, tolerance=1e-3)
+    return lambda rows: head.logits(rows).argmax(1)
+
+
+def _probe(features: Floats, labels: Labels, fold: Labels, classes: int) -> Values:
+    """Which pictures a probe that did not see their fold answers right, [n] of 0 and 1."""
+    right = np.zeros(len(labels))
+    for number in range(int(fold.max()) + 1):
+        held_out = fold == number
+        answer = _fit(features[~held_out], labels[~held_out], classes)
+        right[held_out] = answer(features[held_out]) == labels[held_out]
+    return right
+
+
+def _doubling_gain(features: Floats, labels: Labels, groups: Groups, fold: Labels, classes: int, seed: int) -> float:
+    """Balanced accuracy with all of a fold's training pictures, minus that with either half of them."""
+    whole, half = _probe(features, labels, fold, classes), np.zeros(len(labels))
+    for number in range(int(fold.max()) + 1):
+        held_out, learnt = fold == number, np.flatnonzero(fold != number)
+        halves = grouped_folds(labels[learnt], groups[learnt], seed, most=2)
+        if halves is None:
+            half[held_out] = whole[held_out]
+            continue
+        for part in (0, 1):
+            rows = learnt[halves == part]
+            answer = _fit(features[rows], labels[rows], classes)
+            half[held_out] += (answer(features[held_out]) == labels[held_out]) / 2
+    return balanced_mean(whole - half, labels, groups)[0]
+
+
+def _nearest(features: Floats, labels: Labels, groups: Groups) -> float:
+    """Balanced accuracy of the nearest picture of another group, by cosine."""
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    places = np.unique(groups, return_inverse=True)[1]
+    right = np.zeros(len(labels))
+    for start in range(0, len(labels), 512):
+        rows = slice(start, start + 512)
+        closeness = unit[rows] @ unit.T
+        closeness[places[rows, None] == places[None, :]] = -2
+        right[rows] = labels[closeness.argmax(1)] == labels[rows]
+    return balanced_mean(right, labels, groups)[0]
+
+
+def _source_accuracy(logits: Floats, labels: Labels) -> float:
+    """Balanced accuracy when each of our classes gets that one of ImageNet's that serves it best, no class twice."""
+    table = np.zeros((int(labels.max()) + 1, logits.shape[1]))
+    np.add.at(table, (labels, logits.argmax(1)), 1)
+    shares = table / table.sum(1, keepdims=True)
+    rows, columns = linear_sum_assignment(-shares)
+    return float(shares[rows, columns].mean())
