@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, repeat
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from training.losses import Floats, Labels, class_weights, log_loss, softmax
@@ -28,6 +31,9 @@ TOLERANCE = 1e-7
 
 SEARCH_TOLERANCE = 1e-4
 """While settings are chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
+
+_BLAS: dict[str, Any] = {"limits": 1, "user_api": "blas"}
+"""One thread: in the solver's many small products OpenBLAS's threads wait for each other; two were 3 times slower."""
 
 _TINY = 1e-12  # so that a logarithm is finite
 
@@ -97,7 +103,8 @@ def fit_head(
             however few features it has. None: all alike.
     """
     settings = settings or HeadSettings()
-    return _Span(features, labels, classes, blocks, settings.stages, settings.views).fit(settings.strength, tolerance)
+    with threadpool_limits(**_BLAS):
+        return _Span(features, labels, classes, blocks, settings).fit(settings.strength, tolerance)
 
 
 def cross_validate(
@@ -117,7 +124,8 @@ def cross_validate(
     Returns:
         Logits float32 [n, classes], and the settings that all folds together choose.
     """
-    settings, logits = zip(*_search(features, labels, fold, classes, blocks), strict=True)
+    with threadpool_limits(**_BLAS):
+        settings, logits = zip(*_search(features, labels, fold, classes, blocks), strict=True)
     losses = np.array([-np.log(softmax(one)[np.arange(len(labels)), labels] + _TINY) for one in logits])
     found = np.zeros_like(logits[0])
     for number in range(int(fold.max()) + 1):
@@ -132,20 +140,26 @@ def _search(
     """Settings and their held-out logits [n, classes]; those that learn from all stages and views come first."""
     clean = features if features.ndim == 2 else features[:, 0]
     several = features.ndim == 3 and features.shape[1] > 1
-    for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
-        spans = [
-            _Span(features[fold != number], labels[fold != number], classes, blocks, stages, views)
-            for number in range(int(fold.max()) + 1)
-        ]
-        losses: list[float] = []
-        for strength in STRENGTHS:
-            answers = np.zeros((len(labels), classes), np.float32)
-            for number, span in enumerate(spans):
-                answers[fold == number] = span.fit(strength, SEARCH_TOLERANCE).logits(clean[fold == number])
-            yield HeadSettings(strength, stages, views), answers
-            losses.append(log_loss(softmax(answers), labels))
-            if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1]:
-                break  # the weaker it is held, the worse it gets, and the longer the fit takes
+    folds = [fold == number for number in range(int(fold.max()) + 1)]
+
+    def span(here: npt.NDArray[np.bool_], seen: HeadSettings) -> _Span:
+        return _Span(features[~here], labels[~here], classes, blocks, seen)
+
+    def answer(here: npt.NDArray[np.bool_], span: _Span, strength: float) -> Floats:
+        return span.fit(strength, SEARCH_TOLERANCE).logits(clean[here])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
+            spans = list(pool.map(span, folds, repeat(HeadSettings(stages=stages, views=views))))
+            losses: list[float] = []
+            for strength in STRENGTHS:
+                answers = np.zeros((len(labels), classes), np.float32)
+                for here, logits in zip(folds, pool.map(answer, folds, spans, repeat(strength)), strict=True):
+                    answers[here] = logits
+                yield HeadSettings(strength, stages, views), answers
+                losses.append(log_loss(softmax(answers), labels))
+                if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1]:
+                    break  # the weaker it is held, the worse it gets, and the longer the fit takes
 
 
 def _choose(settings: Sequence[HeadSettings], losses: npt.NDArray[np.float64]) -> int:
@@ -175,22 +189,21 @@ class _Span:
         labels: Labels,
         classes: int,
         blocks: Sequence[int],
-        stages: int | None,
-        views: int | None,
+        seen: HeadSettings,
     ) -> None:
-        blocks = blocks[:stages]
+        blocks = blocks[: seen.stages]
         self._unused = features.shape[-1] - sum(blocks) if blocks else 0
-        seen = features if features.ndim == 3 else features[:, None]
-        seen = seen[:, :views, : features.shape[-1] - self._unused]
-        rows, views = seen.reshape(-1, seen.shape[-1]).astype(np.float64), seen.shape[1]
+        views = features if features.ndim == 3 else features[:, None]
+        views = views[:, : seen.views, : features.shape[-1] - self._unused]
+        rows, count = views.reshape(-1, views.shape[-1]).astype(np.float64), views.shape[1]
         self._scaler = StandardScaler()
         sizes = np.array(blocks or rows.shape[1:])
         self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
         standard = self._scaler.fit_transform(rows) * self._block_weight
         self._axes = _axes(standard)
         self._inputs = standard @ self._axes.T
-        self._labels = np.repeat(labels, views)
-        self._class_weights = dict(enumerate(class_weights(labels, classes) / views))
+        self._labels = np.repeat(labels, count)
+        self._class_weights = dict(enumerate(class_weights(labels, classes) / count))
         # Each C starts where the one before ended, which is near.
         self._model = LogisticRegression(class_weight=self._class_weights, max_iter=5000, warm_start=True)
 
