@@ -22,9 +22,10 @@ from torch import nn
 from preprocessing.pixels import PixelCache
 from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import Network, load_backbone, normalised
+from training.cached import CachedPictures
 from training.device import Device, choose_device
 from training.features import Extractor
-from training.finetune import CachedPictures, Job, finetune
+from training.finetune import Job, finetune
 from workspace.config import WorkspaceConfig, parse_config
 from workspace.paths import Workspace
 from workspace.progress import SILENT

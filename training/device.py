@@ -32,6 +32,10 @@ class Device:
         """What it is, for folder names and cards: `cpu-float32`, `cuda-bfloat16`."""
         return f"{self.place.type}-{str(self.precision).removeprefix('torch.')}"
 
+    def of_rank(self, rank: int) -> Device:
+        """The device of another process of a team (training/ranks.py): the GPU of its number, or the same CPU."""
+        return self if self.place.type == "cpu" else Device(torch.device(self.place.type, rank), self.precision)
+
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward passes."""
         return torch.autocast(self.place.type, self.precision, enabled=self.precision != torch.float32)

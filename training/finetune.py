@@ -13,21 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 
 from training.backbone import Network
+from training.cached import CachedPictures, Rows
 from training.device import Device
-from training.features import view_key
 from training.losses import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
 from training.prefetch import prefetched
 from training.pretrained import read_torch_file
-from workspace.arrays import ArrayStore
+from training.ranks import Team, team_of
+from workspace.errors import ConfigError
 from workspace.paths import write_atomic
-from workspace.progress import Progress
+from workspace.progress import SILENT, Progress
 from workspace.train_config import TrainConfig
 
-Rows = npt.NDArray[np.int64]
-Batch = tuple[npt.NDArray[np.float16], Floats, Labels]
+Stop = Callable[[list[dict[str, float]]], bool]
 
 WORKERS = 1
 """Threads that read the next batch while the network learns from this one."""
@@ -41,35 +40,6 @@ a random network rose and the validation loss on 350 aerial pictures jumped by h
 
 AVERAGED = 1 / 3
 """Share of the epochs, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
-
-
-@dataclass(frozen=True, slots=True)
-class CachedPictures:
-    """Pictures by sha256 with labels int64 [n], and their views as the frozen stages left them.
-
-    `features` are the network's before it is trained, of which the last `frozen_width` stay as they are; `views` are
-    used beside the clean one, 0 where only the clean ones are there or wanted.
-    """
-
-    keys: tuple[str, ...]
-    labels: Labels
-    activations: ArrayStore
-    features: ArrayStore
-    frozen_width: int
-    views: int = 0
-
-    def clean_batch(self, rows: Rows) -> Batch:
-        """The clean views of these rows: activations float16 [n, …], the frozen stages' features, and labels."""
-        return self._batch(rows, np.zeros_like(rows))
-
-    def mixed_batch(self, rows: Rows, epoch: int) -> Batch:
-        """The same, but each row's view moves on with the epoch and rows are at different ones."""
-        return self._batch(rows, (rows + epoch) % (self.views + 1))
-
-    def _batch(self, rows: Rows, views: Rows) -> Batch:
-        names = [view_key(self.keys[row], int(view)) for row, view in zip(rows, views, strict=True)]
-        features = self.features.get(names)
-        return self.activations.get(names), features[:, features.shape[1] - self.frozen_width :], self.labels[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +63,12 @@ class Job:
         return math.ceil(len(self.train.keys) / self.config.batch_size)
 
 
+def _never(_: list[dict[str, float]]) -> bool:
+    return False
+
+
 def finetune(
-    network: Network,
-    job: Job,
-    device: Device,
-    progress: Progress,
-    stop: Callable[[list[dict[str, float]]], bool] = lambda _: False,
+    network: Network, job: Job, device: Device, progress: Progress, stop: Stop = _never
 ) -> list[dict[str, float]]:
     """Train the open stages and the head in place; the frozen ones are not run, no batch norm's statistic changes.
 
@@ -109,23 +79,33 @@ def finetune(
     Returns:
         One row per epoch: epoch (from 1), loss, lr (of the head), and where pictures are held out val_loss and
         val_accuracy (balanced, in [0, 1]).
+
+    Raises:
+        ConfigError: there are more processes than GPUs, or than pictures in a batch.
+        WorkspaceError: another process failed.
     """
-    state = _Training(network, job, device)
-    first = state.resume()
-    if first:
-        progress.say(f"fine-tuning goes on after epoch {first}")
-    progress.begin("Fine-tuning", (job.config.epochs - first) * job.steps_per_epoch)
-    for epoch in range(first, job.config.epochs):
-        if stop(state.history):
+    smallest, processes = len(job.train.keys) // job.steps_per_epoch, job.config.processes
+    if smallest < processes:
+        raise ConfigError(f"train.processes = {processes}, but a batch has only {smallest} pictures to share out")
+    with team_of(processes, device, _follow, network, job) as team:
+        return _train(network, job, team, progress, stop)
+
+
+def _follow(team: Team, network: Network, job: Job) -> None:
+    _train(team.device.put(network), job, team, SILENT, _never)
+
+
+def _train(network: Network, job: Job, team: Team, progress: Progress, stop: Stop) -> list[dict[str, float]]:
+    state = _Training(network, job, team)
+    if state.done:
+        progress.say(f"fine-tuning goes on after epoch {state.done}")
+    progress.begin("Fine-tuning", (job.config.epochs - state.done) * job.steps_per_epoch)
+    for epoch in range(state.done, job.config.epochs):
+        if team.decided(stop(state.history)):
             break
         loss = state.run_epoch(epoch, progress)
-        row = {"epoch": epoch + 1, "loss": loss, "lr": state.optimizer.param_groups[0]["lr"]}
-        if job.val.keys:
-            answers = predicted(network, job.val, device, job.config.batch_size)
-            row["val_loss"] = log_loss(softmax(answers), job.val.labels)
-            row["val_accuracy"] = balanced_accuracy(answers, job.val.labels)
-        state.history.append(row)
-        state.save(epoch + 1)
+        if team.leads:
+            state.close_epoch(epoch, loss)
     state.take_average()
     return state.history
 
@@ -156,11 +136,23 @@ def _tails(network: Network, pictures: CachedPictures, device: Device, batch_siz
         yield features
 
 
+class _Tail(nn.Module):
+    """What is trained, as one module: activations and the frozen stages' features to logits."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, activations: torch.Tensor, frozen: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network.head(self.network.backbone.resume(activations, frozen))
+        return logits
+
+
 class _Training:
     """What changes while training, and how it is kept."""
 
-    def __init__(self, network: Network, job: Job, device: Device) -> None:
-        self.network, self.job, self.device = network, job, device
+    def __init__(self, network: Network, job: Job, team: Team) -> None:
+        self.network, self.job, self.team, self.device = network, job, team, team.device
         self.history: list[dict[str, float]] = []
         self.open = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self.average = {name: torch.zeros_like(value) for name, value in self.open.items()}
@@ -168,58 +160,73 @@ class _Training:
         self.optimizer = torch.optim.SGD(
             _parameter_groups(network, job.config), momentum=job.config.momentum, weight_decay=job.config.weight_decay
         )
-        self.scaler = device.scaler()
-        weights = class_weights(job.train.labels, job.classes)
-        self.class_weights = device.tensor(weights.astype(np.float32))
+        self.scaler = self.device.scaler()
+        self.weights = class_weights(job.train.labels, job.classes).astype(np.float32)
+        self.loss = nn.CrossEntropyLoss(
+            self.device.tensor(self.weights), reduction="sum", label_smoothing=job.config.label_smoothing
+        )
+        self.done = self._resume()
+        tail = _Tail(network)
+        if job.config.compile:
+            tail.compile()
+        self.tail = team.join(tail)
 
     def run_epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
         total, steps = 0.0, self.job.steps_per_epoch
-        batches = prefetched(self._batches(epoch), lambda rows: self.job.train.mixed_batch(rows, epoch), WORKERS)
+        batches = prefetched(
+            self._batches(epoch), lambda rows: self.job.train.mixed_batch(self.team.share(rows), epoch), WORKERS
+        )
         for step, (rows, (arrays, frozen, truth)) in enumerate(batches, start=epoch * steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(step, steps * self.job.config.epochs)
-            loss = self._loss(arrays, frozen, truth, step)
+            # The weight of the whole batch, whatever this process's share of it; times the processes, whose gradients
+            # are averaged, not added.
+            weight = float(self.weights[self.job.train.labels[rows]].sum()) / self.team.size
+            loss = self._loss(arrays, frozen, truth, step) / weight
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(list(self.open.values()), LARGEST_GRADIENT)
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            total += float(loss.detach()) * len(rows)
+            total += float(loss.detach()) / self.team.size * len(rows)
             progress.advance()
         if epoch >= self.job.config.epochs - max(1, round(self.job.config.epochs * AVERAGED)):
             self.averaged += 1
             for name, value in self.open.items():
                 self.average[name] += value.detach()
-        return total / len(self.job.train.keys)
+        return self.team.total(total) / len(self.job.train.keys)
+
+    def close_epoch(self, epoch: int, loss: float) -> None:
+        """Validate, and keep what there is."""
+        row = {"epoch": epoch + 1, "loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
+        if self.job.val.keys:
+            answers = predicted(self.network, self.job.val, self.device, self.job.config.batch_size)
+            row["val_loss"] = log_loss(softmax(answers), self.job.val.labels)
+            row["val_accuracy"] = balanced_accuracy(answers, self.job.val.labels)
+        self.history.append(row)
+        self._save(epoch + 1)
 
     def _loss(self, arrays: npt.NDArray[np.float16], frozen: Floats, truth: Labels, step: int) -> torch.Tensor:
-        """The cross-entropy of a batch; with mixup, of pairs of its pictures mixed where the open stages start."""
+        """The summed cross-entropy of pictures; with mixup, of pairs of them mixed where the open stages start."""
         config, inputs, seen = self.job.config, _inputs(arrays, self.device), self.device.tensor(frozen)
         targets = [(1.0, self.device.tensor(truth))]
         if config.mixup:
-            rng = np.random.default_rng((self.job.seed, step, 1))
+            rng = np.random.default_rng((self.job.seed, step, 1, self.team.rank))
             share, order = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(truth))
             inputs, seen = (share * one + (1 - share) * one[order] for one in (inputs, seen))
             targets = [(share, targets[0][1]), (1 - share, targets[0][1][order])]
         with self.device.autocast():
-            logits = self.network.head(self.network.backbone.resume(inputs, seen))
-        losses = [
-            share
-            * functional.cross_entropy(
-                logits.float(), labels, weight=self.class_weights, label_smoothing=config.label_smoothing
-            )
-            for share, labels in targets
-        ]
-        return torch.stack(losses).sum()
+            logits = self.tail(inputs, seen).float()
+        return torch.stack([share * self.loss(logits, labels) for share, labels in targets]).sum()
 
     def _batches(self, epoch: int) -> Iterator[Rows]:
         order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.train.keys))
         yield from np.array_split(order, self.job.steps_per_epoch)
 
-    def save(self, epochs_done: int) -> None:
+    def _save(self, epochs_done: int) -> None:
         """Write the checkpoint, whole or not at all."""
         buffer = io.BytesIO()
         torch.save(
@@ -237,7 +244,7 @@ class _Training:
         )
         write_atomic(self.job.checkpoint, buffer.getvalue(), durable=False)
 
-    def resume(self) -> int:
+    def _resume(self) -> int:
         """Take up the checkpoint, if there is one of this very job; returns the epochs that are done."""
         try:
             saved = read_torch_file(self.job.checkpoint, self.device.place)

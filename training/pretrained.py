@@ -56,6 +56,10 @@ class BackboneSpec:
     resize_px: int = 256
     crop_px: int = 224
 
+    def __reduce__(self) -> tuple[Callable[[str], BackboneSpec], tuple[str]]:
+        """To another process it goes by its name: it is made of functions."""
+        return spec_of, (self.name,)
+
 
 def spec_of(name: str) -> BackboneSpec:
     """Look a backbone up.

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from training.augment import Augmenter, preset_for
 from training.backbone import Backbone, Network
+from training.cached import CachedPictures
 from training.device import Device
 from training.diagnosis import diagnose
 from training.features import CachedViews, Extractor
-from training.finetune import CachedPictures, Job, finetune, pooled, predicted
+from training.finetune import Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless, slow_start, unpromising
 from training.head import HeadSettings, cross_validate, fit_head

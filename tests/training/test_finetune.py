@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache
 from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import Network, load_backbone, normalised
+from training.cached import CachedPictures
 from training.device import choose_device
 from training.features import Extractor
-from training.finetune import CachedPictures, Job, finetune, predicted, schedule
+from training.finetune import Job, finetune, predicted, schedule
+from workspace.errors import ConfigError
 from workspace.progress import SILENT
 
 CPU = choose_device("cpu")
@@ -236,3 +239,49 @@ def test_training_on_the_cache_is_training_on_the_pictures(job, config, trainabl
     finetune(live, dataclasses.replace(clean, checkpoint=job.checkpoint.with_name("live.pt"), **parts), CPU, SILENT)
     for name, value in live.state_dict().items():
         assert torch.allclose(value, cached.state_dict()[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing):
+    """Unbalanced classes, and batches that do not part evenly, so that the shares weigh differently."""
+    kept = np.sort(np.concatenate([np.flatnonzero(job.train.labels > 0), np.flatnonzero(job.train.labels == 0)[:1]]))
+    few = dataclasses.replace(job.train, keys=tuple(job.train.keys[row] for row in kept), labels=job.train.labels[kept])
+    counts = np.bincount(few.labels)
+    assert counts.max() > 1.5 * counts.min()
+    assert len(kept) % 2
+    ends, histories = [], []
+    for processes in (1, 2):
+        own = config.train.model_copy(update={"processes": processes, "label_smoothing": smoothing, "epochs": 2})
+        network = fresh(config)
+        part = dataclasses.replace(job, train=few, config=own, checkpoint=tmp_path / f"{processes}.pt")
+        histories.append(finetune(network, part, CPU, SILENT))
+        ends.append(network.state_dict())
+    for one, two in zip(*histories, strict=True):
+        assert one == pytest.approx(two, abs=1e-5)
+    for name, value in ends[0].items():
+        assert torch.allclose(value, ends[1][name], atol=1e-5), name
+
+
+def test_more_processes_than_pictures_in_a_batch_are_refused(job, config):
+    many = dataclasses.replace(job, config=config.train.model_copy(update={"processes": 9}))
+    with pytest.raises(ConfigError, match=r"train\.processes = 9, but a batch has only 5"):
+        finetune(fresh(config), many, CPU, SILENT)
+
+
+def test_the_open_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
+    """As torch.compile cuts them out, but without its code generator, which takes a minute."""
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend=backend))
+    plain, compiled = fresh(config), fresh(config)
+    history = finetune(plain, job, CPU, SILENT)
+    own = dataclasses.replace(
+        job, config=config.train.model_copy(update={"compile": True}), checkpoint=tmp_path / "compiled.pt"
+    )
+    assert finetune(compiled, own, CPU, SILENT) == history
+    assert seen
+    assert state_bytes(plain) == state_bytes(compiled)
