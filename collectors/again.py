@@ -43,7 +43,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                 outcomes["new hits"] += catalog.hits_per_label().get(state.label, 0) - before
                 if after.status == "failed":
                     outcomes["failed searches"] += 1
-                    progress.say(f"{state.source} failed for {state.keyword!r}: {after.reason} ({after.detail})")
+                    progress.warn(f"{state.source} failed for {state.keyword!r}: {after.reason} ({after.detail})")
                 progress.advance()
     return StepCounts("search again", done=len(due), by_reason=dict(outcomes))
 

@@ -61,14 +61,16 @@ def run(
         progress.begin("Downloading", len(urls))
         anonymous = not config.network.contact and not config.network.allow_private_addresses
         if urls and anonymous and warn_of_contact:
-            progress.say("network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml")
+            progress.warn(
+                "network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml"
+            )
         for outcomes in _fetch_all(workspace, config, urls):
             catalog.put(keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes)
             progress.advance(len(outcomes))
         by_reason = download_counts(catalog)
         notes = given_up_notes(catalog)
         for note in notes:
-            progress.say(note)
+            progress.warn(note)
     return StepCounts(
         "download", done=len(urls), reused=by_reason.total() - len(urls), by_reason=by_reason, notes=notes
     )

@@ -79,7 +79,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     reasons = Counter("taken in" if one.status == "ok" else f"{one.status}: {one.reason}" for one in taken.values())
     reasons |= Counter({"still being written": waiting} if waiting else {})
     for note in notes:
-        progress.say(note)
+        progress.warn(note)
     return StepCounts("inbox", len(new), len(known), dict(sorted(reasons.items())), notes=notes)
 
 

@@ -53,7 +53,7 @@ def run(
             progress.advance()
         notes = tuple(asking.notes)
         for note in notes:
-            progress.say(note)
+            progress.warn(note)
         found = catalog.hits_per_label()
         states = Counter(search.status for search in catalog.all(Search))
         outcomes = download_counts(catalog)

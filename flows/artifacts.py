@@ -62,6 +62,10 @@ class ArtifactProgress:
         """Pass a message on."""
         self._inner.say(message)
 
+    def warn(self, message: str) -> None:
+        """Pass a warning on."""
+        self._inner.warn(message)
+
     def close(self) -> None:
         """Show the last state, where any was shown."""
         if self._artifact is not None and self._total:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
@@ -38,7 +39,11 @@ class BarProgress:
 
     def say(self, message: str) -> None:
         """Print above the bars."""
-        self._bars.console.print(f"[yellow]![/] {message}", highlight=False, markup=True)
+        self._bars.console.print(message, highlight=False, markup=False)
+
+    def warn(self, message: str) -> None:
+        """Print above the bars, marked."""
+        self._bars.console.print(f"[yellow]![/] {escape(message)}", highlight=False, markup=True)
 
 
 class LogProgress:
@@ -61,6 +66,10 @@ class LogProgress:
             self._logger.info("%s: %d%s", self._what, self._done, of)
 
     def say(self, message: str) -> None:
+        """Log it."""
+        self._logger.info("%s", message)
+
+    def warn(self, message: str) -> None:
         """Log a warning."""
         self._logger.warning("%s", message)
 

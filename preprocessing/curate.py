@@ -59,7 +59,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             write_json(workspace.curation_file, {"inputs": name})
     notes = _notes(workspace, mine, len(pairs) - len(featured))
     for note in notes:
-        progress.say(note)
+        progress.warn(note)
     return StepCounts(
         "curate",
         done=0 if there else len(featured),

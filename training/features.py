@@ -36,7 +36,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():
-        progress.say(note)
+        progress.warn(note)
     with Catalog(workspace.catalog_file) as catalog:
         keys = sorted({sha256 for sha256, _ in catalog.kept(ignoring=FEATURE_STAGES)})
     extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))

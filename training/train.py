@@ -89,7 +89,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     device = choose_device(config.train.device)
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():
-        progress.say(note)
+        progress.warn(note)
     extractor = Extractor(workspace, config, backbone, device)
     pictures = data.training_set()
     extractor.extract_clean(pictures.keys, progress)

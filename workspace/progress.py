@@ -15,7 +15,10 @@ class Progress(Protocol):
         """`count` more items are done."""
 
     def say(self, message: str) -> None:
-        """Something that a person should read: a warning, a decision, a source that failed."""
+        """A decision, or how things go on."""
+
+    def warn(self, message: str) -> None:
+        """Something that a person should read: a source that failed, another network than was asked for."""
 
 
 class Silent:
@@ -28,6 +31,9 @@ class Silent:
         """Do nothing."""
 
     def say(self, message: str) -> None:
+        """Do nothing."""
+
+    def warn(self, message: str) -> None:
         """Do nothing."""
 
 

@@ -24,7 +24,9 @@ class Heard:
 
     def advance(self, count: int = 1) -> None: ...
 
-    def say(self, message: str) -> None:
+    def say(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None:
         self.words.append(message)
 
 

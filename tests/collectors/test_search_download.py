@@ -239,7 +239,7 @@ def test_another_sources_address_reads_no_local_file(site, workspace, configure,
 
 def test_a_run_without_a_contact_says_so_once(site, workspace, configure) -> None:
     class Told(Silent):
-        def say(self, text: str) -> None:
+        def warn(self, text: str) -> None:
             said.append(text)
 
     said: list[str] = []

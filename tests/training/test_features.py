@@ -29,6 +29,8 @@ class Listener:
     def say(self, message):
         self.said.append(message)
 
+    warn = say
+
 
 def kept(workspace):
     with Catalog(workspace.catalog_file) as catalog:

@@ -37,6 +37,8 @@ class Listener:
     def say(self, message):
         self.said.append(message)
 
+    warn = say
+
 
 def learnt_from(workspace):
     samples = read_dataset(workspace.latest_run().dataset_file)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import io
+import logging
+
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+from flows.progress import BarProgress, LogProgress
+
+REMEDY = "set weights_file under [train] in workspace.toml [Errno -2]"
+
+
+def test_a_terminal_shows_what_is_said_and_warned_of_whole() -> None:
+    """Square brackets are not markup there."""
+    screen = io.StringIO()
+    with Bars(console=Console(file=screen, force_terminal=True, width=200, color_system=None)) as bars:
+        progress = BarProgress(bars)
+        progress.begin("Fine-tuning", 2)
+        progress.say(f"said: {REMEDY}")
+        progress.warn(f"warned: {REMEDY}")
+        progress.advance()
+    assert f"said: {REMEDY}" in screen.getvalue()
+    assert f"! warned: {REMEDY}" in screen.getvalue()
+
+
+def test_a_log_tells_decisions_from_warnings(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    progress = LogProgress(logging.getLogger("a step"))
+    progress.begin("Fine-tuning", 2)
+    progress.say("regime frozen")
+    progress.warn("another network was used")
+    assert [(one.levelname, one.message) for one in caplog.records] == [
+        ("INFO", "regime frozen"),
+        ("WARNING", "another network was used"),
+    ]
