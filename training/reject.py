@@ -53,16 +53,22 @@ class Limits:
             distance: None where it was not measured.
         """
         if self.max_distance is not None and distance is not None and distance > np.float32(self.max_distance):
-            return (
-                f"unlike the training pictures: distance {distance:.2f}, own ones have at most {self.max_distance:.2f}"
-            )
+            far, limit = _told_apart(distance, self.max_distance)
+            return f"unlike the training pictures: distance {far}, own ones have at most {limit}"
         if probability < np.float32(self.min_probability):
-            return f"unsure: {label} {probability:.2f}, own pictures have at least {self.min_probability:.2f}"
+            low, limit = _told_apart(probability, self.min_probability)
+            return f"unsure: {label} {low}, own pictures have at least {limit}"
         return ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two different numbers with two decimals, or as many more as it takes to see that they differ."""
+    places = next((places for places in range(2, 9) if f"{one:.{places}f}" != f"{other:.{places}f}"), 9)
+    return f"{one:.{places}f}", f"{other:.{places}f}"
 
 
 def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> Limits:
