@@ -145,7 +145,7 @@ def serve(settings: Settings) -> None:
         except KeyboardInterrupt:
             CONSOLE.print("Stopping the worker and the server …")
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # who is impatient must not leave half of it running
             worker.stop()
             server.stop()
@@ -235,12 +235,15 @@ def _announced(home: Path, api: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does."""
+    """SIGTERM ends the block as Ctrl-C does, and so does a terminal that is closed, unless nohup says otherwise."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGTERM, stop)
+    if before[signal.SIGHUP] != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
     try:
         yield
     finally:

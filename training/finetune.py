@@ -174,7 +174,8 @@ class _Training:
     def run_epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
-        total, steps = 0.0, self.job.steps_per_epoch
+        steps = self.job.steps_per_epoch
+        total = torch.zeros((), dtype=torch.float64, device=self.device.place)  # read once: each reading waits for a GPU
         batches = prefetched(
             self._batches(epoch), lambda rows: self.job.train.mixed_batch(self.team.share(rows), epoch), WORKERS
         )
@@ -191,13 +192,13 @@ class _Training:
             nn.utils.clip_grad_norm_(list(self.open.values()), LARGEST_GRADIENT)
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            total += float(loss.detach()) / self.team.size * len(rows)
+            total += loss.detach() / self.team.size * len(rows)
             progress.advance()
         if epoch >= self.job.config.epochs - max(1, round(self.job.config.epochs * AVERAGED)):
             self.averaged += 1
             for name, value in self.open.items():
                 self.average[name] += value.detach()
-        return self.team.total(total) / len(self.job.train.keys)
+        return self.team.total(float(total)) / len(self.job.train.keys)
 
     def close_epoch(self, epoch: int, loss: float) -> None:
         """Validate, and keep what there is."""

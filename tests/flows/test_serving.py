@@ -1,5 +1,7 @@
 """What `up` refuses, and how it starts, restarts and stops its parts; the whole of it is in test_operate.py."""
 
+import os
+import signal
 import socket
 import sys
 import time
@@ -98,3 +100,22 @@ def test_what_is_deployed_exists_takes_its_parameters_and_describes_each() -> No
         assert all(names.keys() <= properties.keys() for names in given), one["name"]
         assert all(field.get("description") for field in properties.values()), one["name"]
         assert not any("secret" in field or field == "key" for field in properties)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_or_a_closed_terminal_ends_it_as_ctrl_c_does(number) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), serving._stopped_by_signals():
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert signal.getsignal(number) == before
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with serving._stopped_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
