@@ -175,7 +175,9 @@ class _Training:
         """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
         steps = self.job.steps_per_epoch
-        total = torch.zeros((), dtype=torch.float64, device=self.device.place)  # read once: each reading waits for a GPU
+        total = torch.zeros(
+            (), dtype=torch.float64, device=self.device.place
+        )  # read once: each reading waits for a GPU
         batches = prefetched(
             self._batches(epoch), lambda rows: self.job.train.mixed_batch(self.team.share(rows), epoch), WORKERS
         )
