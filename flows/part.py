@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from flows.progress import CONSOLE
 from workspace.errors import WorkspaceError
 
@@ -69,9 +71,14 @@ class Part:
         self.start()
 
     def stop(self) -> None:
-        """Ask it to end, ask again (an idle worker may need that), then kill what is left of its group."""
+        """Ask it and all that it started to end, ask again (an idle worker may need that), then kill what is left."""
         if self.process is None:
             return
+        # Asked for now: once it has ended, nobody knows them. A worker's runs are in process groups of their own.
+        started = _started_by(self.process.pid)
+        for one in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.terminate()
         for _ in range(2):
             if self.process.poll() is None:
                 self.process.terminate()
@@ -79,4 +86,14 @@ class Part:
                     self.process.wait(_STOP_S)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        for one in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         self.process.wait()
+
+
+def _started_by(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

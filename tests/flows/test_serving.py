@@ -57,13 +57,15 @@ def test_a_part_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
             dying.start_again()
 
 
-def test_a_part_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_a_part_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch, own_session) -> None:
+    """A worker of Prefect gives each run a session of its own."""
     monkeypatch.setattr(parts, "_STOP_S", 0.3)
-    child = "import time; time.sleep(60)"
+    child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     code = f"""
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", {child!r}])
+child = subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session={own_session})
 print(child.pid, flush=True)
 time.sleep(60)
 """
