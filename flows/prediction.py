@@ -11,7 +11,7 @@ from pathlib import Path
 
 from collectors.polite import PoliteSession
 from training.predict import NONE, Picture, Prediction, picture_files
-from workspace.champion import live_run
+from workspace.champion import answering_run
 from workspace.collect_config import DownloadConfig, NetworkConfig
 from workspace.config import load_config
 from workspace.errors import ConfigError
@@ -35,7 +35,7 @@ def model_folder(workspace: Path | None, model: Path | None, run: str | None = N
         raise ConfigError("name one model: --workspace DIR for its live or latest one, or --model DIR")
     if model is not None:
         return model
-    return live_run(Workspace(workspace or Path()), run).model
+    return answering_run(Workspace(workspace or Path()), run).model
 
 
 def is_url(word: str) -> bool:

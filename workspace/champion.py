@@ -60,7 +60,7 @@ def finish_decision(workspace: Workspace) -> None:
         _point_to(workspace, history[-1])
 
 
-def live_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
+def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
     """The run whose model answers: the one that is named, else the champion's, else the latest.
 
     Raises:

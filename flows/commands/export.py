@@ -31,11 +31,11 @@ def export(
     A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
     """
     from preprocessing.dataset import read_dataset
-    from workspace.champion import live_run
+    from workspace.champion import answering_run
     from workspace.paths import Workspace
 
     place = Workspace(workspace)
-    folder = live_run(place, run)
+    folder = answering_run(place, run)
     target = out or folder.root / "export"
     if Target.IMAGEFOLDER in to:
         from preprocessing.imagefolder import export_imagefolder

@@ -3,8 +3,8 @@ import pytest
 from workspace.arrays import latest_features
 from workspace.champion import (
     Decision,
+    answering_run,
     finish_decision,
-    live_run,
     now,
     read_champion,
     read_decisions,
@@ -52,10 +52,10 @@ def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
     with pytest.raises(ModelError, match="x is not among them"):
         roll_back(place, "x")
     assert roll_back(place, "c").champion == "c"
-    assert live_run(place).run_id == "c"
-    assert live_run(place, "b").run_id == "b"
+    assert answering_run(place).run_id == "c"
+    assert answering_run(place, "b").run_id == "b"
     with pytest.raises(ConfigError, match="no run 'x'; there are: a, b, c"):
-        live_run(place, "x")
+        answering_run(place, "x")
     (place.run("a").model / "card.json").unlink()
     with pytest.raises(ModelError, match="has no model any more"):
         roll_back(place, "a")
@@ -69,10 +69,10 @@ def test_a_kill_between_the_history_and_the_pointer_is_made_good(tmp_path) -> No
     published(place, "b")
     place.champion_file.write_bytes(before)
     finish_decision(place)
-    assert live_run(place).run_id == "b"
+    assert answering_run(place).run_id == "b"
 
 
 def test_before_anything_is_published_the_latest_run_answers(tmp_path) -> None:
     place = Workspace(tmp_path)
     place.point_to("r")
-    assert live_run(place).run_id == "r"
+    assert answering_run(place).run_id == "r"
