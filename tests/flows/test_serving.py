@@ -104,20 +104,24 @@ def test_what_is_deployed_exists_takes_its_parameters_and_describes_each() -> No
         assert not any("secret" in field or field == "key" for field in properties)
 
 
+@pytest.fixture
+def hang_up():
+    """SIGHUP as it is in a terminal, whatever this process was started from."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_or_a_closed_terminal_ends_it_as_ctrl_c_does(number) -> None:
-    before = signal.getsignal(number)
+def test_a_signal_or_a_closed_terminal_ends_it_as_ctrl_c_does(hang_up, number) -> None:
     with pytest.raises(KeyboardInterrupt), serving._stopped_by_signals():
         os.kill(os.getpid(), number)
         time.sleep(5)
-    assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
-def test_under_nohup_a_closed_terminal_changes_nothing() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with serving._stopped_by_signals():
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+def test_under_nohup_a_closed_terminal_changes_nothing(hang_up) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with serving._stopped_by_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
