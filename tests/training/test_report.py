@@ -243,7 +243,7 @@ def test_the_matrix_leads_to_its_pictures(made):
     assert len(page.find(id=link[1:]).find_all("img")) == int(page.find(class_="matrix").find(class_="wrong").text)
     mistakes = page.find(id="mistakes").find_next(class_="sheet")
     assert len(mistakes.find_all("figure")) == len(wrong) == 6
-    assert "80 %" in mistakes.text and mistakes.find("a")["href"].startswith("https://pages.test/")
+    assert "80\u00a0%" in mistakes.text and mistakes.find("a")["href"].startswith("https://pages.test/")
 
 
 def test_every_picture_is_credited(made):
