@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from workspace.errors import ConfigError, WorkspaceError
 
 _END_S = 30.0
 """How long the others may take to end after the last step."""
+
+_DEATH_S = 1.0
+"""How long one that this process has lost may take to be seen as dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +93,25 @@ def team_of(size: int, device: Device, work: Callable[..., None], *given: Any) -
         )
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of this process's threads
     copied = pickle.dumps((work, given))  # by value: torch's own way would let every process write the same weights
+    ready = context.Semaphore(0)
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"  # a file in which they find each other: no port
+        teams = [Team(device.of_rank(rank), rank, size) for rank in range(1, size)]
         others: list[BaseProcess] = [
-            context.Process(target=_help, args=(Team(device.of_rank(rank), rank, size), meeting, copied), daemon=True)
-            for rank in range(1, size)
+            context.Process(target=_help, args=(team, meeting, ready, copied), daemon=True) for team in teams
         ]
         try:
             for other in others:
                 other.start()
+            for _ in others:  # who waits at the meeting for one that died on its way waits for half an hour
+                while not ready.acquire(timeout=0.1):
+                    _blame(others, None)
             team = Team(device, 0, size)
             with _group(team, meeting):
                 yield team
-            for other in others:
-                other.join(_END_S)
-            _blame(others, None)
+            _blame(others, None, _END_S)
         except RuntimeError as error:
-            _blame(others, error)
+            _blame(others, error, _DEATH_S)
             raise
         finally:
             for other in others:
@@ -114,11 +120,12 @@ def team_of(size: int, device: Device, work: Callable[..., None], *given: Any) -
                     other.join()
 
 
-def _help(team: Team, meeting: Path, copied: bytes) -> None:
+def _help(team: Team, meeting: Path, ready: Semaphore, copied: bytes) -> None:
     """What another process does."""
     if team.device.place.type == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // team.size))
     work, given = pickle.loads(copied)
+    ready.release()
     with _group(team, meeting):
         work(team, *given)
 
@@ -135,10 +142,10 @@ def _group(team: Team, meeting: Path) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def _blame(others: list[BaseProcess], error: Exception | None) -> None:
+def _blame(others: list[BaseProcess], error: Exception | None, patience_s: float = 0) -> None:
     """Name the process that failed, if one did."""
     for rank, other in enumerate(others, start=1):
-        other.join(1)
+        other.join(patience_s)
         if other.exitcode:
             raise WorkspaceError(
                 f"process {rank} of the {len(others) + 1} that fine-tune together ended with exit code "

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import operator
+import time
 
 import numpy as np
 import pytest
@@ -50,6 +51,21 @@ def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd):
         while True:
             team.total(1.0)  # as when its gradients are waited for
     assert "must be real number, not Team" in capfd.readouterr().err
+    assert not multiprocessing.active_children()
+
+
+class Fragile:
+    """Can be sent, but not received."""
+
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def test_one_that_dies_on_its_way_is_not_waited_for():
+    began = time.monotonic()
+    with pytest.raises(WorkspaceError, match="process 1 of the 2"), team_of(2, CPU, math.sqrt, Fragile()):
+        pass
+    assert time.monotonic() - began < 60
     assert not multiprocessing.active_children()
 
 
