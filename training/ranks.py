@@ -124,6 +124,8 @@ def _help(team: Team, meeting: Path, ready: Semaphore, copied: bytes) -> None:
     """What another process does."""
     if team.device.place.type == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // team.size))
+    else:
+        torch.cuda.set_device(team.device.place)  # NCCL sends over the current device
     work, given = pickle.loads(copied)
     ready.release()
     with _group(team, meeting):
