@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product, repeat
 from typing import Any
 
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from training.losses import Floats, Labels, class_weights, log_loss, softmax
+from training.losses import Floats, Labels, class_weights, softmax
 
 STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
@@ -142,24 +142,17 @@ def _search(
     several = features.ndim == 3 and features.shape[1] > 1
     folds = [fold == number for number in range(int(fold.max()) + 1)]
 
-    def span(here: npt.NDArray[np.bool_], seen: HeadSettings) -> _Span:
-        return _Span(features[~here], labels[~here], classes, blocks, seen)
-
-    def answer(here: npt.NDArray[np.bool_], span: _Span, strength: float) -> Floats:
-        return span.fit(strength, SEARCH_TOLERANCE).logits(clean[here])
+    def answer(here: npt.NDArray[np.bool_], seen: HeadSettings) -> list[Floats]:
+        span = _Span(features[~here], labels[~here], classes, blocks, seen)
+        return [span.fit(strength, SEARCH_TOLERANCE).logits(clean[here]) for strength in STRENGTHS]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
-            spans = list(pool.map(span, folds, repeat(HeadSettings(stages=stages, views=views))))
-            losses: list[float] = []
-            for strength in STRENGTHS:
-                answers = np.zeros((len(labels), classes), np.float32)
-                for here, logits in zip(folds, pool.map(answer, folds, spans, repeat(strength)), strict=True):
-                    answers[here] = logits
-                yield HeadSettings(strength, stages, views), answers
-                losses.append(log_loss(softmax(answers), labels))
-                if len(losses) > 2 and losses[-3] < losses[-2] < losses[-1]:
-                    break  # the weaker it is held, the worse it gets, and the longer the fit takes
+            seen = HeadSettings(stages=stages, views=views)
+            answers = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
+            for here, logits in zip(folds, pool.map(answer, folds, repeat(seen)), strict=True):
+                answers[:, here] = logits
+            yield from zip((replace(seen, strength=strength) for strength in STRENGTHS), answers, strict=True)
 
 
 def _choose(settings: Sequence[HeadSettings], losses: npt.NDArray[np.float64]) -> int:
@@ -196,10 +189,11 @@ class _Span:
         views = features if features.ndim == 3 else features[:, None]
         views = views[:, : seen.views, : features.shape[-1] - self._unused]
         rows, count = views.reshape(-1, views.shape[-1]).astype(np.float64), views.shape[1]
-        self._scaler = StandardScaler()
+        self._scaler = StandardScaler(copy=False)  # the rows are a copy already, and the largest thing here
         sizes = np.array(blocks or rows.shape[1:])
         self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
-        standard = self._scaler.fit_transform(rows) * self._block_weight
+        standard = self._scaler.fit_transform(rows)
+        standard *= self._block_weight
         self._axes = _axes(standard)
         self._inputs = standard @ self._axes.T
         self._labels = np.repeat(labels, count)
