@@ -162,7 +162,7 @@ class _Training:
         )
         self.scaler = self.device.scaler()
         self.weights = class_weights(job.train.labels, job.classes).astype(np.float32)
-        self.loss = nn.CrossEntropyLoss(
+        self.criterion = nn.CrossEntropyLoss(
             self.device.tensor(self.weights), reduction="sum", label_smoothing=job.config.label_smoothing
         )
         self.done = self._resume()
@@ -175,9 +175,8 @@ class _Training:
         """One pass over every picture, each in one of its views; returns the mean loss."""
         self.network.train()
         steps = self.job.steps_per_epoch
-        total = torch.zeros(
-            (), dtype=torch.float64, device=self.device.place
-        )  # read once: each reading waits for a GPU
+        # Read once an epoch: each reading waits for a GPU.
+        total = torch.zeros((), dtype=torch.float64, device=self.device.place)
         batches = prefetched(
             self._batches(epoch), lambda rows: self.job.train.mixed_batch(self.team.share(rows), epoch), WORKERS
         )
@@ -223,7 +222,7 @@ class _Training:
             targets = [(share, targets[0][1]), (1 - share, targets[0][1][order])]
         with self.device.autocast():
             logits = self.tail(inputs, seen).float()
-        return torch.stack([share * self.loss(logits, labels) for share, labels in targets]).sum()
+        return torch.stack([share * self.criterion(logits, labels) for share, labels in targets]).sum()
 
     def _batches(self, epoch: int) -> Iterator[Rows]:
         order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.train.keys))
