@@ -13,12 +13,12 @@ from collectors.folder import SCHEME as LOCAL_SCHEME
 from collectors.folder import read_local
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched
-from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
 from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
 from workspace.failures import given_up_notes, urls_to_try_again
+from workspace.image_type import describe_other, image_suffix
 from workspace.left_out import leave_out
 from workspace.outcomes import download_counts
 from workspace.paths import Workspace, write_atomic
@@ -157,13 +157,13 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
             fetched_at=now(),
         )
     data = body.getvalue()
-    suffix = image_suffix(data[:64])
+    suffix = image_suffix(data)
     sha256 = hashlib.sha256(data).hexdigest()
     if suffix is not None:
         file = workspace.image_file(sha256, suffix)
         if not file.exists():
             write_atomic(file, data, durable=False)
-    reason = "" if suffix else describe(data[:512])
+    reason = "" if suffix else describe_other(data)
     return Download(
         url,
         "ok" if suffix else "refused",

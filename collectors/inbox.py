@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from collectors.sniff import describe, image_suffix
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
+from workspace.image_type import describe_other, image_suffix
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, Hit, StepCounts
@@ -133,9 +133,9 @@ def _take(workspace: Workspace, file: Path, url: str, max_bytes: int) -> Downloa
         return Download(url, "failed", "unreadable", detail=str(error)[:500], fetched_at=_now())
     if len(data) > max_bytes:
         return Download(url, "refused", "too_large", detail=f"larger than {max_bytes} bytes", fetched_at=_now())
-    suffix = image_suffix(data[:64])
+    suffix = image_suffix(data)
     if suffix is None:
-        return Download(url, "refused", describe(data[:512]), bytes=len(data), fetched_at=_now())
+        return Download(url, "refused", describe_other(data), bytes=len(data), fetched_at=_now())
     sha256 = hashlib.sha256(data).hexdigest()
     target = workspace.image_file(sha256, suffix)
     if not target.exists():

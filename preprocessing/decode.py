@@ -15,34 +15,15 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from preprocessing.colour import to_rgb
 from workspace.errors import ImageRefused
+from workspace.image_type import SUFFIXES, describe_other, image_format
 
 DECODER_VERSION: int = 2
 """Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""
 
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))
+FORMATS: tuple[str, ...] = tuple(name for name in SUFFIXES if name != "AVIF" or features.check("avif"))
 """The formats that are opened; every other one is refused before any decoder sees it."""
 
 Pixels = npt.NDArray[np.uint8]
-
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-    (b"8BPS", "PSD"),
-    (b"%PDF", "PDF"),
-    (b"\0\0\1\0", "ICO"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"%!PS", "PostScript"),
-    *((b"P" + digit, "PNM") for digit in (b"1\n", b"2\n", b"3\n", b"4\n", b"5\n", b"6\n", b"7\n")),
-)
 
 # How each format ends, to tell a file that was cut off from one that is wrong inside.
 _ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
@@ -101,7 +82,7 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
             `truncated`, `damaged` or `decoder_memory`.
     """
     _refuse_other_things(data)
-    with _strict_and_silent(prints=_container(data) == "TIFF"):
+    with _strict_and_silent(prints=image_format(data) == "TIFF"):
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_large(image.size, max_megapixels)
@@ -166,27 +147,16 @@ def _frames(image: Image.Image) -> int:
 
 def _refuse_other_things(data: bytes) -> None:
     """Name what is plainly no picture, or one of a format that is not opened, before any decoder sees it."""
-    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n\0").lower()
-    if not text:
+    other = describe_other(data)
+    if other == "empty":
         raise ImageRefused("empty", "the file holds nothing" if not data else f"{len(data)} bytes, all blank")
-    found = _container(data)
+    found = image_format(data)
     if found is None:
-        if b"<svg" in text:
+        if other == "svg":
             raise ImageRefused("format_not_allowed", f"an SVG drawing; opened are {', '.join(FORMATS)}")
         raise ImageRefused("not_an_image", f"starts with {data[:16]!r}")
     if found not in FORMATS:
         raise ImageRefused("format_not_allowed", f"{found}; opened are {', '.join(FORMATS)}")
-
-
-def _container(data: bytes) -> str | None:
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data[4:8] == b"ftyp":
-        return "AVIF" if b"avif" in data[8:64] or b"avis" in data[8:64] else "HEIF or a film"
-    return None
 
 
 def _boxes_end(data: bytes) -> int:
@@ -209,7 +179,7 @@ def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
 
 
 def _refusal(data: bytes, error: Exception) -> ImageRefused:
-    container = _container(data) or ""
+    container = image_format(data) or ""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, UnidentifiedImageError):
         said = "its header cannot be read"

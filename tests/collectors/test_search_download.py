@@ -1,4 +1,5 @@
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -8,11 +9,15 @@ from collections import Counter
 from unittest.mock import patch
 
 import pytest
+from PIL import Image, features
 
 from collectors import download, search
 from collectors.source import Found, Page
+from gallery.site import Gallery
+from preprocessing.decode import decode
 from workspace.catalog import Catalog
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
+from workspace.paths import write_atomic
 from workspace.progress import Silent
 from workspace.records import Download, Hit, Search
 from workspace.template import render_config
@@ -42,6 +47,54 @@ def test_every_picture_is_found_once_with_its_rank_and_fetched_byte_for_byte(
     assert sorted(ranks) == list(range(7))
 
 
+def _encoded(kind: str, **options: object) -> bytes:
+    frames = [Image.new("RGB", (48, 40), (shade, 90, 120)) for shade in (10, 200)]
+    out = io.BytesIO()
+    frames[0].save(out, kind, **({"append_images": frames[1:]} if "save_all" in options else {}), **options)
+    return out.getvalue()
+
+
+def _with_brands(data: bytes, *brands: bytes) -> bytes:
+    """An AVIF whose ftyp box names these brands, filled up with `miaf` so that no later box moves."""
+    size = int.from_bytes(data[:4], "big")
+    filled = [brands[0], bytes(4), *[b"miaf"] * ((size - 12) // 4 - len(brands)), *brands[1:]]
+    return data[:8] + b"".join(filled) + data[size:]
+
+
+def _files_of_every_type() -> dict[str, tuple[bytes, str, str]]:
+    """Bytes, the suffix they are stored with, and the format that the decoder reads."""
+    files = {
+        "jpeg": (_encoded("JPEG"), ".jpg", "JPEG"),
+        "png": (_encoded("PNG"), ".png", "PNG"),
+        "webp": (_encoded("WEBP"), ".webp", "WEBP"),
+        "gif": (_encoded("GIF"), ".gif", "GIF"),
+        "bmp": (_encoded("BMP"), ".bmp", "BMP"),
+        "tiff": (_encoded("TIFF"), ".tif", "TIFF"),
+        "bigtiff": (_encoded("TIFF", big_tiff=True), ".tif", "TIFF"),
+    }
+    if features.check("avif"):
+        sequence = _encoded("AVIF", save_all=True)
+        files |= {
+            "avif": (_encoded("AVIF"), ".avif", "AVIF"),
+            "avif sequence": (_with_brands(sequence, b"avis", b"msf1", b"avis"), ".avif", "AVIF"),
+            "avif brand last": (_with_brands(sequence, b"mif1", b"msf1", b"avif"), ".avif", "AVIF"),
+        }
+    return files
+
+
+def test_every_type_that_the_decoder_reads_is_downloaded(tmp_path, workspace, configure) -> None:
+    files = _files_of_every_type()
+    for number, (name, (data, _, _)) in enumerate(files.items()):
+        write_atomic(tmp_path / "types" / ("cat", "dog")[number % 2] / f"{name}.jpg", data, durable=False)
+    with Gallery.photos(tmp_path / "types") as site:
+        config = configure(site)
+        search.run(workspace, config)
+        assert dict(download.run(workspace, config).by_reason) == {"ok": len(files)}
+    for data, suffix, form in files.values():
+        file = workspace.find_image(hashlib.sha256(data).hexdigest())
+        assert (file.suffix, decode(file.read_bytes()).format) == (suffix, form)
+
+
 def test_a_second_run_asks_nothing(site, workspace, configure) -> None:
     config = configure(site)
     first = [search.run(workspace, config), download.run(workspace, config)]
@@ -54,8 +107,6 @@ def test_a_second_run_asks_nothing(site, workspace, configure) -> None:
 
 
 def test_search_stops_when_there_are_enough_and_goes_on_when_more_are_wanted(tmp_path, workspace, configure) -> None:
-    from gallery.site import Gallery
-
     folder = tmp_path / "many"
     for label in ("a", "b"):
         for number in range(45):

@@ -1,0 +1,90 @@
+"""Image types by content: names and declared types are often wrong on the web.
+
+One table, so that download stores exactly the types that the decoder reads.
+"""
+
+from __future__ import annotations
+
+SUFFIXES: dict[str, str] = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "AVIF": ".avif",
+}
+"""The formats that are downloaded and decoded, most frequent first: Pillow's name, and the suffix of a stored file."""
+
+# Signatures: the formats' specifications, as gathered in the WHATWG standard "MIME Sniffing", section 6.1. The formats
+# without a suffix are known only so that a refusal can name them.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF, with offsets of 64 bits
+    (b"MM\0+", "TIFF"),
+    (b"8BPS", "PSD"),
+    (b"%PDF", "PDF"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"%!PS", "PostScript"),
+    *((b"P" + digit, "PNM") for digit in (b"1\n", b"2\n", b"3\n", b"4\n", b"5\n", b"6\n", b"7\n")),
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})  # a still image, a sequence
+_HEAD_BYTES = 1024
+
+
+def image_format(data: bytes) -> str | None:
+    """Name the format of a file (`JPEG`, `PSD`), or return None when it is none that is known.
+
+    Args:
+        data: the file, or at least its first 1024 bytes.
+    """
+    head = data[:_HEAD_BYTES]
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return "AVIF" if _brands(head) & _AVIF_BRANDS else "HEIF or a film"
+    return None
+
+
+def image_suffix(data: bytes) -> str | None:
+    """Return the suffix that fits the content (`.jpg`), or None when it is no image that can be decoded.
+
+    Args:
+        data: the file, or at least its first 1024 bytes.
+    """
+    return SUFFIXES.get(image_format(data) or "")
+
+
+def describe_other(data: bytes) -> str:
+    """Say what a file is instead of an image: `html`, `svg`, `empty` or `unknown_content`.
+
+    Args:
+        data: the file, or at least its first 1024 bytes.
+    """
+    text = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n\0").lower()
+    if not text:
+        return "empty"
+    if b"<svg" in text:
+        return "svg"
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")):
+        return "html"
+    return "unknown_content"
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands of an ISO media file: its ftyp box holds a major one, a version and the compatible ones."""
+    box = head[: int.from_bytes(head[:4], "big")]
+    return {box[8:12], *(box[start : start + 4] for start in range(16, len(box), 4))}
