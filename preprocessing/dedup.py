@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from preprocessing.hash_search import Indices
 from preprocessing.looks import Look, ThumbsOf
 from preprocessing.matches import Mask, Matches, find_matches
@@ -88,19 +90,11 @@ def connected(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[st
         items: every item, in order of preference for the name.
         pairs: which two belong together; both must be items.
     """
-    place = {item: index for index, item in enumerate(dict.fromkeys(items))}
-    parent = {item: item for item in place}
-
-    def root(item: str) -> str:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
+    parts = DisjointSet(items)
     for one, other in pairs:
-        first, second = sorted((root(one), root(other)), key=place.__getitem__)
-        parent[second] = first
-    return {item: root(item) for item in place}
+        parts.merge(one, other)
+    names: dict[str, str] = {}
+    return {item: names.setdefault(parts[item], item) for item in parts}
 
 
 def _twins(ordered: Sequence[Look]) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""Perceptual hashes: what finds a picture's copies."""
+"""Perceptual hashes: the first search for an image's copies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import imagehash
 import numpy as np
 import numpy.typing as npt
-import scipy.fftpack
-from PIL import Image
+import scipy.fft
+from PIL import Image, ImageOps
 
 from preprocessing.decode import Pixels
 from preprocessing.hash_search import Hashes
@@ -15,14 +16,14 @@ from preprocessing.hash_search import Hashes
 THUMB_SIDE_PX = 32
 HASH_SIDE = 8
 
-_WAVES_PX = 32  # imagehash.phash: hash_size * highfreq_factor
+_DCT_SIDE_PX = 32  # imagehash.phash: hash_size * highfreq_factor
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What finds a picture's copies: 64-bit hashes as 16 hex digits, `*_mirror` those of its mirror image.
+    """What finds an image's copies: 64-bit hashes as 16 hex digits, `*_mirror` those of its mirror image.
 
-    `thumb` is the grey picture at 32 x 32, 1024 bytes in hex, row by row.
+    `thumb` is the grey image at 32 x 32, 1024 bytes in hex, row by row.
     """
 
     phash: str
@@ -33,38 +34,30 @@ class Fingerprint:
 
 
 def fingerprint(pixels: Pixels) -> Fingerprint:
-    """Hash a picture [h, w, 3] and its mirror image as imagehash defines pHash and dHash, bit for bit.
+    """Hash an image, uint8 [h, w, 3], and its mirror image by imagehash's pHash and dHash.
 
-    The mirror image is made of the shrunken picture: the same as shrinking the mirror image, and half the work.
+    imagehash shrinks what it hashes. Here that is done once, to the very sizes that it asks for, which it then leaves
+    as they are; mirroring the small image equals shrinking the mirrored one.
     """
     grey = Image.fromarray(pixels).convert("L")
-    small = np.asarray(grey.resize((_WAVES_PX, _WAVES_PX), Image.Resampling.LANCZOS))
-    steps = np.asarray(grey.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.LANCZOS))
+    small = grey.resize((_DCT_SIDE_PX, _DCT_SIDE_PX), Image.Resampling.LANCZOS)
+    steps = grey.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.LANCZOS)
     thumb = grey.resize((THUMB_SIDE_PX, THUMB_SIDE_PX), Image.Resampling.BOX)
     return Fingerprint(
-        phash=_hex(_low_waves(small)),
-        dhash=_hex(steps[:, 1:] > steps[:, :-1]),
-        phash_mirror=_hex(_low_waves(small[:, ::-1])),
-        dhash_mirror=_hex((steps[:, :-1] > steps[:, 1:])[:, ::-1]),
+        phash=str(imagehash.phash(small)),
+        dhash=str(imagehash.dhash(steps)),
+        phash_mirror=str(imagehash.phash(ImageOps.mirror(small))),
+        dhash_mirror=str(imagehash.dhash(ImageOps.mirror(steps))),
         thumb=thumb.tobytes().hex(),
     )
 
 
-def _low_waves(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Which of the lowest 8 x 8 cosine waves are above their median: imagehash.phash, with the same DCT."""
-    waves = scipy.fftpack.dct(scipy.fftpack.dct(small, axis=0), axis=1)[:HASH_SIDE, :HASH_SIDE]
-    return np.asarray(waves > np.median(waves))
-
-
-def _hex(bits: npt.NDArray[np.bool_]) -> str:
-    return np.packbits(bits).tobytes().hex()
-
-
 def thumb_hashes(thumbs: npt.NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
-    """The pHash and the dHash of grey thumbs [n, 32, 32], uint64 [n] each: within a few bits of the picture's own."""
-    waves = scipy.fftpack.dct(scipy.fftpack.dct(thumbs, axis=1), axis=2)[:, :HASH_SIDE, :HASH_SIDE]
+    """The pHash and the dHash of grey thumbs [n, 32, 32], uint64 [n] each: within a few bits of the image's own."""
+    frequencies = scipy.fft.dct(scipy.fft.dct(thumbs, axis=1), axis=2)[:, :HASH_SIDE, :HASH_SIDE]
     steps = _SHRINK[HASH_SIDE] @ thumbs @ _SHRINK[HASH_SIDE + 1].T
-    return _packed(waves > np.median(waves, axis=(1, 2), keepdims=True)), _packed(steps[:, :, 1:] > steps[:, :, :-1])
+    medians = np.median(frequencies, axis=(1, 2), keepdims=True)
+    return _packed(frequencies > medians), _packed(steps[:, :, 1:] > steps[:, :, :-1])
 
 
 def _packed(bits: npt.NDArray[np.bool_]) -> Hashes:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from preprocessing import hash_search
 from preprocessing.hash_search import near_pairs, plan
-from preprocessing.hashing import fingerprint
+from preprocessing.hashing import fingerprint, thumb_hashes
 
 BIT = st.integers(0, 63)
 # A picture: one of a few bases, some bits of its pHash turned and some of its dHash.
@@ -97,3 +97,82 @@ def test_fingerprints_are_imagehash_s_of_the_picture_and_its_mirror(picture) -> 
     turned = np.frombuffer(bytes.fromhex(mirror.thumb), np.uint8).reshape(32, 32)
     assert np.abs(thumb.astype(int) - turned[:, ::-1]).mean() < 1
     assert np.abs(thumb.astype(int) - turned).mean() > 10
+
+
+def drawn(number: int) -> Image.Image:
+    """Gradients, a disc and stripes, by whole numbers alone."""
+    width, height = 90 + 37 * number, 200 - 31 * number
+    y, x = np.mgrid[:height, :width]
+    image = Image.fromarray(np.stack([x * (number + 1) % 256, y * 3 % 256, (x + y) % 256], axis=2).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((20, 15, 60 + 9 * number, 90 - number), fill=(250, 240 - 40 * number, 30 * number))
+    for step in range(number):
+        pen.line((step * 25, 0, step * 11, height), fill=(15, 90, 20), width=5)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("number", "hashes"),
+    [
+        (
+            0,
+            (
+                "8fcf4c3434b4b233",
+                "f3e3e1f3fffffef8",
+                "da9a186169e1e766",
+                "30387830000080e0",
+                "8fcf4c3434b4b233",
+                "f3e3e1f3fffffef8",
+            ),
+        ),
+        (
+            1,
+            (
+                "82475e3f3ab83839",
+                "6fe7d7efeffffefd",
+                "d7120b6a6ae46d6c",
+                "0918140808008040",
+                "82475e3f3eb03839",
+                "6fe7d7efeffffefd",
+            ),
+        ),
+        (
+            2,
+            (
+                "84635e3fb83c7898",
+                "e7c7c7c7f7e7e6e5",
+                "d1360b68ed6929cd",
+                "181c1c1c10189858",
+                "84635e3fb83c7898",
+                "e7c7c7c7f7e7e6e5",
+            ),
+        ),
+        (
+            3,
+            (
+                "8163719d7a3c9c63",
+                "dadacacadafadada",
+                "d43624c82f69d937",
+                "a4a4aca8a4a0a4a4",
+                "8163719d787c9c63",
+                "dadacacadafadada",
+            ),
+        ),
+        (
+            4,
+            (
+                "85601a3d1e77c763",
+                "aaaacaeaeaeaf8f8",
+                "d0354f694b369636",
+                "aaaaaca8a8a0e0e0",
+                "85601a3d1e77c763",
+                "aaaacaeaeafaf8f8",
+            ),
+        ),
+    ],
+)
+def test_hashes_that_catalogues_hold_never_change(number: int, hashes: tuple[str, ...]) -> None:
+    found = fingerprint(np.asarray(drawn(number)))
+    thumb = np.frombuffer(bytes.fromhex(found.thumb), np.uint8).reshape(1, 32, 32)
+    of_thumb = [f"{int(words[0]):016x}" for words in thumb_hashes(thumb)]
+    assert (found.phash, found.dhash, found.phash_mirror, found.dhash_mirror, *of_thumb) == hashes
