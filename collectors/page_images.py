@@ -12,8 +12,8 @@ from bs4 import BeautifulSoup, Tag
 from collectors.licenses import license_name
 from collectors.source import Found, pixels
 
-_LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
-_SETS = ("srcset", "data-srcset", "data-lazy-srcset")
+LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
+SRCSET_ATTRIBUTES = ("srcset", "data-srcset", "data-lazy-srcset")
 _FURNITURE = ("header", "footer", "nav", "aside")
 _ICON_PX = 48  # a picture declared smaller is a button, a flag or a counter
 _PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)$", re.I)
@@ -79,7 +79,7 @@ def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...
         if _PICTURE_FILE.search(urlsplit(linked).path):
             add(linked, title)
         else:
-            address, declared = _best_address(image)
+            address, declared = best_address(image)
             add(_joined(here, address), title, *((width, height) if declared else (None, None)))
     for link in page.find_all("a", href=_PICTURE_FILE):
         if not link.find_parent(_FURNITURE):
@@ -87,14 +87,19 @@ def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...
     return tuple(found.values())
 
 
-def _best_address(image: Tag) -> tuple[str, bool]:
-    """The largest version's address, and whether the tag's width and height are about it."""
+def best_address(image: Tag) -> tuple[str, bool]:
+    """Find the URL of an image's largest version, and whether the tag's width and height are about it.
+
+    Of several sizes (srcset, picture) the largest is taken; lazy-loading attributes come before a placeholder `src`.
+    """
     picture = image.find_parent("picture")
     tags = [image, *(picture.find_all("source") if picture else [])]
-    sized = [candidate for tag in tags for name in _SETS for candidate in read_srcset(str(tag.get(name) or ""))]
+    sized = [
+        candidate for tag in tags for name in SRCSET_ATTRIBUTES for candidate in read_srcset(str(tag.get(name) or ""))
+    ]
     if sized:
         return max(sized, key=lambda candidate: candidate[1])[0], False
-    for name in (*_LAZY, "src"):
+    for name in (*LAZY_ATTRIBUTES, "src"):
         address = str(image.get(name) or "").strip()
         if address and not address.startswith("data:"):
             return address, name == "src"

@@ -7,13 +7,12 @@ from urllib.parse import quote, urljoin
 from bs4 import BeautifulSoup, Tag
 
 from collectors.licenses import license_name
-from collectors.page_images import read_srcset
+from collectors.page_images import best_address
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, ask_page, looks_like_captcha, says_no_results
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
-_LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src")
 _FURNITURE = ("header", "footer", "nav", "aside")
 
 
@@ -44,8 +43,8 @@ class ResultsPage:
 def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
     """Read a results page: the linked pictures in the order of the page, and the address of the next page.
 
-    Of several sizes (srcset, picture) the largest is taken; lazy-loading attributes come before a placeholder `src`;
-    pictures in header, footer, nav and aside are the site's furniture.
+    Each in its largest version (page_images.best_address); pictures in header, footer, nav and aside are the site's
+    furniture.
 
     Args:
         html: the page.
@@ -63,7 +62,7 @@ def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
 
 
 def _picture(image: Tag, here: str) -> Found | None:
-    address = _best_address(image)
+    address, _declared = best_address(image)
     link = image.find_parent("a", href=True)
     if not address or link is None:
         return None
@@ -79,18 +78,3 @@ def _picture(image: Tag, here: str) -> Found | None:
         license=license_name(license_url),
         license_url=license_url,
     )
-
-
-def _best_address(image: Tag) -> str:
-    picture = image.find_parent("picture")
-    sets = [str(image.get("srcset") or image.get("data-srcset") or "")]
-    if picture is not None:
-        sets += [str(source.get("srcset") or "") for source in picture.find_all("source")]
-    sized = [candidate for text in sets for candidate in read_srcset(text)]
-    if sized:
-        return max(sized, key=lambda candidate: candidate[1])[0]
-    for attribute in (*_LAZY_ATTRIBUTES, "src"):
-        address = str(image.get(attribute) or "").strip()
-        if address and not address.startswith("data:"):
-            return address
-    return ""

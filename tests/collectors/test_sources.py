@@ -5,6 +5,7 @@ import pytest
 
 from collectors import openverse, results_page
 from collectors.licenses import license_name
+from collectors.page_images import LAZY_ATTRIBUTES, SRCSET_ATTRIBUTES, read_page
 from collectors.source import Found
 from workspace.errors import SourceFailed
 
@@ -112,3 +113,18 @@ def test_a_results_page_gives_the_linked_pictures_in_their_largest_size() -> Non
 )
 def test_a_licence_is_known_by_its_address(url: str, name: str) -> None:
     assert license_name(url) == name
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *(f'<img src="grey.gif" {name}="large.jpg">' for name in LAZY_ATTRIBUTES),
+        *(f'<img src="small.jpg" {name}="small.jpg 320w, large.jpg 1280w">' for name in SRCSET_ATTRIBUTES),
+        *(f'<picture><source {name}="large.jpg 2x"><img src="small.jpg"></picture>' for name in SRCSET_ATTRIBUTES),
+    ],
+)
+def test_a_results_page_and_a_website_find_the_same_lazy_images(image: str) -> None:
+    html, url = f'<html><a href="/photo/1">{image}</a></html>'.encode(), "https://site.example/search/"
+    assert [picture.image_url for picture in read_page(html, url).found] == ["https://site.example/search/large.jpg"]
+    found, _following = results_page.parse(html, url)
+    assert [picture.image_url for picture in found] == ["https://site.example/search/large.jpg"]
