@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -17,6 +16,7 @@ from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
+from workspace.names import same_name
 
 SCHEME = "folder:"
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jfif"})
@@ -90,7 +90,7 @@ def _pictures(root: Path, keyword: str) -> list[str]:
         raise FileNotFoundError(0, "it has no subfolder; the pictures lie in one subfolder per keyword")
     names = []
     for subfolder in subfolders:
-        if _key(subfolder.name) == _key(keyword):
+        if same_name(subfolder.name, keyword):
             for place, folders, files in os.walk(subfolder):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 names += [
@@ -99,10 +99,6 @@ def _pictures(root: Path, keyword: str) -> list[str]:
                     if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
                 ]
     return sorted(names)
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().casefold().replace("_", " ")
 
 
 def _a_subfolder(search: SearchConfig) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.image_type import describe_other, image_suffix
+from workspace.names import name_key
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, Hit, StepCounts
@@ -90,15 +90,15 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[
     names: dict[str, str] = {}
     for label, keywords in config.classes.items():
         for word in (label, *keywords):
-            names.setdefault(_key(word), label)
+            names.setdefault(name_key(word), label)
     folders, strangers, loose = {}, [], 0
     for entry in _listed(workspace.inbox):
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
             loose += 1
-        elif _key(entry.name) in names:
-            folders[entry] = names[_key(entry.name)]
+        elif name_key(entry.name) in names:
+            folders[entry] = names[name_key(entry.name)]
         else:
             strangers.append(entry.name)
     notes = []
@@ -148,10 +148,6 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise WorkspaceError(f"the inbox {folder} cannot be read: {error.strerror}; make it readable") from error
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().casefold().replace("_", " ").replace("-", " ")
 
 
 def _now() -> str:

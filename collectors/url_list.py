@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, pixels, read_json
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
+from workspace.names import same_name
 
 _PAGE_SIZE = 2000
 _URL_COLUMNS = ("url", "image_url", "URL")
@@ -88,7 +88,7 @@ def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[Found, ...]
         if url is None or (keyword is not None and label is None):
             missing = "url" if url is None else "label (or put {keyword} in the file's name)"
             raise SourceFailed("changed", f"search.url_list = {place!r}: a row has no column {missing}")
-        if url.strip() and (keyword is None or _key(str(label)) == _key(keyword)):
+        if url.strip() and (keyword is None or same_name(str(label), keyword)):
             found.append(_found(row, url.strip()))
     return tuple(found)
 
@@ -110,10 +110,6 @@ def _found(row: Row, url: str) -> Found:
 
 def _first(row: Row, names: tuple[str, ...]) -> str | None:
     return next((str(row[name]) for name in names if row.get(name) is not None), None)
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def _read_txt(file: Path) -> Iterator[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +12,7 @@ from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
 from workspace.collect_config import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
+from workspace.names import name_key
 
 # Of these another page of the site may be free, so a crawl passes over the page; anything else stops it for now.
 _PAGE_IS_MISSING = frozenset(
@@ -49,7 +49,9 @@ class Website:
     def __init__(self, search: SearchConfig) -> None:
         if not any(search.website.values()):
             raise ConfigError('the source website needs start pages: [search.website] "red panda" = ["https://…"]')
-        self._starts = {_key(keyword): pages for keyword, pages in search.website.items()}
+        self._starts: dict[str, tuple[str, ...]] = {}
+        for keyword, pages in search.website.items():
+            self._starts[name_key(keyword)] = self._starts.get(name_key(keyword), ()) + pages
         self._depth, self._limit = search.website_depth, search.website_pages
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
@@ -74,7 +76,7 @@ class Website:
             state = json.loads(cursor)
             return _Crawl([(url, depth) for url, depth in state["queue"]], state["seen"], state["read"])
         crawl = _Crawl([], [])
-        for page in (*self._starts.get(_key(keyword), ()), *self._starts.get("*", ())):
+        for page in (*self._starts.get(name_key(keyword), ()), *self._starts.get("*", ())):
             crawl.push(page.replace("{keyword}", quote(keyword, safe="")), 0, self._limit)
         return crawl
 
@@ -100,10 +102,6 @@ class Website:
 
 def _cursor(crawl: _Crawl) -> str:
     return json.dumps({"queue": crawl.queue, "seen": crawl.seen, "read": crawl.read}, separators=(",", ":"))
-
-
-def _key(keyword: str) -> str:
-    return unicodedata.normalize("NFC", keyword).strip().casefold()
 
 
 def _site(url: str) -> tuple[str, int | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from workspace.config import WorkspaceConfig, load_config, parse_config
 from workspace.errors import ConfigError
+from workspace.names import name_key
 from workspace.paths import Workspace, write_atomic
 from workspace.template import EXAMPLE_CLASSES, render_config
 
@@ -36,8 +37,8 @@ def open_workspace(
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
         config = load_config(workspace.config_file, overrides)
-        wanted = {unicodedata.normalize("NFC", word).strip() for word in keywords}
-        if wanted and wanted != set(config.classes):
+        wanted = {name_key(word) for word in keywords}
+        if wanted and wanted != {name_key(label) for label in config.classes}:
             raise ConfigError(
                 f"{workspace.config_file} has the classes {', '.join(config.classes)}, not {', '.join(keywords)}; "
                 "edit its [classes], or name another folder with --workspace"

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from workspace.clean_config import CleanConfig, CurateConfig, SplitConfig
 from workspace.collect_config import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.errors import ConfigError
+from workspace.names import name_key
 from workspace.retrain_config import RetrainConfig
 from workspace.section import Section
 from workspace.train_config import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
@@ -63,11 +64,14 @@ class WorkspaceConfig(Section):
                 problems.append(f"{label!r} cannot name a class: no empty names, slashes, tabs or line breaks")
             if not words or any(not word.strip() for word in words):
                 problems.append(f"the class {label!r} needs at least one keyword, and none may be empty")
-        folded: dict[str, str] = {}
+        labels: dict[str, str] = {}
         for label in value:
-            other = folded.setdefault(label.casefold(), label)
+            other = labels.setdefault(name_key(label), label)
             if other != label:
-                problems.append(f"the classes {other!r} and {label!r} differ only in case")
+                problems.append(
+                    f"the classes {other!r} and {label!r} have the same name: case, spaces, hyphens and underscores "
+                    "make no difference"
+                )
         if problems:
             raise ValueError("; ".join(problems))
         return {
@@ -77,17 +81,13 @@ class WorkspaceConfig(Section):
     @model_validator(mode="after")
     def _start_pages_are_for_keywords(self) -> Self:
         keywords = [word for words in self.classes.values() for word in words]
-        known = {_same_word(word) for word in (*keywords, "*")}
-        if wrong := [word for word in self.search.website if _same_word(word) not in known]:
+        known = {name_key(word) for word in (*keywords, "*")}
+        if wrong := [word for word in self.search.website if name_key(word) not in known]:
             raise ValueError(
                 f"search.website has start pages for {', '.join(map(repr, wrong))}, which no class looks for; the "
                 f'keywords are {", ".join(map(repr, keywords))}, and "*" stands for all'
             )
         return self
-
-
-def _same_word(word: str) -> str:
-    return unicodedata.normalize("NFC", word).strip().casefold()
 
 
 def parse_config(text: str, place: str, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:

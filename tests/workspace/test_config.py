@@ -40,7 +40,7 @@ def test_every_problem_is_reported_together() -> None:
     [
         ('[classes]\na = "a"\n', "at least 2 classes"),
         ('[classes]\n"a/b" = "a"\nc = "c"\n', "cannot name a class"),
-        ('[classes]\nCat = "a"\ncat = "c"\n', "differ only in case"),
+        ('[classes]\nCat = "a"\ncat = "c"\n', "'Cat' and 'cat' have the same name"),
         ("[classes]\na = []\nb = 'b'\n", "at least one keyword"),
         ("[classes\n", "not valid TOML"),
         (TWO + '[search]\nsources = ["results_page"]\n', "needs results_url"),

@@ -1,0 +1,121 @@
+"""One rule says when two names of a class or keyword are the same, at every door they come in by."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from collectors import inbox
+from collectors.folder import Folder
+from collectors.polite import PoliteSession
+from collectors.source import Page
+from collectors.url_list import UrlList
+from collectors.website import Website
+from flows.opening import open_workspace
+from workspace.catalog import Catalog
+from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.config import WorkspaceConfig, parse_config
+from workspace.errors import ConfigError
+from workspace.names import same_name
+from workspace.paths import Workspace
+from workspace.records import Hit
+
+SPELLINGS = ["red panda", "Red_Panda", "red-panda", "RED -_ panda", " red  panda\t"]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_case_and_what_stands_between_words_make_no_other_name(name: str) -> None:
+    assert same_name(name, "red panda")
+
+
+def test_composed_and_decomposed_letters_are_the_same_and_other_marks_are_not() -> None:
+    assert same_name(unicodedata.normalize("NFD", "고양이"), "고양이")
+    assert same_name(unicodedata.normalize("NFD", "Éclair"), "éclair")
+    for a, b in (("redpanda", "red panda"), ("C", "C++"), ("A", "A-"), ("a.b", "a b")):
+        assert not same_name(a, b), (a, b)
+
+
+def _in_the_inbox(name: str, tmp_path: Path) -> int:
+    place = Workspace(tmp_path / "workspace")
+    file = place.inbox / name / "1.png"
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (80, 80)).save(file)
+    config = {"classes": {"red panda": "Ailurus", "cat": "cat"}, "retrain": {"settle_s": 0}}
+    inbox.run(place, WorkspaceConfig.model_validate(config))
+    with Catalog(place.catalog_file) as catalog:
+        return len(catalog.all(Hit))
+
+
+def _ask(source: Folder | UrlList | Website, session: PoliteSession) -> Page:
+    return source.search(session, "red panda", None)
+
+
+def _in_a_folder(name: str, tmp_path: Path) -> int:
+    (tmp_path / "mine" / name).mkdir(parents=True)
+    (tmp_path / "mine" / name / "1.jpg").touch()
+    return len(_ask(Folder(SearchConfig(folder=str(tmp_path / "mine"))), PoliteSession(NetworkConfig())).found)
+
+
+def _in_a_list(name: str, tmp_path: Path) -> int:
+    (tmp_path / "list.csv").write_text(f"url,label\nhttps://p.example/1.jpg,{name}\n")
+    return len(_ask(UrlList(SearchConfig(url_list=str(tmp_path / "list.csv"))), PoliteSession(NetworkConfig())).found)
+
+
+def _as_a_start_page(name: str, _tmp_path: Path) -> int:
+    config = parse_config(
+        f'[classes]\n"red panda" = "red panda"\ncat = "cat"\n[search.website]\n"{name}" = ["http://127.0.0.1:9/"]\n',
+        "text",
+    )
+    asked: list[str] = []
+
+    class Session(PoliteSession):
+        def fetch(self, url, out, **_options):
+            asked.append(url)
+            raise AssertionError
+
+    with pytest.raises(AssertionError):
+        _ask(Website(config.search), Session(NetworkConfig()))
+    return len(asked)
+
+
+@pytest.mark.parametrize("name", ["red panda", "red_panda", "red-panda", "Red-Panda"])
+@pytest.mark.parametrize("door", [_in_the_inbox, _in_a_folder, _in_a_list, _as_a_start_page])
+def test_a_spelling_matches_at_every_door(door: Callable[[str, Path], int], name: str, tmp_path: Path) -> None:
+    assert door(name, tmp_path) == 1
+
+
+def test_start_pages_under_two_spellings_of_one_keyword_all_count(session_of_pages) -> None:
+    pages = {"red panda": ["http://s.example/1"], "red-panda": ["http://s.example/2"]}
+    source = Website(SearchConfig.model_validate({"website": pages}))
+    first = source.search(session_of_pages, "Red Panda", None)
+    assert source.search(session_of_pages, "Red Panda", first.next_cursor).next_cursor is None
+    assert session_of_pages.asked == ["http://s.example/1", "http://s.example/2"]
+
+
+@pytest.fixture
+def session_of_pages(monkeypatch: pytest.MonkeyPatch) -> PoliteSession:
+    session = PoliteSession(NetworkConfig())
+    session.asked = []  # type: ignore[attr-defined]
+
+    def ask_page(asking, url: str) -> tuple[bytes, str]:
+        asking.asked.append(url)
+        return b"<html><img src=x.jpg></html>", url
+
+    monkeypatch.setattr("collectors.website.ask_page", ask_page)
+    return session
+
+
+@pytest.mark.parametrize("other", ["Red Panda", "red_panda", "red-panda"])
+def test_classes_that_are_one_name_are_a_mistake_that_names_both(other: str) -> None:
+    with pytest.raises(ConfigError, match=f"'red panda' and '{other}'"):
+        parse_config(f'[classes]\n"red panda" = "x"\n"{other}" = "y"\n', "text")
+
+
+def test_a_workspace_is_found_again_by_another_spelling_of_its_keywords(tmp_path: Path) -> None:
+    open_workspace(tmp_path, ["red panda", "cat"])
+    _place, config = open_workspace(tmp_path, ["Red-Panda", "cat"])
+    assert list(config.classes) == ["red panda", "cat"]
+    with pytest.raises(ConfigError, match="has the classes red panda, cat, not raccoon"):
+        open_workspace(tmp_path, ["raccoon", "cat"])
