@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from collectors.transfer import AttemptFailed
-from workspace.failures import GIVEN_UP
+from workspace.reasons import GIVEN_UP
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from collectors.source import Source, SourceInfo, find_keys
 from workspace.collect_config import SearchConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
+from workspace.reasons import find_reason
 
 SOURCES: dict[str, SourceInfo] = {
     "openverse": openverse.INFO,
@@ -45,11 +46,6 @@ LEFT_OUT: dict[str, str] = {
     "duckduckgo": "it has no API for images, and its terms exclude automated questions",
     "google": "its page of results forbids automated questions, and its API for images is closed to new users",
 }
-
-# States of a check by the reason of SourceFailed; every other reason is `down`.
-_STATES = dict.fromkeys(
-    ("blocked", "captcha", "rate_limited", "needs_key", "robots", "opted_out"), "blocked"
-) | dict.fromkeys(("changed", "not_json"), "changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,8 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
     try:
         page = source.search(session, keyword, None)
     except SourceFailed as error:
-        return _STATES.get(error.reason, "down"), str(error)
+        reason = find_reason(error.reason)
+        return reason.source_state if reason else "down", str(error)
     if page.found:
         return "up", f"{len(page.found)} pictures for {keyword!r}"
     if page.next_cursor is not None:

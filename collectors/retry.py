@@ -8,9 +8,10 @@ from collectors import download, search
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError
-from workspace.failures import failed_searches, failed_urls, failure_counts, may_heal
+from workspace.failures import failed_searches, failed_urls, failure_counts
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
+from workspace.reasons import in_order, is_retryable
 from workspace.records import StepCounts
 
 
@@ -39,17 +40,17 @@ def run(
         failed = urls_by_reason + searches_by_reason
         unknown = [reason for reason in reasons if reason not in failed]
         if unknown:
-            there = ", ".join(f"{reason} ({count})" for reason, count in sorted(failed.items()))
+            there = ", ".join(f"{reason} ({count})" for reason, count in in_order(failed).items())
             raise ConfigError(
                 f"nothing failed for the reason {', '.join(unknown)}; these there are: {there or 'none at all'}"
             )
-        chosen = reasons or [reason for reason in failed if may_heal(reason)]
+        chosen = reasons or [reason for reason in failed if is_retryable(reason)]
         questions, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
     asked = search.ask_again(workspace, config, questions, progress) if questions else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)
     with Catalog(workspace.catalog_file) as catalog:
         urls_by_reason, searches_by_reason = failure_counts(catalog)
-    by_reason = {f"search: {reason}": count for reason, count in sorted(searches_by_reason.items())}
-    by_reason |= {f"download: {reason}": count for reason, count in sorted(urls_by_reason.items())}
+    by_reason = {f"search: {reason}": count for reason, count in in_order(searches_by_reason).items()}
+    by_reason |= {f"download: {reason}": count for reason, count in in_order(urls_by_reason).items()}
     return StepCounts("retry", done=asked + len(urls), by_reason=by_reason)

@@ -23,7 +23,7 @@ from protego import Protego
 from collectors.pace import HostPace
 from collectors.transfer import AttemptFailed
 from collectors.web_address import origin
-from workspace.failures import GIVEN_UP
+from workspace.reasons import GIVEN_UP
 
 PRODUCT = "collect-and-train"
 """The product token of our user agent, which robots.txt and X-Robots-Tag may name (RFC 9309, section 2.2.1)."""

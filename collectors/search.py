@@ -18,9 +18,8 @@ from workspace.left_out import leave_out
 from workspace.outcomes import download_counts
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
+from workspace.reasons import find_reason
 from workspace.records import Download, Hit, Search, StepCounts
-
-_THE_END = "depth_limit"  # a source shows no more of a question, today and tomorrow
 
 
 def run(
@@ -164,7 +163,8 @@ class _Asking:
         try:
             page = self._sources[state.source].search(self._session, state.keyword, state.cursor)
         except SourceFailed as error:
-            status = "exhausted" if error.reason == _THE_END else "failed"
+            reason = find_reason(error.reason)
+            status = "exhausted" if reason and reason.outcome == "exhausted" else "failed"
             after = replace(
                 state, status=status, reason=error.reason, detail=error.detail, asked_at=self._session.now()
             )

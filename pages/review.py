@@ -13,12 +13,12 @@ from starlette.responses import Response
 from pages.album import Album, said
 from pages.files import new_app, render
 from pages.thumbnails import SIDE_PX, Thumbnails
-from training.page import REASONS
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectAndTrainError
 from workspace.overrides import Change
 from workspace.paths import Workspace
+from workspace.reasons import REASONS
 
 STATIC = (
     *("page.css", "review.css"),
@@ -75,7 +75,11 @@ def _add_reading(app: FastAPI, album: Album, thumbnails: Thumbnails) -> None:
 
     @app.get("/api/classes")
     def classes() -> dict[str, Any]:
-        return {"classes": album.overview(), "words": REASONS, "decisions": len(album.overrides())}
+        return {
+            "classes": album.overview(),
+            "words": {name: one.words for name, one in REASONS.items()},
+            "decisions": len(album.overrides()),
+        }
 
     @app.get("/api/pictures")
     def pictures(label: str) -> Response:

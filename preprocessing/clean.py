@@ -19,18 +19,11 @@ from workspace.errors import WorkspaceError
 from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
+from workspace.reasons import SAME_BYTES, in_order
 from workspace.records import ImageFacts, StepCounts, Verdict
 
 BATCH = 32
 """Facts per commit: what a kill loses at most."""
-
-REASONS: tuple[str, ...] = (
-    *("empty", "not_an_image", "format_not_allowed", "too_many_pixels", "truncated", "damaged"),
-    *("decoder_crashed", "decoder_timeout", "decoder_memory", "file_missing"),
-    *("too_small", "extreme_aspect", "blank"),
-    *("same_pixels", "near_copy", "mirrored_copy", "turned_copy", "edited_copy", "two_labels"),
-)
-"""Why this step drops a picture, in the order in which the counts are shown."""
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -80,9 +73,9 @@ def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:
     kept = len({(one.sha256, one.label) for one in verdicts}) - dropped.total()  # a picture is dropped once at most
     return {
         "kept": kept,
-        "same_bytes": same_bytes,
-        **{reason: dropped[reason] for reason in REASONS if dropped[reason]},
-        **{f"flagged {reason}": count for reason, count in sorted(flagged.items())},
+        SAME_BYTES: same_bytes,
+        **in_order(dropped),
+        **{f"flagged {reason}": count for reason, count in in_order(flagged).items()},
     }
 
 

@@ -12,15 +12,16 @@ import numpy.typing as npt
 from preprocessing.clusters import clusters_of
 from preprocessing.groups import groups_of
 from preprocessing.label_issues import find_label_issues
-from preprocessing.near_copies import EDITED_COPY, find_near_copies
 from preprocessing.near_copies import STAGE as NEAR_COPY
+from preprocessing.near_copies import find_near_copies
 from preprocessing.typicality import Floats, Ints, comparable, typicality
 from workspace.arrays import latest_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
-from workspace.curation import LABEL_ISSUE, OFF_TOPIC, STAGE, decided_by_people, replace_clusters
+from workspace.curation import STAGE, decided_by_people, replace_clusters
 from workspace.paths import Workspace, digest, write_json
 from workspace.progress import SILENT, Progress
+from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
 from workspace.records import Cluster, StepCounts, Verdict
 
 VERSION = 1
@@ -64,7 +65,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         "curate",
         done=0 if there else len(featured),
         reused=len(featured) if there else 0,
-        by_reason=_count(mine) | {EDITED_COPY: sum(one.verdict == "drop" for one in near)},
+        by_reason=_count(mine, near),
         notes=notes,
     )
 
@@ -126,10 +127,10 @@ def _is_done(workspace: Workspace, inputs: str) -> bool:
         return False  # never judged, or the cache was deleted: judging again gives the same
 
 
-def _count(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    reasons = Counter(one.reason for one in verdicts if one.verdict != "keep")
-    counts = {reason: reasons[reason] for reason in (OFF_TOPIC, LABEL_ISSUE)}
-    return {"judged": len(verdicts), **counts}
+def _count(verdicts: Sequence[Verdict], near: Sequence[Verdict]) -> dict[str, int]:
+    reasons = Counter(dict.fromkeys((EDITED_COPY, OFF_TOPIC, LABEL_ISSUE), 0))
+    reasons.update(one.reason for one in (*verdicts, *near) if one.verdict != "keep")
+    return {"judged": len(verdicts), **in_order(reasons)}
 
 
 def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int) -> tuple[str, ...]:

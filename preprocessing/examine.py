@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from preprocessing.decode import Decoded
+from preprocessing.decode import Decoded, Pixels
 from preprocessing.hashing import fingerprint
 from preprocessing.measures import measure
 from preprocessing.pixels import PixelCache, decode_small
@@ -44,14 +44,26 @@ def examine(job: Job) -> ImageFacts:
             raise MemoryError from refused  # this process may hold more than it should: another one goes on
         return ImageFacts(job.sha256, error=refused.reason, detail=refused.detail, bytes=len(data))
     PixelCache(job.workspace, job.clean).write(job.sha256, small)
+    return facts_of(job.sha256, len(data), decoded, small)
+
+
+def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> ImageFacts:
+    """Measure and hash a decoded image.
+
+    Args:
+        sha256: of its file.
+        file_bytes: the file's size.
+        decoded: the upright image.
+        small: its pixels as they are cached, [h, w, 3].
+    """
     return ImageFacts(
-        sha256=job.sha256,
+        sha256=sha256,
         format=decoded.format,
         mode=decoded.mode,
         width=decoded.width,
         height=decoded.height,
         frames=decoded.frames,
-        bytes=len(data),
+        bytes=file_bytes,
         pixel_digest=_pixel_digest(decoded),
         **dataclasses.asdict(fingerprint(small)),
         **dataclasses.asdict(measure(small)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,9 @@ import numpy as np
 
 from preprocessing.alignment import Agreement, Keypoints, compare, is_kin, is_same, keypoints
 from preprocessing.decode import Pixels
-from preprocessing.hashing import fingerprint
-from preprocessing.looks import look_of, thumbs_among
+from preprocessing.examine import facts_of
+from preprocessing.looks import Look, look_of, unpacked
 from preprocessing.matches import EDITED, find_matches
-from preprocessing.measures import measure
 from preprocessing.near_copies import Features, nearest
 from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.turns import AS_IS, MIRRORED
@@ -28,15 +27,10 @@ from workspace.config import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
+from workspace.reasons import EDITED_IMAGE, KIN, MIRRORED_IMAGE, ROTATED_IMAGE, SAME_BYTES, SAME_IMAGE, order_of
 from workspace.records import ImageFacts
 
-SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, TURNED_PICTURE = "same_bytes", "same", "mirrored", "turned"
-EDITED_PICTURE, KIN = "edited", "kin"
-"""How a picture of the workspace is one of the outside set; `kin`: parts of one picture, or nearly the same."""
-
-_ORDER = (SAME_BYTES, SAME_PICTURE, MIRROR_IMAGE, TURNED_PICTURE, EDITED_PICTURE, KIN)
-_KINDS = {AS_IS: SAME_PICTURE, MIRRORED: MIRROR_IMAGE, EDITED: EDITED_PICTURE}
-_OUTSIDE = "outside:"
+_KINDS = {AS_IS: SAME_IMAGE, MIRRORED: MIRRORED_IMAGE, EDITED: EDITED_IMAGE}
 
 
 class Leak(NamedTuple):
@@ -48,12 +42,22 @@ class Leak(NamedTuple):
     outside: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Outside:
-    """An outside set, decoded: `pixels` [h, w, 3] by the file's path, and why the other files are no pictures."""
+    """An outside set, decoded.
+
+    Attributes:
+        pixels: by the file's path, [h, w, 3].
+        digests: by the same, the sha256 of the file.
+        looks: by that sha256, what copies are found by.
+        thumbs: by that sha256, the thumb as ImageFacts holds it.
+        refused: by the file's path, why the other files are no images.
+    """
 
     pixels: Mapping[str, Pixels]
-    facts: Mapping[str, ImageFacts]
+    digests: Mapping[str, str]
+    looks: Mapping[str, Look]
+    thumbs: Mapping[str, str]
     refused: Mapping[str, str]
 
 
@@ -67,34 +71,28 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
         raise WorkspaceError(f"{folder} is no folder; name the folder of the test set's pictures: --against DIR")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pixels: dict[str, Pixels] = {}
-    facts: dict[str, ImageFacts] = {}
+    digests: dict[str, str] = {}
+    looks: dict[str, Look] = {}
+    thumbs: dict[str, str] = {}
     refused: dict[str, str] = {}
     progress.begin("Reading the outside set", len(files))
     for path in files:
         name = path.relative_to(folder).as_posix()
         data = path.read_bytes()
         try:
-            decoded, small = decode_small(data, clean)
+            decoded, pixels[name] = decode_small(data, clean)
         except ImageRefused as error:
             refused[name] = error.reason
         else:
-            pixels[name] = small
-            facts[name] = ImageFacts(
-                _OUTSIDE + name,
-                width=decoded.width,
-                height=decoded.height,
-                bytes=len(data),
-                detail=hashlib.sha256(data).hexdigest(),
-                pixel_digest=_OUTSIDE + name,
-                **dataclasses.asdict(fingerprint(small)),
-                **dataclasses.asdict(measure(small)),
-            )
+            digests[name] = hashlib.sha256(data).hexdigest()
+            facts = facts_of(digests[name], len(data), decoded, pixels[name])
+            looks[facts.sha256], thumbs[facts.sha256] = look_of(facts), facts.thumb
         progress.advance(1)
     if not pixels:
         raise WorkspaceError(
             f"{folder} holds no picture ({len(files)} files); name the folder of the test set's pictures"
         )
-    return Outside(pixels, facts, refused)
+    return Outside(pixels, digests, looks, thumbs, refused)
 
 
 def find_leaks(
@@ -124,19 +122,26 @@ def find_leaks(
         labels: dict[str, list[str]] = {}
         for sha, label in catalog.kept():
             labels.setdefault(sha, []).append(label)
-        mine = [one for one in catalog.all(ImageFacts) if one.sha256 in labels and not one.error]
-    cache = PixelCache(workspace, config.clean)
-    laid = _Laid(cache, outside, progress)
+        mine = {one.sha256: one for one in catalog.each(ImageFacts) if one.sha256 in labels and not one.error}
+    laid = _Laid(PixelCache(workspace, config.clean), outside, progress)
+    names: dict[str, list[str]] = {}
+    for name, digest in outside.digests.items():
+        names.setdefault(digest, []).append(name)
     kinds: dict[tuple[str, str], str] = {}
-    for sha, name, kind in (
-        *_by_bytes(mine, outside),
+    for sha, other, kind in (
+        *((sha, sha, SAME_BYTES) for sha in mine.keys() & outside.looks.keys()),
         *_by_hashes(mine, outside, config.clean, laid),
         *_by_features(workspace, mine, outside, config.clean, features or {}, laid),
     ):
-        before = kinds.setdefault((sha, name), kind)
-        kinds[sha, name] = min(before, kind, key=_ORDER.index)
-    leaks = [Leak(kind, label, sha, name) for (sha, name), kind in kinds.items() for label in labels[sha]]
-    return sorted(leaks, key=lambda one: (_ORDER.index(one.kind), *one[1:]))
+        before = kinds.setdefault((sha, other), kind)
+        kinds[sha, other] = min(before, kind, key=order_of)
+    leaks = [
+        Leak(kind, label, sha, name)
+        for (sha, other), kind in kinds.items()
+        for label in labels[sha]
+        for name in names[other]
+    ]
+    return sorted(leaks, key=lambda one: (order_of(one.kind), *one[1:]))
 
 
 def leaks_csv(leaks: Sequence[Leak]) -> str:
@@ -152,7 +157,8 @@ class _Laid:
     """Lays pictures of both sets over each other; nothing of it is kept on disk, since the outside set is not ours."""
 
     def __init__(self, cache: PixelCache, outside: Outside, progress: Progress) -> None:
-        self._cache, self._outside, self._progress = cache, outside, progress
+        self._cache, self._progress = cache, progress
+        self._outside = {digest: outside.pixels[name] for name, digest in outside.digests.items()}
         self._points: dict[str, Keypoints] = {}
         self._done: dict[tuple[str, str], Agreement] = {}
 
@@ -167,59 +173,58 @@ class _Laid:
             self._done[one, other] = compare(left, right, self._found(one, left), self._found(other, right))
         return self._done[one, other]
 
-    def _found(self, key: str, pixels: Pixels) -> Keypoints:
-        if key not in self._points:
-            self._points[key] = keypoints(pixels)
-        return self._points[key]
+    def _found(self, sha256: str, pixels: Pixels) -> Keypoints:
+        if sha256 not in self._points:
+            self._points[sha256] = keypoints(pixels)
+        return self._points[sha256]
 
-    def _pixels(self, key: str) -> Pixels:
-        if key.startswith(_OUTSIDE):
-            return self._outside.pixels[key.removeprefix(_OUTSIDE)]
-        return self._cache.read(key)
-
-
-def _by_bytes(mine: Sequence[ImageFacts], outside: Outside) -> Iterator[tuple[str, str, str]]:
-    shas = {one.sha256 for one in mine}
-    for name, facts in outside.facts.items():
-        if facts.detail in shas:
-            yield facts.detail, name, SAME_BYTES
+    def _pixels(self, sha256: str) -> Pixels:
+        return self._outside[sha256] if sha256 in self._outside else self._cache.read(sha256)
 
 
 def _by_hashes(
-    mine: Sequence[ImageFacts], outside: Outside, clean: CleanConfig, laid: _Laid
+    mine: Mapping[str, ImageFacts], outside: Outside, clean: CleanConfig, laid: _Laid
 ) -> Iterator[tuple[str, str, str]]:
+    """(sha256 of ours, sha256 of theirs, kind); a file that both sets have is looked at once."""
+
+    def across(one: str, other: str) -> list[tuple[str, str]]:
+        """The pair as (ours, theirs): none within one set, two where both sets have both files."""
+        return [(a, b) for a, b in ((one, other), (other, one)) if a in mine and b in outside.looks]
+
     def lay(pairs: Sequence[tuple[str, str]]) -> list[Agreement]:
         """Only across the sets; within one of them nobody asks."""
-        across = [pair for pair in pairs if pair[0].startswith(_OUTSIDE) != pair[1].startswith(_OUTSIDE)]
-        agreements = dict(zip(across, laid(across), strict=True))
+        asked = [pair for pair in pairs if across(*pair)]
+        agreements = dict(zip(asked, laid(asked), strict=True))
         return [agreements.get(pair, Agreement(0.0, 0.0, 0.0, 0.0)) for pair in pairs]
 
-    every = [*mine, *outside.facts.values()]
-    matches = find_matches([look_of(one) for one in every], thumbs_among(every), clean, lay)
+    looks = {sha: look_of(facts) for sha, facts in mine.items()} | dict(outside.looks)
+    thumbs = {sha: facts.thumb for sha, facts in mine.items()} | dict(outside.thumbs)
+    every = list(looks)
+    matches = find_matches(list(looks.values()), lambda some: unpacked([thumbs[sha] for sha in some]), clean, lay)
     for i, j, view, same in zip(*(part.tolist() for part in matches), strict=True):
-        if i < len(mine) <= j:
-            kind = _KINDS.get(view, TURNED_PICTURE) if same else KIN
-            yield every[i].sha256, every[j].sha256.removeprefix(_OUTSIDE), kind
+        kind = _KINDS.get(view, ROTATED_IMAGE) if same else KIN
+        yield from ((sha, other, kind) for sha, other in across(every[i], every[j]))
 
 
 def _by_features(
     workspace: Workspace,
-    mine: Sequence[ImageFacts],
+    mine: Mapping[str, ImageFacts],
     outside: Outside,
     clean: CleanConfig,
     features: Mapping[str, Features],
     laid: _Laid,
 ) -> Iterator[tuple[str, str, str]]:
+    """(sha256 of ours, sha256 of theirs, kind)."""
     if not features:
         return
     store = latest_features(workspace)
-    shas = [one.sha256 for one in mine if one.sha256 in store]
-    names = sorted(name for name in features if name in outside.facts)
+    shas = [sha for sha in mine if sha in store]
+    names = sorted(name for name in features if name in outside.digests)
     if not shas or not names:
         return
     theirs = np.stack([features[name] for name in names])
     near = nearest(theirs, store.get(shas), clean.near_neighbours, clean.near_cosine)
-    pairs = [(shas[j], names[i]) for i, j in near]
-    for (sha, name), how in zip(pairs, laid([(sha, _OUTSIDE + name) for sha, name in pairs]), strict=True):
+    pairs = [(shas[j], outside.digests[names[i]]) for i, j in near]
+    for (sha, other), how in zip(pairs, laid(pairs), strict=True):
         if is_kin(how):
-            yield sha, name, EDITED_PICTURE if is_same(how) else KIN
+            yield sha, other, EDITED_IMAGE if is_same(how) else KIN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +59,6 @@ def look_of(facts: ImageFacts) -> Look:
         int(facts.dhash_mirror or "0", 16),
         facts.contrast >= FLAT_CONTRAST and thumb.size > 0 and float(thumb.std()) >= 255 * FLAT_THUMB,
     )
-
-
-def thumbs_among(facts: Iterable[ImageFacts]) -> ThumbsOf:
-    """The thumbs of facts that are at hand."""
-    by_sha = {one.sha256: one.thumb for one in facts}
-    return lambda names: unpacked([by_sha[name] for name in names])
 
 
 def unpacked(texts: Sequence[str]) -> Thumbs:

@@ -15,7 +15,7 @@ from preprocessing.dedup import best_first, copies_of
 from preprocessing.looks import look_of
 from preprocessing.matches import edited_matches
 from preprocessing.overlays import lay_over
-from preprocessing.verdicts import EDITED_COPY, copy_verdicts
+from preprocessing.verdicts import copy_verdicts
 from workspace.arrays import latest_features
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
@@ -23,8 +23,6 @@ from workspace.curation import FEATURE_STAGES
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import ImageFacts, Override, Verdict
-
-__all__ = ["EDITED_COPY", "STAGE", "find_near_copies", "neighbours"]
 
 STAGE = "near_copy"
 """The stage of the verdicts made here."""

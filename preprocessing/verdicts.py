@@ -12,6 +12,7 @@ from preprocessing.matches import EDITED
 from preprocessing.overlays import Lay
 from preprocessing.turns import MIRRORED
 from workspace.clean_config import CleanConfig
+from workspace.reasons import EDITED_COPY
 from workspace.records import Hit, ImageFacts, Verdict
 
 Ranks = Mapping[str, Mapping[str, int]]
@@ -19,10 +20,6 @@ Ranks = Mapping[str, Mapping[str, int]]
 
 STAGES = ("decode", "check", "copy")
 """The stages whose verdicts are made here, in the order in which a picture passes them."""
-
-
-EDITED_COPY = "edited_copy"
-"""The reason of a copy that was cropped, framed, marked or turned a little."""
 
 
 def verdicts_for(

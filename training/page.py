@@ -12,6 +12,7 @@ from training.collected import Collected, Dropped
 from training.measure import CROSS_VALIDATION, leading, worst_mistakes
 from training.origin import Origin
 from training.tiles import Thumbnails, Tile, license_name, web_address
+from workspace.reasons import order_of, words_for
 from workspace.records import Sample
 
 KEPT_PER_CLASS, KEPT_IN_ALL = 24, 300
@@ -26,38 +27,6 @@ MATRIX_CLASSES = 25
 """With more classes a matrix is no longer readable; the commonest confusions are listed instead."""
 
 CONFUSIONS_SHOWN = 40
-
-REASONS = {
-    "empty": "the file has no bytes",
-    "not_an_image": "the file is something else, such as a web page",
-    "format_not_allowed": "a picture format that is not opened",
-    "too_many_pixels": "larger than the limit",
-    "truncated": "the file was cut off",
-    "damaged": "the file is damaged inside",
-    "decoder_crashed": "the file crashed the decoder",
-    "decoder_timeout": "the file took too long to decode",
-    "decoder_memory": "the file took too much memory to decode",
-    "file_missing": "the stored file is gone",
-    "too_small": "too small to show much",
-    "extreme_aspect": "a banner or a rule",
-    "blank": "one colour, or nearly so",
-    "placeholder": "says that there is no picture",
-    "mostly_text": "a page of text",
-    "animated": "an animation, of which the first frame counts",
-    "too_dark": "very dark",
-    "too_bright": "very bright",
-    "low_detail": "hardly any detail",
-    "blurred": "blurred",
-    "same_pixels": "the same picture in another file",
-    "near_copy": "the same picture, resized or recompressed",
-    "mirrored_copy": "the same picture, mirrored",
-    "turned_copy": "the same picture, turned by quarters",
-    "edited_copy": "the same picture, cropped, framed, marked or turned a little",
-    "two_labels": "found under two classes",
-    "off_topic": "unlike the other pictures of its class",
-    "label_issue": "looks more like another class",
-}
-"""Why a picture was dropped or flagged, in words, in the order in which the checks are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +91,7 @@ def page(story: Story, thumbnails: Thumbnails, sheet: str = "") -> dict[str, Any
     cells = _cells(story, by_key, thumbnails)
     return facts(story) | {
         "collected": story.collected,
-        "reason_words": REASONS,
+        "reason_words": words_for,
         "kept": _kept(story, thumbnails),
         "dropped": _dropped(story.collected.dropped, thumbnails),
         "dropped_shown": min(DROPPED_SHOWN, len(story.collected.dropped)),
@@ -158,7 +127,7 @@ def _dropped(dropped: Sequence[Dropped], thumbnails: Thumbnails) -> list[dict[st
     queues: dict[str, list[Dropped]] = defaultdict(list)
     for one in dropped:
         queues[one.reason].append(one)
-    order = [*REASONS, *sorted(queues.keys() - REASONS.keys())]
+    order = sorted(queues, key=order_of)
     share = dict.fromkeys(order, 0)
     left = DROPPED_SHOWN
     while left and any(share[reason] < len(queue) for reason, queue in queues.items()):

@@ -15,10 +15,6 @@ FEATURE_STAGES = ("near_copy", STAGE)
 """The stages that judge by features. Their own earlier verdicts must not decide which pictures they look at."""
 
 
-OFF_TOPIC, LABEL_ISSUE = "off_topic", "label_issue"
-"""The reasons of that stage."""
-
-
 def decided_by_people(catalog: Catalog) -> set[tuple[str, str]]:
     """Every (sha256, label) on which a person has spoken, under the label that found it and the one it got."""
     decided = set()

@@ -40,8 +40,7 @@ class SourceFailed(CollectError):
     """A source did not answer the question that it was asked.
 
     Attributes:
-        reason: one of `blocked`, `rate_limited`, `captcha`, `needs_key`, `depth_limit`, `not_json`, `changed`,
-            `unreachable`, `robots`, `opted_out`, `http_<status>`, or a reason of TransferFailed.
+        reason: the name of a Reason of the stage search or download (workspace/reasons.py).
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -55,7 +54,7 @@ class TransferFailed(CollectError):
 
     Attributes:
         status: `failed` (may work another day) or `refused` (we will not fetch it).
-        reason: a short word for counting, such as `http_404`, `too_large`, `private_address`, `timeout`, `robots`.
+        reason: the name of a Reason of the stage download (workspace/reasons.py), such as `http_404` or `timeout`.
         http_status: the last status code, or None when there was no answer.
         attempts: how often it was tried; 0 when its host had been given up.
     """
@@ -75,8 +74,7 @@ class ImageRefused(CollectAndTrainError):
     """A file that cannot become an upright RGB picture.
 
     Attributes:
-        reason: one of `not_an_image`, `truncated`, `damaged`, `too_many_pixels`, `format_not_allowed`, `empty`,
-            `decoder_memory`.
+        reason: `empty`, or the name of a Reason of the stage decode (workspace/reasons.py).
     """
 
     def __init__(self, reason: str, detail: str) -> None:

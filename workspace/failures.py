@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -12,20 +11,8 @@ import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
 from workspace.collection import class_states
+from workspace.reasons import GIVEN_UP
 from workspace.records import Download, Hit, Search
-
-GIVEN_UP = "host_given_up"
-"""The reason of urls that were not tried, because their host kept failing."""
-
-_HEALING = re.compile(
-    r"timeout|too_slow|connection|incomplete|unknown_host|rate_limited|host_given_up|robots_unreachable|unreachable|"
-    r"captcha|blocked|not_json|changed|missing|unreadable|http_(408|425|5\d\d)"
-)
-
-
-def may_heal(reason: str) -> bool:
-    """Whether what failed for this reason may work another day, with nothing changed on our side."""
-    return _HEALING.fullmatch(reason) is not None
 
 
 def failure_counts(catalog: Catalog) -> tuple[Counter[str], Counter[str]]:

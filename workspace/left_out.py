@@ -14,9 +14,8 @@ import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog, batched
 from workspace.collect_config import license_is
+from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN
 from workspace.records import Download, Hit, Withdrawal
-
-UNKNOWN, NOT_WANTED = "license_unknown", "license_not_wanted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +105,15 @@ def _license_reason(hits: Iterable[Hit], licenses: Sequence[str] | None) -> str:
         return ""
     stated = {hit.license for hit in hits} - {""}
     if not stated:
-        return UNKNOWN
-    return "" if stated <= set(licenses) else NOT_WANTED
+        return LICENSE_UNKNOWN
+    return "" if stated <= set(licenses) else LICENSE_NOT_WANTED
 
 
 def _left_out_before(catalog: Catalog, urls: Collection[str] | None) -> dict[str, tuple[str, str]]:
     """The addresses that were left out for their licence, with their status and reason."""
     table = TABLES[Download]
     query = sa.select(table.c.image_url, table.c.status, table.c.reason).where(
-        table.c.reason.in_((UNKNOWN, NOT_WANTED))
+        table.c.reason.in_((LICENSE_UNKNOWN, LICENSE_NOT_WANTED))
     )
     with catalog.engine.connect() as connection:
         rows = {str(url): (str(status), str(reason)) for url, status, reason in connection.execute(query)}
@@ -127,7 +126,7 @@ def _undecided(catalog: Catalog, urls: Collection[str] | None) -> dict[str, list
     query = (
         sa.select(hits)
         .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
-        .where(sa.or_(downloads.c.image_url.is_(None), downloads.c.reason.in_((UNKNOWN, NOT_WANTED))))
+        .where(sa.or_(downloads.c.image_url.is_(None), downloads.c.reason.in_((LICENSE_UNKNOWN, LICENSE_NOT_WANTED))))
     )
     found: dict[str, list[Hit]] = defaultdict(list)
     with catalog.engine.connect() as connection:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
+from workspace.reasons import order_of
 from workspace.records import Download, Hit, ImageFacts
 
 _AT_A_TIME = 500
@@ -15,12 +16,13 @@ _AT_A_TIME = 500
 
 
 def download_counts(catalog: Catalog) -> Counter[str]:
-    """How many urls ended as what: `ok`, or `status: reason`; `ok` first, then by name."""
+    """How many urls ended as what: `ok` first, then `status: reason` in the order of the registry."""
     table = TABLES[Download]
     query = sa.select(table.c.status, table.c.reason, sa.func.count()).group_by(table.c.status, table.c.reason)
     counts: Counter[str] = Counter(ok=0)
     with catalog.engine.connect() as connection:
-        for status, reason, count in sorted(tuple(row) for row in connection.execute(query)):
+        rows = [(str(status), str(reason), int(count)) for status, reason, count in connection.execute(query)]
+        for status, reason, count in sorted(rows, key=lambda row: (*order_of(row[1]), row[0])):
             counts["ok" if status == "ok" else f"{status}: {reason}"] += count
     return counts
 

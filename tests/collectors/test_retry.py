@@ -7,7 +7,7 @@ from collectors import download, retry, search
 from flows.cli import app
 from workspace.catalog import Catalog
 from workspace.errors import ConfigError
-from workspace.failures import may_heal
+from workspace.reasons import is_retryable
 from workspace.records import Download, Hit, Search
 from workspace.template import render_config
 
@@ -93,9 +93,9 @@ def test_a_search_that_failed_is_asked_again_even_when_enough_was_found(site, wo
 
 @pytest.mark.parametrize("reason", ["timeout", "http_503", "http_408", "host_given_up", "robots_unreachable"])
 def test_what_may_heal(reason: str) -> None:
-    assert may_heal(reason)
+    assert is_retryable(reason)
 
 
 @pytest.mark.parametrize("reason", ["http_404", "http_403", "http_5000", "robots", "opted_out", "too_large", "svg"])
 def test_what_does_not_heal_by_itself(reason: str) -> None:
-    assert not may_heal(reason)
+    assert not is_retryable(reason)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from preprocessing.checks import CHECKS, LIMIT, judge
+from preprocessing import clean
+from preprocessing.checks import CHECKS, LIMIT, Check, judge
 from preprocessing.measures import measure
 from workspace.clean_config import CleanConfig
 from workspace.records import ImageFacts
@@ -193,8 +194,20 @@ def test_a_line_one_pixel_high_is_measured_too() -> None:
     assert (got.sharpness, got.text) == (0, 0)
 
 
+def test_a_new_check_that_drops_and_a_flag_that_is_set_to_drop_are_counted(collected, encode, monkeypatch) -> None:
+    def odd_width(facts: ImageFacts, _: CleanConfig) -> float:
+        return 0.0 if facts.width % 2 else 1.0
+
+    monkeypatch.setitem(CHECKS, "odd_width", Check(odd_width, "drop"))
+    monkeypatch.setitem(CHECKS, "mostly_text", dataclasses.replace(CHECKS["mostly_text"], outcome="drop"))
+    collected.add(encode(scene()), "a")
+    collected.add(encode(scene().resize((301, 240))), "a")
+    collected.add(encode(page(), "JPEG"), "a")
+    counts = clean.run(collected.workspace, collected.config()).by_reason
+    assert list(counts.items()) == [("kept", 1), ("same_bytes", 0), ("mostly_text", 1), ("odd_width", 1)]
+
+
 def test_flags_stay_and_drops_go_in_the_verdicts_of_a_cleaned_workspace(collected, encode) -> None:
-    from preprocessing import clean
     from workspace.catalog import Catalog
     from workspace.records import Verdict
 

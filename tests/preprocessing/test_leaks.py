@@ -27,6 +27,7 @@ def two_sets(collected, picture, tmp_path):
     outside = tmp_path / "outside"
     (outside / "deep").mkdir(parents=True)
     (outside / "deep" / "bytes.png").write_bytes(saved(images[0]))
+    (outside / "bytes again.png").write_bytes(saved(images[0]))
     (outside / "small.jpg").write_bytes(saved(images[1].resize((150, 120)), "JPEG"))
     (outside / "mirror.png").write_bytes(saved(images[2].transpose(0)))
     (outside / "other.png").write_bytes(saved(picture(9, 300, 240)))
@@ -41,13 +42,14 @@ def test_every_pair_across_the_sets_is_named_and_none_within_one(collected, two_
     assert outside.refused == {"notes.txt": "not_an_image"}
     got = find_leaks(collected.workspace, config, outside)
     assert [(one.kind, one.sha256, one.outside) for one in got] == [
+        ("same_bytes", shas[0], "bytes again.png"),
         ("same_bytes", shas[0], "deep/bytes.png"),
         *sorted(("same", shas[1], name) for name in ("small again.jpg", "small.jpg")),
         ("mirrored", shas[2], "mirror.png"),
     ]
     lines = leaks_csv(got).splitlines()
     assert lines[0] == "kind,label,sha256,outside"
-    assert lines[1] == f"same_bytes,a,{shas[0]},deep/bytes.png"
+    assert lines[1] == f"same_bytes,a,{shas[0]},bytes again.png"
 
 
 def test_features_add_the_crops_that_hashes_do_not_see(collected, two_sets, picture) -> None:

@@ -12,4 +12,4 @@ def test_downloads_are_counted_by_status_and_reason_ok_first(tmp_path: Path) -> 
         rows += [Download("v", "ok"), Download("w", "refused", "svg"), Download("x", "failed", "http_404")]
         catalog.put(rows)
         counts = download_counts(catalog)
-    assert list(counts.items()) == [("ok", 1), ("failed: http_404", 1), ("failed: timeout", 3), ("refused: svg", 1)]
+    assert list(counts.items()) == [("ok", 1), ("failed: timeout", 3), ("failed: http_404", 1), ("refused: svg", 1)]
