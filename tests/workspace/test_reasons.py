@@ -1,5 +1,6 @@
 import ast
 import importlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ POSITION = {"SourceFailed": 0, "TransferFailed": 1, "AttemptFailed": 0, "ImageRe
 POSITION |= {"Download": 2, "Verdict": 4}
 RECORDS = {*POSITION, "replace", "Search", "ImageFacts"}
 
-GIVE_REASONS = {"describe", "_license_reason", "_difference", "kind"}
-"""Functions that return a reason, or an empty text."""
+METHODS = {"kind"}
+"""Methods that return a reason, or an empty text; functions that do are found where they are called."""
 
 
 def literals(node: ast.expr, module: str, function: ast.AST) -> Iterator[str]:
@@ -34,6 +35,13 @@ def literals(node: ast.expr, module: str, function: ast.AST) -> Iterator[str]:
         case ast.Call(func=ast.Attribute(value=table, attr="get"), args=[_, default]):
             yield from literals(table, module, function)
             yield from literals(default, module, function)
+        case ast.Call(func=ast.Name(id=name)):
+            called = vars(importlib.import_module(module)).get(name)
+            if inspect.isfunction(called):
+                tree = ast.parse(inspect.getsource(called))
+                for one in ast.walk(tree):
+                    if isinstance(one, ast.Return) and one.value:
+                        yield from literals(one.value, called.__module__, tree)
         case ast.Dict(values=values):
             for value in values:
                 yield from literals(value, module, function)
@@ -70,7 +78,7 @@ def written() -> Iterator[tuple[str, str, str]]:
                 continue
             for node in ast.walk(function):
                 where = f"{name}:{getattr(node, 'lineno', 0)}"
-                if isinstance(node, ast.Return) and node.value and function.name in GIVE_REASONS:
+                if isinstance(node, ast.Return) and node.value and function.name in METHODS:
                     yield from ((text, "", where) for text in literals(node.value, name, function))
                 if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                     continue
