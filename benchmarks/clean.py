@@ -77,7 +77,7 @@ def prepare(pictures: Path, root: Path) -> None:
         hits.append(Hit("picture", "picture", "benchmark", rank, url))
         downloads.append(Download(url, "ok", bytes=len(data), sha256=sha))
     with Catalog(workspace.catalog_file) as catalog:
-        catalog.add_hits(hits)
+        catalog.add_new(hits)
         catalog.put(downloads)
 
 

@@ -70,7 +70,7 @@ def make_workspace(folder: Path, count: int) -> None:
                 file.write_bytes(data)
                 hits.append(Hit("ab"[number % 2], "word", "made", number, url))
                 downloads.append(Download(url, "ok", bytes=len(data), sha256=sha))
-            catalog.add_hits(hits)
+            catalog.add_new(hits)
             catalog.put(downloads)
 
 

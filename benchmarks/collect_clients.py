@@ -42,7 +42,7 @@ def this_project(urls: Path, folder: Path, connections: int) -> None:
         ranked = enumerate(line.strip() for line in lines)
         # Page by page, as a search does: a list of all of them would be the memory that is measured.
         while page := [Hit("a", "a", "bench", rank, url) for rank, url in islice(ranked, 500)]:
-            catalog.add_hits(page)
+            catalog.add_new(page)
     _timed(folder / "images", lambda: download.run(workspace, config))
 
 

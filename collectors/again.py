@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from collectors.picture_url import picture_key
 from collectors.polite import PoliteSession
+from collectors.query import ask_page, known_images
 from collectors.registry import make_sources, with_recorded_keys
-from collectors.search import hits_of
-from collectors.source import Source
 from workspace.catalog import Catalog
-from workspace.collection import class_states, urls_of
+from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
-from workspace.errors import SourceFailed
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Search, StepCounts
@@ -38,9 +34,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
             progress.begin("Asking searches again", len(due))
             for state in due:
-                before = catalog.hits_per_label().get(state.label, 0)
-                after = _ask(catalog, session, sources[state.source], state)
-                outcomes["new hits"] += catalog.hits_per_label().get(state.label, 0) - before
+                known = known_images(catalog, state.label)
+                asked = ask_page(catalog, session, sources[state.source], state, known, config.search.wanted_licenses)
+                after = asked.state
+                outcomes["new hits"] += asked.fresh
                 if after.status == "failed":
                     outcomes["failed searches"] += 1
                     progress.warn(f"{state.source} failed for {state.keyword!r}: {after.reason} ({after.detail})")
@@ -69,28 +66,3 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
         and state.source in config.search.sources
         and (not state.asked_at or datetime.fromisoformat(state.asked_at) <= latest)
     ]
-
-
-def _ask(catalog: Catalog, session: PoliteSession, source: Source, state: Search) -> Search:
-    try:
-        page = source.search(session, state.keyword, state.cursor)
-    except SourceFailed as error:
-        after = replace(state, status="failed", reason=error.reason, detail=error.detail, asked_at=session.now())
-    else:
-        first_page = replace(state, found=0) if state.cursor is None else state
-        known = {picture_key(url) for url in urls_of(catalog, state.label)}
-        hits = [hit for hit in hits_of(first_page, page, session.now()) if picture_key(hit.image_url) not in known]
-        catalog.add_new(hits)
-        # An exhausted question stays so: its first page is all that is looked at from then on.
-        exhausted = state.status == "exhausted" or page.next_cursor is None
-        after = Search(
-            state.label,
-            state.keyword,
-            state.source,
-            "exhausted" if exhausted else "open",
-            cursor=None if exhausted else page.next_cursor,
-            found=state.found + (len(hits) if state.cursor is None else len(page.found)),
-            asked_at=session.now(),
-        )
-    catalog.put([after])
-    return after

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from collectors.picture_url import one_address, picture_key
 from collectors.polite import PoliteSession
+from collectors.query import Asked, ask_page, known_images
 from collectors.registry import make_sources, with_recorded_keys
-from collectors.source import Page, Source
+from collectors.source import Source
 from workspace.catalog import Catalog
-from workspace.collection import class_states, urls_of
+from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
-from workspace.errors import CollectError, ConfigError, SourceFailed
+from workspace.errors import CollectError, ConfigError
 from workspace.left_out import leave_out
 from workspace.outcomes import download_counts
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
-from workspace.reasons import find_reason
-from workspace.records import Download, Hit, Search, StepCounts
+from workspace.records import Search, StepCounts
 
 
 def run(
@@ -95,7 +93,7 @@ def ask_again(
         progress.begin("Asking again", len(named))
         asking = _Asking(catalog, session, sources, config, ask_failed_again=True)
         for question in named:
-            asking.ask(question, {picture_key(url): url for url in urls_of(catalog, question.label)})
+            asking.ask(question, known_images(catalog, question.label))
             progress.advance()
     return len(named)
 
@@ -124,13 +122,14 @@ class _Asking:
             return
         limit = search.max_found_per_picture * search.per_class
         questions, unasked = self._questions(label)
-        known = {picture_key(url): url for url in urls_of(self._catalog, label)}
+        known = known_images(self._catalog, label)
         failed = False
         while questions and found < limit and (waiting < wanted or unasked):
             question = questions.pop(0)
             unasked.discard(question.source)
-            after, fresh, left_out = self.ask(question, known)
-            waiting, found = waiting + fresh - left_out, found + fresh
+            asked = self.ask(question, known)
+            after = asked.state
+            waiting, found = waiting + asked.fresh - asked.left_out, found + asked.fresh
             if after.status == "open":
                 questions.append(after)
             elif after.status == "failed":
@@ -153,74 +152,11 @@ class _Asking:
                     questions.append(state or Search(label, keyword, name, "open"))
         return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
 
-    def ask(self, state: Search, known: dict[str, str]) -> tuple[Search, int, int]:
-        """Ask for one page and record what came of it: the hits first, then the question's new state.
-
-        Returns:
-            The new state, how many addresses were new to the class, and how many of these are left out.
-        """
-        fresh = left_out = 0
-        try:
-            page = self._sources[state.source].search(self._session, state.keyword, state.cursor)
-        except SourceFailed as error:
-            reason = find_reason(error.reason)
-            status = "exhausted" if reason and reason.outcome == "exhausted" else "failed"
-            after = replace(
-                state, status=status, reason=error.reason, detail=error.detail, asked_at=self._session.now()
-            )
-        else:
-            now = self._session.now()
-            fresh, left_out = self._add(hits_of(state, page, now), known)
-            status = "open" if page.next_cursor is not None else "exhausted"
-            found = state.found + len(page.found)
-            after = replace(
-                state, status=status, cursor=page.next_cursor, found=found, reason="", detail="", asked_at=now
-            )
-        self._catalog.put([after])
-        return after, fresh, left_out
-
-    def _add(self, hits: list[Hit], known: dict[str, str]) -> tuple[int, int]:
-        """Store hits; an address of a picture that the class has at another one is recorded as skipped."""
-        fresh: set[str] = set()
-        same = []
-        for hit in hits:
-            key = picture_key(hit.image_url)
-            if key not in known:
-                known[key] = hit.image_url
-                fresh.add(hit.image_url)
-            elif known[key] != hit.image_url:
-                detail = f"another size of {known[key]}"
-                same.append(
-                    Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at)
-                )
-        self._catalog.add_new(hits)
-        self._catalog.add_new(same)
-        left_out = leave_out(self._catalog, self._config.search.wanted_licenses, [hit.image_url for hit in hits])
-        return len(fresh), len(fresh & left_out)
+    def ask(self, state: Search, known: dict[str, str]) -> Asked:
+        """Ask for one page of a query."""
+        licenses = self._config.search.wanted_licenses
+        return ask_page(self._catalog, self._session, self._sources[state.source], state, known, licenses)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in counts.items())
-
-
-def hits_of(state: Search, page: Page, now: str) -> list[Hit]:
-    """What a page gave, as rows; ranks go on from `state.found`."""
-    return [
-        Hit(
-            label=state.label,
-            keyword=state.keyword,
-            source=state.source,
-            rank=state.found + place,
-            image_url=one_address(found.image_url),
-            page_url=found.page_url,
-            title=found.title,
-            creator=found.creator,
-            license=found.license,
-            license_url=found.license_url,
-            attribution=found.attribution,
-            width=found.width,
-            height=found.height,
-            found_at=now,
-        )
-        for place, found in enumerate(page.found)
-    ]

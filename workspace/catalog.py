@@ -108,12 +108,8 @@ class Catalog:
         with self._transaction() as connection:
             self._upsert(connection, list(records))
 
-    def add_hits(self, hits: Sequence[Hit]) -> None:
-        """Insert hits; one that is there stays as it was, so that its first and best rank counts."""
-        self.add_new(hits)
-
     def add_new(self, records: Sequence[Record]) -> None:
-        """Insert rows of one kind; one with a key that is there stays as it was."""
+        """Insert rows of one kind; one with a key that is there stays as it was, a hit with its first and best rank."""
         if records:
             with self._transaction() as connection:
                 statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()

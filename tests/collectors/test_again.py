@@ -1,13 +1,17 @@
 """Searches asked again: a page each, not before they are due, and only what is new is taken."""
 
+from unittest.mock import patch
+
 import pytest
 
 from collectors import again, search
+from collectors.source import Found, Page
 from gallery.site import Gallery
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
+from workspace.errors import SourceFailed
 from workspace.paths import Workspace
-from workspace.records import Hit, Search
+from workspace.records import Download, Hit, Search
 
 
 @pytest.fixture
@@ -65,6 +69,41 @@ def test_nothing_is_asked_before_its_time_nor_for_words_that_are_gone_nor_when_i
     only = dict(list(config.classes.items())[:1])
     assert [one.label for one in again.due_searches(place, config.model_copy(update={"classes": only}))] == list(only)
     assert site.requests["search"] == asked
+
+
+class Sizes:
+    """A source that shows another size of its images each time, and says after its first page that it shows no more."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+
+    def search(self, _session, keyword, cursor) -> Page:
+        if keyword == "b":
+            return Page((), None)
+        self.asked.append(cursor)
+        if cursor:
+            raise SourceFailed("depth_limit", "no deeper")
+        size = "" if len(self.asked) > 1 else "_b"
+        photos = ("1", "2", "3") if len(self.asked) > 2 else ("1", "2")
+        return Page(tuple(Found(f"https://live.staticflickr.com/1/{one}23_0a1b{size}.jpg") for one in photos), "2")
+
+
+def test_another_size_is_recorded_as_skipped_and_the_end_of_a_source_as_the_end(tmp_path) -> None:
+    config = WorkspaceConfig.model_validate(
+        {"classes": {"a": ("a",), "b": ("b",)}, "retrain": {"search_again_h": 1e-9}}
+    )
+    place, source = Workspace(tmp_path), Sizes()
+    with (
+        patch("collectors.search.make_sources", return_value={"openverse": source}),
+        patch("collectors.again.make_sources", return_value={"openverse": source}),
+    ):
+        search.run(place, config)  # the first page, then one beyond the end
+        assert source.asked == [None, "2"]
+        assert again.run(place, config).by_reason == {"new hits": 1}
+    assert source.asked == [None, "2", None]
+    assert [(one.status, one.found) for one in rows(place, Search)] == [("exhausted", 3), ("exhausted", 0)]
+    skipped = [(one.image_url, one.status, one.reason) for one in rows(place, Download)]
+    assert skipped == [(f"https://live.staticflickr.com/1/{one}23_0a1b.jpg", "skipped", "same_picture") for one in "12"]
 
 
 def test_a_source_that_fails_is_told_and_asked_again(collected) -> None:

@@ -21,7 +21,7 @@ def config() -> WorkspaceConfig:
 
 def put_hits(workspace, count: int) -> None:
     with Catalog(workspace.catalog_file) as catalog:
-        catalog.add_hits([Hit("a", "a", "s", n, f"u{n:04}") for n in range(count)])
+        catalog.add_new([Hit("a", "a", "s", n, f"u{n:04}") for n in range(count)])
 
 
 def rows(workspace) -> list[Download]:

@@ -153,7 +153,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         bodies = {f"good {name}": body for name, body in bodies.items()} | {"first": bodies[names[0]]}
         workspace = Workspace(folder / "workspace")
         with Catalog(workspace.catalog_file) as catalog:
-            catalog.add_hits([Hit("cat", "cat", "test", rank, url) for rank, url in enumerate(urls.values())])
+            catalog.add_new([Hit("cat", "cat", "test", rank, url) for rank, url in enumerate(urls.values())])
         config = WorkspaceConfig.model_validate(
             {
                 "classes": {"cat": "cat", "dog": "dog"},

@@ -281,7 +281,7 @@ def test_another_sources_address_reads_no_local_file(site, workspace, configure,
     config = configure(site)
     search.run(workspace, config)
     with Catalog(workspace.catalog_file) as catalog:
-        catalog.add_hits(
+        catalog.add_new(
             [Hit("cat", "cat", "openverse", 99, url) for url in ("folder:cat/c00.jpg", "file:///etc/passwd")]
         )
     counts = download.run(workspace, config)

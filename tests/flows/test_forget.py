@@ -152,7 +152,7 @@ def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> 
     assert forget(workspace, "--url", hit.page_url, "-y").exit_code == 0
     again = f"{row.image_url}?again"
     with Catalog(workspace.catalog_file) as catalog:
-        catalog.add_hits([Hit(hit.label, hit.keyword, "other", 0, again)])
+        catalog.add_new([Hit(hit.label, hit.keyword, "other", 0, again)])
     config = load_config(workspace.config_file, {"search.per_class": 50})
     step_function("download")(workspace, config, SILENT)
     outcome = {one.image_url: one for one in rows(workspace, Download)}[again]

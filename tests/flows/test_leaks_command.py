@@ -36,7 +36,7 @@ def root(tmp_path):
             data = saved(blobs(seed))
             sha = hashlib.sha256(data).hexdigest()
             write_atomic(workspace.image_file(sha, ".png"), data)
-            catalog.add_hits([Hit("a", "word", "t", seed, f"http://t/{seed}")])
+            catalog.add_new([Hit("a", "word", "t", seed, f"http://t/{seed}")])
             catalog.put([Download(f"http://t/{seed}", "ok", bytes=len(data), sha256=sha)])
     clean.run(workspace, config)
     return workspace.root

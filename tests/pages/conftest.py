@@ -59,7 +59,7 @@ class Reviewed:
             if place < 60:
                 cache.write(sha, np.full((48, 64, 3), (place * 8 % 256, 90, len(label) * 9), np.uint8))
         with Catalog(self.workspace.catalog_file) as catalog:
-            catalog.add_hits(hits)
+            catalog.add_new(hits)
             for rows in (downloads, facts, verdicts, clusters):
                 catalog.put(rows)
         return shas

@@ -41,7 +41,7 @@ def test_a_decision_survives_a_re_crawl_and_beats_every_verdict(ask, reviewed) -
     assert decide(ask, sha, "keep").json()["results"][0]["made"]
     with Catalog(reviewed.workspace.catalog_file) as catalog:
         catalog.replace_verdicts(["curate"], [Verdict(sha, "cat", "curate", "drop", "off_topic", 0.0)])
-        catalog.add_hits([Hit("cat", "cat", "openverse", 0, "https://pictures.test/cat/0", title="again")])
+        catalog.add_new([Hit("cat", "cat", "openverse", 0, "https://pictures.test/cat/0", title="again")])
     assert (sha, "cat") in reviewed.kept()
     assert reviewed.overrides() == {(sha, "cat"): ("keep", "")}
     shown = next(one for one in pictures(ask, "cat") if one["sha256"] == sha)

@@ -53,7 +53,7 @@ class Collected:
         write_atomic(self.workspace.image_file(sha, ".img"), data, durable=False)
         hit = Hit(label, f"{label} word", "t", place if rank is None else rank, url, creator=creator, license=license)
         with Catalog(self.workspace.catalog_file) as catalog:
-            catalog.add_hits([hit])
+            catalog.add_new([hit])
             catalog.put([Download(url, "ok", bytes=len(data), sha256=sha, http_status=200)])
         return sha
 

@@ -44,7 +44,7 @@ class Featured:
                 named[label] = [hashlib.sha256(f"{label} {row}".encode()).hexdigest() for row in range(len(features))]
                 for row, sha in enumerate(named[label]):
                     url = f"http://pictures.test/{label}/{row}"
-                    catalog.add_hits([Hit(label, label, "t", row, url)])
+                    catalog.add_new([Hit(label, label, "t", row, url)])
                     catalog.put([Download(url, "ok", sha256=sha)])
                     catalog.put([ImageFacts(sha, width=640, height=480)])
                     catalog.put([Verdict(sha, label, "copy", "keep")])

@@ -34,7 +34,7 @@ class Judged:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"bytes")
         with Catalog(self.workspace.catalog_file) as catalog:
-            catalog.add_hits([dataclasses.replace(Hit(label, label, "t", self.count, url), **hit)])
+            catalog.add_new([dataclasses.replace(Hit(label, label, "t", self.count, url), **hit)])
             catalog.put([Download(url, "ok", sha256=sha)])
             catalog.put([ImageFacts(sha, width=640, height=480)])
             catalog.put([Verdict(sha, label, "copy", "drop" if drop else "keep", drop, group=group)])
@@ -185,7 +185,7 @@ def test_the_credits_come_from_the_appearance_with_a_licence(collected, judged) 
     with Catalog(judged.workspace.catalog_file) as catalog:
         for rank, (license_, creator) in enumerate([("", "thief"), ("by", "Ann"), ("by-sa", "Bob")]):
             url = f"http://again.test/{rank}"
-            catalog.add_hits([Hit("a", "a", "t", rank, url, creator=creator, license=license_)])
+            catalog.add_new([Hit("a", "a", "t", rank, url, creator=creator, license=license_)])
             catalog.put([Download(url, "ok", sha256=shas[0])])
     split.run(judged.workspace, config_for(collected, "a", "b"))
     sample = next(one for one in read_dataset(judged.workspace.latest_run().dataset_file) if one.sha256 == shas[0])

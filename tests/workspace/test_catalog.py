@@ -35,8 +35,8 @@ def test_every_record_comes_back_as_it_went_in(catalog, tmp_path) -> None:
 
 
 def test_the_first_rank_of_a_hit_stays(catalog) -> None:
-    catalog.add_hits([hit("cat", "http://a/1", 0)])
-    catalog.add_hits([hit("cat", "http://a/1", 31), hit("cat", "http://a/2", 32)])
+    catalog.add_new([hit("cat", "http://a/1", 0)])
+    catalog.add_new([hit("cat", "http://a/1", 31), hit("cat", "http://a/2", 32)])
     assert [(row.image_url, row.rank) for row in catalog.all(Hit)] == [("http://a/1", 0), ("http://a/2", 32)]
 
 

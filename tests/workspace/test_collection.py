@@ -20,7 +20,7 @@ def hits(label: str, source: str, count: int, start: int = 0) -> list[Hit]:
 
 
 def test_a_class_is_counted_by_what_became_of_its_addresses(catalog) -> None:
-    catalog.add_hits(hits("cat", "s", 9) + hits("dog", "s", 1))
+    catalog.add_new(hits("cat", "s", 9) + hits("dog", "s", 1))
     catalog.put([Download("http://s/cat/8", "failed", "host_given_up", attempts=0)])
     urls = [f"http://s/cat/{n}" for n in range(8)]
     catalog.put([Download(url, "ok", sha256=f"{n}{n}") for n, url in enumerate(urls[:4])])
@@ -57,7 +57,7 @@ def test_what_is_missing_is_asked_for_divided_by_the_share_that_was_clean(catalo
 
 
 def test_sources_take_turns_and_the_one_that_gave_less_so_far_comes_first(catalog) -> None:
-    catalog.add_hits(hits("cat", "big", 300) + hits("cat", "small", 10))
+    catalog.add_new(hits("cat", "big", 300) + hits("cat", "small", 10))
     catalog.put([Download(f"http://big/cat/{n}", "failed", "timeout") for n in range(4)])
     urls = urls_to_fetch(catalog, ["cat"], 16)
     assert len(urls) == 80  # four failed: the share is put at a fifth
@@ -66,14 +66,14 @@ def test_sources_take_turns_and_the_one_that_gave_less_so_far_comes_first(catalo
 
 
 def test_no_more_is_fetched_than_the_class_needs_and_classes_take_turns(catalog) -> None:
-    catalog.add_hits(hits("cat", "s", 9) + hits("dog", "s", 9) + hits("old", "s", 9))
+    catalog.add_new(hits("cat", "s", 9) + hits("dog", "s", 9) + hits("old", "s", 9))
     assert urls_to_fetch(catalog, ["cat", "dog"], 2) == [
         f"http://s/{label}/{n}" for n in range(2) for label in ("cat", "dog")
     ]
 
 
 def test_an_address_that_two_sources_found_is_fetched_once(catalog) -> None:
-    catalog.add_hits([Hit("cat", "cat", source, n, f"http://x/{n}") for source in "ab" for n in range(5)])
+    catalog.add_new([Hit("cat", "cat", source, n, f"http://x/{n}") for source in "ab" for n in range(5)])
     assert sorted(urls_to_fetch(catalog, ["cat"], 100)) == [f"http://x/{n}" for n in range(5)]
 
 
@@ -82,7 +82,7 @@ def test_an_address_that_two_sources_found_is_fetched_once(catalog) -> None:
 def test_turns_are_fair_whatever_the_sources_hold(tmp_path_factory, sizes, wanted) -> None:
     with Catalog(tmp_path_factory.mktemp("fair") / "c.sqlite") as catalog:
         for number, size in enumerate(sizes):
-            catalog.add_hits(hits("cat", f"s{number}", size))
+            catalog.add_new(hits("cat", f"s{number}", size))
         urls = urls_to_fetch(catalog, ["cat"], wanted)
     taken = Counter(url.split("/")[2] for url in urls)
     assert len(urls) == len(set(urls)) == min(wanted, sum(sizes))

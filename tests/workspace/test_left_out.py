@@ -18,7 +18,7 @@ def outcomes(catalog) -> dict[str, tuple[str, str]]:
 
 def test_what_has_not_a_wanted_licence_is_a_row_and_is_free_when_the_wish_changes(catalog) -> None:
     for name in ("by", "by-nc", ""):
-        catalog.add_hits([Hit("cat", "cat", "s", 0, f"http://x/{name or 'unknown'}", license=name)])
+        catalog.add_new([Hit("cat", "cat", "s", 0, f"http://x/{name or 'unknown'}", license=name)])
     assert leave_out(catalog, None) == set()
     assert leave_out(catalog, ("by",)) == {"http://x/by-nc", "http://x/unknown"}
     assert outcomes(catalog) == {
@@ -35,7 +35,7 @@ def test_what_has_not_a_wanted_licence_is_a_row_and_is_free_when_the_wish_change
 
 
 def test_what_was_fetched_stays_and_other_reasons_stay(catalog) -> None:
-    catalog.add_hits([Hit("cat", "cat", "s", n, f"http://x/{n}", license="by-nc") for n in range(3)])
+    catalog.add_new([Hit("cat", "cat", "s", n, f"http://x/{n}", license="by-nc") for n in range(3)])
     catalog.put([Download("http://x/0", "ok", sha256="aa"), Download("http://x/1", "failed", "timeout")])
     assert leave_out(catalog, ("by",)) == {"http://x/2"}
     leave_out(catalog, None)
@@ -47,7 +47,7 @@ def test_what_was_fetched_stays_and_other_reasons_stay(catalog) -> None:
     [(("by", ""), ""), (("by", "by"), ""), (("by", "by-nc"), "license_not_wanted"), (("", ""), "license_unknown")],
 )
 def test_of_two_sources_what_is_stated_counts_and_the_stricter_of_two(catalog, licenses, reason) -> None:
-    catalog.add_hits(
+    catalog.add_new(
         [Hit("cat", "cat", s, 0, "http://x/1", license=name) for s, name in zip("ab", licenses, strict=True)]
     )
     leave_out(catalog, ("by",))
@@ -66,7 +66,7 @@ def test_of_two_sources_what_is_stated_counts_and_the_stricter_of_two(catalog, l
 )
 def test_what_was_withdrawn_stays_out_when_it_is_found_later(catalog, kind, value, hit) -> None:
     catalog.put([Withdrawal(kind, value)])
-    catalog.add_hits(
+    catalog.add_new(
         [Hit("cat", "cat", "s", 0, "http://x/1", **hit), Hit("cat", "cat", "s", 1, "http://x/2", creator="Jane")]
     )
     assert leave_out(catalog, None, ["http://x/1", "http://x/2"]) == {"http://x/1"}
