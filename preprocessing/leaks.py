@@ -15,7 +15,7 @@ import numpy as np
 from preprocessing.alignment import Agreement, Keypoints, compare, is_kin, is_same, keypoints
 from preprocessing.decode import Pixels
 from preprocessing.examine import facts_of
-from preprocessing.looks import Look, look_of, unpacked
+from preprocessing.looks import Look, look_of, thumbs_among
 from preprocessing.matches import EDITED, find_matches
 from preprocessing.near_copies import Features, nearest
 from preprocessing.pixels import PixelCache, decode_small
@@ -200,7 +200,7 @@ def _by_hashes(
     looks = {sha: look_of(facts) for sha, facts in mine.items()} | dict(outside.looks)
     thumbs = {sha: facts.thumb for sha, facts in mine.items()} | dict(outside.thumbs)
     every = list(looks)
-    matches = find_matches(list(looks.values()), lambda some: unpacked([thumbs[sha] for sha in some]), clean, lay)
+    matches = find_matches(list(looks.values()), thumbs_among(thumbs), clean, lay)
     for i, j, view, same in zip(*(part.tolist() for part in matches), strict=True):
         kind = _KINDS.get(view, ROTATED_IMAGE) if same else KIN
         yield from ((sha, other, kind) for sha, other in across(every[i], every[j]))

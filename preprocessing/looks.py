@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,11 @@ def look_of(facts: ImageFacts) -> Look:
         int(facts.dhash_mirror or "0", 16),
         facts.contrast >= FLAT_CONTRAST and thumb.size > 0 and float(thumb.std()) >= 255 * FLAT_THUMB,
     )
+
+
+def thumbs_among(texts: Mapping[str, str]) -> ThumbsOf:
+    """Give thumbs from those at hand: by sha256, as facts hold them."""
+    return lambda names: unpacked([texts[name] for name in names])
 
 
 def unpacked(texts: Sequence[str]) -> Thumbs:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from preprocessing.decode import Pixels, shrink
+from workspace.records import Measures
 
 SHARPNESS_SIDE_PX = 64
 
@@ -20,29 +19,6 @@ _FAR = 60  # of 255: what a reader tells apart as ink
 Grey = npt.NDArray[np.uint8]
 Bins = npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """Numbers about a picture's grey levels g (ITU-R 601 luma, 0 to 1) and colours.
-
-    `brightness` is the mean of g; `contrast` its standard deviation, 0 to 0.5; `entropy` that of the histogram of
-    256 levels, 0 to 8 bits; `sharpness` the variance of the Laplacian (4 neighbours) of g with the shorter side at
-    64 px: about 0.001 in a blurred picture, 0.02 in a sharp one. `highlights` is the 99th percentile of g and
-    `shadows` the 5th. `background` is the share of the pixels that have the most frequent colour; `two_tone` the share
-    that has this colour or the most frequent one of those that are far from it; `text` the share of blocks of
-    16 x 16 px that look like writing on that background: strokes that cross rows more than once.
-    """
-
-    brightness: float
-    contrast: float
-    entropy: float
-    sharpness: float
-    highlights: float
-    shadows: float
-    background: float
-    two_tone: float
-    text: float
 
 
 def measure(pixels: Pixels) -> Measures:

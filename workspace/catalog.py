@@ -17,7 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from workspace.errors import WorkspaceError
-from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict, Withdrawal
+from workspace.records import (
+    MEASURES_VERSION,
+    Cluster,
+    Download,
+    Hit,
+    ImageFacts,
+    Override,
+    Search,
+    Verdict,
+    Withdrawal,
+)
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 
@@ -62,6 +72,7 @@ TABLES: dict[type[Any], sa.Table] = {
     for record, (name, key) in KEYS.items()
 }
 _VERSION = sa.Table("schema_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
+_MEASURES = sa.Table("measures_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
 
 class Catalog:
@@ -231,16 +242,27 @@ class Catalog:
             version = connection.execute(sa.select(_VERSION.c.version)).scalar()
             if version is None:
                 connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
-            elif version == 1:
-                # Version 2 measures more of each file: the facts are derived, and clean makes them again.
-                TABLES[ImageFacts].drop(connection)
-                TABLES[ImageFacts].create(connection)
+            elif version < SCHEMA_VERSION:  # version 1 had other facts, and nothing else that differs
                 connection.execute(_VERSION.update().values(version=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
+            elif version > SCHEMA_VERSION:
                 raise WorkspaceError(
                     f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "
                     "use the program's version that wrote it, or start a new workspace"
                 )
+            self._renew_facts(connection)
+
+    def _renew_facts(self, connection: sa.Connection) -> None:
+        """Empty the table of images where it was measured otherwise: facts are derived, and clean makes them again."""
+        table = TABLES[ImageFacts]
+        columns = {str(column["name"]) for column in sa.inspect(connection).get_columns(table.name)}
+        version = connection.execute(sa.select(_MEASURES.c.version)).scalar()
+        measured_as = 1 if version is None else version  # before the version was kept, it was 1
+        if columns != set(table.columns.keys()) or measured_as != MEASURES_VERSION:
+            table.drop(connection)
+            table.create(connection)
+        if version != MEASURES_VERSION:
+            connection.execute(_MEASURES.delete())
+            connection.execute(self.dialect.insert(_MEASURES).values(version=MEASURES_VERSION).on_conflict_do_nothing())
 
 
 def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -68,14 +68,40 @@ class Download:
     fetched_at: str = ""
 
 
+MEASURES_VERSION = 1
+"""To be raised when a measure is computed otherwise: every file is then measured again. A new one needs no raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """Numbers about an image's grey levels g (ITU-R 601 luma, 0 to 1) and colours (preprocessing/measures.py).
+
+    `brightness` is the mean of g; `contrast` its standard deviation, 0 to 0.5; `entropy` that of the histogram of
+    256 levels, 0 to 8 bits; `sharpness` the variance of the Laplacian (4 neighbours) of g with the shorter side at
+    64 px: about 0.001 in a blurred image, 0.02 in a sharp one. `highlights` is the 99th percentile of g and
+    `shadows` the 5th. `background` is the share of the pixels that have the most frequent colour; `two_tone` the share
+    that has this colour or the most frequent one of those that are far from it; `text` the share of blocks of
+    16 x 16 px that look like writing on that background: strokes that cross rows more than once.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    entropy: float = 0.0
+    sharpness: float = 0.0
+    highlights: float = 0.0
+    shadows: float = 0.0
+    background: float = 0.0
+    two_tone: float = 0.0
+    text: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
-class ImageFacts:
+class ImageFacts(Measures):
     """What is known of one distinct file, or why it could not be decoded (`error`, else empty).
 
     `width`, `height` are those of the upright picture in px; `bytes` the file's size; hashes are 16 hex digits as
     imagehash prints them, `*_mirror` those of the picture mirrored left to right, and `thumb` is the grey
-    32 x 32 picture that confirms a match (1024 bytes in hex). The numbers from `brightness` on are the measures that
-    preprocessing/measures.py documents.
+    32 x 32 picture that confirms a match (1024 bytes in hex).
     """
 
     sha256: str
@@ -93,15 +119,6 @@ class ImageFacts:
     phash_mirror: str = ""
     dhash_mirror: str = ""
     thumb: str = ""
-    brightness: float = 0.0
-    contrast: float = 0.0
-    entropy: float = 0.0
-    sharpness: float = 0.0
-    highlights: float = 0.0
-    shadows: float = 0.0
-    background: float = 0.0
-    two_tone: float = 0.0
-    text: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,11 @@ CLEAN = CleanConfig()
 
 
 def copies(facts: list[ImageFacts], licensed: set[str], clean: CleanConfig) -> Copies:
-    return find_copies([look_of(one) for one in facts], thumbs_among(facts), licensed, clean)
+    return find_copies([look_of(one) for one in facts], thumbs_in(facts), licensed, clean)
+
+
+def thumbs_in(facts):
+    return thumbs_among({one.sha256: one.thumb for one in facts})
 
 
 def facts_of(name: str, image, *, size: int = 1000, digest: str = "") -> ImageFacts:
@@ -162,9 +166,9 @@ def test_what_cleaning_keeps_of_a_class_it_keeps_when_it_cleans_again(specs) -> 
         one = hashed(f"{k:02}", base ^ ((1 << 2 * p) - 1), base ^ ((1 << 2 * d) - 1), THUMB)
         facts.append(dataclasses.replace(one, bytes=w, width=w * 100, height=100, sharpness=1, entropy=7, highlights=1))
         hits.append((one.sha256, Hit("a", "word", "t", rank, f"http://t/{k}")))
-    gone = {one.sha256 for one in verdicts_for(facts, thumbs_among(facts), hits, CLEAN) if one.verdict == "drop"}
+    gone = {one.sha256 for one in verdicts_for(facts, thumbs_in(facts), hits, CLEAN) if one.verdict == "drop"}
     stays = [(sha, hit) for sha, hit in hits if sha not in gone]
-    again = verdicts_for(facts, thumbs_among(facts), stays, CLEAN)
+    again = verdicts_for(facts, thumbs_in(facts), stays, CLEAN)
     assert [one for one in again if one.verdict == "drop"] == []
 
 

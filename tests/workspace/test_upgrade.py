@@ -1,4 +1,5 @@
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,48 @@ def test_a_catalogue_of_version_1_keeps_all_but_the_facts_that_are_measured_agai
         catalog.put([ImageFacts("aa", text=0.25)])
     with Catalog(file) as catalog:
         assert catalog.all(ImageFacts) == [ImageFacts("aa", text=0.25)]
+
+
+def sql(file: Path, *statements: str) -> None:
+    with sqlite3.connect(file) as old:
+        for statement in statements:
+            old.execute(statement)
+    old.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table images drop column sharpness",  # as before a measure was added
+        "alter table images add column gone float",
+        "update measures_version set version = 0",
+    ],
+)
+def test_facts_that_were_measured_otherwise_are_made_again_and_the_rest_stays(tmp_path, change: str) -> None:
+    file = tmp_path / "catalog.sqlite"
+    with Catalog(file) as catalog:
+        catalog.put([Download("u", "ok", sha256="aa")])
+        catalog.put([ImageFacts("aa", sharpness=0.5)])
+    Catalog(file).close()
+    with Catalog(file) as catalog:
+        assert catalog.all(ImageFacts) == [ImageFacts("aa", sharpness=0.5)]
+    sql(file, change)
+    for _ in range(2):
+        with Catalog(file) as catalog:
+            assert catalog.files_to_examine() == ["aa"]
+    with Catalog(file) as catalog:
+        catalog.put([ImageFacts("aa", sharpness=0.25)])
+    with Catalog(file) as catalog:
+        assert catalog.all(ImageFacts) == [ImageFacts("aa", sharpness=0.25)]
+
+
+def test_a_catalogue_from_before_the_measures_had_a_version_keeps_its_facts(tmp_path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    with Catalog(file) as catalog:
+        catalog.put([ImageFacts("aa", sharpness=0.5)])
+    sql(file, "drop table measures_version")
+    with Catalog(file) as catalog:
+        assert catalog.all(ImageFacts) == [ImageFacts("aa", sharpness=0.5)]
 
 
 def test_a_catalogue_of_a_later_version_is_refused(tmp_path) -> None:
