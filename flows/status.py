@@ -17,11 +17,12 @@ from preprocessing.dataset import read_dataset
 from workspace import curation
 from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
+from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.lock import owner_of
 from workspace.paths import RunFolder, Workspace
-from workspace.records import Override, Sample
+from workspace.records import Sample
 
 
 def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
@@ -29,18 +30,14 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     run = _latest(workspace)
     samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
     with Catalog(workspace.catalog_file) as catalog:
-        found = catalog.hits_per_label()
-        kept = catalog.kept()
+        states = class_states(catalog, config.classes)
         usable = catalog.kept(ignoring=[curation.STAGE])
-        flagged = Counter(label for _, label in curation.open_proposals(catalog))
-        reviewed = Counter(one.label for one in catalog.all(Override))
-    clean = Counter(label for _, label in kept)
     splits = Counter((one.label, one.split) for one in samples)
     table = Table(show_edge=False, pad_edge=False)
-    for title in ("class", "found", "clean", "flagged", "reviewed", "train", "val", "test"):
+    for title in ("class", "found", "clean", "kept", "to review", "reviewed", "train", "val", "test"):
         table.add_column(title, justify="left" if title == "class" else "right")
-    for label in config.classes:
-        counts = (found.get(label, 0), clean[label], flagged[label], reviewed[label])
+    for label, state in states.items():
+        counts = (state.found, state.clean, state.kept, state.to_review, state.decided)
         table.add_row(
             label, *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test"))))
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +20,11 @@ from workspace.errors import WorkspaceError
 from workspace.overrides import Change, Outcome, decide
 from workspace.paths import Workspace
 from workspace.records import Cluster, Hit, ImageFacts, Override, Verdict
+from workspace.standing import Pair, count_images, standing_of
 
 NEIGHBOURS = 8
 TITLE = 140
 """Characters of a title that are shown with a picture; the rest is in its details."""
-
-Pair = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -38,8 +37,7 @@ class Snapshot:
     facts: dict[str, ImageFacts] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     labels: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    flagged: set[Pair] = field(default_factory=set)
-    totals: Counter[str] = field(default_factory=Counter)
+    standing: dict[Pair, str] = field(default_factory=dict)
 
 
 class Album:
@@ -88,12 +86,15 @@ class Album:
 
     def overview(self) -> list[dict[str, Any]]:
         """Per class: how many pictures it has, how many wait for a look, and how many a person decided on."""
-        shot, mine = self.snapshot(), self.overrides()
-        waiting = Counter(label for _, label in shot.flagged - mine.keys())
-        decided = Counter(label for _, label in mine)
+        counts = count_images(self.snapshot().standing, self._catalog.all(Override))
         return [
-            {"label": one, "pictures": shot.totals[one], "waiting": waiting[one], "decided": decided[one]}
-            for one in self.classes
+            {
+                "label": label,
+                "pictures": counts[label].judged,
+                "waiting": counts[label].to_review,
+                "decided": counts[label].decided,
+            }
+            for label in self.classes
         ]
 
     def pictures(self, label: str) -> list[dict[str, Any]]:
@@ -183,8 +184,7 @@ class Album:
                 shot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
                 if hit.label not in shot.labels[sha]:
                     shot.labels[sha].append(hit.label)
-        shot.flagged = {pair for pair, verdicts in shot.verdicts.items() if _worst(verdicts).verdict == "flag"}
-        shot.totals = Counter(label for _, label in shot.verdicts)
+        shot.standing = standing_of(one for verdicts in shot.verdicts.values() for one in verdicts)
         shot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
         shot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
         return shot

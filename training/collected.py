@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workspace.catalog import Catalog
+from workspace.collection import class_states
 from workspace.curation import open_proposals
 from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
-
-Pair = tuple[str, str]
-"""(sha256, label)."""
+from workspace.standing import Pair
 
 BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
 
@@ -80,9 +79,12 @@ class Collected:
 
 def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
     """Count what the catalogue holds for these classes; other labels are left out."""
-    by_class = {label: ClassCounts() for label in classes}
+    states = class_states(catalog, classes)
+    by_class = {
+        label: ClassCounts(found=state.found, waiting=state.waiting, kept=state.kept) for label, state in states.items()
+    }
     hits = [hit for hit in catalog.all(Hit) if hit.label in by_class]
-    _count_addresses(by_class, hits, {row.image_url: row for row in catalog.all(Download)})
+    _count_downloads(by_class, hits, {row.image_url: row for row in catalog.all(Download)})
     dropped = _count_files(by_class, catalog)
     # When a question was asked last is left out: asking it again changes nothing that is told.
     failed = tuple(
@@ -100,17 +102,14 @@ def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
     )
 
 
-def _count_addresses(
+def _count_downloads(
     by_class: Mapping[str, ClassCounts], hits: Sequence[Hit], downloads: Mapping[str, Download]
 ) -> None:
     for label, url in sorted({(hit.label, hit.image_url) for hit in hits}):
         counts, outcome = by_class[label], downloads.get(url)
-        counts.found += 1
-        if outcome is None:
-            counts.waiting += 1
-        elif outcome.status == "ok":
+        if outcome is not None and outcome.status == "ok":
             counts.downloaded += 1
-        else:
+        elif outcome is not None:
             counts.not_downloaded[f"{outcome.status}: {outcome.reason or 'no reason given'}"] += 1
 
 
@@ -129,8 +128,8 @@ def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[
     for (sha, label), hit in appeared.items():
         counts, key = by_class[label], (sha, label)
         if key in kept:
-            counts.kept += 1
-        elif key in people:
+            continue
+        if key in people:
             dropped.append(Dropped(sha, label, BY_A_PERSON[people[key].action], people[key].new_label, "", hit))
         elif key in verdicts:
             verdict = verdicts[key]
@@ -143,7 +142,6 @@ def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[
         by_class[one.label].dropped[one.reason] += 1
     for _, label in sorted(kept - appeared.keys()):
         if label in by_class:
-            by_class[label].kept += 1
             by_class[label].moved_here += 1
     for counts in by_class.values():
         files = counts.kept - counts.moved_here + counts.dropped.total() + counts.unjudged

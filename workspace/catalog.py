@@ -28,6 +28,7 @@ from workspace.records import (
     Verdict,
     Withdrawal,
 )
+from workspace.standing import standing_of, staying
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 
@@ -198,17 +199,8 @@ class Catalog:
 
         A relabelled picture appears under its new label. The verdicts of the stages in `ignoring` do not count.
         """
-        verdicts: dict[tuple[str, str], bool] = {}
-        for verdict in self.all(Verdict):
-            if verdict.stage not in ignoring:
-                key = (verdict.sha256, verdict.label)
-                verdicts[key] = verdicts.get(key, True) and verdict.verdict != "drop"
-        for override in self.all(Override):
-            key = (override.sha256, override.label)
-            verdicts[key] = override.action == "keep"
-            if override.action == "relabel":
-                verdicts[(override.sha256, override.new_label)] = True
-        return sorted((key for key, keep in verdicts.items() if keep), key=lambda key: (key[1], key[0]))
+        stays = staying(standing_of(self.each(Verdict), ignoring), self.all(Override))
+        return sorted(stays, key=lambda pair: (pair[1], pair[0]))
 
     def _upsert(self, connection: sa.Connection, records: list[Any]) -> None:
         if not records:

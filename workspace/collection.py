@@ -1,4 +1,4 @@
-"""How far each class has come, and what it still needs: numbers that search, download and the collecting loop share.
+"""How far each class has come, and what it still needs: the numbers that every step and every page shows.
 
 `search.per_class` counts clean pictures: those that cleaning kept, or a person. How many addresses that takes is
 reckoned from the share that was clean so far.
@@ -6,6 +6,7 @@ reckoned from the share that was clean so far.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
 from collections import Counter, defaultdict
@@ -16,7 +17,8 @@ import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
 from workspace.curation import FEATURE_STAGES
-from workspace.records import Download, Hit, Verdict
+from workspace.records import Download, Hit, Override, Verdict
+from workspace.standing import count_images, standing_of
 
 LEAST_YIELD = 0.05
 """Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""
@@ -27,7 +29,7 @@ NOT_TRIED = ("skipped", "withdrawn")
 
 @dataclass(frozen=True, slots=True)
 class ClassState:
-    """Where one class stands; numbers of addresses, but for `clean`.
+    """Where one class stands: numbers of urls from `found` to `left_out`, else of images.
 
     Attributes:
         label: the class.
@@ -37,6 +39,7 @@ class ClassState:
         unjudged: fetched, and not yet cleaned.
         settled: fetched and cleaned, or failed.
         left_out: not asked for: the wrong licence, withdrawn, the same picture elsewhere, or its host was given up.
+        judged, kept, to_review, decided: as ImageCounts says; `kept` is what curation leaves of `clean`.
     """
 
     label: str
@@ -46,6 +49,10 @@ class ClassState:
     unjudged: int = 0
     settled: int = 0
     left_out: int = 0
+    judged: int = 0
+    kept: int = 0
+    to_review: int = 0
+    decided: int = 0
 
     def still_to_fetch(self, wanted: int) -> int:
         """How many addresses more it probably takes until `wanted` pictures are clean; 0 when they are."""
@@ -78,9 +85,18 @@ def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassStat
     with catalog.engine.connect() as connection:
         for label, status, was_judged, count in connection.execute(query):
             counts[label][_standing(status, bool(was_judged))] += int(count)
-    clean = Counter(label for _, label in catalog.kept(ignoring=FEATURE_STAGES))
+    every, people = catalog.all(Verdict), catalog.all(Override)
+    clean = count_images(standing_of(every, ignoring=FEATURE_STAGES), people)
+    images = count_images(standing_of(every), people)
     return {
-        label: ClassState(label, clean=clean[label], found=counts[label].total(), **counts[label]) for label in labels
+        label: ClassState(
+            label,
+            clean=clean[label].kept,
+            found=counts[label].total(),
+            **counts[label],
+            **dataclasses.asdict(images[label]),
+        )
+        for label in labels
     }
 
 

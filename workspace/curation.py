@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from workspace.catalog import TABLES, Catalog
 from workspace.records import Cluster, Override, Verdict
+from workspace.standing import Pair, decided_pairs
 
 STAGE = "curate"
 """The stage of off-topic pictures and label errors."""
@@ -15,12 +16,9 @@ FEATURE_STAGES = ("near_copy", STAGE)
 """The stages that judge by features. Their own earlier verdicts must not decide which pictures they look at."""
 
 
-def decided_by_people(catalog: Catalog) -> set[tuple[str, str]]:
+def decided_by_people(catalog: Catalog) -> set[Pair]:
     """Every (sha256, label) on which a person has spoken, under the label that found it and the one it got."""
-    decided = set()
-    for one in catalog.all(Override):
-        decided |= {(one.sha256, one.label), (one.sha256, one.new_label or one.label)}
-    return decided
+    return decided_pairs(catalog.all(Override))
 
 
 def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
@@ -31,7 +29,7 @@ def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
             connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(one) for one in clusters])
 
 
-def open_proposals(catalog: Catalog) -> dict[tuple[str, str], Verdict]:
+def open_proposals(catalog: Catalog) -> dict[Pair, Verdict]:
     """The flags and drops of curate by (sha256, label), but for those on which a person has decided."""
     decided = decided_by_people(catalog)
     return {

@@ -35,8 +35,9 @@ def test_a_class_is_counted_by_what_became_of_its_addresses(catalog) -> None:
         ]
     )
     states = class_states(catalog, ["dog", "cat", "fox"])
+    images = {"judged": 3, "kept": 1}
     assert list(states) == ["dog", "cat", "fox"]
-    assert states["cat"] == ClassState("cat", clean=2, found=9, waiting=2, unjudged=1, settled=4, left_out=2)
+    assert states["cat"] == ClassState("cat", clean=2, found=9, waiting=2, unjudged=1, settled=4, left_out=2, **images)
     assert states["dog"] == ClassState("dog", found=1, waiting=1)
     assert states["fox"] == ClassState("fox")
 

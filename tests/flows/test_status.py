@@ -1,0 +1,39 @@
+from flows.opening import open_workspace
+from flows.status import status_text
+from pages.album import Album
+from training.collected import read_collected
+from workspace.catalog import Catalog
+from workspace.collection import class_states
+from workspace.records import Download, Hit, Override, Verdict
+
+
+def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:
+    place, config = open_workspace(tmp_path, ["cat", "dog"])
+    names = "abcdefghi"  # i was never fetched
+    with Catalog(place.catalog_file) as catalog:
+        catalog.put([Hit("cat", "cat", "s", rank, f"http://s/{name}") for rank, name in enumerate(names)])
+        catalog.put([Download(f"http://s/{name}", "ok", sha256=name) for name in names[:8]])
+        catalog.put([Verdict(name, "cat", "check", "keep") for name in "acdef"])
+        catalog.put(
+            [
+                Verdict("b", "cat", "check", "flag", "too_dark"),
+                Verdict("h", "cat", "check", "flag", "too_bright"),
+                Verdict("c", "cat", "curate", "flag", "off_topic"),
+                Verdict("d", "cat", "curate", "drop", "off_topic"),
+                Verdict("e", "cat", "curate", "flag", "label_issue"),
+                Verdict("f", "cat", "near_copy", "drop", "edited_copy"),
+                Verdict("g", "cat", "decode", "drop", "truncated"),
+            ]
+        )
+        catalog.put([Override("e", "cat", "relabel", "dog"), Override("a", "cat", "keep")])
+        state = class_states(catalog, ["cat", "dog"])
+        seen = Album(place, config, catalog).overview()
+        told = read_collected(catalog, config.classes).by_class
+    cat = state["cat"]
+    assert (cat.found, cat.waiting, cat.clean, cat.kept) == (9, 1, 6, 4)
+    assert (cat.judged, cat.to_review, cat.decided) == (8, 3, 2)
+    assert (state["dog"].kept, state["dog"].decided) == (1, 0)
+    rows = {line.split()[0]: line.split("│") for line in status_text(place, config).splitlines()[:4] if "│" in line}
+    assert [int(cell) for cell in rows["cat"][1:6]] == [9, 6, 4, 3, 2]
+    assert seen[0] == {"label": "cat", "pictures": 8, "waiting": 3, "decided": 2}
+    assert [(one.found, one.waiting, one.kept) for one in told.values()] == [(9, 1, 4), (0, 0, 1)]
