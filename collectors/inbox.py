@@ -21,6 +21,7 @@ from workspace.image_type import describe_other, image_suffix
 from workspace.names import name_key
 from workspace.paths import Workspace, write_atomic
 from workspace.progress import SILENT, Progress
+from workspace.reasons import in_order
 from workspace.records import Download, Hit, StepCounts
 from workspace.withdrawal import keep_away, withdrawn_files
 
@@ -80,7 +81,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     reasons |= Counter({"still being written": waiting} if waiting else {})
     for note in notes:
         progress.warn(note)
-    return StepCounts("inbox", len(new), len(known), dict(sorted(reasons.items())), notes=notes)
+    return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
 
 
 def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[Path, str], tuple[str, ...]]:

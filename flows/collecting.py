@@ -10,6 +10,7 @@ from workspace.collection import ClassState, class_states
 from workspace.config import WorkspaceConfig
 from workspace.left_out import left_out_counts
 from workspace.paths import Workspace
+from workspace.reasons import in_order
 from workspace.records import Search, StepCounts
 
 COLLECTING = ("search", "download", "clean")
@@ -65,7 +66,7 @@ def ending(
             said.append(f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again")
         elif exhausted:
             said.append("exhausted after " + ", ".join(exhausted))
-        said += [f"{count} of {state.found} left out: {reason}" for reason, count in sorted(left_out.items())]
+        said += [f"{count} of {state.found} left out: {reason}" for reason, count in in_order(left_out).items()]
     return "; ".join(said)
 
 

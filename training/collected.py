@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from workspace.catalog import Catalog
 from workspace.collection import class_states
 from workspace.curation import open_proposals
+from workspace.reasons import in_order
 from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
 from workspace.standing import Pair
 
@@ -98,7 +99,7 @@ def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
         failed,
         tuple(dropped),
         tuple(dict.fromkeys(days[:1] + days[-1:])),
-        dict(sorted(Counter(one.reason for one in proposals).items())),
+        in_order(Counter(one.reason for one in proposals)),
     )
 
 
@@ -156,4 +157,5 @@ def _sum(parts: Iterable[ClassCounts]) -> ClassCounts:
             setattr(total, name, getattr(total, name) + getattr(part, name))
         total.not_downloaded += part.not_downloaded
         total.dropped += part.dropped
+    total.not_downloaded = Counter(in_order(total.not_downloaded))
     return total

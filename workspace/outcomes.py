@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
-from workspace.reasons import order_of
+from workspace.reasons import in_order
 from workspace.records import Download, Hit, ImageFacts
 
 _AT_A_TIME = 500
@@ -21,10 +21,9 @@ def download_counts(catalog: Catalog) -> Counter[str]:
     query = sa.select(table.c.status, table.c.reason, sa.func.count()).group_by(table.c.status, table.c.reason)
     counts: Counter[str] = Counter(ok=0)
     with catalog.engine.connect() as connection:
-        rows = [(str(status), str(reason), int(count)) for status, reason, count in connection.execute(query)]
-        for status, reason, count in sorted(rows, key=lambda row: (*order_of(row[1]), row[0])):
-            counts["ok" if status == "ok" else f"{status}: {reason}"] += count
-    return counts
+        for status, reason, count in connection.execute(query):
+            counts["ok" if status == "ok" else f"{status}: {reason}"] += int(count)
+    return Counter({"ok": counts.pop("ok"), **in_order(counts)})
 
 
 def same_bytes_count(catalog: Catalog) -> int:

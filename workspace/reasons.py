@@ -225,7 +225,12 @@ REASONS: dict[str, Reason] = {one.name: one for one in _ENTRIES}
 
 
 def find_reason(name: str) -> Reason | None:
-    """Look a reason up by its name as the catalogue holds it; None for one that this version does not know."""
+    """Look a reason up by its name as the catalogue holds it, or as counts show it (`failed: timeout`).
+
+    Returns:
+        None for one that this version does not know.
+    """
+    name = name.rpartition(": ")[2]
     return REASONS.get(name) or next((one for one in REASONS.values() if one.matches(name)), None)
 
 

@@ -32,6 +32,7 @@ def retry(
     from workspace.catalog import Catalog
     from workspace.failures import failure_counts
     from workspace.lock import hold
+    from workspace.reasons import order_of
 
     place, config = open_workspace(workspace, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
@@ -45,7 +46,7 @@ def retry(
     after = Counter(counts.by_reason)
     if before or after:
         table = Table("failed", "before", "after", show_edge=False, pad_edge=False)
-        for name in sorted(before | after):
+        for name in sorted(before | after, key=order_of):
             table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
         CONSOLE.print(table)
     healed = before.total() - after.total()

@@ -170,6 +170,9 @@ def test_counts_are_in_the_order_of_the_registry_and_an_unknown_reason_is_kept()
         ("timeout", 4), ("http_503", 5), ("blank", 2), ("near_copy", 6), ("alpha", 3), ("zebra", 1),
     ]  # fmt: skip
     assert words_for("zebra") == ""
+    assert list(in_order({"refused: svg": 1, "failed: http_404": 1, "search: timeout": 2})) == [
+        "search: timeout", "failed: http_404", "refused: svg",
+    ]  # fmt: skip
 
 
 def test_the_page_about_files_lists_the_registry() -> None:
