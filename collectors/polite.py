@@ -194,9 +194,7 @@ class PoliteSession:
                     self._breaker.good(server(here))
                 raise
             except TransferFailed as refusal:  # by the guard at the socket
-                raise AttemptFailed(
-                    refusal.reason, refusal.detail, heals=False, status=refusal.status, url=here
-                ) from refusal
+                raise AttemptFailed(refusal.reason, refusal.detail, heals=False, url=here) from refusal
             except TRANSPORT_ERRORS as error:
                 broken = transport_failure(error, host)
                 broken.url, broken.began = here, began
@@ -211,7 +209,7 @@ class PoliteSession:
         if question.crawled and self.network.opt_outs:
             said = robots.header_opt_out(response.raw.headers.getlist("X-Robots-Tag"))
             if said:
-                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {said}", heals=False, status="refused")
+                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {said}", heals=False)
         size = stream(response, question.out, question.max_bytes, cut=question.cut)
         return Fetched(here, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
 

@@ -83,7 +83,7 @@ class Robots:
         if failure is not None:  # each address has a failure of its own, because the session writes on it
             raise dataclasses.replace(failure, heals=False, blames_host=False, wait_s=None)
         if site.rules is not None and not site.rules.can_fetch(url, PRODUCT):
-            raise AttemptFailed("robots", f"{here}/robots.txt disallows it", heals=False, status="refused")
+            raise AttemptFailed("robots", f"{here}/robots.txt disallows it", heals=False)
 
     def _ask(self, site: _Site, here: str) -> None:
         body = io.BytesIO()

@@ -22,6 +22,7 @@ from urllib3.exceptions import IncompleteRead as Urllib3IncompleteRead
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from collectors.address import DeadlineOver
+from workspace.reasons import find_reason
 
 # Everything that a transfer raises for reasons of the network or of the other side.
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError)
@@ -34,12 +35,11 @@ class AttemptFailed(Exception):
     """One try that failed.
 
     Attributes:
-        reason: a short word for counting.
+        reason: the name of a Reason (workspace/reasons.py).
         detail: a sentence for people.
         heals: whether another try may help.
         http_status: the status code, or None when there was no answer.
         wait_s: how long the server asks us to wait, in seconds, or None.
-        status: `failed` or `refused` (we will not fetch it).
         blames_host: it speaks against the whole host, not against this one file.
         asked: whether the host was asked at all.
         url: the hop that failed, once it is known.
@@ -52,12 +52,17 @@ class AttemptFailed(Exception):
     heals: bool
     http_status: int | None = None
     wait_s: float | None = None
-    status: str = "failed"
     blames_host: bool = False
     asked: bool = True
     url: str = ""
     began: float = 0.0
     attempts: int = 1
+
+    @property
+    def status(self) -> str:
+        """The outcome that the registry gives the reason: `failed`, or `refused` (we will not fetch it)."""
+        reason = find_reason(self.reason)
+        return reason.outcome if reason else "failed"
 
 
 def check_status(response: requests.Response) -> None:
@@ -112,7 +117,7 @@ def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: b
 
 
 def _too_large(max_bytes: int) -> AttemptFailed:
-    return AttemptFailed("too_large", f"larger than {max_bytes} bytes", heals=False, status="refused")
+    return AttemptFailed("too_large", f"larger than {max_bytes} bytes", heals=False)
 
 
 def transport_failure(error: Exception, host: str) -> AttemptFailed:
@@ -137,7 +142,7 @@ def transport_failure(error: Exception, host: str) -> AttemptFailed:
     if isinstance(error, requests.exceptions.SSLError):
         return AttemptFailed("tls", text, heals=False, blames_host=True)
     if isinstance(error, (requests.exceptions.InvalidURL, LocationValueError, UnicodeError)):
-        return AttemptFailed("bad_url", text, heals=False, status="refused")
+        return AttemptFailed("bad_url", text, heals=False)
     if met(DecodeError):
         return AttemptFailed("bad_encoding", text, heals=False)
     if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength, ValueError):

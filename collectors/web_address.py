@@ -91,4 +91,4 @@ def _without_quotes(error: ValueError) -> str:
 
 
 def _bad(detail: str) -> AttemptFailed:
-    return AttemptFailed("bad_url", detail, heals=False, status="refused")
+    return AttemptFailed("bad_url", detail, heals=False)
