@@ -31,7 +31,7 @@ def measure(
     settings = {
         "seed": seed,
         "train.backbone": backbone,
-        "search.openverse_url": site.openverse_url,
+        "search.openverse.url": site.openverse_url,
         "search.per_class": 10_000,
         "network.allow_private_addresses": True,
         "network.per_host_pause_s": 0,

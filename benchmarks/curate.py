@@ -62,7 +62,7 @@ def collect(name: str, site: Gallery, folder: Path, backbone: str) -> Photos:
     """Collect a set over HTTP as a user would, up to its features."""
     settings = {
         "train.backbone": backbone,
-        "search.openverse_url": site.openverse_url,
+        "search.openverse.url": site.openverse_url,
         "search.per_class": 10_000,
         "network.allow_private_addresses": True,
         "network.per_host_pause_s": 0,

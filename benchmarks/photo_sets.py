@@ -73,7 +73,7 @@ def collect(name: str, root: Path, backbone: str) -> PhotoSet:
     with site:
         settings = {
             "train.backbone": backbone,
-            "search.openverse_url": site.openverse_url,
+            "search.openverse.url": site.openverse_url,
             "search.per_class": 10_000,
             "network.allow_private_addresses": True,
             "network.per_host_pause_s": 0,

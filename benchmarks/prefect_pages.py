@@ -50,7 +50,7 @@ def main() -> None:
     with Gallery.rendered(per_class=given.per_class, seed=1) as site:
         settings = {
             "search.per_class": 2 * given.per_class,
-            "search.openverse_url": site.openverse_url,
+            "search.openverse.url": site.openverse_url,
             "network.allow_private_addresses": True,
             "network.per_host_pause_s": 0,
             "train.backbone": "efficientnet_lite0",

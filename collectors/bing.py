@@ -39,7 +39,7 @@ class Bing:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.urls.get("bing", _URL)
+        self._url = search.base_url("bing", _URL)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of 35; see Source.search.

@@ -91,7 +91,7 @@ def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str
         url = next(queue, None)
         if url is None:
             return 0
-        future = pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder)
+        future = pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder.path)
         future.add_done_callback(finished.put)
         return 1
 
@@ -133,7 +133,7 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
         session: every request goes through it.
         url: what a source found; `folder:…` is a file of the source `folder`.
         max_bytes: the largest file.
-        folder: the folder of that source, `search.folder`.
+        folder: the folder of that source, `search.folder.path`.
 
     Raises:
         WorkspaceError: the bytes cannot be stored.

@@ -45,7 +45,7 @@ class Flickr:
         if keys is None:
             raise ConfigError(f"the source flickr needs a key: set {_KEYS[0]} in the environment")
         self._key = keys[0]
-        self._url = search.urls.get("flickr", _URL.rstrip("/"))
+        self._url = search.base_url("flickr", _URL.rstrip("/"))
         self._licenses = search.licenses
         self._license_urls: dict[str, str] = {}
 

@@ -34,9 +34,11 @@ class Folder:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        if not search.folder:
-            raise ConfigError("the source folder needs search.folder, a folder with one subfolder per keyword")
-        self._root = Path(search.folder).expanduser()
+        if not search.folder.path:
+            raise ConfigError(
+                "the source folder needs path in [search.folder], a folder with one subfolder per keyword"
+            )
+        self._root = Path(search.folder.path).expanduser()
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """List up to 500 files after the one that the cursor names; see Source.search.
@@ -47,7 +49,7 @@ class Folder:
         try:
             names = _pictures(self._root, keyword)
         except OSError as error:
-            raise SourceFailed("unreachable", f"search.folder = {str(self._root)!r}: {error.strerror}") from error
+            raise SourceFailed("unreachable", f"search.folder.path = {str(self._root)!r}: {error.strerror}") from error
         following = [name for name in names if cursor is None or name > cursor]
         page = following[:_PAGE_SIZE]
         found = tuple(Found(SCHEME + quote(name), title=Path(name).stem) for name in page)
@@ -58,7 +60,7 @@ def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
     """The bytes of a `folder:` address.
 
     Args:
-        folder: the folder of the settings (`search.folder`).
+        folder: the folder of the settings (`search.folder.path`).
         image_url: an address that this source gave.
         max_bytes: the largest file.
 
@@ -71,13 +73,19 @@ def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
         file = (root / unquote(image_url.removeprefix(SCHEME), errors="strict")).resolve(strict=True)
         inside = bool(folder) and image_url.startswith(SCHEME) and file.is_relative_to(root)
         if not inside or not stat.S_ISREG(file.stat().st_mode):
-            raise TransferFailed("refused", "outside_folder", f"{image_url} is no file in search.folder = {folder!r}")
+            raise TransferFailed(
+                "refused", "outside_folder", f"{image_url} is no file in search.folder.path = {folder!r}"
+            )
         with file.open("rb") as stream:
             data = stream.read(max_bytes + 1)
     except FileNotFoundError as error:
-        raise TransferFailed("failed", "missing", f"{image_url} is no longer in search.folder = {folder!r}") from error
+        raise TransferFailed(
+            "failed", "missing", f"{image_url} is no longer in search.folder.path = {folder!r}"
+        ) from error
     except (OSError, ValueError) as error:
-        raise TransferFailed("failed", "unreadable", f"{image_url} in search.folder = {folder!r}: {error}") from error
+        raise TransferFailed(
+            "failed", "unreadable", f"{image_url} in search.folder.path = {folder!r}: {error}"
+        ) from error
     if len(data) > max_bytes:
         raise TransferFailed("refused", "too_large", f"larger than {max_bytes} bytes")
     return data
@@ -102,7 +110,7 @@ def _pictures(root: Path, keyword: str) -> list[str]:
 
 
 def _a_subfolder(search: SearchConfig) -> str:
-    root = Path(search.folder).expanduser()
+    root = Path(search.folder.path).expanduser()
     return next((entry.name for entry in sorted(root.iterdir()) if entry.is_dir()), "cat") if root.is_dir() else "cat"
 
 
@@ -111,6 +119,6 @@ INFO = SourceInfo(
     summary="Your own pictures: a folder with one subfolder per keyword.",
     limits="none; nothing leaves this machine",
     licenses=False,
-    settings=("folder",),
+    settings=("path",),
     probe=_a_subfolder,
 )

@@ -24,7 +24,7 @@ class Gbif:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.urls.get("gbif", _URL)
+        self._url = search.base_url("gbif", _URL)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for up to 100 records; the cursor is `field:offset`; see Source.search."""

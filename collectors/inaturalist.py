@@ -26,7 +26,7 @@ class INaturalist:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.urls.get("inaturalist", _URL)
+        self._url = search.base_url("inaturalist", _URL)
         self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:

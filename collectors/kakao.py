@@ -42,7 +42,7 @@ class Kakao:
         if keys is None:
             raise ConfigError(f"the source kakao needs a key: set {_KEYS[0]} in the environment")
         self._keys = keys
-        self._url = search.urls.get("kakao", _URL)
+        self._url = search.base_url("kakao", _URL)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of 80; the cursor is its number; see Source.search."""

@@ -48,7 +48,7 @@ class Naver:
                 f"or {' and '.join(_OLD_KEYS)} (the older Open API), in the environment"
             )
         self._keys = keys
-        self._url = search.urls.get("naver_hub", _HUB_URL) if hub else search.urls.get("naver", _OLD_URL)
+        self._url = search.base_url("naver", _HUB_URL if hub else _OLD_URL)
         names = (
             ("X-NCP-APIGW-API-KEY-ID", "X-NCP-APIGW-API-KEY") if hub else ("X-Naver-Client-Id", "X-Naver-Client-Secret")
         )
@@ -90,5 +90,5 @@ INFO = SourceInfo(
     limits="100 a page, 1,100 per keyword, 25,000 questions a day; the older Open API ends on 2027-06-30",
     licenses=False,
     keys=(_HUB_KEYS, _OLD_KEYS),
-    urls={"naver_hub": _HUB_URL, "naver": _OLD_URL},
+    urls={"naver": _HUB_URL},
 )

@@ -12,6 +12,7 @@ from collectors.source import Found, Page, SourceInfo, ask_json, documented_shap
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
+_URL = "https://api.openverse.org/v1"
 _KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET")
 _ANONYMOUS_PAGE = 20  # the most that an anonymous question may ask for; more is answered with 401
 # Both kinds of users see 240 pictures per question (WordPress/openverse issue 4474), who has a key in one page.
@@ -30,7 +31,7 @@ class Openverse:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._base_url = search.urls.get("openverse", search.openverse_url)
+        self._base_url = search.base_url("openverse", _URL)
         self._licenses = search.licenses
         self._credentials = find_keys(search, _KEYS)
         self._page_size = _KEYED_PAGE if self._credentials else _ANONYMOUS_PAGE
@@ -144,5 +145,5 @@ INFO = SourceInfo(
     licenses=True,
     keys=(_KEYS,),
     keys_optional=True,
-    urls={"openverse": "https://api.openverse.org/v1"},
+    urls={"openverse": _URL},
 )

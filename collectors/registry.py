@@ -26,7 +26,7 @@ SOURCES: dict[str, SourceInfo] = {
         summary="One site's own image search: its page of results.",
         limits="as the site's own pages go on (rel=next)",
         licenses=True,
-        settings=("results_url",),
+        settings=("url",),
     ),
     "wikimedia": wikimedia.INFO,
     "inaturalist": inaturalist.INFO,
@@ -144,7 +144,7 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
     if name not in SOURCES:
         raise ConfigError(f"unknown source {name}; the known sources are {', '.join(SOURCES)}")
     info = SOURCES[name]
-    missing = [f"search.{setting}" for setting in info.settings if not getattr(search, setting)]
+    missing = [f"search.{name}.{key}" for key in info.settings if not getattr(getattr(search, name), key)]
     if missing:
         return "not set up", f"set {' and '.join(missing)}"
     try:
@@ -170,13 +170,14 @@ def _unknown_names(search: SearchConfig) -> list[str]:
     strange = [name for name in unknown if name not in LEFT_OUT]
     if strange:
         problems.append(f"unknown {', '.join(strange)}; the known sources are {', '.join(SOURCES)}")
-    addresses = {name for info in SOURCES.values() for name in info.urls}
+    with_url = {name for info in SOURCES.values() for name in info.urls}
     variables = {name for info in SOURCES.values() for names in info.keys for name in names}
-    for setting, given, known in (("urls", search.urls, addresses), ("credentials", search.credentials, variables)):
-        if wrong := sorted(given.keys() - known):
-            problems.append(
-                f"search.{setting}: unknown {', '.join(wrong)}; the known names are {', '.join(sorted(known))}"
-            )
+    for what, named, known in (
+        ("tables [search.NAME]", search.api_tables, with_url),
+        ("search.credentials", search.credentials, variables),
+    ):
+        if wrong := sorted(named.keys() - known):
+            problems.append(f"{what}: unknown {', '.join(wrong)}; the known names are {', '.join(sorted(known))}")
     return problems
 
 

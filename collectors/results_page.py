@@ -20,11 +20,11 @@ class ResultsPage:
     """The results page of one site.
 
     Args:
-        search: `results_url` holds {keyword} and {page}.
+        search: `url` of its table, with {keyword} and {page}.
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._template = search.results_url
+        self._template = search.results_page.url
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page; the next one is where the page's own rel=next points; see Source.search."""

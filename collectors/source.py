@@ -92,8 +92,8 @@ class SourceInfo:
         licenses: whether it says under which licence a picture is.
         keys: sets of environment variables; one whole set is needed, the first that is there is used.
         keys_optional: it works without a key, less well.
-        settings: names of [search] settings that it cannot do without.
-        urls: base addresses by the name that [search.urls] may override.
+        settings: keys of its table [search.NAME] that it cannot do without.
+        urls: base addresses by the name of the table whose `url` overrides it.
         opt_in: why it should be chosen knowingly; empty when there is nothing to consider.
         probe: a keyword that it must find something for, given the settings.
     """

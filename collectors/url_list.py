@@ -35,11 +35,15 @@ class UrlList:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        if not search.url_list:
-            raise ConfigError("the source url_list needs search.url_list, a txt, csv, tsv, jsonl or parquet file")
-        if Path(search.url_list).suffix.lower() not in _READERS:
-            raise ConfigError(f"search.url_list = {search.url_list!r}: the known kinds are {', '.join(_READERS)}")
-        self._template = search.url_list
+        if not search.url_list.file:
+            raise ConfigError(
+                "the source url_list needs file in [search.url_list], a txt, csv, tsv, jsonl or parquet file"
+            )
+        if Path(search.url_list.file).suffix.lower() not in _READERS:
+            raise ConfigError(
+                f"search.url_list.file = {search.url_list.file!r}: the known kinds are {', '.join(_READERS)}"
+            )
+        self._template = search.url_list.file
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Read up to 2000 rows; the cursor is the number of rows read before; see Source.search.
@@ -53,9 +57,13 @@ class UrlList:
         try:
             rows = list(islice(read_rows(file), done, done + _PAGE_SIZE))
         except OSError as error:
-            raise SourceFailed("unreachable", f"search.url_list = {str(file)!r}: {error.strerror or error}") from error
+            raise SourceFailed(
+                "unreachable", f"search.url_list.file = {str(file)!r}: {error.strerror or error}"
+            ) from error
         except (ValueError, csv.Error, pa.ArrowException) as error:
-            raise SourceFailed("changed", f"search.url_list = {str(file)!r} cannot be read: {error}"[:300]) from error
+            raise SourceFailed(
+                "changed", f"search.url_list.file = {str(file)!r} cannot be read: {error}"[:300]
+            ) from error
         labelled = "{keyword}" not in self._template
         found = parse(rows, keyword if labelled else None, str(file))
         return Page(found, str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
@@ -87,7 +95,7 @@ def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[Found, ...]
         url, label = _first(row, _URL_COLUMNS), _first(row, _LABEL_COLUMNS)
         if url is None or (keyword is not None and label is None):
             missing = "url" if url is None else "label (or put {keyword} in the file's name)"
-            raise SourceFailed("changed", f"search.url_list = {place!r}: a row has no column {missing}")
+            raise SourceFailed("changed", f"search.url_list.file = {place!r}: a row has no column {missing}")
         if url.strip() and (keyword is None or same_name(str(label), keyword)):
             found.append(_found(row, url.strip()))
     return tuple(found)
@@ -153,7 +161,7 @@ _READERS = {
 
 def _a_label(search: SearchConfig) -> str:
     try:
-        row = next(read_rows(Path(search.url_list).expanduser()), {})
+        row = next(read_rows(Path(search.url_list.file).expanduser()), {})
     except (OSError, ValueError, KeyError, csv.Error, pa.ArrowException):
         return "cat"  # the question itself will say what is wrong
     return _first(row, _LABEL_COLUMNS) or "cat"
@@ -164,6 +172,6 @@ INFO = SourceInfo(
     summary="A file of addresses that you have already: txt, csv, tsv, jsonl or parquet with url and label.",
     limits="none of its own; the hosts' pace holds for the downloads",
     licenses=True,
-    settings=("url_list",),
+    settings=("file",),
     probe=_a_label,
 )

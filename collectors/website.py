@@ -47,12 +47,14 @@ class Website:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        if not any(search.website.values()):
-            raise ConfigError('the source website needs start pages: [search.website] "red panda" = ["https://…"]')
+        if not any(search.website.start_pages.values()):
+            raise ConfigError(
+                'the source website needs start pages: [search.website] start_pages = {"red panda" = ["https://…"]}'
+            )
         self._starts: dict[str, tuple[str, ...]] = {}
-        for keyword, pages in search.website.items():
+        for keyword, pages in search.website.start_pages.items():
             self._starts[name_key(keyword)] = self._starts.get(name_key(keyword), ()) + pages
-        self._depth, self._limit = search.website_depth, search.website_pages
+        self._depth, self._limit = search.website.depth, search.website.pages
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Read one page; a keyword without start pages has none to read; see Source.search.
@@ -110,15 +112,15 @@ def _site(url: str) -> tuple[str, int | None]:
 
 
 def _a_keyword(search: SearchConfig) -> str:
-    return next((keyword for keyword, pages in search.website.items() if pages and keyword != "*"), "cat")
+    return next((keyword for keyword, pages in search.website.start_pages.items() if pages and keyword != "*"), "cat")
 
 
 INFO = SourceInfo(
     factory=Website,
     summary="Any site's pages: their pictures, from start pages that you name along the site's own links.",
-    limits="website_depth links deep, website_pages pages per keyword, within one site",
+    limits="search.website.depth links deep, search.website.pages pages per keyword, within one site",
     licenses=True,
-    settings=("website",),
+    settings=("start_pages",),
     opt_in="whether a site's pictures may be used is yours to find out, unless its pages state a licence",
     probe=_a_keyword,
 )

@@ -32,7 +32,7 @@ class Wikimedia:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.urls.get("wikimedia", _URL)
+        self._url = search.base_url("wikimedia", _URL)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of up to 50; the cursor is MediaWiki's own `continue`; see Source.search."""

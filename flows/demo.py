@@ -31,7 +31,7 @@ def demo_site(folder: Path, port: int) -> Iterator[Gallery]:
     """
     workspace = Workspace(folder)
     if workspace.config_file.exists():
-        port = urlsplit(load_config(workspace.config_file).search.openverse_url).port or port
+        port = urlsplit(load_config(workspace.config_file).search.base_url("openverse", "")).port or port
     try:
         site = Gallery.rendered(per_class=_PICTURES_PER_CLASS, port=port)
         site.__enter__()
@@ -57,8 +57,8 @@ def demo_config(site: Gallery) -> WorkspaceConfig:
             "search": {
                 "per_class": _CLEAN_PER_CLASS,
                 "sources": ("openverse", "results_page"),
-                "openverse_url": site.openverse_url,
-                "results_url": site.results_url,
+                "openverse": {"url": site.openverse_url},
+                "results_page": {"url": site.results_url},
             },
             "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
             "download": {"per_host_connections": 16},
@@ -98,6 +98,6 @@ def _introduce(site: Gallery) -> None:
     CONSOLE.print(f"Serving {len(site.keywords)} keywords at {site.base_url} until Ctrl-C. In another terminal:")
     typer.echo(
         f"collect-and-train run {words} --workspace data/gallery"
-        f" --set search.openverse_url={site.openverse_url}"
+        f" --set search.openverse.url={site.openverse_url}"
         " --set network.allow_private_addresses=true --set network.per_host_pause_s=0"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 import unicodedata
@@ -16,6 +17,7 @@ from workspace.paths import Workspace, write_atomic
 from workspace.template import EXAMPLE_CLASSES, render_config
 
 _CREDENTIALS = "search.credentials"
+_LOG = logging.getLogger("collect_and_train")
 
 
 def open_workspace(
@@ -36,7 +38,7 @@ def open_workspace(
     _refuse_keys(overrides or {})
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
-        config = load_config(workspace.config_file, overrides)
+        config = load_config(workspace.config_file, overrides, on_old=_LOG.warning)
         wanted = {name_key(word) for word in keywords}
         if wanted and wanted != {name_key(label) for label in config.classes}:
             raise ConfigError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from workspace.section import THIS_RUN_ONLY, Section
+from workspace.source_config import ApiConfig, FolderConfig, ResultsPageConfig, UrlListConfig, WebsiteConfig
 
 LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 """Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""
@@ -21,62 +23,15 @@ def license_is(name: str, wanted: str) -> bool:
     return wanted in name.split("-") if wanted in LICENSE_PARTS else name == wanted
 
 
-class SourceSettings(BaseModel):
-    """What some sources need beyond the keyword; part of [search]."""
+class SearchConfig(Section):
+    """Where pictures are looked for, and how many.
 
-    urls: dict[str, str] = Field(
-        default_factory=dict,
-        description="Other base addresses for sources, by their name, such as a stand-in for tests: "
-        '{wikimedia = "http://127.0.0.1:8000"}. `collect-and-train sources` shows the names.',
-    )
-    credentials: dict[str, SecretStr] = Field(
-        default_factory=dict,
-        description='Keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. The environment wins, '
-        "and is the better place: a key here lies in a file that may be shared.",
-    )
-    keys_from_environment: bool = Field(
-        True, description="Look for keys in the environment; off: in credentials alone."
-    )
-    website: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="For the source `website`: the pages to start from, by keyword; "
-        'under "*" for every keyword, with {keyword} in the address.',
-    )
-    website_depth: int = Field(1, ge=0, le=10, description="Links followed from a start page, within its site.")
-    website_pages: int = Field(100, ge=1, le=2000, description="Pages read per keyword by the source `website`.")
-    folder: str = Field(
-        "",
-        description="For the source `folder`: a folder of your own pictures with one subfolder per keyword; "
-        "absolute, or relative to where the command runs.",
-    )
-    url_list: str = Field(
-        "",
-        description="For the source `url_list`: a txt, csv, tsv, jsonl or parquet file with the columns url and label "
-        "(a keyword), or one file per keyword with {keyword} in its name.",
-    )
+    A source has a table of its own, as [search.website]. One with an API needs it only to be asked at another base URL,
+    such as a stand-in for tests: [search.wikimedia] url = "http://127.0.0.1:8000".
+    """
 
-    @field_validator("urls")
-    @classmethod
-    def _web_addresses(cls, value: dict[str, str]) -> dict[str, str]:
-        wrong = [f"{name} = {url!r}" for name, url in value.items() if not url.startswith(("http://", "https://"))]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)} must start with http:// or https://")
-        return {name: url.rstrip("/") for name, url in value.items()}
-
-    @field_validator("website")
-    @classmethod
-    def _start_pages(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for keyword, pages in value.items():
-            for page in pages:
-                if not page.startswith(("http://", "https://")):
-                    raise ValueError(f"the start page {page!r} of {keyword!r} must start with http:// or https://")
-                if keyword == "*" and "{keyword}" not in page:
-                    raise ValueError(f'the start page {page!r} is for every keyword ("*"): it needs {{keyword}} in it')
-        return value
-
-
-class _Wanted(Section):
-    """The part of SearchConfig that most people change; apart, so that it comes first in workspace.toml."""
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, ApiConfig]  # the tables of sources with an API, whose names the collectors know
 
     per_class: int = Field(
         100,
@@ -88,8 +43,7 @@ class _Wanted(Section):
     sources: tuple[str, ...] = Field(
         ("openverse",),
         min_length=1,
-        description="Sources to ask, in turns: openverse, wikimedia, inaturalist, gbif, flickr, naver, kakao, website, "
-        "results_page, folder, url_list, bing; `collect-and-train sources` tells them apart.",
+        description="Sources to ask, in turns, by their names; see `collect-and-train sources`.",
     )
     licenses: tuple[str, ...] = Field(
         (),
@@ -109,14 +63,18 @@ class _Wanted(Section):
         le=1000,
         description="Pictures to look for per picture wanted, at most: a class that needs more is given up.",
     )
-    openverse_url: str = Field(
-        "https://api.openverse.org/v1",
-        description="Base address of the Openverse API, or of a stand-in for it.",
+    credentials: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='Keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. The environment wins, '
+        "and is the better place: a key here lies in a file that may be shared.",
     )
-    results_url: str = Field(
-        "",
-        description="For the source `results_page`: address of a site's own image search, with {keyword} and {page}.",
+    keys_from_environment: bool = Field(
+        True, description="Look for keys in the environment; off: in credentials alone."
     )
+    website: WebsiteConfig = Field(default_factory=WebsiteConfig)
+    results_page: ResultsPageConfig = Field(default_factory=ResultsPageConfig)
+    folder: FolderConfig = Field(default_factory=FolderConfig)
+    url_list: UrlListConfig = Field(default_factory=UrlListConfig)
 
     @field_validator("licenses", "exclude_licenses")
     @classmethod
@@ -144,22 +102,21 @@ class _Wanted(Section):
             if not any(license_is(name, excluded) for excluded in self.exclude_licenses)
         )
 
-    @field_validator("openverse_url", "results_url")
-    @classmethod
-    def _web_address(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} must start with http:// or https://")
-        return value.rstrip("/")
-
     @model_validator(mode="after")
-    def _results_page_has_an_address(self) -> Self:
-        if "results_page" in self.sources and "{keyword}" not in self.results_url:
-            raise ValueError("the source results_page needs results_url with {keyword} (and {page}) in it")
+    def _results_page_has_a_url(self) -> Self:
+        if "results_page" in self.sources and "{keyword}" not in self.results_page.url:
+            raise ValueError("the source results_page needs url in [search.results_page], with {keyword} (and {page})")
         return self
 
+    @property
+    def api_tables(self) -> Mapping[str, ApiConfig]:
+        """The tables of sources with an API that the settings name, by the source's name."""
+        return self.__pydantic_extra__ or {}
 
-class SearchConfig(SourceSettings, _Wanted):
-    """Where pictures are looked for, and how many."""
+    def base_url(self, source: str, default: str) -> str:
+        """Choose the base URL of a source: `url` of its table, else its own."""
+        table = self.api_tables.get(source)
+        return table.url if table and table.url else default
 
 
 class NetworkConfig(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from workspace.clean_config import CleanConfig, CurateConfig, SplitConfig
 from workspace.collect_config import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.errors import ConfigError
 from workspace.names import name_key
+from workspace.old_settings import old_names, rename_old
 from workspace.retrain_config import RetrainConfig
 from workspace.section import Section
 from workspace.train_config import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
@@ -82,42 +83,50 @@ class WorkspaceConfig(Section):
     def _start_pages_are_for_keywords(self) -> Self:
         keywords = [word for words in self.classes.values() for word in words]
         known = {name_key(word) for word in (*keywords, "*")}
-        if wrong := [word for word in self.search.website if name_key(word) not in known]:
+        if wrong := [word for word in self.search.website.start_pages if name_key(word) not in known]:
             raise ValueError(
-                f"search.website has start pages for {', '.join(map(repr, wrong))}, which no class looks for; the "
-                f'keywords are {", ".join(map(repr, keywords))}, and "*" stands for all'
+                f"search.website.start_pages has pages for {', '.join(map(repr, wrong))}, which no class looks for; "
+                f'the keywords are {", ".join(map(repr, keywords))}, and "*" stands for all'
             )
         return self
 
 
-def parse_config(text: str, place: str, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:
-    """Read the text of a workspace.toml.
+def parse_config(
+    text: str, place: str, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
+) -> WorkspaceConfig:
+    """Read the text of a workspace.toml, or of a run's config.toml.
 
     Args:
-        text: TOML.
+        text: TOML; names of earlier versions are read as those of today.
         place: where it came from, for the error's text.
-        overrides: values by dotted name (`train.backbone`) that win over the text.
+        overrides: values by dotted name (`train.backbone`) that win over the text; by names of today only.
+        on_old: is told what to rename where the text has names of an earlier version.
 
     Raises:
-        ConfigError: lists every problem of the text together.
+        ConfigError: lists every problem of the text together, or names the new name of an override.
     """
     try:
-        values = tomllib.loads(text)
+        values, renamed = rename_old(tomllib.loads(text))
+        if sentences := old_names(overrides or {}):
+            raise ConfigError("; ".join(sentences))
         for name, value in (overrides or {}).items():
-            *sections, key = name.split(".")
-            here = values
-            for section in sections:
-                here = here.setdefault(section, {})
-            here[key] = value
-        return WorkspaceConfig.model_validate(values)
+            _override(values, name, value)
+        config = WorkspaceConfig.model_validate(values)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{place} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(_problems(error, place)) from error
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    if renamed and on_old is not None:
+        on_old(f"{place} has settings under their old names, which are still read; rename them: {'; '.join(renamed)}")
+    return config
 
 
-def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> WorkspaceConfig:
-    """Read a workspace.toml; `overrides` as in parse_config.
+def load_config(
+    path: Path, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
+) -> WorkspaceConfig:
+    """Read a workspace.toml; `overrides` and `on_old` as in parse_config.
 
     Raises:
         ConfigError: it is missing, unreadable or wrong; lists every problem together.
@@ -128,7 +137,17 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Works
         raise ConfigError(f"{path} does not exist; write one with: collect-and-train init -w {path.parent}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    return parse_config(text, str(path), overrides)
+    return parse_config(text, str(path), overrides, on_old=on_old)
+
+
+def _override(values: dict[str, Any], name: str, value: Any) -> None:
+    *sections, key = name.split(".")
+    table: Any = values
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name}: there is no such setting; {section} is a value and has no settings in it")
+    table[key] = value
 
 
 def _problems(error: ValidationError, place: str) -> str:
@@ -136,7 +155,9 @@ def _problems(error: ValidationError, place: str) -> str:
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
+        # A table of [search] that no source's settings describe must be an API's; a value there is a wrong name.
+        no_table = problem["loc"][:1] == ("search",) and problem["type"] == "model_type"
+        if problem["type"] == "extra_forbidden" or (no_table and problem["loc"][1] not in SearchConfig.model_fields):
             message = "there is no such setting; `collect-and-train init` shows all of them"
         lines.append(f"  {where}: {message}")
     return f"{place} has {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

@@ -33,10 +33,21 @@ def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
     for name in fields:
         section = getattr(config, name)
         if isinstance(section, Section):
-            parts += ["", f"[{name}]", *_comment(type(section).__doc__), ""]
-            for key, field in type(section).model_fields.items():
-                parts += _setting(key, getattr(section, key), field)
+            parts += _table(name, section)
     return "\n".join(parts) + "\n"
+
+
+def _table(name: str, section: Section) -> list[str]:
+    parts, tables = ["", f"[{name}]", *_comment(type(section).__doc__), ""], []
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, Section):  # after the values: TOML counts what follows a table's name as its own
+            tables += _table(f"{name}.{key}", value)
+        else:
+            parts += _setting(key, value, field)
+    for key, value in (section.model_extra or {}).items():
+        tables += _table(f"{name}.{key}", value)
+    return parts + tables
 
 
 def _setting(key: str, value: Any, field: FieldInfo) -> list[str]:
@@ -46,7 +57,7 @@ def _setting(key: str, value: Any, field: FieldInfo) -> list[str]:
 
 
 def _comment(text: str | None) -> list[str]:
-    return textwrap.wrap(text or "", width=110, initial_indent="# ", subsequent_indent="# ")
+    return textwrap.wrap(" ".join((text or "").split()), width=110, initial_indent="# ", subsequent_indent="# ")
 
 
 def _toml(value: Any) -> str:

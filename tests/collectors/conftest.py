@@ -80,7 +80,7 @@ def configure() -> Callable[..., WorkspaceConfig]:
 def _configure(site: Gallery, **sections: object) -> WorkspaceConfig:
     values: dict[str, dict[str, object]] = {
         "classes": {keyword: keyword for keyword in site.keywords},
-        "search": {"openverse_url": site.openverse_url, "per_class": 200},
+        "search": {"openverse": {"url": site.openverse_url}, "per_class": 200},
         "network": {
             "allow_private_addresses": True,
             "per_host_pause_s": 0,

@@ -20,7 +20,7 @@ def collected(tmp_path):
         config = WorkspaceConfig.model_validate(
             {
                 "classes": {word: (word,) for word in site.keywords[:2]},
-                "search": {"per_class": 20, "openverse_url": site.openverse_url},
+                "search": {"per_class": 20, "openverse": {"url": site.openverse_url}},
                 "network": {"allow_private_addresses": True, "per_host_pause_s": 0},
                 "retrain": {"search_again_h": 1e-9},
             }

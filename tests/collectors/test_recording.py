@@ -61,7 +61,11 @@ def test_a_replay_gives_identical_tables_and_files_without_a_network(
     sources = ["openverse", "results_page", "folder"]
     config = configure(
         site,
-        search={"sources": sources, "results_url": site.results_url, "folder": str(tmp_path / "photos")},
+        search={
+            "sources": sources,
+            "results_page": {"url": site.results_url},
+            "folder": {"path": str(tmp_path / "photos")},
+        },
         network={"attempts": 2},
     )
     site.misbehave("/search", "403", times=1)
@@ -139,7 +143,8 @@ def test_no_key_is_kept_and_a_replay_needs_none(keyed, workspace, tmp_path, monk
             "classes": {"a": "a", "b": "b"},
             "search": {
                 "sources": ["openverse", "flickr"],
-                "urls": {"openverse": f"{keyed}/openverse", "flickr": f"{keyed}/flickr"},
+                "openverse": {"url": f"{keyed}/openverse"},
+                "flickr": {"url": f"{keyed}/flickr"},
                 "credentials": {"OPENVERSE_CLIENT_SECRET": SECRET},
             },
             "network": {"allow_private_addresses": True, "per_host_pause_s": 0},

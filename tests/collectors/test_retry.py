@@ -9,6 +9,7 @@ from workspace.catalog import Catalog
 from workspace.errors import ConfigError
 from workspace.reasons import is_retryable
 from workspace.records import Download, Hit, Search
+from workspace.source_config import ResultsPageConfig
 from workspace.template import render_config
 
 
@@ -72,7 +73,10 @@ def test_a_search_that_failed_is_asked_again_even_when_enough_was_found(site, wo
     config = config.model_copy(
         update={
             "search": config.search.model_copy(
-                update={"sources": ("openverse", "results_page"), "results_url": site.results_url}
+                update={
+                    "sources": ("openverse", "results_page"),
+                    "results_page": ResultsPageConfig(url=site.results_url),
+                }
             )
         }
     )

@@ -31,7 +31,9 @@ def rows(workspace, kind):
 def test_every_picture_is_found_once_with_its_rank_and_fetched_byte_for_byte(
     site, workspace, configure, photos
 ) -> None:
-    config = configure(site, search={"sources": ["openverse", "results_page"], "results_url": site.results_url})
+    config = configure(
+        site, search={"sources": ["openverse", "results_page"], "results_page": {"url": site.results_url}}
+    )
     found = search.run(workspace, config)
     assert (found.done, found.by_reason["found for cat"], found.by_reason["found for 강아지"]) == (12, 7, 5)
     assert len(rows(workspace, Hit)) == 24  # the same address from two sources is two hits and one picture
@@ -130,7 +132,9 @@ def test_a_source_that_fails_is_recorded_and_the_other_goes_on_and_the_next_run_
     site, workspace, configure
 ) -> None:
     site.misbehave("/v1/images/?", "403", times=2)
-    config = configure(site, search={"sources": ["openverse", "results_page"], "results_url": site.results_url})
+    config = configure(
+        site, search={"sources": ["openverse", "results_page"], "results_page": {"url": site.results_url}}
+    )
     counts = search.run(workspace, config)
     assert counts.by_reason["found"] == 12
     assert counts.by_reason["failed searches"] == 2
@@ -177,7 +181,7 @@ def test_one_picture_in_two_sizes_is_fetched_once(site, workspace, configure) ->
 
 
 def test_html_where_json_was_due_is_no_empty_answer(site, workspace, configure) -> None:
-    config = configure(site, search={"openverse_url": f"{site.base_url}/search?q=cat&rest="})
+    config = configure(site, search={"openverse": {"url": f"{site.base_url}/search?q=cat&rest="}})
     with pytest.raises(CollectError, match=r"(?s)no source gave a single picture.*not_json"):
         search.run(workspace, config)
 
@@ -188,7 +192,9 @@ def test_an_unknown_source_lists_the_known_ones(site, workspace, configure) -> N
 
 
 def test_a_licence_filter_leaves_out_what_is_not_known_to_fit(site, workspace, configure) -> None:
-    config = configure(site, search={"licenses": ["cc0"], "sources": ["results_page"], "results_url": site.results_url})
+    config = configure(
+        site, search={"licenses": ["cc0"], "sources": ["results_page"], "results_page": {"url": site.results_url}}
+    )
     with pytest.raises(ConfigError, match=r"all 12 pictures .* are left out \(skipped: license_unknown 12\)"):
         search.run(workspace, config)  # photographs from a folder have no licence
     assert {(row.status, row.reason) for row in rows(workspace, Download)} == {("skipped", "license_unknown")}
@@ -269,7 +275,7 @@ def test_a_killed_download_goes_on_and_repeats_nothing_that_was_done(site, works
 
 
 def test_a_folder_of_ones_own_is_collected_without_a_request(site, workspace, configure, photos, tmp_path) -> None:
-    config = configure(site, search={"sources": ["folder"], "folder": str(tmp_path / "photos")})
+    config = configure(site, search={"sources": ["folder"], "folder": {"path": str(tmp_path / "photos")}})
     assert search.run(workspace, config).by_reason["found"] == 12
     assert dict(download.run(workspace, config).by_reason) == {"ok": 12}
     stored = {file.read_bytes() for file in workspace.images.rglob("*") if file.is_file()}

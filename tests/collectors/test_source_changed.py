@@ -7,6 +7,7 @@ from collectors.source import says_no_results
 from collectors.website import Website
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
+from workspace.source_config import ResultsPageConfig
 
 PARSERS = {
     "openverse": lambda rows: openverse.parse({"results": rows, "page_count": 3})[0],
@@ -48,13 +49,17 @@ def served(monkeypatch: pytest.MonkeyPatch):
     "said", ["0 pictures of zebra", "No results.", "Keine Treffer", "검색결과가 없습니다", "Nothing found"]
 )
 def test_a_page_of_results_that_says_so_has_none(said: str, served) -> None:
-    source = results_page.ResultsPage(SearchConfig(results_url="https://s.example/?q={keyword}"))
+    source = results_page.ResultsPage(
+        SearchConfig(results_page=ResultsPageConfig(url="https://s.example/?q={keyword}"))
+    )
     assert source.search(served(f"<html><main><h1>{said}</h1></main></html>"), "zebra", None).found == ()
 
 
 @pytest.mark.parametrize("html", ["<html><div id='root'></div></html>", "<html>10 results<img src='1.jpg'></html>"])
 def test_a_page_of_results_that_says_nothing_of_the_kind_is_a_failure(html: str, served) -> None:
-    source = results_page.ResultsPage(SearchConfig(results_url="https://s.example/?q={keyword}"))
+    source = results_page.ResultsPage(
+        SearchConfig(results_page=ResultsPageConfig(url="https://s.example/?q={keyword}"))
+    )
     with pytest.raises(SourceFailed, match="has no linked picture") as caught:
         source.search(served(html), "zebra", None)
     assert caught.value.reason == "changed"
@@ -62,7 +67,7 @@ def test_a_page_of_results_that_says_nothing_of_the_kind_is_a_failure(html: str,
 
 
 def test_a_start_page_that_a_script_would_draw_is_a_failure(served) -> None:
-    source = Website(SearchConfig.model_validate({"website": {"bear": ["https://s.example/"]}}))
+    source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": ["https://s.example/"]}}}))
     with pytest.raises(SourceFailed, match="neither pictures nor links") as caught:
         source.search(served("<html><script src='app.js'></script></html>"), "bear", None)
     assert caught.value.reason == "changed"

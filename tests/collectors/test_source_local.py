@@ -16,6 +16,7 @@ from collectors.registry import check
 from collectors.url_list import UrlList
 from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
+from workspace.source_config import FolderConfig, UrlListConfig
 
 SESSION = PoliteSession(NetworkConfig())  # never used: nothing here leaves the machine
 
@@ -39,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_its_pictures_by_keyword_and_they_can_be_read(folder: Path) -> None:
-    source = Folder(SearchConfig(folder=str(folder)))
+    source = Folder(SearchConfig(folder=FolderConfig(path=str(folder))))
     page = source.search(SESSION, "Red Panda", None)
     assert [picture.image_url for picture in page.found] == [
         "folder:red%20panda/a%20b%25.PNG",
@@ -52,14 +53,14 @@ def test_a_folder_gives_its_pictures_by_keyword_and_they_can_be_read(folder: Pat
     decomposed = unicodedata.normalize("NFD", "강아지")  # as some file systems write it
     assert len(source.search(SESSION, decomposed, None).found) == 1
     assert source.search(SESSION, "fox", None).found == ()
-    assert check("folder", SESSION, SearchConfig(folder=str(folder)))[0] == "up"
+    assert check("folder", SESSION, SearchConfig(folder=FolderConfig(path=str(folder))))[0] == "up"
 
 
 def test_a_large_folder_comes_in_pages(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     for number in range(1201):
         (tmp_path / "cat" / f"{number:04}.jpg").touch()
-    source, cursor, sizes, names = Folder(SearchConfig(folder=str(tmp_path))), None, [], set()
+    source, cursor, sizes, names = Folder(SearchConfig(folder=FolderConfig(path=str(tmp_path)))), None, [], set()
     while True:
         page = source.search(SESSION, "cat", cursor)
         sizes.append(len(page.found))
@@ -73,7 +74,7 @@ def test_a_large_folder_comes_in_pages(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_a_failure(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    config = SearchConfig(folder=str(tmp_path / name))
+    config = SearchConfig(folder=FolderConfig(path=str(tmp_path / name)))
     with pytest.raises(SourceFailed) as caught:
         Folder(config).search(SESSION, "cat", None)
     assert caught.value.reason == "unreachable"
@@ -148,19 +149,22 @@ def write(file: Path) -> None:
 def test_every_kind_of_list_gives_the_rows_of_the_keyword(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"list{suffix}"
     write(file)
-    source = UrlList(SearchConfig(url_list=str(file)))
+    source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file))))
     page = source.search(SESSION, "cat", None)
     assert [picture.image_url for picture in page.found] == ["https://p.example/1.jpg", "https://p.example/3.jpg"]
     assert page.next_cursor is None
     assert len(source.search(SESSION, "강아지", None).found) == 1
     if suffix != ".txt":
         assert (page.found[0].license, page.found[0].creator, page.found[0].width) == ("by", "Ä", 640)
-    assert check("url_list", SESSION, SearchConfig(url_list=str(file))) == ("up", "2 pictures for 'cat'")
+    assert check("url_list", SESSION, SearchConfig(url_list=UrlListConfig(file=str(file)))) == (
+        "up",
+        "2 pictures for 'cat'",
+    )
 
 
 def test_a_file_per_keyword_needs_no_label(tmp_path: Path) -> None:
     (tmp_path / "cat.txt").write_text("https://p.example/1.jpg\n")
-    source = UrlList(SearchConfig(url_list=str(tmp_path / "{keyword}.txt")))
+    source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(tmp_path / "{keyword}.txt"))))
     assert len(source.search(SESSION, "cat", None).found) == 1
     with pytest.raises(SourceFailed, match="unreachable"):
         source.search(SESSION, "dog", None)
@@ -170,7 +174,7 @@ def test_a_long_list_comes_in_pages_and_none_is_lost(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     lines = [f"https://p.example/{n}.jpg,{'cat' if n % 2 else 'dog'}" for n in range(5000)]
     file.write_text("url,label\n" + "\n".join(lines))
-    source, cursor, found = UrlList(SearchConfig(url_list=str(file))), None, []
+    source, cursor, found = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file)))), None, []
     while True:
         page = source.search(SESSION, "cat", cursor)
         found += [picture.image_url for picture in page.found]
@@ -199,15 +203,15 @@ def test_a_list_that_cannot_be_read_is_a_failure(
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SourceFailed) as caught:
-        UrlList(SearchConfig(url_list=str(file))).search(SESSION, "cat", None)
+        UrlList(SearchConfig(url_list=UrlListConfig(file=str(file)))).search(SESSION, "cat", None)
     assert caught.value.reason == reason
     assert str(file) in caught.value.detail
 
 
 def test_a_list_of_another_kind_or_none_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match=r"the known kinds are \.txt, \.csv"):
-        UrlList(SearchConfig(url_list="list.xlsx"))
-    with pytest.raises(ConfigError, match=r"needs search\.url_list"):
+        UrlList(SearchConfig(url_list=UrlListConfig(file="list.xlsx")))
+    with pytest.raises(ConfigError, match=r"needs file in"):
         UrlList(SearchConfig())
-    with pytest.raises(ConfigError, match=r"needs search\.folder"):
+    with pytest.raises(ConfigError, match=r"needs path in"):
         Folder(SearchConfig())

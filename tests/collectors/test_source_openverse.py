@@ -73,7 +73,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def source(service: Service, **credentials: str) -> Openverse:
-    return Openverse(SearchConfig.model_validate({"openverse_url": service.url, "credentials": credentials}))
+    return Openverse(SearchConfig.model_validate({"openverse": {"url": service.url}, "credentials": credentials}))
 
 
 def test_credentials_buy_larger_pages_with_one_token(service: Service, session: PoliteSession) -> None:

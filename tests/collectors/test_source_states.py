@@ -39,11 +39,10 @@ ANSWERS = {
         "results": [{"key": 1, "media": [{"identifier": "https://p.example/1.jpg"}]}],
     },
     "flickr": {"stat": "ok", "photos": {"pages": 3, "photo": [PHOTO]}},
-    "naver_hub": {
+    "naver": {
         "total": 3815005,
         "items": [{"link": "https://p.example/1.jpg", "sizewidth": "3", "sizeheight": "2"}],
     },
-    "naver": {"total": 3815005, "items": [{"link": "https://p.example/1.jpg"}]},
     "kakao": {"documents": [{"image_url": "https://p.example/1.jpg"}], "meta": {"is_end": False}},
     "bing": f"<html>{TILE}</html>",
     "website": '<html><img src="/1.jpg"><a href="/website/2">on</a></html>',
@@ -112,12 +111,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(stand_in: StandIn, **more: object) -> SearchConfig:
-    names = [name for info in SOURCES.values() for name in info.urls]
-    values = {
-        "urls": {name: f"{stand_in.url}/{name}" for name in names},
+    values = {name: {"url": f"{stand_in.url}/{name}"} for info in SOURCES.values() for name in info.urls} | {
         "credentials": KEYS,
-        "website": {"cat": [f"{stand_in.url}/website/start"]},
-        "results_url": f"{stand_in.url}/results_page/{{keyword}}/{{page}}",
+        "website": {"start_pages": {"cat": [f"{stand_in.url}/website/start"]}},
+        "results_page": {"url": f"{stand_in.url}/results_page/{{keyword}}/{{page}}"},
     }
     return SearchConfig.model_validate(values | more)
 
@@ -155,7 +152,7 @@ def test_without_key_or_setting_a_source_is_not_asked(session: PoliteSession) ->
     assert {state for state, _reason in states.values()} == {"not set up"}
     assert "FLICKR_API_KEY" in states["flickr"][1]
     assert "NAVER_API_HUB_CLIENT_ID and NAVER_API_HUB_CLIENT_SECRET" in states["naver"][1]
-    assert states["website"][1] == "set search.website"
+    assert states["website"][1] == "set search.website.start_pages"
 
 
 SECOND_QUESTION = {
@@ -229,8 +226,8 @@ def test_keys_go_where_they_belong_and_nowhere_else(
     sent = {name: (question, headers) for name, question, headers in stand_in.asked}
     assert sent["flickr"][0]["api_key"] == KEYS["FLICKR_API_KEY"]
     assert sent["kakao"][1]["Authorization"] == "KakaoAK from-environment"
-    assert sent["naver_hub"][1]["X-NCP-APIGW-API-KEY-ID"] == KEYS["NAVER_API_HUB_CLIENT_ID"]
-    assert sent["naver_hub"][1]["X-NCP-APIGW-API-KEY"] == KEYS["NAVER_API_HUB_CLIENT_SECRET"]
+    assert sent["naver"][1]["X-NCP-APIGW-API-KEY-ID"] == KEYS["NAVER_API_HUB_CLIENT_ID"]
+    assert sent["naver"][1]["X-NCP-APIGW-API-KEY"] == KEYS["NAVER_API_HUB_CLIENT_SECRET"]
     assert "api_key=***" in caplog.text
     for shown in (caplog.text, repr(config), config.model_dump_json()):
         assert not any(key in shown for key in (*KEYS.values(), "fl1ckr"))
@@ -299,8 +296,8 @@ def test_missing_keys_are_named_all_together_and_bad_ones_are_not_shown(monkeypa
 
 
 def test_unknown_names_of_addresses_and_credentials_are_mistakes() -> None:
-    with pytest.raises(ConfigError, match="search.urls: unknown wikipedia; the known names are bing, flickr"):
-        make_sources(SearchConfig(urls={"wikipedia": "http://127.0.0.1:1"}))
+    with pytest.raises(ConfigError, match=r"\[search.NAME\]: unknown wikipedia; the known names are bing, flickr"):
+        make_sources(SearchConfig.model_validate({"wikipedia": {"url": "http://127.0.0.1:1"}}))
     with pytest.raises(ConfigError, match="search.credentials: unknown FLICKR_KEY"):
         make_sources(SearchConfig.model_validate({"credentials": {"FLICKR_KEY": "x"}}))
 
@@ -308,9 +305,13 @@ def test_unknown_names_of_addresses_and_credentials_are_mistakes() -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "text"),
     [
-        ("urls", {"gbif": "ftp://x"}, "must start with http"),
-        ("website", {"cat": ["file:///etc"]}, "start page 'file:///etc' of 'cat' must start with http"),
-        ("website", {"*": ["https://s.example/"]}, "it needs {keyword} in it"),
+        ("gbif", {"url": "ftp://x"}, "must start with http"),
+        (
+            "website",
+            {"start_pages": {"cat": ["file:///etc"]}},
+            "start page 'file:///etc' of 'cat' must start with http",
+        ),
+        ("website", {"start_pages": {"*": ["https://s.example/"]}}, "it needs {keyword} in it"),
     ],
 )
 def test_settings_of_sources_are_checked_where_they_are_read(setting: str, value: object, text: str) -> None:

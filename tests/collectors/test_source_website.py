@@ -117,7 +117,7 @@ def page(name: str, *links: str) -> str:
 
 def crawl(site: Site, session: PoliteSession, **more: object) -> list[str]:
     """Every picture's name, by a new source for each page, as after a restart each time."""
-    values = {"website": {"bear": [f"{site.url}/"]}} | more
+    values = {"website": {"start_pages": {"bear": [f"{site.url}/"]}} | more}
     cursor, names = None, []
     for _ in range(50):
         result = Website(SearchConfig.model_validate(values)).search(session, "Bear", cursor)
@@ -139,10 +139,10 @@ def test_a_crawl_reads_every_page_once_to_its_depth_within_the_site(site: Site, 
         "/gone": 404,
         "/away": page("away"),
     }
-    assert crawl(site, session, website_depth=1) == ["/home.jpg", "/a.jpg", "/b/b.jpg"]
+    assert crawl(site, session, depth=1) == ["/home.jpg", "/a.jpg", "/b/b.jpg"]
     assert site.asked == ["/", "/a", "/b", "/b/", "/gone"]
     site.asked.clear()
-    assert crawl(site, session, website_depth=2) == ["/home.jpg", "/a.jpg", "/b/b.jpg", "/deep.jpg", "/b/c.jpg"]
+    assert crawl(site, session, depth=2) == ["/home.jpg", "/a.jpg", "/b/b.jpg", "/deep.jpg", "/b/c.jpg"]
     assert len(site.asked) == len(set(site.asked))
 
 
@@ -150,7 +150,7 @@ def test_an_endless_calendar_ends_at_the_page_limit(site: Site, session: PoliteS
     site.pages |= {"/": page("0", "/?day=1")} | {
         f"/?day={n}": page(str(n), f"/?day={n + 1}", "/") for n in range(1, 60)
     }
-    names = crawl(site, session, website_depth=10, website_pages=7)
+    names = crawl(site, session, depth=10, pages=7)
     assert names == [f"/{n}.jpg" for n in range(7)]
     assert len(site.asked) == 7
 
@@ -170,7 +170,7 @@ def test_a_start_page_that_cannot_be_read_is_a_failure(
 
 def test_a_busy_site_stops_the_crawl_and_the_next_run_goes_on_there(site: Site, session: PoliteSession) -> None:
     site.pages |= {"/": page("home", "/a", "/b"), "/a": 429, "/b": page("b")}
-    source = Website(SearchConfig.model_validate({"website": {"bear": [f"{site.url}/"]}}))
+    source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
     first = source.search(session, "bear", None)
     with pytest.raises(SourceFailed, match="rate_limited"):
         source.search(session, "bear", first.next_cursor)
@@ -182,9 +182,9 @@ def test_a_busy_site_stops_the_crawl_and_the_next_run_goes_on_there(site: Site, 
 
 def test_start_pages_by_keyword_or_for_every_keyword(site: Site, session: PoliteSession) -> None:
     site.pages |= {"/tag/red%20panda": page("panda")}
-    config = SearchConfig.model_validate({"website": {"*": [f"{site.url}/tag/{{keyword}}"]}})
+    config = SearchConfig.model_validate({"website": {"start_pages": {"*": [f"{site.url}/tag/{{keyword}}"]}}})
     assert len(Website(config).search(session, "red panda", None).found) == 1
-    one = Website(SearchConfig.model_validate({"website": {"bear": [f"{site.url}/"]}}))
+    one = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
     assert one.search(session, "fox", None).next_cursor is None
     with pytest.raises(ConfigError, match="needs start pages"):
         Website(SearchConfig())

@@ -38,7 +38,7 @@ def site() -> Iterator[Gallery]:
 @pytest.fixture(scope="session")
 def quick(site: Gallery) -> dict[str, object]:
     """Settings that make a run against the site quick."""
-    return QUICK | {"search.openverse_url": site.openverse_url}
+    return QUICK | {"search.openverse.url": site.openverse_url}
 
 
 @pytest.fixture(scope="session")

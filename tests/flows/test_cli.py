@@ -118,7 +118,7 @@ def test_settings_that_are_tables_pass_through_the_flow_and_keys_do_not(tmp_path
     from flows.collect_and_train import collect_and_train
 
     settings = parse_overrides(
-        ['search.urls={wikimedia="http://127.0.0.1:1"}', 'search.website={"*"=["https://x.example/{keyword}"]}']
+        ["search.wikimedia.url=http://127.0.0.1:1", 'search.website.start_pages={"*"=["https://x.example/{keyword}"]}']
     )
     assert collect_and_train.validate_parameters({"workspace": "x", "settings": settings})["settings"] == settings
     open_workspace(tmp_path, ["cat", "dog"])

@@ -261,7 +261,7 @@ def test_of_the_first_8_of_openverse_s_honey_at_least_5_are_off_topic(collected)
             ["dog", "galah", "honey"],
             {
                 "train.backbone": "efficientnet_lite0",
-                "search.openverse_url": site.openverse_url,
+                "search.openverse.url": site.openverse_url,
                 "search.per_class": 20,
                 "network.allow_private_addresses": True,
                 "network.per_host_pause_s": 0,

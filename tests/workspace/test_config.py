@@ -43,14 +43,14 @@ def test_every_problem_is_reported_together() -> None:
         ('[classes]\nCat = "a"\ncat = "c"\n', "'Cat' and 'cat' have the same name"),
         ("[classes]\na = []\nb = 'b'\n", "at least one keyword"),
         ("[classes\n", "not valid TOML"),
-        (TWO + '[search]\nsources = ["results_page"]\n', "needs results_url"),
-        (TWO + '[search]\nopenverse_url = "ftp://x"\n', "must start with http"),
+        (TWO + '[search]\nsources = ["results_page"]\n', "needs url in .search.results_page"),
+        (TWO + '[search.openverse]\nurl = "ftp://x"\n', "must start with http"),
         (TWO + '[search]\nlicenses = ["cc-by"]\n', "unknown cc-by; the known names are cc0, pdm, by, by-sa"),
         (TWO + '[search]\nlicenses = ["nc"]\n', "unknown nc"),
         (TWO + '[search]\nexclude_licenses = ["nc", "xx"]\n', "unknown xx; the known names are nc, nd, sa, cc0"),
         (TWO + '[search]\nlicenses = ["by-nc"]\nexclude_licenses = ["nc"]\n', "excludes every one of licenses"),
         (
-            TWO + '[search.website]\n"red pandas" = ["https://x.example"]\n',
+            TWO + '[search.website.start_pages]\n"red pandas" = ["https://x.example"]\n',
             "'red pandas', which no class looks for; the keywords are 'red panda', 'raccoon', 'Procyon lotor'",
         ),
     ],
@@ -98,10 +98,10 @@ def test_licences_are_chosen_by_name_and_excluded_by_name_or_part() -> None:
 def test_start_pages_may_be_written_in_any_form_of_the_keyword() -> None:
     text = (
         TWO
-        + '"고양이" = "고양이"\n[search.website]\n"RED Panda" = ["https://x.example"]\n"*" = ["https://x.example/{keyword}"]\n'
+        + '"고양이" = "고양이"\n[search.website.start_pages]\n"RED Panda" = ["https://x.example"]\n"*" = ["https://x.example/{keyword}"]\n'
     )
     decomposed = unicodedata.normalize("NFD", "고양이")
-    assert len(parse_config(text + f'"{decomposed}" = ["https://y.example"]\n', "text").search.website) == 3
+    assert len(parse_config(text + f'"{decomposed}" = ["https://y.example"]\n', "text").search.website.start_pages) == 3
 
 
 def test_a_contact_that_no_header_takes_and_a_private_host_with_a_port_are_mistakes() -> None:

@@ -21,6 +21,7 @@ from workspace.errors import ConfigError
 from workspace.names import same_name
 from workspace.paths import Workspace
 from workspace.records import Hit
+from workspace.source_config import FolderConfig, UrlListConfig
 
 SPELLINGS = ["red panda", "Red_Panda", "red-panda", "RED -_ panda", " red  panda\t"]
 
@@ -55,17 +56,26 @@ def _ask(source: Folder | UrlList | Website, session: PoliteSession) -> Page:
 def _in_a_folder(name: str, tmp_path: Path) -> int:
     (tmp_path / "mine" / name).mkdir(parents=True)
     (tmp_path / "mine" / name / "1.jpg").touch()
-    return len(_ask(Folder(SearchConfig(folder=str(tmp_path / "mine"))), PoliteSession(NetworkConfig())).found)
+    return len(
+        _ask(
+            Folder(SearchConfig(folder=FolderConfig(path=str(tmp_path / "mine")))), PoliteSession(NetworkConfig())
+        ).found
+    )
 
 
 def _in_a_list(name: str, tmp_path: Path) -> int:
     (tmp_path / "list.csv").write_text(f"url,label\nhttps://p.example/1.jpg,{name}\n")
-    return len(_ask(UrlList(SearchConfig(url_list=str(tmp_path / "list.csv"))), PoliteSession(NetworkConfig())).found)
+    return len(
+        _ask(
+            UrlList(SearchConfig(url_list=UrlListConfig(file=str(tmp_path / "list.csv")))),
+            PoliteSession(NetworkConfig()),
+        ).found
+    )
 
 
 def _as_a_start_page(name: str, _tmp_path: Path) -> int:
     config = parse_config(
-        f'[classes]\n"red panda" = "red panda"\ncat = "cat"\n[search.website]\n"{name}" = ["http://127.0.0.1:9/"]\n',
+        f'[classes]\n"red panda" = "red panda"\ncat = "cat"\n[search.website]\nstart_pages = {{"{name}" = ["http://127.0.0.1:9/"]}}\n',
         "text",
     )
     asked: list[str] = []
@@ -88,7 +98,7 @@ def test_a_spelling_matches_at_every_door(door: Callable[[str, Path], int], name
 
 def test_start_pages_under_two_spellings_of_one_keyword_all_count(session_of_pages) -> None:
     pages = {"red panda": ["http://s.example/1"], "red-panda": ["http://s.example/2"]}
-    source = Website(SearchConfig.model_validate({"website": pages}))
+    source = Website(SearchConfig.model_validate({"website": {"start_pages": pages}}))
     first = source.search(session_of_pages, "Red Panda", None)
     assert source.search(session_of_pages, "Red Panda", first.next_cursor).next_cursor is None
     assert session_of_pages.asked == ["http://s.example/1", "http://s.example/2"]

@@ -1,0 +1,74 @@
+"""Names of settings in earlier versions: read as their new names, in a workspace.toml and in a run's config.toml.
+
+Until November 2026 all settings of the sources stood in one flat list under [search].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOVED = {
+    "openverse_url": ("openverse", "url"),
+    "results_url": ("results_page", "url"),
+    "website": ("website", "start_pages"),
+    "website_depth": ("website", "depth"),
+    "website_pages": ("website", "pages"),
+    "folder": ("folder", "path"),
+    "url_list": ("url_list", "file"),
+}
+_SOURCE_OF = {"naver_hub": "naver"}  # among the old `urls`: a second base URL of one source
+
+
+def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Give the settings of a TOML file the names of today.
+
+    Returns:
+        The settings, and a sentence for each that had an old name: what it is called now.
+
+    Raises:
+        ValueError: a setting stands there under its old and its new name, with different values.
+    """
+    search = values.get("search")
+    if not isinstance(search, Mapping):
+        return dict(values), ()
+    renamed = {key: value for key, value in search.items() if not _is_old(key, value)}
+    sentences = []
+    for (table, name), (old, value) in _moved(search).items():
+        settings = dict(renamed.get(table, {}))
+        if settings.setdefault(name, value) != value:
+            raise ValueError(f"search.{old} is the old name of search.{table}.{name}; delete one of the two")
+        renamed[table] = settings
+        sentences.append(f"search.{old} is now search.{table}.{name}")
+    if search.get("urls") == {}:
+        sentences.append("search.urls is now url in a table per source, such as search.openverse.url")
+    return {**values, "search": renamed}, tuple(sentences)
+
+
+def old_names(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what settings given by dotted name are called now, for those that have an old name."""
+    sentences: list[str] = []
+    for name, value in overrides.items():
+        section, _, key = name.partition(".")
+        if section == "search":
+            key, _, inner = key.partition(".")
+            sentences += rename_old({"search": {key: {inner: value} if inner else value}})[1]
+    return tuple(sentences)
+
+
+def _is_old(key: str, value: Any) -> bool:
+    if key == "website" and isinstance(value, Mapping):  # a table then too: lists of pages by keyword
+        return any(isinstance(entry, list | tuple) for entry in value.values())
+    if isinstance(value, Mapping):
+        return key == "urls"
+    return key in _MOVED
+
+
+def _moved(search: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
+    """The old settings by today's table and name: the old name, and the value that counted."""
+    moved = {_MOVED[key]: (key, value) for key, value in search.items() if key in _MOVED and _is_old(key, value)}
+    urls = search.get("urls", {})
+    # An entry of `urls` counted before `openverse_url`, and Naver's new service before its old one.
+    for name in sorted(urls, key=lambda name: name in _SOURCE_OF) if isinstance(urls, Mapping) else ():
+        moved[_SOURCE_OF.get(name, name), "url"] = (f"urls.{name}", urls[name])
+    return moved

@@ -1,0 +1,75 @@
+"""Settings of single sources: the tables `[search.NAME]` of workspace.toml."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from workspace.section import Section
+
+
+def checked_url(url: str) -> str:
+    """Return a base URL without a slash at its end.
+
+    Raises:
+        ValueError: it is no http or https URL; empty is allowed.
+    """
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} must start with http:// or https://")
+    return url.rstrip("/")
+
+
+class ApiConfig(Section):
+    """A service with an API; its table is needed only to ask another base URL, such as a stand-in for tests."""
+
+    url: str = Field("", description="Base URL; empty: the service's own.")
+
+    _url = field_validator("url")(checked_url)
+
+
+class WebsiteConfig(Section):
+    """For the source `website`: pages to start from, and how far to follow their links."""
+
+    start_pages: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Pages to start from, by keyword; "
+        'under "*" for every keyword, with {keyword} in the URL: {"red panda" = ["https://…"]}.',
+    )
+    depth: int = Field(1, ge=0, le=10, description="Links followed from a start page, within its site.")
+    pages: int = Field(100, ge=1, le=2000, description="Pages read per keyword.")
+
+    @field_validator("start_pages")
+    @classmethod
+    def _start_pages(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for keyword, pages in value.items():
+            for page in pages:
+                if not page.startswith(("http://", "https://")):
+                    raise ValueError(f"the start page {page!r} of {keyword!r} must start with http:// or https://")
+                if keyword == "*" and "{keyword}" not in page:
+                    raise ValueError(f'the start page {page!r} is for every keyword ("*"): it needs {{keyword}} in it')
+        return value
+
+
+class ResultsPageConfig(Section):
+    """For the source `results_page`: one site's own image search."""
+
+    url: str = Field("", description="URL of the site's page of results, with {keyword} and {page}.")
+
+    _url = field_validator("url")(checked_url)
+
+
+class FolderConfig(Section):
+    """For the source `folder`: a folder of your own pictures."""
+
+    path: str = Field(
+        "", description="It has one subfolder per keyword; absolute, or relative to where the command runs."
+    )
+
+
+class UrlListConfig(Section):
+    """For the source `url_list`: a list of URLs that you have already."""
+
+    file: str = Field(
+        "",
+        description="A txt, csv, tsv, jsonl or parquet file with the columns url and label (a keyword), or one file "
+        "per keyword with {keyword} in its name.",
+    )
