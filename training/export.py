@@ -14,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
 import torch
-from onnx import compose
 from torch import nn
 
 from preprocessing.decode import decode
 from training.backbone import Network, normalised
 from training.calibrate import scaled
-from training.onnx_preprocess import IR_VERSION, OPSET, preprocessing_graph
 from training.predict import Classifier
 from training.reject import NEIGHBOURS, neighbour_distances
 from workspace.errors import ModelError
@@ -94,6 +90,12 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
         ModelError: its answers differ by more than TOLERANCE from the model's; nothing is written then.
         WorkspaceError: the folder cannot be written.
     """
+    # Heavy, and wanted by nothing else in this module.
+    import onnx
+    import onnxruntime
+
+    from training.onnx_preprocess import IR_VERSION, OPSET, preprocessing_graph
+
     network = AnsweringNetwork(model)
     outputs = ["logits", "probabilities", *(["distance"] if len(network.get_buffer("bank")) else [])]
     with _silence():
@@ -112,8 +114,8 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
     body.ir_version = IR_VERSION
     card = model.card
     views = preprocessing_graph(int(card["cache_side_px"]), card["input"]["resize_px"], card["input"]["crop_px"])
-    joined = compose.merge_models(
-        compose.add_prefix(views, "preprocess/"),
+    joined = onnx.compose.merge_models(
+        onnx.compose.add_prefix(views, "preprocess/"),
         body,
         io_map=[(f"preprocess/{views.graph.output[0].name}", "views")],
     )

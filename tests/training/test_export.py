@@ -1,6 +1,8 @@
 """An exported model answers what the trained one does, on pictures of any size and shape."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -101,3 +103,13 @@ def test_answers_that_differ_are_refused(model, tmp_path):
     for wrong in (right + 2e-4, right * np.nan):
         with pytest.raises(ModelError, match=r"model\.onnx was not written: its answers differ by"):
             check_answers(model, [picture], [[wrong.astype(np.float32)]], tmp_path / "model.onnx")
+
+
+def test_only_an_export_to_onnx_loads_the_libraries_of_onnx() -> None:
+    script = """
+import sys
+import flows.cli, training.predict, training.publish, training.export
+print(*sorted({"onnx", "onnxruntime", "onnxscript", "onnx_ir"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
