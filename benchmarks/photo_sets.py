@@ -15,9 +15,9 @@ from flows.opening import open_workspace
 from flows.steps import step_function
 from gallery.site import Gallery
 from preprocessing.pixels import PixelCache
-from preprocessing.split import read_dataset
 from training.folds import grouped_folds
 from workspace.config import WorkspaceConfig
+from workspace.dataset import read_dataset
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 

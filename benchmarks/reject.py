@@ -22,11 +22,11 @@ import numpy as np
 from flows.opening import open_workspace
 from flows.steps import STEP_MODULES, step_function
 from gallery.site import Gallery
-from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache, decode_small
 from training.predict import Classifier, Outputs, picture_files
 from training.reject import Limits, fit_limits, neighbour_distances
 from workspace.config import WorkspaceConfig
+from workspace.dataset import read_dataset
 from workspace.errors import ImageRefused
 from workspace.paths import Workspace
 from workspace.progress import SILENT

@@ -13,12 +13,12 @@ from rich.table import Table
 from flows.progress import CONSOLE
 from flows.retrain import settings_of_champion
 from preprocessing.arrivals import arrivals
-from preprocessing.dataset import read_dataset
 from workspace import curation
 from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
+from workspace.dataset import read_dataset
 from workspace.errors import WorkspaceError
 from workspace.lock import owner_of
 from workspace.paths import RunFolder, Workspace
@@ -74,7 +74,7 @@ def _lines(
 
 def _run_line(run: RunFolder, samples: list[Sample]) -> str:
     text = f"{run.run_id}, {len(samples):,} pictures"
-    if not (run.model / "card.json").is_file():
+    if not run.has_model:
         return f"{text}, not trained to its end"
     if not run.metrics_file.is_file():
         return f"{text}, trained, not evaluated"

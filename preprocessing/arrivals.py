@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from preprocessing.dataset import read_dataset
 from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
 from workspace.config import WorkspaceConfig
+from workspace.dataset import read_dataset
 from workspace.paths import Workspace
 
 

@@ -7,20 +7,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from preprocessing.assign import SPLITS, assign
-from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.groups import groups_of
 from workspace import curation
 from workspace.catalog import Catalog
 from workspace.champion import read_decisions
 from workspace.config import WorkspaceConfig
+from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import DatasetError
 from workspace.paths import Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Hit, ImageFacts, Sample, StepCounts, Verdict
+from workspace.run import SHAPING_SECTIONS
 from workspace.template import render_config
-
-__all__ = ["read_dataset", "run"]
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -177,7 +176,7 @@ def _sample(
 
 
 def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
-    sections = [section.model_dump(mode="json") for section in (config.features, config.augment, config.train)]
+    sections = [getattr(config, name).model_dump(mode="json") for name in SHAPING_SECTIONS]
     rows = sorted(dataclasses.astuple(one) for one in samples)
     return digest(rows, config.seed, sections, config.clean.cache_side_px, DECODER_VERSION)
 

@@ -42,7 +42,7 @@ def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
         run = workspace.run(file.parent.name)
         count = len(_files_of(run) & set(files))
         if count:
-            trained = "trained" if (run.model / "card.json").is_file() else "dataset"
+            trained = "trained" if run.has_model else "dataset"
             standing = "published" if run.run_id in was_live else trained
             live = champion is not None and champion.champion == run.run_id
             uses.append(RunUse(run.run_id, count, "live" if live else standing))

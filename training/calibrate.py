@@ -18,12 +18,10 @@ from scipy.special import log_softmax, softmax
 
 from training.reject import Limits
 from workspace.errors import ModelError
-from workspace.paths import write_atomic, write_json
+from workspace.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic, write_json
 
 CALIBRATION_FORMAT = 1
 """The version of calibration.json and reference.safetensors."""
-
-CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
 
 BINS, PER_BIN = 15, 10
 """Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""

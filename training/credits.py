@@ -19,8 +19,6 @@ from training.tiles import license_name, web_address
 from workspace.paths import RunFolder, write_atomic
 from workspace.records import Sample
 
-CSV_NAME, PAGE_NAME = "ATTRIBUTION.csv", "credits.html"
-
 COLUMNS = (
     *("title", "creator", "license", "license_url", "page_url", "source", "keyword", "class", "split"),
     *("image_url", "sha256", "file", "credit", "credit_of_source"),
@@ -94,8 +92,11 @@ def write_credits(folder: RunFolder, samples: Iterable[Sample]) -> bool:
         WorkspaceError: the folder cannot be written.
     """
     credited = [Credit.of(one) for one in sorted(samples, key=lambda one: (one.label, one.sha256))]
-    files = {CSV_NAME: as_csv(credited).encode(), PAGE_NAME: as_page(credited, folder.run_id).encode()}
-    changed = {folder.root / name: data for name, data in files.items() if not _is_there(folder.root / name, data)}
+    files = {
+        folder.attribution_file: as_csv(credited).encode(),
+        folder.credits_file: as_page(credited, folder).encode(),
+    }
+    changed = {path: data for path, data in files.items() if not _is_there(path, data)}
     for path, data in changed.items():
         write_atomic(path, data)
     return bool(changed)
@@ -110,7 +111,7 @@ def as_csv(credited: Sequence[Credit]) -> str:
     return out.getvalue()
 
 
-def as_page(credited: Sequence[Credit], run_id: str) -> str:
+def as_page(credited: Sequence[Credit], folder: RunFolder) -> str:
     """The page: how many under which licence, then every picture by class."""
     by_class: dict[str, list[Credit]] = {}
     for one in credited:
@@ -127,12 +128,12 @@ def as_page(credited: Sequence[Credit], run_id: str) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template("credits.html.j2").render(
-        run_id=run_id,
+        run_id=folder.run_id,
         total=len(credited),
         licenses=sorted(licenses.items(), key=lambda item: (-item[1][1], item[0])),
         sources=sorted(Counter(one.sample.source for one in credited).items()),
         by_class=by_class,
-        csv_name=CSV_NAME,
+        csv_name=folder.attribution_file.name,
     )
 
 

@@ -6,20 +6,19 @@ import hashlib
 import json
 from typing import Any
 
-from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache
 from preprocessing.usage import refuse_withdrawn
-from training.calibrate import CALIBRATION_NAME, REFERENCE_NAME
 from training.gradcam import explain
 from training.held_out import calibrate_model, read_held_out
 from training.measure import leading, measure, worst_mistakes
 from training.origin import Origin
-from training.predict import CARD_NAME, WEIGHTS_NAME, Classifier
+from training.predict import Classifier
 from workspace.config import WorkspaceConfig
 from workspace.errors import ModelError
 from workspace.paths import RunFolder, Workspace, digest, write_json
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
+from workspace.run import open_run
 
 METRICS_FORMAT = 2
 """The version of metrics.json; part of what says whether it is up to date."""
@@ -40,16 +39,17 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         ModelError: there is no model yet, it is damaged, or was trained on other classes.
         DatasetError: there are no test pictures.
     """
-    folder = workspace.latest_run()
+    frozen = open_run(workspace)
+    folder, config = frozen.folder, frozen.settings(config, progress)
     inputs = _inputs(folder, config)
     there = read_metrics(folder)
-    calibrated = there is not None and (there["calibration"] is None) != (folder.model / CALIBRATION_NAME).is_file()
+    calibrated = there is not None and (there["calibration"] is None) != folder.calibration_file.is_file()
     if there and calibrated and there["inputs"] == inputs and read_card(folder).get("metrics") == card_metrics(there):
         return _counts(there, done=False)
-    for name in (CALIBRATION_NAME, REFERENCE_NAME):
-        (folder.model / name).unlink(missing_ok=True)
+    for file in (folder.calibration_file, folder.reference_file):
+        file.unlink(missing_ok=True)
     model = Classifier.load(folder.model, config.train.device)
-    samples = read_dataset(folder.dataset_file)
+    samples = frozen.samples()
     refuse_withdrawn(workspace, folder, samples)
     held_out = read_held_out(folder, samples)
     fitted = calibrate_model(workspace, config, model, held_out, progress) if held_out else None
@@ -60,7 +60,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     metrics["gradcam"] = explain(model, PixelCache(workspace, config.clean), explained)
     if fitted:
         fitted.calibration.write(folder.model)
-    write_json(folder.model / CARD_NAME, {**read_card(folder), "metrics": card_metrics(metrics)})
+    write_json(folder.card_file, {**read_card(folder), "metrics": card_metrics(metrics)})
     write_json(folder.metrics_file, metrics)
     return _counts(metrics, done=True)
 
@@ -81,9 +81,11 @@ def read_card(folder: RunFolder) -> Json:
         ModelError: there is none, or it is damaged.
     """
     try:
-        card: Json = json.loads((folder.model / CARD_NAME).read_text(encoding="utf-8"))
+        card: Json = json.loads(folder.card_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
-        raise ModelError(f"{folder.model} has no readable {CARD_NAME}; train: collect-and-train train") from error
+        raise ModelError(
+            f"{folder.model} has no readable {folder.card_file.name}; train: collect-and-train train"
+        ) from error
     return card
 
 
@@ -100,7 +102,7 @@ def card_metrics(metrics: Json) -> Json:
 def _inputs(folder: RunFolder, config: WorkspaceConfig) -> str:
     """A digest of all that the numbers follow from."""
     try:
-        files = [folder.dataset_file.read_bytes(), (folder.model / WEIGHTS_NAME).read_bytes()]
+        files = [folder.dataset_file.read_bytes(), folder.weights_file.read_bytes()]
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename} does not exist; train first: collect-and-train train") from error
     held_out = folder.oof_file

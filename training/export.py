@@ -23,10 +23,8 @@ from training.calibrate import scaled
 from training.predict import Classifier
 from training.reject import NEIGHBOURS, neighbour_distances
 from workspace.errors import ModelError
-from workspace.paths import Workspace, write_atomic
+from workspace.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
 from workspace.records import Sample
-
-ONNX_NAME, TORCH_NAME = "model.onnx", "model.pt2"
 
 TOLERANCE = 1e-4
 """Largest difference of a probability or a distance between an exported model and the one that was trained."""
@@ -143,7 +141,7 @@ def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) ->
             network, (_example(model),), dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}}
         )
         buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={"card.json": json.dumps(_properties(model))})
+        torch.export.save(program, buffer, extra_files={CARD_NAME: json.dumps(_properties(model))})
         buffer.seek(0)
         module = torch.export.load(buffer).module()
         with torch.inference_mode():
@@ -205,7 +203,7 @@ def check_answers(
         raise ModelError(
             f"{file.name} was not written: its answers differ by {largest:.2g} from the model's on one of "
             f"{len(pictures)} pictures, the limit is {TOLERANCE:g}; please report it, with the backbone "
-            f"{model.card['backbone']} and the versions in card.json"
+            f"{model.card['backbone']} and the versions in {CARD_NAME}"
         )
     return Exported(file, largest, len(pictures))
 

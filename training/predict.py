@@ -28,11 +28,10 @@ from training.pretrained import build_network, spec_of
 from training.reject import neighbour_distances
 from workspace.clean_config import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
+from workspace.paths import CARD_NAME, WEIGHTS_NAME
 
 CARD_FORMAT = 2
 """The version of card.json and model.safetensors that this program writes and reads."""
-
-WEIGHTS_NAME, CARD_NAME = "model.safetensors", "card.json"
 
 _READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache
 from training.compare import Answer, Comparison, compare
 from training.evaluate import read_metrics
@@ -17,6 +16,7 @@ from training.predict import Classifier
 from workspace.catalog import Catalog
 from workspace.champion import Decision, finish_decision, now, read_champion, read_decisions, record_decision
 from workspace.config import WorkspaceConfig
+from workspace.dataset import read_dataset
 from workspace.errors import ModelError
 from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
@@ -41,7 +41,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     finish_decision(workspace)
     folder, champion = workspace.latest_run(), read_champion(workspace)
     metrics = read_metrics(folder)
-    if metrics is None or not (folder.model / "card.json").is_file():
+    if metrics is None or not folder.has_model:
         raise ModelError(f"{folder.root} is not trained and evaluated yet; first: collect-and-train evaluate")
     own = {"test_n": metrics["splits"]["test"]["n"], "test_accuracy": metrics["splits"]["test"]["accuracy"]["value"]}
     there = _earlier_decision(workspace, folder, champion)

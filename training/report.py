@@ -14,25 +14,22 @@ import jinja2
 from PIL import Image
 
 from preprocessing.pixels import PixelCache
-from preprocessing.split import read_dataset
 from training.augment import Augmenter, Pixels, preset_for, sheet
 from training.collected import read_collected
 from training.credits import write_credits
 from training.evaluate import read_card, read_metrics
 from training.page import Story, facts, page
 from training.tiles import Thumbnails, data_address
-from training.train import HISTORY_NAME
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ModelError
 from workspace.paths import RunFolder, Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
+from workspace.run import Run, open_run
 
 REPORT_VERSION = 2
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""
-
-README_NAME = "README.md"
 
 SHEET_ROWS = 5
 """Training pictures whose augmented views are shown."""
@@ -49,8 +46,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         ModelError: the run has no model, or was not evaluated.
         DatasetError: its dataset cannot be read.
     """
-    folder = workspace.latest_run()
-    story = _read(workspace, folder)
+    frozen = open_run(workspace)
+    folder, config = frozen.folder, frozen.settings(config, progress)
+    story = _read(frozen)
     write_credits(folder, story.samples)
     readme = _render("model_card.md.j2", facts(story)).encode()
     mark = _mark(story)
@@ -60,27 +58,26 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         thumbnails = Thumbnails(PixelCache(workspace, config.clean))
         views = data_address(Image.fromarray(_sheet(story, config, thumbnails.cache)))
         html = _render("report.html.j2", {**page(story, thumbnails, views), "mark": mark})
-        write_atomic(folder.model / README_NAME, readme)
+        write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
     return StepCounts(
         "report",
         done=int(not there),
         reused=int(there),
         by_reason={"pictures credited": len(story.samples)},
-        notes=(f"report: {folder.report_file}", f"model card: {folder.model / README_NAME}"),
+        notes=(f"report: {folder.report_file}", f"model card: {folder.readme_file}"),
     )
 
 
-def _read(workspace: Workspace, folder: RunFolder) -> Story:
+def _read(frozen: Run) -> Story:
+    workspace, folder = frozen.workspace, frozen.folder
     card, metrics = read_card(folder), read_metrics(folder)
     if metrics is None:
         raise ModelError(f"{folder.metrics_file} is missing or old; make it with: collect-and-train evaluate")
     try:
-        history = json.loads((folder.root / HISTORY_NAME).read_text(encoding="utf-8"))
+        history = json.loads((folder.history_file).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
-        raise ModelError(
-            f"{folder.root / HISTORY_NAME} cannot be read; delete {folder.model} and train again"
-        ) from error
+        raise ModelError(f"{folder.history_file} cannot be read; delete {folder.model} and train again") from error
     with Catalog(workspace.catalog_file) as catalog:
         collected = read_collected(catalog, metrics["classes"])
     return Story(
@@ -89,7 +86,7 @@ def _read(workspace: Workspace, folder: RunFolder) -> Story:
         card=card,
         metrics=metrics,
         history=history,
-        samples=read_dataset(folder.dataset_file),
+        samples=frozen.samples(),
         collected=collected,
         settings=_settings(folder),
         regime=_regime(folder),
@@ -127,7 +124,7 @@ def _mark(story: Story) -> str:
 
 
 def _is_there(folder: RunFolder, mark: str, readme: bytes) -> bool:
-    card = folder.model / README_NAME
+    card = folder.readme_file
     if not (folder.report_file.is_file() and card.is_file()):
         return False
     with folder.report_file.open("rb") as file:

@@ -8,20 +8,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.torch import save as save_safetensors
 
 from preprocessing.decode import DECODER_VERSION
-from preprocessing.split import read_dataset
 from preprocessing.usage import refuse_withdrawn
 from training.backbone import load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor
 from training.origin import Origin
-from training.predict import CARD_FORMAT, CARD_NAME, WEIGHTS_NAME
+from training.predict import CARD_FORMAT
 from training.pretrained import spec_of
 from training.recipe import Outcome, Recipe, TrainingSet
 from workspace.config import WorkspaceConfig
@@ -29,8 +27,7 @@ from workspace.errors import DatasetError
 from workspace.paths import RunFolder, Workspace, write_atomic, write_json
 from workspace.progress import SILENT, Progress
 from workspace.records import Sample, StepCounts
-
-HISTORY_NAME = "history.json"
+from workspace.run import Run, open_run
 
 FITTED_ON = ("train", "val")
 """The splits that the shipped model learns from."""
@@ -50,16 +47,16 @@ class _Dataset:
     samples: tuple[Sample, ...]
 
     @classmethod
-    def read(cls, path: Path) -> _Dataset:
-        everything = sorted(read_dataset(path), key=lambda sample: sample.sha256)
+    def read(cls, frozen: Run) -> _Dataset:
+        everything = sorted(frozen.samples(), key=lambda sample: sample.sha256)
         classes = tuple(sorted({sample.label for sample in everything}))
         samples = tuple(sample for sample in everything if sample.split in FITTED_ON)
         absent = sorted(set(classes) - {sample.label for sample in samples})
         if len(classes) < 2 or absent:
             raise DatasetError(
-                f"{path} has {len(classes)} classes and {len(samples)} pictures to learn from (none of "
-                f"{', '.join(absent) or '-'}); needed are 2 classes, each with such pictures: collect more, then "
-                "split again"
+                f"{frozen.folder.dataset_file} has {len(classes)} classes and {len(samples)} pictures to learn from "
+                f"(none of {', '.join(absent) or '-'}); needed are 2 classes, each with such pictures: collect more, "
+                "then split again"
             )
         return cls(classes, samples)
 
@@ -73,18 +70,20 @@ class _Dataset:
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Train on the latest run's dataset and save the model there; does nothing where there is one.
+    """Train on the latest run's dataset, by the settings that it was frozen with, and save the model there.
+
+    Does nothing where there is one. Of `config` counts what does not shape the model, such as the device.
 
     Raises:
         WorkspaceError: there is no run yet.
         DatasetError: there is nothing to learn from.
         WeightsError: the backbone's weights are not to be had.
     """
-    folder = workspace.latest_run()
-    card_file = folder.model / CARD_NAME
-    if card_file.is_file():
-        return _counts(json.loads(card_file.read_text(encoding="utf-8")), done=0)
-    data = _Dataset.read(folder.dataset_file)
+    frozen = open_run(workspace)
+    folder, config = frozen.folder, frozen.settings(config, progress)
+    if folder.has_model:
+        return _counts(json.loads(folder.card_file.read_text(encoding="utf-8")), done=0)
+    data = _Dataset.read(frozen)
     refuse_withdrawn(workspace, folder, data.samples)
     device = choose_device(config.train.device)
     backbone, origin = load_backbone(config.train, config.seed)
@@ -140,13 +139,13 @@ def _card(data: _Dataset, origin: Origin, config: WorkspaceConfig, folder: RunFo
 def _save(outcome: Outcome, card: Mapping[str, Any], folder: RunFolder) -> None:
     """Weights, held-out answers, history, and last the card, whose presence says that all is there."""
     state = {name: value.cpu().contiguous() for name, value in outcome.network.state_dict().items()}
-    write_atomic(folder.model / WEIGHTS_NAME, save_safetensors(state))
+    write_atomic(folder.weights_file, save_safetensors(state))
     if outcome.out_of_fold:
         outcome.out_of_fold.write(folder.oof_file)
-    write_json(folder.root / HISTORY_NAME, outcome.history)
+    write_json(folder.history_file, outcome.history)
     if outcome.regime:
         write_json(folder.regime_file, outcome.regime)
-    write_json(folder.model / CARD_NAME, card)
+    write_json(folder.card_file, card)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 

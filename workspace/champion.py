@@ -99,7 +99,7 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
         others = ", ".join(name for name in once if name != champion.champion) or "none"
         asked = f"{run_id} is not among them" if run_id else "there is nothing to go back to"
         raise ModelError(f"{champion.champion} is live; other models that were live once: {others}; {asked}")
-    if not (workspace.run(chosen).model / "card.json").is_file():
+    if not workspace.run(chosen).has_model:
         raise ModelError(f"{workspace.run(chosen).model} has no model any more; put it back, or name another run")
     decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", now())
     record_decision(workspace, decision)

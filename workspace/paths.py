@@ -12,6 +12,13 @@ from typing import Any
 
 from workspace.errors import WorkspaceError
 
+CARD_NAME, WEIGHTS_NAME, README_NAME = "card.json", "model.safetensors", "README.md"
+CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
+"""The files of a model folder, which may be copied away from its run."""
+
+ONNX_NAME, TORCH_NAME, IMAGEFOLDER_NAME = "model.onnx", "model.pt2", "dataset"
+"""What `export` writes into its folder."""
+
 _USUAL_SUFFIXES = (".jpg", ".png", ".webp", ".gif")
 
 
@@ -150,8 +157,58 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """model.safetensors and card.json."""
+        """The model folder: all that `predict --model` needs."""
         return self.root / "model"
+
+    @property
+    def card_file(self) -> Path:
+        """How to feed the model, and what it was made from; written last."""
+        return self.model / CARD_NAME
+
+    @property
+    def weights_file(self) -> Path:
+        """The whole network."""
+        return self.model / WEIGHTS_NAME
+
+    @property
+    def calibration_file(self) -> Path:
+        """What makes the model's probabilities true, and how it says none; absent where that could not be measured."""
+        return self.model / CALIBRATION_NAME
+
+    @property
+    def reference_file(self) -> Path:
+        """Features of the pictures learnt from, for the distance limit."""
+        return self.model / REFERENCE_NAME
+
+    @property
+    def readme_file(self) -> Path:
+        """The model card for people."""
+        return self.model / README_NAME
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it was trained to its end."""
+        return self.card_file.is_file()
+
+    @property
+    def history_file(self) -> Path:
+        """How the head and fine-tuning went, and which of them ships."""
+        return self.root / "history.json"
+
+    @property
+    def attribution_file(self) -> Path:
+        """Who made each picture, under which licence, as a table."""
+        return self.root / "ATTRIBUTION.csv"
+
+    @property
+    def credits_file(self) -> Path:
+        """The same for people."""
+        return self.root / "credits.html"
+
+    @property
+    def export(self) -> Path:
+        """What `export` writes unless another folder is named."""
+        return self.root / "export"
 
     @property
     def oof_file(self) -> Path:

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 THIS_RUN_ONLY: dict[str, Any] = {"this_run_only": True}
 """Marks a field, as its json_schema_extra, whose value is written into no file: it belongs to one run."""
 
+EXECUTION_ONLY: dict[str, Any] = {"execution_only": True}
+"""Marks a field, as its json_schema_extra, that says where and how fast a model is computed, not which model: the steps
+of one run may differ in it."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

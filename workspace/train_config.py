@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from workspace.section import Section
+from workspace.section import EXECUTION_ONLY, Section
 
 
 class FeaturesConfig(Section):
     """How pictures become numbers."""
 
-    batch_size: int = Field(32, ge=1, description="Pictures per forward pass.")
+    batch_size: int = Field(32, ge=1, description="Pictures per forward pass.", json_schema_extra=EXECUTION_ONLY)
     views: int = Field(
         2,
         ge=0,
@@ -20,7 +20,11 @@ class FeaturesConfig(Section):
         description="Augmented views of each training picture that are cached for training.",
     )
     workers: int = Field(
-        1, ge=0, le=16, description="Threads that make views ready while the network works; no result depends on it."
+        1,
+        ge=0,
+        le=16,
+        description="Threads that make views ready while the network works; no result depends on it.",
+        json_schema_extra=EXECUTION_ONLY,
     )
 
 
@@ -100,13 +104,17 @@ class TrainConfig(Section):
         le=64,
         description="Processes that share every batch of fine-tuning, each with a GPU of its own. It pays where whole "
         "networks are trained on many pictures; on a CPU it only costs.",
+        json_schema_extra=EXECUTION_ONLY,
     )
     compile: bool = Field(
         False,
         description="Compile the open stages (torch.compile) before they are trained: for long runs on a GPU; on a CPU "
         "it took 8 to 37 seconds and gained nothing.",
+        json_schema_extra=EXECUTION_ONLY,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU where there is one.", json_schema_extra=EXECUTION_ONLY
+    )
 
 
 class EvaluateConfig(Section):

@@ -30,17 +30,19 @@ def export(
 
     A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
     """
-    from preprocessing.dataset import read_dataset
     from workspace.champion import answering_run
-    from workspace.paths import Workspace
+    from workspace.dataset import read_dataset
+    from workspace.paths import IMAGEFOLDER_NAME, Workspace
 
     place = Workspace(workspace)
     folder = answering_run(place, run)
-    target = out or folder.root / "export"
+    target = out or folder.export
     if Target.IMAGEFOLDER in to:
         from preprocessing.imagefolder import export_imagefolder
 
-        counts = export_imagefolder(place, read_dataset(folder.dataset_file), target / "dataset", place.root.name)
+        counts = export_imagefolder(
+            place, read_dataset(folder.dataset_file), target / IMAGEFOLDER_NAME, place.root.name
+        )
         words = ", ".join(f"{split} {count}" for split, count in counts.items())
         typer.echo(f"{target / 'dataset'}: {words} pictures; every one keeps its own licence, see metadata.csv")
     if Target.ONNX in to or Target.TORCH in to:

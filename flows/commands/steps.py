@@ -13,6 +13,7 @@ from flows.opening import open_workspace, parse_overrides
 from flows.progress import listening
 
 _OVER_THE_NETWORK = {"search", "download"}
+_OF_A_RUN = {"train", "evaluate", "report", "publish"}
 
 
 def _step(name: str, doc: str) -> None:
@@ -28,10 +29,13 @@ def _step(name: str, doc: str) -> None:
 def _run_step(name: str, workspace: Path, overrides: dict[str, Any]) -> None:
     from flows.steps import step_function
     from workspace.lock import PATIENCE_S, hold
+    from workspace.run import open_run
 
     place, config = open_workspace(workspace, (), overrides)
     log = logging.getLogger(f"collect_and_train.{name}")
     with listening(log) as progress, hold(place, name, wait_s=PATIENCE_S, on_wait=progress.say):
+        if name in _OF_A_RUN:
+            open_run(place).refuse_changes(config, overrides)
         counts = step_function(name)(place, config, progress)
     typer.echo(counts.line())
 

@@ -14,12 +14,12 @@ from flows.collecting import collect_until_clean, step_options
 from flows.demo import demo_config
 from flows.steps import step_function
 from gallery.site import Gallery
-from preprocessing.dataset import read_dataset
 from training import train
 from workspace.arrays import ArrayStore
 from workspace.catalog import Catalog
 from workspace.champion import Decision, record_decision
 from workspace.config import WorkspaceConfig, load_config
+from workspace.dataset import read_dataset
 from workspace.errors import DatasetError
 from workspace.paths import Workspace
 from workspace.progress import SILENT

@@ -1,9 +1,9 @@
 import dataclasses
 
 from preprocessing.arrivals import arrivals
-from preprocessing.dataset import dataset_bytes
 from workspace.catalog import Catalog
 from workspace.champion import Decision, now, record_decision
+from workspace.dataset import dataset_bytes
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Sample, Verdict
 

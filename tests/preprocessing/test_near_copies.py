@@ -9,6 +9,7 @@ from preprocessing.alignment import compare, keypoints
 from preprocessing.near_copies import find_near_copies, neighbours
 from workspace.arrays import ArrayStore
 from workspace.catalog import Catalog
+from workspace.dataset import read_dataset
 from workspace.errors import WorkspaceError
 from workspace.paths import write_atomic
 from workspace.records import Override, Verdict
@@ -165,7 +166,7 @@ def test_parts_of_one_picture_stay_in_one_split(collected, cleaned) -> None:
     }  # fmt: skip
     put(collected, got)
     split.run(collected.workspace, config)
-    rows = split.read_dataset(collected.workspace.latest_run().dataset_file)
+    rows = read_dataset(collected.workspace.latest_run().dataset_file)
     groups = {one.sha256: one.group for one in rows}
     assert groups[shas["a"]] == groups[shas["part"]]
     assert len(set(groups.values())) == len(groups) - 1

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from preprocessing import clean, split
 from preprocessing.assign import assign
-from preprocessing.split import read_dataset
 from workspace.catalog import Catalog
 from workspace.champion import Decision, now, record_decision
 from workspace.clean_config import SplitConfig
 from workspace.config import load_config
+from workspace.dataset import read_dataset
 from workspace.errors import DatasetError
 from workspace.records import Download, Hit, ImageFacts, Override, Verdict
 

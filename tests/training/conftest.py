@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig, parse_config
+from workspace.dataset import dataset_bytes
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Sample, Verdict
+from workspace.template import render_config
 
 KINDS = ("amber", "blue", "cyan")
 TINTS = ((230, 160, 40), (40, 60, 220), (40, 200, 200))
 
 Settings = Callable[..., WorkspaceConfig]
-MakeWorkspace = Callable[[str], Workspace]
+MakeWorkspace = Callable[..., Workspace]
 
 
 def _picture(kind: int, number: int) -> np.ndarray:
@@ -61,15 +62,18 @@ def settings() -> Settings:
 
 @pytest.fixture
 def trainable(tmp_path: Path, trainable_in: Callable[[Path], Workspace]) -> MakeWorkspace:
-    """Makes a workspace with 8 pictures of each kind (5 train, 2 val, 1 test), kept, cached and split."""
-    return lambda name: trainable_in(tmp_path / name)
+    """Makes a workspace with 8 pictures of each kind (5 train, 2 val, 1 test), kept, cached and frozen as a run.
+
+    The second argument, where there is one, are the settings that the run is frozen with.
+    """
+    return lambda name, *config: trainable_in(tmp_path / name, *config)
 
 
 @pytest.fixture(scope="session")
-def trainable_in(settings: Settings) -> Callable[[Path], Workspace]:
+def trainable_in(settings: Settings) -> Callable[..., Workspace]:
     """The same in any folder."""
 
-    def make(folder: Path) -> Workspace:
+    def make(folder: Path, config: WorkspaceConfig | None = None) -> Workspace:
         workspace = Workspace(folder)
         pixels = PixelCache(workspace, settings().clean)
         samples = []
@@ -82,6 +86,7 @@ def trainable_in(settings: Settings) -> Callable[[Path], Workspace]:
                 samples.append(_sample(sha256, label, split, group=sha256))
         with Catalog(workspace.catalog_file) as catalog:
             catalog.put([Verdict(one.sha256, one.label, "check", "keep") for one in samples])
+        write_atomic(workspace.run("first").config_file, render_config(config or settings()).encode())
         write_atomic(workspace.run("first").dataset_file, dataset_bytes(samples))
         workspace.point_to("first")
         return workspace

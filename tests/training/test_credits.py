@@ -1,5 +1,6 @@
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -76,7 +77,7 @@ def test_no_cell_of_the_table_is_a_formula(field, text) -> None:
 @pytest.mark.parametrize("field", ["title", "creator", "keyword", "label", "source", "license"])
 def test_words_of_strangers_stay_words_on_the_page(field) -> None:
     evil = "<img src=x onerror=alert(1)></style><script>"
-    page = BeautifulSoup(as_page([Credit.of(sample(**{field: evil}))], "r1"), "html.parser")
+    page = BeautifulSoup(as_page([Credit.of(sample(**{field: evil}))], RunFolder(Path("r1"))), "html.parser")
     assert not page.find_all(["img", "script"])
     assert evil in page.get_text()
     assert all(link["href"].startswith(("https://", "#", "ATTRIBUTION", "report")) for link in page.find_all("a"))
@@ -84,7 +85,7 @@ def test_words_of_strangers_stay_words_on_the_page(field) -> None:
 
 def test_the_page_counts_licences_and_lists_every_picture_by_class() -> None:
     samples = [sample(sha256=f"{n}" * 64, title=f"T{n}", label="cat" if n else "dog") for n in range(4)]
-    page = BeautifulSoup(as_page([Credit.of(one) for one in samples], "r1"), "html.parser")
+    page = BeautifulSoup(as_page([Credit.of(one) for one in samples], RunFolder(Path("r1"))), "html.parser")
     assert [cell.get_text() for cell in page.select("tbody th, tbody td")] == ["CC BY 2.0", "4"]
     assert [len(group.find_all("li")) for group in page.find_all("ol")] == [1, 3]
     assert [heading.get_text() for heading in page.find_all("h2")] == ["dog 1", "cat 3"]

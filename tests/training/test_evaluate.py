@@ -11,7 +11,6 @@ from safetensors.torch import save
 from sklearn.metrics import log_loss as reference_log_loss
 from torch import nn
 
-from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from training import evaluate
 from training.backbone import Backbone, Network
@@ -20,10 +19,12 @@ from training.measure import measure
 from training.predict import CARD_FORMAT, Classifier, Outputs
 from training.pretrained import BACKBONES, build_network
 from workspace.config import WorkspaceConfig
+from workspace.dataset import dataset_bytes
 from workspace.errors import DatasetError, ModelError
 from workspace.paths import Workspace, write_atomic, write_json
 from workspace.progress import SILENT
 from workspace.records import Sample
+from workspace.template import render_config
 
 CLASSES = ("ape", "bee", "고양이")
 
@@ -121,6 +122,7 @@ def trained(tmp_path: Path) -> tuple[Workspace, WorkspaceConfig]:
     _fill_cache(workspace, samples, config)
     folder = workspace.run("r1")
     workspace.point_to("r1")
+    write_atomic(folder.config_file, render_config(config).encode())
     write_atomic(folder.dataset_file, dataset_bytes(samples))
     torch.manual_seed(0)
     spec = BACKBONES["efficientnet_lite0"]

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from preprocessing.dataset import read_dataset
 from preprocessing.pixels import PixelCache
 from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import Network, load_backbone, normalised
@@ -16,6 +15,7 @@ from training.cached import CachedPictures
 from training.device import choose_device
 from training.features import Extractor
 from training.finetune import Job, finetune, predicted, schedule
+from workspace.dataset import read_dataset
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from preprocessing.dataset import dataset_bytes, read_dataset
 from training import evaluate, publish, train
 from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions, roll_back
+from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import ModelError
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Override
@@ -20,7 +20,8 @@ from workspace.records import Override
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, trainable_in, settings) -> Workspace:
     """A workspace with a model that is always right on its 9 test pictures."""
-    workspace = trainable_in(tmp_path_factory.mktemp("publish"))
+    config = settings(train__epochs=0)
+    workspace = trainable_in(tmp_path_factory.mktemp("publish"), config)
     folder = workspace.run("first")
     rows = read_dataset(folder.dataset_file)
     taken: dict[str, int] = {}
@@ -31,7 +32,6 @@ def good(tmp_path_factory, trainable_in, settings) -> Workspace:
     write_atomic(folder.dataset_file, dataset_bytes(moved))
     for one in rows:
         write_atomic(workspace.root / one.file, b"there")
-    config = settings(train__epochs=0)
     train.run(workspace, config)
     evaluate.run(workspace, config)
     return workspace

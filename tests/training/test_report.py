@@ -13,7 +13,6 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from preprocessing.dataset import dataset_bytes
 from preprocessing.pixels import PixelCache
 from training import evaluate, report
 from training.calibrate import Calibration
@@ -26,6 +25,7 @@ from training.reject import fit_limits
 from training.tiles import license_name, web_address
 from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
+from workspace.dataset import dataset_bytes
 from workspace.errors import ModelError
 from workspace.paths import Workspace, write_atomic, write_json
 from workspace.progress import SILENT
@@ -69,7 +69,10 @@ class Made:
             for rows in self.rows.values():
                 catalog.put(rows)
         write_atomic(self.folder.dataset_file, dataset_bytes(self.samples))
-        write_atomic(self.folder.config_file, b'seed = 0\n[network]\n# words\ncontact = "me@home.test"\n')
+        write_atomic(
+            self.folder.config_file,
+            b'seed = 0\n[classes]\na = "a"\nb = "b"\n[network]\n# words\ncontact = "me@home.test"\n',
+        )
         self.card()
         self.measure()
 

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from preprocessing.dataset import dataset_bytes, read_dataset
 from preprocessing.pixels import PixelCache
 from training import features, recipe, train
 from training.augment import Augmenter, preset_for
@@ -17,6 +16,7 @@ from training.folds import OutOfFold
 from training.guard import Comparison
 from training.head import HeadSettings, fit_head
 from training.predict import Classifier
+from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import DatasetError
 from workspace.paths import write_atomic
 from workspace.progress import SILENT
@@ -111,7 +111,8 @@ def test_a_kill_while_fine_tuning_changes_no_bit_of_the_model(trainable, setting
 
 
 def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
-    workspace, config = trainable("w"), settings(train__epochs=0)
+    config = settings(train__epochs=0)
+    workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     assert (card["chosen"], history["finetune"]) == ("head", [])
@@ -141,7 +142,8 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
 @pytest.mark.parametrize("passes", [False, True], ids=["not better", "better"])
 def test_the_guard_decides_which_of_the_two_is_saved(trainable, settings, monkeypatch, hard, passes):
     monkeypatch.setattr(Comparison, "passes", passes)
-    workspace, config = trainable("w"), settings(train__head_lr=0.1, train__backbone_lr=0.1)
+    config = settings(train__head_lr=0.1, train__backbone_lr=0.1)
+    workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     held_out = OutOfFold.read(workspace.latest_run().oof_file)
@@ -152,7 +154,7 @@ def test_the_guard_decides_which_of_the_two_is_saved(trainable, settings, monkey
     assert held_out.balanced_accuracy == pytest.approx(guard["finetuned" if passes else "head"])
     assert (held_out.distance is not None) == passes  # the head's follow from its features
     assert not passes or (held_out.distance.min() > 0 and held_out.distance.max() <= 2)
-    linear = trainable("linear")
+    linear = trainable("linear", settings(train__epochs=0))
     train.run(linear, settings(train__epochs=0))
     saved = [(place.latest_run().model / "model.safetensors").read_bytes() for place in (workspace, linear)]
     assert (saved[0] == saved[1]) != passes
@@ -169,8 +171,9 @@ def test_fine_tuning_that_starts_slowly_is_given_up(trainable, settings, monkeyp
 
 
 def test_without_the_guard_the_fine_tuned_network_ships_and_the_comparison_is_told(trainable, settings):
-    workspace = trainable("w")
-    train.run(workspace, settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1))
+    config = settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1)
+    workspace = trainable("w", config)
+    train.run(workspace, config)
     card, history = outcome(workspace)
     assert card["chosen"] == "finetuned"
     assert "train.guard = false" in card["why"]
@@ -201,8 +204,8 @@ def test_a_class_of_one_creator_cannot_be_held_out(trainable, settings):
 
 
 def test_resnet_runs_the_same_lines(trainable, settings, hard):
-    workspace = trainable("w")
     config = settings(train__backbone="resnet18", train__epochs=1, features__views=0, train__batch_size=21)
+    workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     assert (card["backbone"], card["weights"], len(history["finetune"])) == ("resnet18", "random", 1)
@@ -222,7 +225,22 @@ def test_nothing_to_learn_from_is_an_error_that_says_so(trainable, settings):
 
 def test_frozen_tries_nothing_and_every_layer_can_be_open(trainable, settings, hard):
     for regime, rows in (("frozen", 0), ("all-layers", 1)):
-        workspace = trainable(regime)
-        train.run(workspace, settings(train__regime=regime, train__epochs=1, train__batch_size=21))
+        config = settings(train__regime=regime, train__epochs=1, train__batch_size=21)
+        workspace = trainable(regime, config)
+        train.run(workspace, config)
         card, history = outcome(workspace)
         assert (card["chosen"], len(history["finetune"])) == ("finetuned" if rows else "head", rows)
+
+
+def test_a_run_is_trained_with_the_settings_it_was_frozen_with_and_says_so(trainable, settings):
+    workspace, listener = trainable("w", settings(train__epochs=0)), Listener()
+    today = settings(train__epochs=20, train__device="auto", features__workers=0)
+    train.run(workspace, today, listener)
+    card, _ = outcome(workspace)
+    assert "train.epochs = 0" in card["why"]
+    said = [text for text in listener.said if "train.epochs = 0, not 20" in text]
+    assert len(said) == 1 and "collect-and-train split" in said[0]
+    assert not any("train.device" in text or "features.workers" in text for text in listener.said)
+
+    train.run(workspace, today, again := Listener())  # where there is a model, nothing is ignored in silence either
+    assert any("train.epochs = 0, not 20" in text for text in again.said)

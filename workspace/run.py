@@ -1,0 +1,109 @@
+"""A run: a frozen dataset, the settings that shape its model, and what the later steps make of both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workspace.config import WorkspaceConfig, load_config
+from workspace.dataset import read_dataset
+from workspace.errors import ConfigError, WorkspaceError
+from workspace.paths import RunFolder, Workspace
+from workspace.progress import SILENT, Progress
+from workspace.records import Sample
+from workspace.section import EXECUTION_ONLY
+
+SHAPING_SECTIONS = ("features", "augment", "train")
+"""The sections that shape a model; with `seed` and `clean.cache_side_px` they are part of a run's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A frozen run.
+
+    Attributes:
+        workspace: whose run.
+        folder: where its files are.
+        config: the settings that it was frozen with.
+    """
+
+    workspace: Workspace
+    folder: RunFolder
+    config: WorkspaceConfig
+
+    def samples(self) -> list[Sample]:
+        """Read the frozen dataset, by label and sha256.
+
+        Raises:
+            DatasetError: it is missing or damaged.
+        """
+        return read_dataset(self.folder.dataset_file)
+
+    def settings(self, today: WorkspaceConfig, progress: Progress = SILENT) -> WorkspaceConfig:
+        """Return today's settings, but those that shape the model as they were frozen; warns where they differ."""
+        frozen, present = model_settings(self.config), model_settings(today)
+        if changed := [name for name in frozen if frozen[name] != present[name]]:
+            values = ", ".join(f"{name} = {frozen[name]!r}, not {present[name]!r}" for name in changed)
+            progress.warn(
+                f"run {self.folder.run_id} keeps the settings that it was frozen with ({values}); "
+                f"for a run with those of today: collect-and-train split -w {self.workspace.root}"
+            )
+        return _with_settings(today, frozen)
+
+    def refuse_changes(self, asked: WorkspaceConfig, names: Collection[str]) -> None:
+        """See that no setting that a person named asks for another model than this run's.
+
+        Args:
+            asked: the settings with what the person asked for.
+            names: the settings or sections that the person named, dotted.
+
+        Raises:
+            ConfigError: one does; names the setting, both values and the remedy.
+        """
+        frozen, wanted = model_settings(self.config), model_settings(asked)
+        for name in frozen:
+            if frozen[name] != wanted[name] and not {name, name.partition(".")[0]}.isdisjoint(names):
+                raise ConfigError(
+                    f"{name} = {wanted[name]!r} comes too late: run {self.folder.run_id} was frozen with "
+                    f"{frozen[name]!r}. Make a run with it, and go on from there: collect-and-train split "
+                    f"-w {self.workspace.root} --set {name}={wanted[name]}"
+                )
+
+
+def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
+    """Open a run with its frozen settings: the one that is named, else the latest.
+
+    Raises:
+        WorkspaceError: there is no run yet, or its settings are gone.
+        ConfigError: its settings cannot be read.
+    """
+    folder = workspace.latest_run() if run_id is None else workspace.run(run_id)
+    if not folder.config_file.is_file():
+        raise WorkspaceError(
+            f"{folder.config_file} does not exist; make a run anew with: collect-and-train split -w {workspace.root}"
+        )
+    return Run(workspace, folder, load_config(folder.config_file))
+
+
+def model_settings(config: WorkspaceConfig) -> dict[str, Any]:
+    """Return the settings that shape a model, by dotted name; not those that say where it is computed."""
+    found: dict[str, Any] = {"seed": config.seed, "clean.cache_side_px": config.clean.cache_side_px}
+    for name in SHAPING_SECTIONS:
+        section = getattr(config, name)
+        found |= {
+            f"{name}.{key}": getattr(section, key)
+            for key, field in type(section).model_fields.items()
+            if field.json_schema_extra != EXECUTION_ONLY
+        }
+    return found
+
+
+def _with_settings(config: WorkspaceConfig, values: Mapping[str, Any]) -> WorkspaceConfig:
+    sections: dict[str, Any] = {}
+    for name, value in values.items():
+        section, _, key = name.rpartition(".")
+        sections.setdefault(section, {})[key] = value
+    update = sections.pop("", {})
+    update |= {name: getattr(config, name).model_copy(update=changed) for name, changed in sections.items()}
+    return config.model_copy(update=update)
