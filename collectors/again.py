@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from collectors.polite import PoliteSession
 from collectors.query import ask_page, known_images
-from collectors.registry import make_sources, with_recorded_keys
+from collectors.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog import Catalog
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
@@ -31,7 +30,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     outcomes: Counter[str] = Counter()
     if due:
         sources = make_sources(with_recorded_keys(config))
-        with Catalog(workspace.catalog_file) as catalog, PoliteSession(config.network) as session:
+        with Catalog(workspace.catalog_file) as catalog, open_session(config.network) as session:
             progress.begin("Asking searches again", len(due))
             for state in due:
                 known = known_images(catalog, state.label)

@@ -26,7 +26,6 @@ from collectors.source import (
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
-_URL = "https://www.bing.com"
 _STEP = 35
 _LAST_FIRST = 30 * _STEP
 
@@ -39,7 +38,7 @@ class Bing:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.base_url("bing", _URL)
+        self._url = INFO.base_url(search)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of 35; see Source.search.
@@ -96,10 +95,11 @@ def _found(tile: Tag) -> Found:
 
 
 INFO = SourceInfo(
+    name="bing",
     factory=Bing,
     summary="Bing's page of image results; no licence and no creator is given.",
     limits="35 a page, about 1,000 per keyword; answers with captchas when asked much",
     licenses=False,
-    urls={"bing": _URL},
+    url="https://www.bing.com",
     opt_in="it is a page for people and no API: its markup changes, and its terms are yours to read",
 )

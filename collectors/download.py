@@ -13,6 +13,7 @@ from collectors.folder import SCHEME as LOCAL_SCHEME
 from collectors.folder import read_local
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched
+from collectors.registry import open_session
 from workspace.catalog import Catalog
 from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
@@ -80,7 +81,7 @@ def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str
     """Fetch over threads; yields the outcomes in batches, those before an error too."""
     settings = config.download
     max_bytes = int(settings.max_mb * 1e6)
-    session = PoliteSession(
+    session = open_session(
         config.network, connections=settings.connections, per_host_connections=settings.per_host_connections
     )
     pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="download")

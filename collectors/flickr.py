@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import (
     Found,
     Page,
     SourceInfo,
-    ask_json,
     documented_shape,
     expect_pictures,
-    find_keys,
     pixels,
     plain_text,
 )
 from workspace.collect_config import SearchConfig
-from workspace.errors import ConfigError, SourceFailed
+from workspace.errors import SourceFailed
 
-_URL = "https://api.flickr.com/services/rest/"
 _KEYS = ("FLICKR_API_KEY",)
 _PAGE_SIZE = 100
 _DEEPEST = 4000  # later pages repeat earlier ones (documentation of flickr.photos.search)
@@ -41,11 +39,8 @@ class Flickr:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        keys = find_keys(search, _KEYS)
-        if keys is None:
-            raise ConfigError(f"the source flickr needs a key: set {_KEYS[0]} in the environment")
-        self._key = keys[0]
-        self._url = search.base_url("flickr", _URL.rstrip("/"))
+        (self._key,) = INFO.find_keys(search).values()
+        self._api = JsonApi(INFO.base_url(search), secrets=(self._key,))
         self._licenses = search.licenses
         self._license_urls: dict[str, str] = {}
 
@@ -76,7 +71,7 @@ class Flickr:
 
     def _ask(self, session: PoliteSession, question: Mapping[str, str]) -> Any:
         whole = {**question, "format": "json", "nojsoncallback": "1", "api_key": self._key}
-        return ask_json(session, f"{self._url}/?{urlencode(whole)}", secrets=(self._key,))
+        return self._api.ask(session, whole, "/")
 
 
 def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[Found, ...], int]:
@@ -133,10 +128,14 @@ def _found(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> Found |
 
 
 INFO = SourceInfo(
+    name="flickr",
     factory=Flickr,
     summary="Photographs that people share on Flickr, with licence and owner.",
     limits="100 a page, 4,000 per keyword, 3,600 questions an hour; a key is for non-commercial use unless agreed",
     licenses=True,
     keys=(_KEYS,),
-    urls={"flickr": _URL.rstrip("/")},
+    image_urls=re.compile(  # "Photo Image URLs"; the id is unique over all servers
+        r"https?://(?:live|farm\d+)\.static\.?flickr\.com/\d+/(\d+)_[0-9a-f]+(?:_\w)?\.\w+"
+    ),
+    url="https://api.flickr.com/services/rest",
 )

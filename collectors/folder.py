@@ -115,6 +115,7 @@ def _a_subfolder(search: SearchConfig) -> str:
 
 
 INFO = SourceInfo(
+    name="folder",
     factory=Folder,
     summary="Your own pictures: a folder with one subfolder per keyword.",
     limits="none; nothing leaves this machine",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, plain_text
+from collectors.source import Found, Page, SourceInfo, documented_shape, plain_text
 from workspace.collect_config import SearchConfig
 
-_URL = "https://api.gbif.org/v1"
 _PAGE_SIZE = 100  # at most 300
 _DEEPEST = 100_000  # offset + limit; beyond it the service asks for a download order
 
@@ -24,14 +23,14 @@ class Gbif:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.base_url("gbif", _URL)
+        self._api = JsonApi(INFO.base_url(search))
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for up to 100 records; the cursor is `field:offset`; see Source.search."""
         field, _, text = (cursor or "scientificName:0").partition(":")
         offset = int(text)
         question = {field: keyword, "mediaType": "StillImage", "limit": _PAGE_SIZE, "offset": offset}
-        found, total, at_end = parse(ask_json(session, f"{self._url}/occurrence/search?{urlencode(question)}"))
+        found, total, at_end = parse(self._api.ask(session, question, "/occurrence/search"))
         if field == "scientificName" and not total:
             return Page((), "q:0")
         following = offset + _PAGE_SIZE
@@ -78,11 +77,12 @@ def _common_bird(_search: SearchConfig) -> str:
 
 
 INFO = SourceInfo(
+    name="gbif",
     factory=Gbif,
     summary="Pictures of animals, plants and fungi from museums and observers; best with scientific names.",
     limits="100 records a page, 100,000 records deep; pictures come from many hosts, some of them slow; "
     "many are specimens on a sheet",
     licenses=True,
-    urls={"gbif": _URL},
+    url="https://api.gbif.org/v1",
     probe=_common_bird,
 )

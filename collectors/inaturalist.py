@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, expect_pictures, pixels, plain_text
+from collectors.source import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
 from workspace.collect_config import SearchConfig
 
-_URL = "https://api.inaturalist.org/v1"
 _PAGE_SIZE = 100
 _MEDIUM_PX = 500  # longer side of the size called medium
 _OWN_NAMES = {"cc0": "cc0", "pdm": "pd"}
@@ -26,7 +25,7 @@ class INaturalist:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.base_url("inaturalist", _URL)
+        self._api = JsonApi(INFO.base_url(search))
         self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
@@ -35,12 +34,12 @@ class INaturalist:
         The cursor is `field:id`: page numbers end at 10,000 results, while ids do not; see Source.search.
         """
         field, _, below = (cursor or "taxon_name:").partition(":")
-        found, last, total = parse(ask_json(session, self._question(field, keyword, below)))
+        found, last, total = parse(self._api.ask(session, self._question(field, keyword, below), "/observations"))
         if field == "taxon_name" and not below and not total:
             return Page((), "q:")
         return Page(found, f"{field}:{last}" if last is not None else None)
 
-    def _question(self, field: str, keyword: str, below: str) -> str:
+    def _question(self, field: str, keyword: str, below: str) -> dict[str, str]:
         question = {
             field: keyword,
             "photos": "true",
@@ -53,7 +52,7 @@ class INaturalist:
             question["id_below"] = below
         if self._licenses:
             question["photo_license"] = ",".join(_OWN_NAMES.get(name, f"cc-{name}") for name in self._licenses)
-        return f"{self._url}/observations?{urlencode(question)}"
+        return question
 
 
 def parse(payload: Any) -> tuple[tuple[Found, ...], int | None, int]:
@@ -96,10 +95,16 @@ def _common_bird(_search: SearchConfig) -> str:
 
 
 INFO = SourceInfo(
+    name="inaturalist",
     factory=INaturalist,
     summary="Photographs of animals, plants and fungi, identified by at least two people, with licence.",
     limits="100 observations a page; at most 60 questions a minute and 10,000 a day; pictures of 500 px",
     licenses=True,
-    urls={"inaturalist": _URL},
+    pause_s=1.0,  # "API Recommended Practices": about one question a second
+    image_urls=re.compile(  # "iNaturalist Licensed Observation Images" (open data)
+        r"https?://(?:inaturalist-open-data\.s3(?:[.\w-]*)\.amazonaws\.com|static\.inaturalist\.org)"
+        r"/photos/(\d+)/\w+\.\w+"
+    ),
+    url="https://api.inaturalist.org/v1",
     probe=_common_bird,
 )

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from collectors.json_api import JsonApi
 from collectors.polite import PoliteSession
 from collectors.source import (
     Found,
     Page,
     SourceInfo,
-    ask_json,
     documented_shape,
     expect_pictures,
-    find_keys,
     pixels,
     plain_text,
 )
 from workspace.collect_config import SearchConfig
-from workspace.errors import ConfigError
 
-_URL = "https://dapi.kakao.com/v2/search/image"
-_KEYS = ("KAKAO_REST_API_KEY",)
 _PAGE_SIZE = 80  # `size`, at most 80
 _LAST_PAGE = 50
 
@@ -38,20 +33,14 @@ class Kakao:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        keys = find_keys(search, _KEYS)
-        if keys is None:
-            raise ConfigError(f"the source kakao needs a key: set {_KEYS[0]} in the environment")
-        self._keys = keys
-        self._url = search.base_url("kakao", _URL)
+        (key,) = INFO.find_keys(search).values()
+        self._api = JsonApi(INFO.base_url(search), {"Authorization": f"KakaoAK {key}"}, (key,))
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of 80; the cursor is its number; see Source.search."""
         number = int(cursor or 1)
         question = {"query": keyword, "sort": "accuracy", "page": number, "size": _PAGE_SIZE}
-        headers = {"Authorization": f"KakaoAK {self._keys[0]}"}
-        found, at_end = parse(
-            ask_json(session, f"{self._url}?{urlencode(question)}", headers=headers, secrets=self._keys)
-        )
+        found, at_end = parse(self._api.ask(session, question))
         return Page(found, None if at_end or number >= _LAST_PAGE else str(number + 1))
 
 
@@ -77,10 +66,11 @@ def _found(row: Mapping[str, Any]) -> Found:
 
 
 INFO = SourceInfo(
+    name="kakao",
     factory=Kakao,
     summary="Kakao's image search of Daum, strong in Korean; the page is given, but neither licence nor creator.",
     limits="80 a page, 50 pages; quotas by day and month as shown in the developer console",
     licenses=False,
-    keys=(_KEYS,),
-    urls={"kakao": _URL},
+    keys=(("KAKAO_REST_API_KEY",),),
+    url="https://dapi.kakao.com/v2/search/image",
 )

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from collectors.json_api import JsonApi
 from collectors.polite import PoliteSession
 from collectors.source import (
     Found,
     Page,
     SourceInfo,
-    ask_json,
     documented_shape,
     expect_pictures,
-    find_keys,
     pixels,
     plain_text,
 )
 from workspace.collect_config import SearchConfig
-from workspace.errors import ConfigError
 
-_HUB_URL = "https://naverapihub.apigw.ntruss.com/search/v1/image"
-_OLD_URL = "https://openapi.naver.com/v1/search/image"
+_HUB = "https://naverapihub.apigw.ntruss.com/search/v1/image", ("X-NCP-APIGW-API-KEY-ID", "X-NCP-APIGW-API-KEY")
+_OLD = "https://openapi.naver.com/v1/search/image", ("X-Naver-Client-Id", "X-Naver-Client-Secret")
 _HUB_KEYS = ("NAVER_API_HUB_CLIENT_ID", "NAVER_API_HUB_CLIENT_SECRET")
 _OLD_KEYS = ("NAVER_CLIENT_ID", "NAVER_CLIENT_SECRET")
 _PAGE_SIZE = 100  # `display`, at most 100
@@ -40,26 +37,16 @@ class Naver:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        hub, old = find_keys(search, _HUB_KEYS), find_keys(search, _OLD_KEYS)
-        keys = hub or old
-        if keys is None:
-            raise ConfigError(
-                f"the source naver needs a key: set {' and '.join(_HUB_KEYS)} (NAVER API HUB), "
-                f"or {' and '.join(_OLD_KEYS)} (the older Open API), in the environment"
-            )
-        self._keys = keys
-        self._url = search.base_url("naver", _HUB_URL if hub else _OLD_URL)
-        names = (
-            ("X-NCP-APIGW-API-KEY-ID", "X-NCP-APIGW-API-KEY") if hub else ("X-Naver-Client-Id", "X-Naver-Client-Secret")
-        )
-        self._headers = dict(zip(names, keys, strict=True))
+        keys = INFO.find_keys(search)
+        url, headers = _HUB if _HUB_KEYS[0] in keys else _OLD
+        named = dict(zip(headers, keys.values(), strict=True))
+        self._api = JsonApi(search.base_url(INFO.name, url), named, keys.values())
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of 100; the cursor is the place of its first picture; see Source.search."""
         start = int(cursor or 1)
         question = {"query": keyword, "display": _PAGE_SIZE, "start": start, "sort": "sim", "filter": "all"}
-        url = f"{self._url}?{urlencode(question)}"
-        found, total = parse(ask_json(session, url, headers=self._headers, secrets=self._keys))
+        found, total = parse(self._api.ask(session, question))
         following = start + _PAGE_SIZE
         return Page(found, str(following) if found and following <= min(total, _DEEPEST) else None)
 
@@ -85,10 +72,11 @@ def _found(item: Mapping[str, Any]) -> Found:
 
 
 INFO = SourceInfo(
+    name="naver",
     factory=Naver,
     summary="Naver's image search, strong in Korean; no licence, creator or page is given.",
     limits="100 a page, 1,100 per keyword, 25,000 questions a day; the older Open API ends on 2027-06-30",
     licenses=False,
     keys=(_HUB_KEYS, _OLD_KEYS),
-    urls={"naver": _HUB_URL},
+    url=_HUB[0],
 )

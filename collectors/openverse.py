@@ -12,7 +12,6 @@ from collectors.source import Found, Page, SourceInfo, ask_json, documented_shap
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
-_URL = "https://api.openverse.org/v1"
 _KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET")
 _ANONYMOUS_PAGE = 20  # the most that an anonymous question may ask for; more is answered with 401
 # Both kinds of users see 240 pictures per question (WordPress/openverse issue 4474), who has a key in one page.
@@ -31,7 +30,7 @@ class Openverse:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._base_url = search.base_url("openverse", _URL)
+        self._base_url = INFO.base_url(search)
         self._licenses = search.licenses
         self._credentials = find_keys(search, _KEYS)
         self._page_size = _KEYED_PAGE if self._credentials else _ANONYMOUS_PAGE
@@ -138,6 +137,7 @@ def _ask_token(session: PoliteSession, url: str, client_id: str, client_secret: 
 
 
 INFO = SourceInfo(
+    name="openverse",
     factory=Openverse,
     summary="Openly licensed pictures of Flickr, Commons, museums and others, with licence and creator.",
     limits="anonymous: 20 a page, 20 questions a minute, 200 a day; with a key larger pages and more questions; "
@@ -145,5 +145,6 @@ INFO = SourceInfo(
     licenses=True,
     keys=(_KEYS,),
     keys_optional=True,
-    urls={"openverse": _URL},
+    pause_s=1.0,  # "rate limits": one question a second of anonymous users
+    url="https://api.openverse.org/v1",
 )

@@ -5,12 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-# What services ask for: Openverse one question a second of anonymous users (API documentation, "rate limits"),
-# iNaturalist about one a second (API Recommended Practices).
-HOST_PAUSES_S = {"api.openverse.org": 1.0, "api.inaturalist.org": 1.0}
 
 
 class HostPace:
@@ -19,15 +15,23 @@ class HostPace:
     Args:
         pause_s: shortest time between the starts of two requests to one host.
         connections: most requests to one host at a time.
+        host_pauses_s: longer times for single hosts, by name.
         stopped: set when the run ends early, so that nobody waits for nothing.
     """
 
-    def __init__(self, *, pause_s: float, connections: int, stopped: threading.Event) -> None:
+    def __init__(
+        self,
+        *,
+        pause_s: float,
+        connections: int,
+        stopped: threading.Event,
+        host_pauses_s: Mapping[str, float] | None = None,
+    ) -> None:
         self._pause_s = pause_s
         self._stopped = stopped
         self._lock = threading.Lock()
         self._next_start: dict[str, float] = defaultdict(float)
-        self._slower: dict[str, float] = {}
+        self._slower = dict(host_pauses_s or {})
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(connections))
 
     @contextmanager
@@ -52,7 +56,7 @@ class HostPace:
                 self._next_start[host] = max(self._next_start[host], time.monotonic() + pause_s)
 
     def _wait(self, host: str) -> None:
-        pause = max(self._pause_s, HOST_PAUSES_S.get(host, 0.0), self._slower.get(host, 0.0))
+        pause = max(self._pause_s, self._slower.get(host, 0.0))
         while not self._stopped.is_set():
             with self._lock:
                 now = time.monotonic()

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import re
 
+from collectors.registry import SOURCES
+
 # What a careful reader and a careless one may read differently is left as it is: whoever fetches it will judge it.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][!-~\u00a0-\U0010ffff]*)?", re.I)
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
-
-# Services whose addresses name the picture beside its size. Flickr: "Photo Image URLs"; the id is unique over all
-# servers. iNaturalist: "iNaturalist Licensed Observation Images" (open data). Commons: "Help:Thumbnails" of MediaWiki.
-_SIZES = (
-    (re.compile(r"https?://(?:live|farm\d+)\.static\.?flickr\.com/\d+/(\d+)_[0-9a-f]+(?:_\w)?\.\w+"), "flickr"),
-    (
-        re.compile(
-            r"https?://(?:inaturalist-open-data\.s3(?:[.\w-]*)\.amazonaws\.com|static\.inaturalist\.org)"
-            r"/photos/(\d+)/\w+\.\w+"
-        ),
-        "inaturalist",
-    ),
-    (
-        re.compile(r"https?://upload\.wikimedia\.org/wikipedia/commons/(?:thumb/)?([0-9a-f]/[0-9a-f]{2}/[^/?#]+).*"),
-        "commons",
-    ),
-)
 
 
 def one_address(url: str) -> str:
@@ -47,7 +32,7 @@ def one_address(url: str) -> str:
 
 def picture_key(url: str) -> str:
     """What two addresses have in common when they lead to the same picture in two sizes; else the address itself."""
-    for pattern, service in _SIZES:
-        if match := pattern.fullmatch(url):
-            return f"{service}:{match[1]}"
+    for info in SOURCES.values():
+        if info.image_urls and (match := info.image_urls.fullmatch(url)):
+            return f"{info.name}:{match[1]}"
     return url

@@ -40,13 +40,26 @@ class PoliteSession:
         network: patience, contact, the address rule, and whose wishes are honoured.
         connections: most transfers at a time, over all hosts.
         per_host_connections: most transfers at a time from one host.
+        host_pauses_s: hosts that ask for a longer pause; registry.open_session knows those of the sources.
     """
 
-    def __init__(self, network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4) -> None:
+    def __init__(
+        self,
+        network: NetworkConfig,
+        *,
+        connections: int = 4,
+        per_host_connections: int = 4,
+        host_pauses_s: Mapping[str, float] | None = None,
+    ) -> None:
         self.network = network
         self._tape = open_tape(network.record, network.replay)
         self.stopped = threading.Event()
-        self._pace = HostPace(pause_s=network.per_host_pause_s, connections=per_host_connections, stopped=self.stopped)
+        self._pace = HostPace(
+            pause_s=network.per_host_pause_s,
+            connections=per_host_connections,
+            stopped=self.stopped,
+            host_pauses_s=host_pauses_s,
+        )
         self._breaker = HostBreaker(limit=network.give_up_after, pause_s=network.give_up_s)
         self._robots = robots.Robots(
             self._fetch_robots,

@@ -1,44 +1,41 @@
 """The sources by name, what a person should know of each, and a question to each that shows whether it is up.
 
-A new source is one file and one line here.
+A new source is one file with its INFO, and one line here: the name of its module.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from collectors import bing, flickr, folder, gbif, inaturalist, kakao, naver, openverse, url_list, website, wikimedia
 from collectors.polite import PoliteSession
 from collectors.recording import NOT_KEPT, note_keys, recorded_keys
-from collectors.results_page import ResultsPage
 from collectors.source import Source, SourceInfo, find_keys
-from workspace.collect_config import SearchConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
 
-SOURCES: dict[str, SourceInfo] = {
-    "openverse": openverse.INFO,
-    "results_page": SourceInfo(
-        factory=ResultsPage,
-        summary="One site's own image search: its page of results.",
-        limits="as the site's own pages go on (rel=next)",
-        licenses=True,
-        settings=("url",),
-    ),
-    "wikimedia": wikimedia.INFO,
-    "inaturalist": inaturalist.INFO,
-    "gbif": gbif.INFO,
-    "flickr": flickr.INFO,
-    "naver": naver.INFO,
-    "kakao": kakao.INFO,
-    "website": website.INFO,
-    "folder": folder.INFO,
-    "url_list": url_list.INFO,
-    "bing": bing.INFO,
-}
+# The modules of the sources, in the order in which a person reads of them.
+_MODULES = (
+    "openverse",
+    "results_page",
+    "wikimedia",
+    "inaturalist",
+    "gbif",
+    "flickr",
+    "naver",
+    "kakao",
+    "website",
+    "folder",
+    "url_list",
+    "bing",
+)
+
+SOURCES: dict[str, SourceInfo] = {name: import_module(f"collectors.{name}").INFO for name in _MODULES}
 
 LEFT_OUT: dict[str, str] = {
     "pexels": "its terms exclude training models on its pictures",
@@ -91,6 +88,14 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
     if problems:
         raise ConfigError("search.sources: " + "; ".join(problems))
     return made
+
+
+def open_session(network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4) -> PoliteSession:
+    """Open a session that keeps the pause that each source's service asks for; arguments as of PoliteSession."""
+    pauses = {urlsplit(info.url).hostname or "": info.pause_s for info in SOURCES.values() if info.pause_s}
+    return PoliteSession(
+        network, connections=connections, per_host_connections=per_host_connections, host_pauses_s=pauses
+    )
 
 
 def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
@@ -170,7 +175,7 @@ def _unknown_names(search: SearchConfig) -> list[str]:
     strange = [name for name in unknown if name not in LEFT_OUT]
     if strange:
         problems.append(f"unknown {', '.join(strange)}; the known sources are {', '.join(SOURCES)}")
-    with_url = {name for info in SOURCES.values() for name in info.urls}
+    with_url = {name for name, info in SOURCES.items() if info.url}
     variables = {name for info in SOURCES.values() for names in info.keys for name in names}
     for what, named, known in (
         ("tables [search.NAME]", search.api_tables, with_url),

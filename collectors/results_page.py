@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup, Tag
 from collectors.licenses import license_name
 from collectors.page_images import best_address
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, ask_page, looks_like_captcha, says_no_results
+from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha, says_no_results
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
@@ -78,3 +78,13 @@ def _picture(image: Tag, here: str) -> Found | None:
         license=license_name(license_url),
         license_url=license_url,
     )
+
+
+INFO = SourceInfo(
+    name="results_page",
+    factory=ResultsPage,
+    summary="One site's own image search: its page of results.",
+    limits="as the site's own pages go on (rel=next)",
+    licenses=True,
+    settings=("url",),
+)

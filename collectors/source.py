@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bs4 import BeautifulSoup
@@ -86,6 +86,7 @@ class SourceInfo:
     """What a person should know of a source before choosing it, and how to make one.
 
     Attributes:
+        name: what the settings and the catalogue call it; also the name of its module.
         factory: makes it from the settings.
         summary: one sentence.
         limits: how much and how fast, in words, with what the service's own documentation says.
@@ -93,11 +94,14 @@ class SourceInfo:
         keys: sets of environment variables; one whole set is needed, the first that is there is used.
         keys_optional: it works without a key, less well.
         settings: keys of its table [search.NAME] that it cannot do without.
-        urls: base addresses by the name of the table whose `url` overrides it.
+        url: base URL of its API, which `url` of its table [search.NAME] overrides; empty when it has none.
+        pause_s: shortest time between two requests to the host of `url`, in seconds, where the service asks for it.
+        image_urls: matches whole URLs of its image host; group 1 is the image, without the size in which it comes.
         opt_in: why it should be chosen knowingly; empty when there is nothing to consider.
         probe: a keyword that it must find something for, given the settings.
     """
 
+    name: str
     factory: Callable[[SearchConfig], Source]
     summary: str
     limits: str
@@ -105,9 +109,29 @@ class SourceInfo:
     keys: tuple[tuple[str, ...], ...] = ()
     keys_optional: bool = False
     settings: tuple[str, ...] = ()
-    urls: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    pause_s: float = 0.0
+    image_urls: re.Pattern[str] | None = None
     opt_in: str = ""
     probe: Callable[[SearchConfig], str] = _any_cat
+
+    def base_url(self, search: SearchConfig) -> str:
+        """Choose the base URL: that of the settings, else the service's own."""
+        return search.base_url(self.name, self.url)
+
+    def find_keys(self, search: SearchConfig) -> dict[str, str]:
+        """Find the first whole set of keys: their values by the name of their environment variable.
+
+        Raises:
+            ConfigError: no set is whole, although the source needs one, or a value cannot be a key.
+        """
+        for names in self.keys:
+            if values := find_keys(search, names):
+                return dict(zip(names, values, strict=True))
+        if self.keys and not self.keys_optional:
+            sets = ", or ".join(" and ".join(names) for names in self.keys)
+            raise ConfigError(f"the source {self.name} needs a key: set {sets} in the environment")
+        return {}
 
 
 def find_keys(search: SearchConfig, names: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -168,6 +168,7 @@ def _a_label(search: SearchConfig) -> str:
 
 
 INFO = SourceInfo(
+    name="url_list",
     factory=UrlList,
     summary="A file of addresses that you have already: txt, csv, tsv, jsonl or parquet with url and label.",
     limits="none of its own; the hosts' pace holds for the downloads",

@@ -116,6 +116,7 @@ def _a_keyword(search: SearchConfig) -> str:
 
 
 INFO = SourceInfo(
+    name="website",
     factory=Website,
     summary="Any site's pages: their pictures, from start pages that you name along the site's own links.",
     limits="search.website.depth links deep, search.website.pages pages per keyword, within one site",

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, pixels, plain_text
+from collectors.source import Found, Page, SourceInfo, documented_shape, pixels, plain_text
 from workspace.collect_config import SearchConfig
 from workspace.errors import SourceFailed
 
-_URL = "https://commons.wikimedia.org/w/api.php"
 # One of the widths that Commons still renders (20 40 60 120 250 330 500 960 1280 1920 3840); others are refused.
 _WIDTH_PX = 960
 _PAGE_SIZE = 50
@@ -32,7 +32,7 @@ class Wikimedia:
     """
 
     def __init__(self, search: SearchConfig) -> None:
-        self._url = search.base_url("wikimedia", _URL)
+        self._api = JsonApi(INFO.base_url(search))
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
         """Ask for one page of up to 50; the cursor is MediaWiki's own `continue`; see Source.search."""
@@ -50,7 +50,7 @@ class Wikimedia:
             "iiurlwidth": str(_WIDTH_PX),
             "maxlag": "5",
         } | (json.loads(cursor) if cursor else {})
-        found, following = parse(ask_json(session, f"{self._url}?{urlencode(question)}"))
+        found, following = parse(self._api.ask(session, question))
         return Page(found, json.dumps(following, sort_keys=True) if following else None)
 
 
@@ -108,9 +108,13 @@ def without_campaign(url: str) -> str:
 
 
 INFO = SourceInfo(
+    name="wikimedia",
     factory=Wikimedia,
     summary="Free pictures of Wikimedia Commons, with licence, author and description page.",
     limits="50 a page; one question at a time; scaled to 960 px by the service; network.contact is required",
     licenses=True,
-    urls={"wikimedia": _URL},
+    image_urls=re.compile(  # MediaWiki, "Help:Thumbnails"
+        r"https?://upload\.wikimedia\.org/wikipedia/commons/(?:thumb/)?([0-9a-f]/[0-9a-f]{2}/[^/?#]+).*"
+    ),
+    url="https://commons.wikimedia.org/w/api.php",
 )

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from collectors import registry
-from collectors.polite import PoliteSession
 from flows.progress import CONSOLE
 from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig
@@ -38,7 +37,7 @@ def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
 
 def _check_all(search: SearchConfig, network: NetworkConfig) -> dict[str, str]:
     states = {}
-    with PoliteSession(network) as session:
+    with registry.open_session(network) as session:
         for name in registry.SOURCES:
             state, reason = registry.check(name, session, search)
             states[name] = f"{state}: {reason}"

@@ -1,7 +1,9 @@
 """Every source over real HTTP against a stand-in that is up, asks for a captcha, is busy, or has changed."""
 
+import dataclasses
 import json
 import logging
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,9 +12,9 @@ from rich.console import Console
 
 from collectors import search
 from collectors.polite import PoliteSession
-from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, source_rows
+from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
 from workspace.catalog import Catalog
-from workspace.collect_config import SearchConfig
+from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError, SourceFailed
 from workspace.records import Hit, Search
@@ -111,7 +113,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(stand_in: StandIn, **more: object) -> SearchConfig:
-    values = {name: {"url": f"{stand_in.url}/{name}"} for info in SOURCES.values() for name in info.urls} | {
+    values = {name: {"url": f"{stand_in.url}/{name}"} for name, info in SOURCES.items() if info.url} | {
         "credentials": KEYS,
         "website": {"start_pages": {"cat": [f"{stand_in.url}/website/start"]}},
         "results_page": {"url": f"{stand_in.url}/results_page/{{keyword}}/{{page}}"},
@@ -365,3 +367,20 @@ def test_the_command_prints_every_source_with_its_state_and_reason(
     for name in ASKED:
         assert said.get(state, f"{state}: ") in lines[name], lines[name]
     assert not any(key in "".join(lines.values()) for key in KEYS.values())
+
+
+def test_a_service_is_asked_with_the_pause_that_its_source_names(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = dataclasses.replace(SOURCES["gbif"], url=f"{stand_in.url}/gbif", pause_s=0.3)
+    monkeypatch.setitem(SOURCES, "gbif", slow)
+    began = time.monotonic()
+    with open_session(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0)) as session:
+        for _ in range(2):
+            assert slow.factory(SearchConfig()).search(session, "cat", None).found
+    assert time.monotonic() - began >= 0.3
+    assert {name for name, info in SOURCES.items() if info.pause_s >= 1} == {"openverse", "inaturalist"}
+
+
+def test_a_source_is_named_as_its_module() -> None:
+    assert [info.name for info in SOURCES.values()] == list(SOURCES)
