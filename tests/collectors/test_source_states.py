@@ -377,7 +377,7 @@ def test_a_service_is_asked_with_the_pause_that_its_source_names(
     began = time.monotonic()
     with open_session(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0)) as session:
         for _ in range(2):
-            assert slow.factory(SearchConfig()).search(session, "cat", None).found
+            assert slow.factory(settings(stand_in)).search(session, "cat", None).found
     assert time.monotonic() - began >= 0.3
     assert {name for name, info in SOURCES.items() if info.pause_s >= 1} == {"openverse", "inaturalist"}
 
