@@ -27,7 +27,6 @@ from benchmarks.copies_data import KINDS, make
 from benchmarks.peers import peer_python
 from preprocessing import clean
 from preprocessing.near_copies import STAGE, find_near_copies
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
 from workspace.records import Download, Hit, Verdict
@@ -76,7 +75,7 @@ def prepare(pictures: Path, root: Path) -> None:
         url = f"http://pictures.test/{path.name}"
         hits.append(Hit("picture", "picture", "benchmark", rank, url))
         downloads.append(Download(url, "ok", bytes=len(data), sha256=sha))
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.add_new(hits)
         catalog.put(downloads)
 
@@ -95,10 +94,10 @@ def run_ours(root: Path, near: bool) -> None:
 
         features.run(workspace, config)
         parts["features"] = time.time() - began - sum(parts.values())
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             catalog.replace_verdicts([STAGE], find_near_copies(workspace, config, catalog))
         parts["near"] = time.time() - began - sum(parts.values())
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         name = {one.sha256: Path(one.image_url).name for one in catalog.all(Download)}
         drops = [one for one in catalog.all(Verdict) if one.verdict == "drop" and one.group]
     pairs = sorted({tuple(sorted((name[one.sha256], name[one.group]))) for one in drops if one.group != one.sha256})

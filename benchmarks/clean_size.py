@@ -27,7 +27,6 @@ from PIL import Image
 from benchmarks.copies_data import jpeg
 from benchmarks.peers import CHECKOUT
 from benchmarks.process_tree import measure
-from workspace.catalog import Catalog
 from workspace.paths import Workspace
 from workspace.records import Download, Hit
 
@@ -58,7 +57,7 @@ def make_workspace(folder: Path, count: int) -> None:
     """Fill a workspace with `count` pictures of two classes; no two are alike."""
     workspace = Workspace(folder)
     rng = np.random.default_rng(0)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         for start in range(0, count, 1000):
             hits, downloads = [], []
             for number in range(start, min(start + 1000, count)):

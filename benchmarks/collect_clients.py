@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 def this_project(urls: Path, folder: Path, connections: int) -> None:
     """The download step over a catalogue that holds these urls as hits; every limit of the settings is on."""
     from collectors import download
-    from workspace.catalog import Catalog
     from workspace.config import WorkspaceConfig
     from workspace.paths import Workspace
     from workspace.records import Hit
@@ -38,7 +37,7 @@ def this_project(urls: Path, folder: Path, connections: int) -> None:
             "download": {"connections": connections, "per_host_connections": connections},
         }
     )
-    with Catalog(workspace.catalog_file) as catalog, urls.open(encoding="utf-8") as lines:
+    with workspace.open_catalog() as catalog, urls.open(encoding="utf-8") as lines:
         ranked = enumerate(line.strip() for line in lines)
         # Page by page, as a search does: a list of all of them would be the memory that is measured.
         while page := [Hit("a", "a", "bench", rank, url) for rank, url in islice(ranked, 500)]:

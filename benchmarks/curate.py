@@ -28,7 +28,6 @@ from preprocessing.groups import groups_of
 from preprocessing.label_issues import find_label_issues
 from preprocessing.typicality import comparable, typicality
 from workspace.arrays import latest_features
-from workspace.catalog import Catalog
 from workspace.progress import SILENT
 
 SIZES, SHARES = (20, 40), (0.1, 0.3)
@@ -70,7 +69,7 @@ def collect(name: str, site: Gallery, folder: Path, backbone: str) -> Photos:
     workspace, config = open_workspace(folder, site.keywords, settings)
     for step in ("search", "download", "clean", "features"):
         step_function(step)(workspace, config, SILENT)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         pairs = catalog.kept()
         groups = groups_of(pairs, catalog.appearances(), [])
     features = latest_features(workspace).get([sha for sha, _ in pairs])

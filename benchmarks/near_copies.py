@@ -25,7 +25,6 @@ from preprocessing import clean
 from preprocessing.decode import decode
 from preprocessing.near_copies import STAGE, find_near_copies
 from training import features
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ImageRefused
 from workspace.paths import Workspace
@@ -77,7 +76,7 @@ def plant(folders: list[Path], place: Path) -> dict[str, str]:
 
 def joined(workspace: Workspace) -> set[tuple[str, str]]:
     """The names of each dropped picture and of the one that stays in its place."""
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         name = {one.sha256: Path(one.image_url).name for one in catalog.all(Download)}
         drops = [one for one in catalog.all(Verdict) if one.verdict == "drop" and one.group]
     return {(name[one.sha256], name[one.group]) for one in drops if one.sha256 != one.group}
@@ -103,7 +102,7 @@ def main() -> None:
         by_clean = joined(workspace)
         features.run(workspace, config)
         seconds.append(time.monotonic())
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             catalog.replace_verdicts([STAGE], find_near_copies(workspace, config, catalog))
         seconds.append(time.monotonic())
         by_both = joined(workspace)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from collectors.query import ask_page, known_images
 from collectors.registry import make_sources, open_session, with_recorded_keys
-from workspace.catalog import Catalog
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -30,7 +29,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     outcomes: Counter[str] = Counter()
     if due:
         sources = make_sources(with_recorded_keys(config))
-        with Catalog(workspace.catalog_file) as catalog, open_session(config.network) as session:
+        with workspace.open_catalog() as catalog, open_session(config.network) as session:
             progress.begin("Asking searches again", len(due))
             for state in due:
                 known = known_images(catalog, state.label)
@@ -53,7 +52,7 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     if not hours:
         return []
     latest = datetime.now(UTC) - timedelta(hours=hours)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
         classes = class_states(catalog, config.classes)
     lacking = {label for label, state in classes.items() if state.still_to_fetch(config.search.per_class)}

@@ -14,7 +14,6 @@ from collectors.folder import read_local
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched
 from collectors.registry import open_session
-from workspace.catalog import Catalog
 from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
@@ -53,7 +52,7 @@ def run(
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         leave_out(catalog, config.search.wanted_licenses)
         withdrawn = withdrawn_files(catalog)
         if urls is None:

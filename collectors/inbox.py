@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.image_type import describe_other, image_suffix
@@ -41,7 +40,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         WorkspaceError: the inbox cannot be read, or the workspace cannot be written.
     """
     folders, notes = _class_folders(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
         known = {hit.image_url for hit in hits}
         withdrawn = withdrawn_files(catalog)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from collectors import download, search
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ConfigError
 from workspace.failures import failed_searches, failed_urls, failure_counts
@@ -35,7 +34,7 @@ def run(
         ConfigError: nothing failed for one of the reasons; lists those that there are.
         WorkspaceError: the folder or the catalogue cannot be written.
     """
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         urls_by_reason, searches_by_reason = failure_counts(catalog)
         failed = urls_by_reason + searches_by_reason
         unknown = [reason for reason in reasons if reason not in failed]
@@ -49,7 +48,7 @@ def run(
     asked = search.ask_again(workspace, config, questions, progress) if questions else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         urls_by_reason, searches_by_reason = failure_counts(catalog)
     by_reason = {f"search: {reason}": count for reason, count in in_order(searches_by_reason).items()}
     by_reason |= {f"download: {reason}": count for reason, count in in_order(urls_by_reason).items()}

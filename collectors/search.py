@@ -40,7 +40,7 @@ def run(
         WorkspaceError: the catalogue cannot be written.
     """
     sources = make_sources(with_recorded_keys(config))
-    with Catalog(workspace.catalog_file) as catalog, open_session(config.network) as session:
+    with workspace.open_catalog() as catalog, open_session(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         leave_out(catalog, config.search.wanted_licenses)
         progress.begin("Searching", len(config.classes))
@@ -89,7 +89,7 @@ def ask_again(
     """
     sources = make_sources(with_recorded_keys(config))
     named = [one for one in questions if one.source in sources and one.keyword in config.classes.get(one.label, ())]
-    with Catalog(workspace.catalog_file) as catalog, open_session(config.network) as session:
+    with workspace.open_catalog() as catalog, open_session(config.network) as session:
         progress.begin("Asking again", len(named))
         asking = _Asking(catalog, session, sources, config, ask_failed_again=True)
         for question in named:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from workspace.catalog import Catalog
 from workspace.collection import ClassState, class_states
 from workspace.config import WorkspaceConfig
 from workspace.left_out import left_out_counts
@@ -33,7 +32,7 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         for name in COLLECTING:
             counts = run_step(name, number)
             totals[name] = _together(totals[name], counts) if name in totals else counts
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             states = list(class_states(catalog, config.classes).values())
             searches = [one for one in catalog.all(Search) if _is_asked(one, config)]
             left_out = {state.label: left_out_counts(catalog, state.label) for state in states}

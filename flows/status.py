@@ -14,7 +14,6 @@ from flows.progress import CONSOLE
 from flows.retrain import settings_of_champion
 from preprocessing.arrivals import arrivals
 from workspace import curation
-from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
@@ -29,7 +28,7 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     """Pictures per class, the last run, the live model and what has changed since it was trained, as text."""
     run = _latest(workspace)
     samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         states = class_states(catalog, config.classes)
         usable = catalog.kept(ignoring=[curation.STAGE])
     splits = Counter((one.label, one.split) for one in samples)

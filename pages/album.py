@@ -190,9 +190,8 @@ class Album:
         return shot
 
     def _stamp_now(self) -> tuple[float, ...]:
-        file = self.workspace.catalog_file
-        files = (file, file.with_name(f"{file.name}-wal"), self.workspace.features_pointer)
-        return tuple(one.stat().st_mtime if one.exists() else 0.0 for one in files)
+        pointer = self.workspace.features_pointer
+        return (*self.workspace.catalog_stamp(), pointer.stat().st_mtime if pointer.exists() else 0.0)
 
 
 def said(override: Override | None) -> dict[str, str] | None:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
 from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
@@ -48,7 +47,7 @@ def arrivals(workspace: Workspace, config: WorkspaceConfig) -> Arrivals:
         seen.update(rows)
         if champion and run_id == champion.champion:
             trained_on = len(rows)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         kept = [(sha, label) for sha, label in catalog.kept() if label in config.classes]
     fresh = Counter(label for sha, label in kept if sha not in seen)
     return Arrivals(fresh.total(), {label: fresh[label] for label in config.classes if fresh[label]}, trained_on)

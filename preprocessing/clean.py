@@ -36,7 +36,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         WorkspaceError: the catalogue or the cache cannot be written.
     """
     clean = config.clean
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         again = _refused_under_other_limits(catalog, clean)
         reused = facts_count(catalog) - len(again)
         todo = sorted({*catalog.files_to_examine(), *again})

@@ -16,7 +16,6 @@ from preprocessing.near_copies import STAGE as NEAR_COPY
 from preprocessing.near_copies import find_near_copies
 from preprocessing.typicality import Floats, Ints, comparable, typicality
 from workspace.arrays import latest_features
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.curation import STAGE, decided_by_people, replace_clusters
 from workspace.paths import Workspace, digest, write_json
@@ -41,7 +40,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         WorkspaceError: there are no features yet, or the catalogue cannot be written.
     """
     store = latest_features(workspace)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         near = find_near_copies(workspace, config, catalog, progress)
         catalog.replace_verdicts([NEAR_COPY], near)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]

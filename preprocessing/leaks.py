@@ -21,7 +21,6 @@ from preprocessing.near_copies import Features, nearest
 from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.turns import AS_IS, MIRRORED
 from workspace.arrays import latest_features
-from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
@@ -118,7 +117,7 @@ def find_leaks(
     Raises:
         WorkspaceError: the catalogue or a picture cannot be read.
     """
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         labels: dict[str, list[str]] = {}
         for sha, label in catalog.kept():
             labels.setdefault(sha, []).append(label)

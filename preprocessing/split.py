@@ -10,7 +10,6 @@ from preprocessing.assign import SPLITS, assign
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.groups import groups_of
 from workspace import curation
-from workspace.catalog import Catalog
 from workspace.champion import read_decisions
 from workspace.config import WorkspaceConfig
 from workspace.dataset import dataset_bytes, read_dataset
@@ -33,7 +32,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     Raises:
         DatasetError: a class has too few pictures, or too few that are independent; names class, count and remedy.
     """
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         facts = {one.sha256: one for one in catalog.all(ImageFacts) if not one.error}
         kept = [
             (sha, label)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions
 from workspace.errors import DatasetError
 from workspace.paths import RunFolder, Workspace
@@ -55,9 +54,9 @@ def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sam
     Raises:
         DatasetError: some were; names the remedy.
     """
-    if not workspace.catalog_file.is_file():
+    if not workspace.has_catalog():
         return
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         gone = withdrawn_files(catalog) & {one.sha256 for one in samples}
     if gone:
         raise DatasetError(

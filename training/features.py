@@ -16,7 +16,6 @@ from training.backbone import Backbone, load_backbone, normalised
 from training.device import Device, choose_device
 from training.prefetch import prefetched
 from workspace.arrays import ArrayStore, point_to_features
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.curation import FEATURE_STAGES
 from workspace.paths import Workspace
@@ -37,7 +36,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():
         progress.warn(note)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         keys = sorted({sha256 for sha256, _ in catalog.kept(ignoring=FEATURE_STAGES)})
     extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))
     done = extractor.extract_clean(keys, progress)

@@ -13,7 +13,6 @@ from preprocessing.pixels import PixelCache
 from training.compare import Answer, Comparison, compare
 from training.evaluate import read_metrics
 from training.predict import Classifier
-from workspace.catalog import Catalog
 from workspace.champion import Decision, finish_decision, now, read_champion, read_decisions, record_decision
 from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
@@ -130,7 +129,7 @@ def fair_pictures(workspace: Workspace, champion: RunFolder, challenger: RunFold
     old, new = read_dataset(champion.dataset_file), read_dataset(challenger.dataset_file)
     learnt = {one.sha256 for one in (*old, *new) if one.split != "test"}
     tainted = [{one.group for one in rows if one.sha256 in learnt} - {""} for rows in (old, new)]
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         said = {(one.sha256, one.label): one for one in catalog.all(Override)}
     chosen: dict[str, Sample] = {}
     left_out = dict.fromkeys(("learnt_from", "dropped_by_a_person", "file_gone"), 0)

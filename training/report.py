@@ -20,7 +20,6 @@ from training.credits import write_credits
 from training.evaluate import read_card, read_metrics
 from training.page import Story, facts, page
 from training.tiles import Thumbnails, data_address
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import ModelError
 from workspace.paths import RunFolder, Workspace, digest, write_atomic
@@ -78,7 +77,7 @@ def _read(frozen: Run) -> Story:
         history = json.loads((folder.history_file).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:
         raise ModelError(f"{folder.history_file} cannot be read; delete {folder.model} and train again") from error
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         collected = read_collected(catalog, metrics["classes"])
     return Story(
         name=workspace.root.resolve().name,

@@ -8,9 +8,12 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workspace.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from workspace.catalog import Catalog
 
 CARD_NAME, WEIGHTS_NAME, README_NAME = "card.json", "model.safetensors", "README.md"
 CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
@@ -37,6 +40,25 @@ class Workspace:
     def catalog_file(self) -> Path:
         """The tables of workspace/catalog.py in one SQLite file."""
         return self.root / "catalog.sqlite"
+
+    def open_catalog(self) -> Catalog:
+        """Open the catalogue, made when there is none; a context manager that closes it.
+
+        Raises:
+            WorkspaceError: it cannot be opened, or was written by another version.
+        """
+        from workspace.catalog import Catalog  # SQLAlchemy, which `--help` need not wait for
+
+        return Catalog(self.catalog_file)
+
+    def has_catalog(self) -> bool:
+        """Whether anything was collected yet; opening the catalogue would make an empty one."""
+        return self.catalog_file.is_file()
+
+    def catalog_stamp(self) -> tuple[float, ...]:
+        """Return what changes with every write to the catalogue, whichever process writes."""
+        files = (self.catalog_file, self.catalog_file.with_name(f"{self.catalog_file.name}-wal"))
+        return tuple(_modified(file) for file in files)
 
     @property
     def images(self) -> Path:
@@ -224,6 +246,10 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Training in progress; gone once the model is saved."""
         return self.root / "checkpoints"
+
+
+def _modified(file: Path) -> float:
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

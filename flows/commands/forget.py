@@ -36,7 +36,6 @@ def forget(
     Example: collect-and-train forget -w data/pandas --creator "Jane Doe"
     """
     from preprocessing.usage import runs_using
-    from workspace.catalog import Catalog
     from workspace.config import load_config
     from workspace.left_out import Withdrawn
     from workspace.lock import hold
@@ -48,7 +47,7 @@ def forget(
     rules = _rules(creator or [], url or [], license or [])
     if not rules:
         raise typer.BadParameter("name --creator, --url or --license")
-    with hold(place, "forget"), Catalog(place.catalog_file) as catalog:
+    with hold(place, "forget"), place.open_catalog() as catalog:
         found = find(catalog, Withdrawn.of(rules))
         _announce(found, runs_using(place, found.files))
         if dry_run:

@@ -29,7 +29,6 @@ def retry(
     from rich.table import Table
 
     from collectors import retry as step
-    from workspace.catalog import Catalog
     from workspace.failures import failure_counts
     from workspace.lock import hold
     from workspace.reasons import order_of
@@ -37,7 +36,7 @@ def retry(
     place, config = open_workspace(workspace, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
     with hold(place, "retry"):
-        with Catalog(place.catalog_file) as catalog:
+        with place.open_catalog() as catalog:
             urls, searches = failure_counts(catalog)
         before = Counter({f"search: {name}": count for name, count in searches.items()})
         before.update({f"download: {name}": count for name, count in urls.items()})

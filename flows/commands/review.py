@@ -20,12 +20,11 @@ def review(
     """Look at every picture on a page of this machine: keep, drop or relabel; each click is saved."""
     from pages.guard import serve_page
     from pages.review import next_command, review_app
-    from workspace.catalog import Catalog
     from workspace.errors import WorkspaceError
     from workspace.records import Override
 
     place, config = open_workspace(workspace)
-    if not place.catalog_file.is_file():
+    if not place.has_catalog():
         raise WorkspaceError(
             f"{place.root} has no pictures yet; collect some with: collect-and-train run -w {place.root}"
         )
@@ -35,7 +34,7 @@ def review(
             f"Open [bold]{address}[/]\nIt works in this machine's browser alone. Ctrl-C ends it.", highlight=False
         )
 
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         before = {(one.sha256, one.label): one for one in catalog.all(Override)}
         serve_page(review_app(place, config, catalog), announce, port=port, open_browser=open_browser)
         after = {(one.sha256, one.label): one for one in catalog.all(Override)}

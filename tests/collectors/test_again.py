@@ -7,7 +7,6 @@ import pytest
 from collectors import again, search
 from collectors.source import Found, Page
 from gallery.site import Gallery
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import SourceFailed
 from workspace.paths import Workspace
@@ -31,7 +30,7 @@ def collected(tmp_path):
 
 
 def rows(place: Workspace, kind):
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         return catalog.all(kind)
 
 
@@ -52,7 +51,7 @@ def test_an_open_question_goes_on_page_by_page_until_it_is_exhausted(collected) 
     total = len(rows(place, Hit))
     assert again.run(place, config).by_reason["new hits"] == 0  # the first page anew: nothing was added
     assert len(rows(place, Hit)) == total
-    with Catalog(place.catalog_file) as catalog:  # as if one had come at the source since
+    with place.open_catalog() as catalog:  # as if one had come at the source since
         gone = rows(place, Hit)[0]
         with catalog.engine.begin() as connection:
             connection.exec_driver_sql("delete from hits where image_url = ?", (gone.image_url,))

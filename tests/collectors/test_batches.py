@@ -6,7 +6,6 @@ import time
 import pytest
 
 from collectors import download
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.records import Download, Hit
@@ -20,12 +19,12 @@ def config() -> WorkspaceConfig:
 
 
 def put_hits(workspace, count: int) -> None:
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.add_new([Hit("a", "a", "s", n, f"u{n:04}") for n in range(count)])
 
 
 def rows(workspace) -> list[Download]:
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return catalog.all(Download)
 
 

@@ -7,7 +7,6 @@ import pytest
 from collectors import download, search
 from collectors.breaker import HostBreaker
 from collectors.transfer import AttemptFailed
-from workspace.catalog import Catalog
 from workspace.records import Download, Hit
 
 
@@ -85,7 +84,7 @@ def prepared(site, workspace, configure):
     quick = {"attempts": 1, "give_up_after": 3, "give_up_s": 300, "read_timeout_s": 5, "transfer_timeout_s": 10}
     config = configure(site, network=quick, download={"connections": 1})
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return config, sorted({hit.image_url.removeprefix(site.base_url) for hit in catalog.all(Hit)})
 
 
@@ -101,7 +100,7 @@ def test_the_urls_of_a_given_up_host_are_rows_that_were_not_tried_and_the_summar
         "127.0.0.1 kept failing and was given up: 9 of its urls were not tried; `collect-and-train retry` tries them "
         "again",
     )
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         skipped = [row for row in catalog.all(Download) if row.reason == "host_given_up"]
     assert {row.attempts for row in skipped} == {0}
     assert "3 times in a row, last with http_503" in skipped[0].detail
@@ -112,7 +111,7 @@ def test_they_are_tried_again_by_a_later_run_once_the_host_was_left_alone(site, 
     site.misbehave("/images/", "503", times=3)
     assert download.run(workspace, config).by_reason["failed: host_given_up"] == 9
     assert download.run(workspace, config).done == 0  # too soon
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         earlier = (datetime.now(UTC) - timedelta(seconds=301)).isoformat(timespec="seconds")
         old = [Download(row.image_url, row.status, row.reason, fetched_at=earlier) for row in catalog.all(Download)]
         catalog.put([row for row in old if row.reason == "host_given_up"])

@@ -17,7 +17,6 @@ from PIL import Image
 from collectors import download
 from collectors.polite import PoliteSession
 from gallery.site import Gallery
-from workspace.catalog import Catalog
 from workspace.collect_config import NetworkConfig
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -97,7 +96,7 @@ class Run:
         self.workspace = workspace
         self.urls = urls
         self.bodies = bodies
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             self.rows = catalog.all(Download)
 
     def row(self, name: str) -> Download:
@@ -152,7 +151,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         urls |= others(site, other, names)
         bodies = {f"good {name}": body for name, body in bodies.items()} | {"first": bodies[names[0]]}
         workspace = Workspace(folder / "workspace")
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             catalog.add_new([Hit("cat", "cat", "test", rank, url) for rank, url in enumerate(urls.values())])
         config = WorkspaceConfig.model_validate(
             {

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from collectors import inbox
-from workspace.catalog import Catalog
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -38,7 +37,7 @@ def drop(place: Workspace, name: str, colour: int = 0, *, age_s: float = 60) -> 
 
 
 def hits(place: Workspace) -> list[Hit]:
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         return catalog.all(Hit)
 
 
@@ -51,7 +50,7 @@ def test_files_are_taken_once_under_their_class_and_stay_where_they_are(tmp_path
     assert [(hit.label, hit.source, hit.rank) for hit in hits(place)] == [
         ("cat", "inbox", 1), ("red panda", "inbox", 0), ("red panda", "inbox", 2),
     ]  # fmt: skip
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         assert [one.waiting for one in class_states(catalog, CONFIG.classes).values()] == [0, 0]
         stored = [place.find_image(one.sha256).read_bytes() for one in catalog.all(Download)]
     assert sorted(stored) == sorted(file.read_bytes() for file in place.inbox.rglob("*.png"))
@@ -108,7 +107,7 @@ def test_killed_between_the_download_and_the_hit_it_is_taken_by_the_next(tmp_pat
     place = Workspace(tmp_path)
     drop(place, "cat/1.png")
     inbox.run(place, CONFIG)
-    with Catalog(place.catalog_file) as catalog, catalog.engine.begin() as connection:
+    with place.open_catalog() as catalog, catalog.engine.begin() as connection:
         connection.exec_driver_sql("delete from hits")
     assert inbox.run(place, CONFIG).done == 1
     assert len(hits(place)) == 1

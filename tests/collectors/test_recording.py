@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from collectors import download, search
-from workspace.catalog import KEYS, Catalog
+from workspace.catalog import KEYS
 from workspace.config import WorkspaceConfig, parse_config
 from workspace.errors import CollectError, ConfigError, WorkspaceError
 from workspace.paths import Workspace
@@ -38,7 +38,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tables(workspace: Workspace) -> dict[str, list[object]]:
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return {name: catalog.all(kind) for kind, (name, _) in KEYS.items()}
 
 
@@ -165,7 +165,7 @@ def test_no_key_is_kept_and_a_replay_needs_none(keyed, workspace, tmp_path, monk
     counts = search.run(again, with_tape(config, replay=str(tape)))
     assert counts.by_reason["found"] == 6
     assert tables(again)["searches"] == tables(workspace)["searches"]
-    with Catalog(again.catalog_file) as catalog:
+    with again.open_catalog() as catalog:
         assert {row.status for row in catalog.all(Search)} == {"exhausted"}
 
 
@@ -204,7 +204,7 @@ def test_a_damaged_body_is_no_picture(site, workspace, configure, tmp_path) -> N
     config = configure(site)
     tape = tmp_path / "tape"
     collect(workspace, with_tape(config, record=str(tape)))
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         sha = catalog.all(Download)[0].sha256
     (tape / "bodies" / sha[:2] / sha).write_bytes(b"other")
     with pytest.raises(WorkspaceError, match="is damaged"):

@@ -5,7 +5,6 @@ from typer.testing import CliRunner
 
 from collectors import download, retry, search
 from flows.cli import app
-from workspace.catalog import Catalog
 from workspace.errors import ConfigError
 from workspace.reasons import is_retryable
 from workspace.records import Download, Hit, Search
@@ -18,7 +17,7 @@ def failed(site, workspace, configure):
     """A workspace whose downloads failed: two with 503, one with 403, one that was too large; the settings."""
     config = configure(site, network={"attempts": 1, "read_timeout_s": 5, "transfer_timeout_s": 10})
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         paths = [hit.image_url.removeprefix(site.base_url) for hit in catalog.all(Hit) if hit.label == "cat"]
     for path, fault in zip(paths, ["503", "503", "403", "endless"], strict=False):
         site.misbehave(path, fault)
@@ -34,7 +33,7 @@ def failed(site, workspace, configure):
 
 
 def rows(workspace) -> dict[str, str]:
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return {row.image_url: row.reason for row in catalog.all(Download)}
 
 
@@ -82,14 +81,14 @@ def test_a_search_that_failed_is_asked_again_even_when_enough_was_found(site, wo
     )
     site.misbehave("/v1/images/?q=cat", "503")
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         before = {(row.label, row.source): row.status for row in catalog.all(Search)}
         hits = len(catalog.all(Hit))
     assert before[("cat", "openverse")] == "failed"
     asked = site.requests["search"]
     counts = retry.run(workspace, config, ["http_503"])
     assert (counts.done, dict(counts.by_reason), site.requests["search"] - asked) == (1, {}, 1)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         after = {(row.label, row.source): row.status for row in catalog.all(Search)}
         assert len(catalog.all(Hit)) == hits + 7
     assert {key for key in after if after[key] != before[key]} == {("cat", "openverse")}

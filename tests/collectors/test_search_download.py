@@ -15,7 +15,6 @@ from collectors import download, search
 from collectors.source import Found, Page
 from gallery.site import Gallery
 from preprocessing.decode import decode
-from workspace.catalog import Catalog
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
 from workspace.paths import write_atomic
 from workspace.progress import Silent
@@ -24,7 +23,7 @@ from workspace.template import render_config
 
 
 def rows(workspace, kind):
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return catalog.all(kind)
 
 
@@ -286,7 +285,7 @@ def test_a_folder_of_ones_own_is_collected_without_a_request(site, workspace, co
 def test_another_sources_address_reads_no_local_file(site, workspace, configure, tmp_path) -> None:
     config = configure(site)
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.add_new(
             [Hit("cat", "cat", "openverse", 99, url) for url in ("folder:cat/c00.jpg", "file:///etc/passwd")]
         )
@@ -303,7 +302,7 @@ def test_a_run_without_a_contact_says_so_once(site, workspace, configure) -> Non
     private = {"allow_private_addresses": False, "private_hosts": ["127.0.0.1"]}
     config = configure(site, network=private)
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         urls = sorted({hit.image_url for hit in catalog.all(Hit)})
     download.run(workspace, config, Told(), urls=urls[:1])
     download.run(workspace, config, Told(), warn_of_contact=False)

@@ -13,7 +13,6 @@ from rich.console import Console
 from collectors import search
 from collectors.polite import PoliteSession
 from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
-from workspace.catalog import Catalog
 from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError, SourceFailed
@@ -269,7 +268,7 @@ def test_failed_sources_are_rows_with_a_reason_the_rest_goes_on_and_no_key_is_st
     with pytest.raises(CollectError, match="no source gave") as caught:
         search.run(workspace, config)
     reasons = {"captcha": "captcha", "429": "rate_limited", "changed": "changed", "403": "blocked", "401": "needs_key"}
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         rows = catalog.all(Search)
     assert {(row.source, row.status, row.reason) for row in rows} == {
         (name, "failed", reasons[state]) for name in names
@@ -284,7 +283,7 @@ def test_failed_sources_are_rows_with_a_reason_the_rest_goes_on_and_no_key_is_st
         assert not any(key in text for text in chain)
     stand_in.state = "up"
     search.run(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         assert {hit.image_url for hit in catalog.all(Hit)} == {"https://p.example/1.jpg"}
 
 

@@ -17,7 +17,7 @@ from flows.collecting import collect_until_clean, step_options
 from flows.demo import demo_config
 from flows.steps import step_function
 from gallery.site import Gallery
-from workspace.catalog import KEYS, Catalog
+from workspace.catalog import KEYS
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -55,7 +55,7 @@ def collect(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[str, St
 
 
 def rows(workspace: Workspace, kind):
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return catalog.all(kind)
 
 
@@ -63,7 +63,7 @@ def test_it_asks_for_more_until_every_class_is_reached_and_then_for_nothing(junk
     workspace, config = Workspace(tmp_path), settings(junk, per_class=20)
     counts, ran = collect(workspace, config)
     assert "search 2" in ran  # the first twenty were not all clean
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         states = class_states(catalog, config.classes)
     assert all(20 <= state.clean <= 24 for state in states.values())
     assert counts["search"].notes == tuple(
@@ -109,7 +109,7 @@ def test_a_source_that_fails_is_asked_once_a_run_while_the_other_goes_on(junk, t
     said = f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted after "
     assert said + f"results_page ({words[0]!r}), results_page ({words[1]!r})" in counts["search"].notes[0]
     counts, _ = collect(workspace, config)  # another run asks again
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         assert all(state.clean >= 30 for state in class_states(catalog, config.classes).values())
 
 
@@ -129,14 +129,14 @@ def test_a_class_with_two_keywords_uses_both(junk, tmp_path) -> None:
     config = config.model_copy(update={"classes": {first: (first, second), third: (third,)}})
     workspace = Workspace(tmp_path)
     collect(workspace, config)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         assert class_states(catalog, [first])[first].clean > 24  # more than one keyword has
 
 
 def test_sources_that_are_no_longer_asked_keep_nobody_waiting(junk, tmp_path) -> None:
     workspace, config = Workspace(tmp_path), settings(junk, per_class=24, sources=["results_page"])
     label = next(iter(config.classes))
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.put([Search(label, label, "openverse", "open"), Search(label, "old keyword", "results_page", "failed")])
     counts, _ = collect(workspace, config)
     assert counts["search"].notes[0].split("; ")[1:] == [f"exhausted after results_page ({label!r})"]

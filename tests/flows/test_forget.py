@@ -16,7 +16,6 @@ from flows.steps import step_function
 from gallery.site import Gallery
 from training import train
 from workspace.arrays import ArrayStore
-from workspace.catalog import Catalog
 from workspace.champion import Decision, record_decision
 from workspace.config import WorkspaceConfig, load_config
 from workspace.dataset import read_dataset
@@ -61,7 +60,7 @@ def collected(site, tmp_path_factory) -> Workspace:
     workspace.config_file.write_text(render_config(config))
     collect(workspace, config)
     step_function("split")(workspace, config, SILENT)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         keys = sorted(sha for sha, _ in catalog.kept())
     ArrayStore(workspace.cache / "features-x").add(keys, np.arange(len(keys), dtype=np.float32)[:, None])
     views = [f"{key}:{view}" for key in keys for view in (1, 2)]
@@ -72,7 +71,7 @@ def collected(site, tmp_path_factory) -> Workspace:
 
 
 def rows(workspace: Workspace, kind):
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return catalog.all(kind)
 
 
@@ -100,7 +99,7 @@ def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_ba
     run = workspace.latest_run()
     frozen = [one for one in read_dataset(run.dataset_file) if one.sha256 in gone]
     record_decision(workspace, Decision(run.run_id, "published", run.run_id, "the first model", "2026-01-01"))
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.put([Override(frozen[0].sha256, frozen[0].label, "keep")])
     before = {row.image_url: row for row in rows(workspace, Download)}
 
@@ -138,7 +137,7 @@ def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_ba
 
 
 def kept(workspace: Workspace) -> list[tuple[str, str]]:
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return catalog.kept()
 
 
@@ -151,7 +150,7 @@ def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> 
     hit = next(hit for hit in rows(workspace, Hit) if hit.image_url == row.image_url)
     assert forget(workspace, "--url", hit.page_url, "-y").exit_code == 0
     again = f"{row.image_url}?again"
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.add_new([Hit(hit.label, hit.keyword, "other", 0, again)])
     config = load_config(workspace.config_file, {"search.per_class": 50})
     step_function("download")(workspace, config, SILENT)

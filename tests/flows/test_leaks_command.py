@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from preprocessing import clean
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Download, Hit
@@ -31,7 +30,7 @@ def root(tmp_path):
     workspace = Workspace(tmp_path / "w")
     config = WorkspaceConfig.model_validate({"classes": {"a": ("a",), "b": ("b",)}, "clean": {"workers": 1}})
     write_atomic(workspace.config_file, render_config(config).encode())
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         for seed in range(3):
             data = saved(blobs(seed))
             sha = hashlib.sha256(data).hexdigest()

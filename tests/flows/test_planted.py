@@ -9,7 +9,6 @@ from collectors import download, search
 from flows.demo import demo_config
 from gallery.site import Gallery, Planted
 from preprocessing import clean
-from workspace.catalog import Catalog
 from workspace.paths import Workspace
 from workspace.records import Download, Verdict
 
@@ -32,7 +31,7 @@ class Outcome:
         self.planted: dict[str, list[Planted]] = defaultdict(list)
         for row in truth:
             self.planted[row.kind].append(row)
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             self.downloads = {row.image_url.removeprefix(base): row for row in catalog.all(Download)}
             self.verdicts: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
             for verdict in catalog.all(Verdict):

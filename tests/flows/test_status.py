@@ -2,7 +2,6 @@ from flows.opening import open_workspace
 from flows.status import status_text
 from pages.album import Album
 from training.collected import read_collected
-from workspace.catalog import Catalog
 from workspace.collection import class_states
 from workspace.records import Download, Hit, Override, Verdict
 
@@ -10,7 +9,7 @@ from workspace.records import Download, Hit, Override, Verdict
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:
     place, config = open_workspace(tmp_path, ["cat", "dog"])
     names = "abcdefghi"  # i was never fetched
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         catalog.put([Hit("cat", "cat", "s", rank, f"http://s/{name}") for rank, name in enumerate(names)])
         catalog.put([Download(f"http://s/{name}", "ok", sha256=name) for name in names[:8]])
         catalog.put([Verdict(name, "cat", "check", "keep") for name in "acdef"])

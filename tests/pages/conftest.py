@@ -14,7 +14,6 @@ from pages.guard import served_page
 from pages.review import review_app
 from preprocessing.pixels import PixelCache
 from workspace.arrays import ArrayStore
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
@@ -31,11 +30,11 @@ class Reviewed:
     cats: list[str]
 
     def overrides(self) -> dict[tuple[str, str], tuple[str, str]]:
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             return {(one.sha256, one.label): (one.action, one.new_label) for one in catalog.all(Override)}
 
     def kept(self) -> set[tuple[str, str]]:
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             return set(catalog.kept())
 
     def add(self, label: str, count: int) -> list[str]:
@@ -58,7 +57,7 @@ class Reviewed:
             clusters.append(Cluster(sha, label, 2 if place in (0, 3, 4) else 1))
             if place < 60:
                 cache.write(sha, np.full((48, 64, 3), (place * 8 % 256, 90, len(label) * 9), np.uint8))
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             catalog.add_new(hits)
             for rows in (downloads, facts, verdicts, clusters):
                 catalog.put(rows)
@@ -72,7 +71,7 @@ def reviewed(tmp_path: Path) -> Reviewed:
     made = Reviewed(workspace, WorkspaceConfig(classes=classes), [])
     made.cats = made.add("cat", 30)
     others = [*made.add("dog", 6), *made.add("<b>ox", 2)]
-    with Catalog(workspace.catalog_file) as catalog:  # one that cannot be shown
+    with workspace.open_catalog() as catalog:  # one that cannot be shown
         catalog.put([ImageFacts("00" * 32, error="truncated", detail="cut off")])
         catalog.put([Verdict("00" * 32, "cat", "decode", "drop", "truncated", 0.0)])
     store = ArrayStore(workspace.cache / "features-test")
@@ -85,7 +84,7 @@ def reviewed(tmp_path: Path) -> Reviewed:
 @pytest.fixture
 def address(reviewed: Reviewed) -> Iterator[str]:
     with (
-        Catalog(reviewed.workspace.catalog_file) as catalog,
+        reviewed.workspace.open_catalog() as catalog,
         served_page(review_app(reviewed.workspace, reviewed.config, catalog)) as url,
     ):
         yield url

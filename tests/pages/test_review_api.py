@@ -7,7 +7,6 @@ import pytest
 import requests
 from PIL import Image
 
-from workspace.catalog import Catalog
 from workspace.records import Hit, Override, Verdict
 
 
@@ -39,7 +38,7 @@ def test_pictures_come_by_suspicion_and_the_dropped_last(ask, reviewed) -> None:
 def test_a_decision_survives_a_re_crawl_and_beats_every_verdict(ask, reviewed) -> None:
     sha = reviewed.cats[0]
     assert decide(ask, sha, "keep").json()["results"][0]["made"]
-    with Catalog(reviewed.workspace.catalog_file) as catalog:
+    with reviewed.workspace.open_catalog() as catalog:
         catalog.replace_verdicts(["curate"], [Verdict(sha, "cat", "curate", "drop", "off_topic", 0.0)])
         catalog.add_new([Hit("cat", "cat", "openverse", 0, "https://pictures.test/cat/0", title="again")])
     assert (sha, "cat") in reviewed.kept()
@@ -105,5 +104,5 @@ def test_a_picture_moved_twice_is_where_it_was_put_last(ask, reviewed) -> None:
     decide(ask, sha, "relabel", new_label="<b>ox", seen=first["made_at"])
     assert sha not in {one["sha256"] for one in pictures(ask, "dog")}
     assert sha in {one["sha256"] for one in pictures(ask, "<b>ox")}
-    with Catalog(reviewed.workspace.catalog_file) as catalog:
+    with reviewed.workspace.open_catalog() as catalog:
         assert [(one.action, one.new_label) for one in catalog.all(Override)] == [("relabel", "<b>ox")]

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Download, Hit
@@ -52,7 +51,7 @@ class Collected:
         url = f"http://pictures.test/{label}/{place}"
         write_atomic(self.workspace.image_file(sha, ".img"), data, durable=False)
         hit = Hit(label, f"{label} word", "t", place if rank is None else rank, url, creator=creator, license=license)
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             catalog.add_new([hit])
             catalog.put([Download(url, "ok", bytes=len(data), sha256=sha, http_status=200)])
         return sha

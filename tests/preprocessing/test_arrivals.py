@@ -1,7 +1,6 @@
 import dataclasses
 
 from preprocessing.arrivals import arrivals
-from workspace.catalog import Catalog
 from workspace.champion import Decision, now, record_decision
 from workspace.dataset import dataset_bytes
 from workspace.paths import Workspace, write_atomic
@@ -9,7 +8,7 @@ from workspace.records import Sample, Verdict
 
 
 def keep(place: Workspace, *names: str) -> None:
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         catalog.put([Verdict(name, "a", "check", "keep") for name in names])
 
 

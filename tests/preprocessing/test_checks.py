@@ -208,7 +208,6 @@ def test_a_new_check_that_drops_and_a_flag_that_is_set_to_drop_are_counted(colle
 
 
 def test_flags_stay_and_drops_go_in_the_verdicts_of_a_cleaned_workspace(collected, encode) -> None:
-    from workspace.catalog import Catalog
     from workspace.records import Verdict
 
     flagged = collected.add(encode(page(), "JPEG"), "a")
@@ -216,7 +215,7 @@ def test_flags_stay_and_drops_go_in_the_verdicts_of_a_cleaned_workspace(collecte
     fine = collected.add(encode(scene()), "a")
     counts = clean.run(collected.workspace, collected.config())
     assert dict(counts.by_reason) == {"kept": 2, "same_bytes": 0, "blank": 1, "flagged mostly_text": 1}
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         checks = {one.sha256: (one.verdict, one.reason) for one in catalog.all(Verdict) if one.stage == "check"}
         assert catalog.kept() == sorted([(flagged, "a"), (fine, "a")])
     assert checks == {flagged: ("flag", "mostly_text"), dropped: ("drop", "blank"), fine: ("keep", "")}

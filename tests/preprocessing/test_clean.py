@@ -12,7 +12,6 @@ import pytest
 from preprocessing import clean
 from preprocessing.examine import Job, examine, examine_all
 from preprocessing.pixels import PixelCache
-from workspace.catalog import Catalog
 from workspace.errors import WorkspaceError
 from workspace.records import ImageFacts, Verdict
 
@@ -29,7 +28,7 @@ def crash_on(doomed, job):
 
 
 def verdicts(collected) -> dict[tuple[str, str], tuple[str, str]]:
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         rows = catalog.all(Verdict)
     last = {}
     for row in sorted(rows, key=lambda row: clean.STAGES.index(row.stage)):
@@ -38,7 +37,7 @@ def verdicts(collected) -> dict[tuple[str, str], tuple[str, str]]:
 
 
 def everything(collected) -> tuple[list[ImageFacts], list[Verdict]]:
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         return catalog.all(ImageFacts), catalog.all(Verdict)
 
 

@@ -13,7 +13,6 @@ from preprocessing.clusters import clusters_of
 from preprocessing.label_issues import find_label_issues
 from preprocessing.typicality import comparable, typicality
 from workspace.arrays import ArrayStore
-from workspace.catalog import Catalog
 from workspace.errors import WorkspaceError
 from workspace.paths import write_atomic
 from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
@@ -38,7 +37,7 @@ class Featured:
 
     def fill(self, **classes: np.ndarray) -> dict[str, list[str]]:
         named, rows = {}, []
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             for label, features in classes.items():
                 self.collected.ranks[label] = 1
                 named[label] = [hashlib.sha256(f"{label} {row}".encode()).hexdigest() for row in range(len(features))]
@@ -59,7 +58,7 @@ class Featured:
         return curate.run(self.workspace, self.collected.config(clean={"near_copies": False}, **sections))
 
     def verdicts(self) -> dict[tuple[str, str], Verdict]:
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             return {(one.sha256, one.label): one for one in catalog.all(Verdict) if one.stage == "curate"}
 
 
@@ -93,7 +92,7 @@ def test_strangers_and_swapped_labels_are_flagged_and_nothing_is_dropped(planted
     assert set(worst) == set(named["a"][-4:])
     assert "collect-and-train review" in counts.notes[0]
     assert counts.by_reason["judged"] == 80
-    with Catalog(featured.workspace.catalog_file) as catalog:
+    with featured.workspace.open_catalog() as catalog:
         assert len(catalog.kept()) == 80
 
 
@@ -113,7 +112,7 @@ def test_apply_makes_them_drops_and_can_be_taken_back(planted) -> None:
     flagged = {pair for pair, one in (featured.run(), featured.verdicts())[1].items() if one.verdict == "flag"}
     featured.run(curate={"apply": True})
     assert {pair for pair, one in featured.verdicts().items() if one.verdict == "drop"} == flagged
-    with Catalog(featured.workspace.catalog_file) as catalog:
+    with featured.workspace.open_catalog() as catalog:
         assert set(catalog.kept()).isdisjoint(flagged)
     featured.run()  # what it dropped before is judged again
     assert {pair for pair, one in featured.verdicts().items() if one.verdict == "flag"} == flagged
@@ -129,7 +128,7 @@ def test_at_most_a_share_of_a_class_is_proposed(planted) -> None:
 def test_what_a_person_decided_is_not_proposed_again(planted) -> None:
     featured, named = planted
     kept, dropped, moved = named["a"][-3:]
-    with Catalog(featured.workspace.catalog_file) as catalog:
+    with featured.workspace.open_catalog() as catalog:
         catalog.put([Override(kept, "a", "keep"), Override(dropped, "a", "drop"), Override(moved, "a", "relabel", "b")])
     featured.run()
     verdicts = featured.verdicts()
@@ -146,7 +145,7 @@ def test_without_features_the_error_names_the_command(collected) -> None:
 
 def test_a_picture_without_features_is_told_and_not_judged(planted) -> None:
     featured, _ = planted
-    with Catalog(featured.workspace.catalog_file) as catalog:
+    with featured.workspace.open_catalog() as catalog:
         catalog.put([Verdict("ff" * 32, "a", "copy", "keep")])
     counts = featured.run()
     assert counts.done == 80
@@ -164,7 +163,7 @@ def test_a_wrong_word_sense_is_a_cluster_of_its_own(featured) -> None:
     rng = np.random.default_rng(3)
     named = featured.fill(jaguar=np.concatenate([cloud(rng, 0, 20), cloud(rng, 5, 12)]), lion=cloud(rng, 2, 30))
     featured.run()
-    with Catalog(featured.workspace.catalog_file) as catalog:
+    with featured.workspace.open_catalog() as catalog:
         of = {(one.sha256, one.label): one.cluster for one in catalog.all(Cluster)}
     assert {of[sha, "jaguar"] for sha in named["jaguar"][:20]} == {1}
     assert {of[sha, "jaguar"] for sha in named["jaguar"][20:]} == {2}
@@ -269,7 +268,7 @@ def test_of_the_first_8_of_openverse_s_honey_at_least_5_are_off_topic(collected)
         )
         for name in ("search", "download", "clean", "features", "curate"):
             step_function(name)(workspace, config, SILENT)
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         honey = [one for one in catalog.all(Verdict) if one.stage == "curate" and one.label == "honey"]
     first = [one.sha256[:8] for one in sorted(honey, key=lambda one: (one.score, one.sha256))[:8]]
     assert len(OFF_TOPIC_HONEY.intersection(first)) >= 5

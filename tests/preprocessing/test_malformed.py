@@ -14,7 +14,6 @@ from PIL import Image, features
 
 from preprocessing import clean
 from preprocessing.decode import decode
-from workspace.catalog import Catalog
 from workspace.errors import ImageRefused
 from workspace.records import ImageFacts
 
@@ -214,7 +213,7 @@ def test_every_kind_has_its_reason_within_little_time_and_memory(collected, capf
     assert len(names) == len(FILES) > 50
     limits = {"workers": 2, "decoder_memory_mb": 300, "decoder_timeout_s": 30}
     clean.run(collected.workspace, collected.config(clean=limits))
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         facts = {names[one.sha256]: one for one in catalog.all(ImageFacts)}
     assert {name: facts[name].error for name in FILES} == {name: reason for name, (_, reason) in FILES.items()}
     for one in facts.values():

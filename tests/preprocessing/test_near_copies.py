@@ -8,7 +8,6 @@ from preprocessing import alignment, clean, near_copies, overlays, split
 from preprocessing.alignment import compare, keypoints
 from preprocessing.near_copies import find_near_copies, neighbours
 from workspace.arrays import ArrayStore
-from workspace.catalog import Catalog
 from workspace.dataset import read_dataset
 from workspace.errors import WorkspaceError
 from workspace.paths import write_atomic
@@ -114,12 +113,12 @@ def make_features(workspace, images: list[Image.Image], shas: list[str]) -> None
 
 
 def found(collected, config) -> list[Verdict]:
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         return find_near_copies(collected.workspace, config, catalog)
 
 
 def put(collected, verdicts: list[Verdict]) -> None:
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         catalog.replace_verdicts([near_copies.STAGE], verdicts)
 
 
@@ -147,10 +146,10 @@ def test_a_crop_under_another_label_stays_where_it_ranked_higher(collected, clea
 
 def test_a_person_s_word_is_followed(collected, cleaned) -> None:
     shas, config = cleaned([("a", "a", scene(1)), ("crop", "a", cropped(scene(1)))])
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         catalog.put([Override(shas["crop"], "a", "keep")])
     assert {one.sha256 for one in found(collected, config) if one.verdict == "drop"} == {shas["a"]}
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         catalog.put([Override(shas["crop"], "a", "drop")])
     assert found(collected, config) == []
 
@@ -187,6 +186,6 @@ def test_clean_finds_a_small_crop_without_features_and_a_person_may_turn_it_off(
     collected.add(encode(scene(4)), "a")
     for distance, expected in ((24, {crop: ("edited_copy", original)}), (0, {})):
         clean.run(collected.workspace, collected.config(clean={"workers": 1, "edited_distance": distance}))
-        with Catalog(collected.workspace.catalog_file) as catalog:
+        with collected.workspace.open_catalog() as catalog:
             drops = [one for one in catalog.all(Verdict) if one.verdict == "drop"]
         assert {one.sha256: (one.reason, one.group) for one in drops} == expected

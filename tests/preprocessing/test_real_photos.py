@@ -5,7 +5,6 @@ from PIL import Image
 
 from preprocessing import clean
 from preprocessing.decode import decode
-from workspace.catalog import Catalog
 from workspace.records import Verdict
 
 PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "photos"
@@ -31,7 +30,7 @@ def test_planted_copies_among_photographs_are_found_and_nothing_else(collected, 
             reason, make = options[index // 2 % 4]
             copies[collected.add(make(), "a")] = (original, reason)
     clean.run(collected.workspace, collected.config(clean={"workers": 2}))
-    with Catalog(collected.workspace.catalog_file) as catalog:
+    with collected.workspace.open_catalog() as catalog:
         rows = [row for row in catalog.all(Verdict) if row.stage == "copy"]
     dropped = {row.sha256: row.reason for row in rows if row.verdict == "drop"}
     found = {copy: dropped.get(copy) or dropped.get(original) for copy, (original, _) in copies.items()}

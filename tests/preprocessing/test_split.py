@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from preprocessing import clean, split
 from preprocessing.assign import assign
-from workspace.catalog import Catalog
 from workspace.champion import Decision, now, record_decision
 from workspace.clean_config import SplitConfig
 from workspace.config import load_config
@@ -33,7 +32,7 @@ class Judged:
         path = self.workspace.image_file(sha, ".jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"bytes")
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             catalog.add_new([dataclasses.replace(Hit(label, label, "t", self.count, url), **hit)])
             catalog.put([Download(url, "ok", sha256=sha)])
             catalog.put([ImageFacts(sha, width=640, height=480)])
@@ -124,7 +123,7 @@ def test_a_person_has_the_last_word(collected, judged) -> None:
     judged.add("a", drop="blank")
     gone = judged.add("a")
     moved = judged.add("a")
-    with Catalog(judged.workspace.catalog_file) as catalog:
+    with judged.workspace.open_catalog() as catalog:
         catalog.put([Override(wanted, "a", "keep"), Override(gone, "a", "drop"), Override(moved, "a", "relabel", "b")])
     split.run(judged.workspace, config_for(collected, "a", "b"))
     samples = {one.sha256: one for one in read_dataset(judged.workspace.latest_run().dataset_file)}
@@ -134,7 +133,7 @@ def test_a_person_has_the_last_word(collected, judged) -> None:
 
 
 def propose(judged: Judged, shas: list[str], label: str, verdict: str) -> None:
-    with Catalog(judged.workspace.catalog_file) as catalog:
+    with judged.workspace.open_catalog() as catalog:
         catalog.put([Verdict(sha, label, "curate", verdict, "off_topic", 0.1) for sha in shas])
 
 
@@ -142,7 +141,7 @@ def test_what_curate_flags_stays_and_is_marked_until_a_person_decides(collected,
     mine = {label: [judged.add(label) for _ in range(20)] for label in "ab"}
     propose(judged, mine["a"][:5], "a", "flag")
     propose(judged, mine["b"][:1], "b", "keep")
-    with Catalog(judged.workspace.catalog_file) as catalog:
+    with judged.workspace.open_catalog() as catalog:
         catalog.put([Override(mine["a"][0], "a", "keep"), Override(mine["a"][1], "a", "relabel", "b")])
     split.run(judged.workspace, config_for(collected, "a", "b"))
     samples = read_dataset(judged.workspace.latest_run().dataset_file)
@@ -156,7 +155,7 @@ def test_what_curate_drops_leaves_train_and_val_but_never_the_test(collected, ju
     split.run(judged.workspace, config)
     before = {one.sha256: one for one in read_dataset(judged.workspace.latest_run().dataset_file)}
     propose(judged, mine["a"], "a", "drop")
-    with Catalog(judged.workspace.catalog_file) as catalog:
+    with judged.workspace.open_catalog() as catalog:
         catalog.put([Override(sha, "a", "keep") for sha in mine["a"][:10]])
     split.run(judged.workspace, config)
     after = {one.sha256: one for one in read_dataset(judged.workspace.latest_run().dataset_file)}
@@ -182,7 +181,7 @@ def test_a_class_keeps_the_last_picture_of_a_split(collected, judged) -> None:
 
 def test_the_credits_come_from_the_appearance_with_a_licence(collected, judged) -> None:
     shas = [judged.add(label) for label in "a" * 10 + "b" * 10]
-    with Catalog(judged.workspace.catalog_file) as catalog:
+    with judged.workspace.open_catalog() as catalog:
         for rank, (license_, creator) in enumerate([("", "thief"), ("by", "Ann"), ("by-sa", "Bob")]):
             url = f"http://again.test/{rank}"
             catalog.add_new([Hit("a", "a", "t", rank, url, creator=creator, license=license_)])
@@ -305,7 +304,7 @@ def test_after_a_decision_every_test_picture_stays_in_test_with_its_group(collec
     tested, trained = ([sha for sha, where in first.items() if where == part] for part in ("test", "train"))
     in_kin = judged.add("a", group=tested[0])
     bridge = judged.add("a", group=trained[0])
-    with Catalog(judged.workspace.catalog_file) as catalog:  # the bridge makes a tested and a trained picture kin
+    with judged.workspace.open_catalog() as catalog:  # the bridge makes a tested and a trained picture kin
         catalog.put([Verdict(bridge, "a", "check", "keep", group=tested[1])])
         catalog.put([Override(tested[2], "a", "drop"), Override(tested[2], "b", "drop")])
     for label in "a" * 20 + "b" * 20:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from preprocessing.pixels import PixelCache
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig, parse_config
 from workspace.dataset import dataset_bytes
 from workspace.paths import Workspace, write_atomic
@@ -84,7 +83,7 @@ def trainable_in(settings: Settings) -> Callable[..., Workspace]:
                 pixels.write(sha256, picture)
                 split = "train" if number < 5 else "val" if number < 7 else "test"
                 samples.append(_sample(sha256, label, split, group=sha256))
-        with Catalog(workspace.catalog_file) as catalog:
+        with workspace.open_catalog() as catalog:
             catalog.put([Verdict(one.sha256, one.label, "check", "keep") for one in samples])
         write_atomic(workspace.run("first").config_file, render_config(config or settings()).encode())
         write_atomic(workspace.run("first").dataset_file, dataset_bytes(samples))

@@ -10,7 +10,6 @@ from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import load_backbone, normalised
 from training.device import choose_device
 from training.features import Extractor, view_key
-from workspace.catalog import Catalog
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 
@@ -33,7 +32,7 @@ class Listener:
 
 
 def kept(workspace):
-    with Catalog(workspace.catalog_file) as catalog:
+    with workspace.open_catalog() as catalog:
         return sorted(sha for sha, _ in catalog.kept())
 
 

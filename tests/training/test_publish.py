@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import evaluate, publish, train
-from workspace.catalog import Catalog
 from workspace.champion import read_champion, read_decisions, roll_back
 from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import ModelError
@@ -107,7 +106,7 @@ def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_p
     changed[changed.index(learnt)] = dataclasses.replace(learnt, split="train", group="family")
     changed[changed.index(kin)] = dataclasses.replace(kin, group="family")
     write_atomic(arena.run("bad").dataset_file, dataset_bytes(changed))
-    with Catalog(arena.catalog_file) as catalog:
+    with arena.open_catalog() as catalog:
         catalog.put([Override(dropped.sha256, dropped.label, "drop")])
     (arena.root / gone.file).unlink()
     fair = publish.fair_pictures(arena, arena.run("good"), arena.run("bad"))

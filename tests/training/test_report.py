@@ -23,7 +23,6 @@ from training.measure import leading, measure, worst_mistakes
 from training.predict import Outputs
 from training.reject import fit_limits
 from training.tiles import license_name, web_address
-from workspace.catalog import Catalog
 from workspace.config import WorkspaceConfig
 from workspace.dataset import dataset_bytes
 from workspace.errors import ModelError
@@ -65,7 +64,7 @@ class Made:
         self.rows: dict[type, list] = {kind: [] for kind in (Hit, Download, ImageFacts, Verdict, Search)}
         for label in LABELS:
             self._collect(label)
-        with Catalog(self.workspace.catalog_file) as catalog:
+        with self.workspace.open_catalog() as catalog:
             for rows in self.rows.values():
                 catalog.put(rows)
         write_atomic(self.folder.dataset_file, dataset_bytes(self.samples))
@@ -200,7 +199,7 @@ def test_the_counts_are_the_catalogues(made):
         row.th.text: [cell.text for cell in row.find_all("td")]
         for row in made.report().find(id="counts").find_all("tr")[1:]
     }
-    with Catalog(made.workspace.catalog_file) as catalog:
+    with made.workspace.open_catalog() as catalog:
         found = Counter(hit.label for hit in catalog.all(Hit))
         dropped = Counter(row.label for row in catalog.all(Verdict) if row.verdict == "drop")
         kept = Counter(label for _, label in catalog.kept())
@@ -348,13 +347,13 @@ def test_a_report_is_written_again_only_when_something_changed(made):
     before = made.folder.report_file.read_bytes()
     again = report.run(made.workspace, made.config)
     assert (again.done, again.reused) == (0, 1) and str(made.folder.report_file) in again.notes[0]
-    with Catalog(made.workspace.catalog_file) as catalog:
+    with made.workspace.open_catalog() as catalog:
         catalog.put([Search(LABELS[0], HOSTILE, "t", "failed", reason="blocked", detail="HTTP 403", asked_at="later")])
     assert report.run(made.workspace, made.config).done == 0
     (made.folder.model / "README.md").unlink()
     assert report.run(made.workspace, made.config).done == 1
     assert made.folder.report_file.read_bytes() == before
-    with Catalog(made.workspace.catalog_file) as catalog:
+    with made.workspace.open_catalog() as catalog:
         catalog.put([Override(made.samples[0].sha256, LABELS[0], "drop")])
     assert report.run(made.workspace, made.config).done == 1
     assert "dropped by a person" in made.folder.report_file.read_text()
@@ -362,7 +361,7 @@ def test_a_report_is_written_again_only_when_something_changed(made):
 
 def test_a_picture_that_a_person_moved_counts_where_it_is(made):
     moved = made.samples[0]
-    with Catalog(made.workspace.catalog_file) as catalog:
+    with made.workspace.open_catalog() as catalog:
         catalog.put([Override(moved.sha256, LABELS[0], "relabel", LABELS[1])])
         collected = read_collected(catalog, LABELS)
     here, there = collected.by_class[LABELS[0]], collected.by_class[LABELS[1]]

@@ -14,7 +14,6 @@ from collectors.source import Page
 from collectors.url_list import UrlList
 from collectors.website import Website
 from flows.opening import open_workspace
-from workspace.catalog import Catalog
 from workspace.collect_config import NetworkConfig, SearchConfig
 from workspace.config import WorkspaceConfig, parse_config
 from workspace.errors import ConfigError
@@ -45,7 +44,7 @@ def _in_the_inbox(name: str, tmp_path: Path) -> int:
     Image.new("RGB", (80, 80)).save(file)
     config = {"classes": {"red panda": "Ailurus", "cat": "cat"}, "retrain": {"settle_s": 0}}
     inbox.run(place, WorkspaceConfig.model_validate(config))
-    with Catalog(place.catalog_file) as catalog:
+    with place.open_catalog() as catalog:
         return len(catalog.all(Hit))
 
 

@@ -6,6 +6,7 @@ import pytest
 from workspace.arrays import ArrayStore
 from workspace.errors import WorkspaceError
 from workspace.paths import Workspace, digest, write_atomic
+from workspace.records import Search
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path) -> None:
@@ -75,3 +76,16 @@ def test_more_shards_than_a_process_may_have_files_open_are_read(tmp_path) -> No
 def test_keys_and_arrays_must_be_as_many(tmp_path) -> None:
     with pytest.raises(ValueError, match="2 keys for 3 arrays"):
         ArrayStore(tmp_path).add(["a", "b"], np.zeros((3, 1)))
+
+
+def test_the_catalogue_is_there_once_it_was_opened_and_its_stamp_changes_with_every_write(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    assert not workspace.has_catalog()
+    with workspace.open_catalog():
+        pass
+    assert workspace.has_catalog()
+    before = workspace.catalog_stamp()
+    with workspace.open_catalog() as catalog:
+        assert workspace.catalog_stamp() == before and catalog.all(Search) == []
+        catalog.put([Search("cat", "cat", "openverse", "open")])
+        assert workspace.catalog_stamp() != before
