@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from benchmarks.peers import peer_python
 from preprocessing import clean
 from preprocessing.near_copies import STAGE, find_near_copies
 from workspace.config import WorkspaceConfig
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace
 from workspace.records import Download, Hit, Verdict
 
@@ -65,13 +65,12 @@ PEERS = {
 def prepare(pictures: Path, root: Path) -> None:
     """A workspace as it is after the download of these pictures."""
     workspace = Workspace(root)
+    images = ImageStore(workspace)
     hits, downloads = [], []
     for rank, path in enumerate(sorted(pictures.iterdir())):
         data = path.read_bytes()
         sha = hashlib.sha256(data).hexdigest()
-        place = workspace.image_file(sha, ".jpg")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+        images.put(sha, ".jpg", data, durable=False)
         url = f"http://pictures.test/{path.name}"
         hits.append(Hit("picture", "picture", "benchmark", rank, url))
         downloads.append(Download(url, "ok", bytes=len(data), sha256=sha))

@@ -27,6 +27,7 @@ from PIL import Image
 from benchmarks.copies_data import jpeg
 from benchmarks.peers import CHECKOUT
 from benchmarks.process_tree import measure
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace
 from workspace.records import Download, Hit
 
@@ -56,6 +57,7 @@ if __name__ == "__main__":
 def make_workspace(folder: Path, count: int) -> None:
     """Fill a workspace with `count` pictures of two classes; no two are alike."""
     workspace = Workspace(folder)
+    images = ImageStore(workspace)
     rng = np.random.default_rng(0)
     with workspace.open_catalog() as catalog:
         for start in range(0, count, 1000):
@@ -64,9 +66,7 @@ def make_workspace(folder: Path, count: int) -> None:
                 data = _drawn(rng)
                 sha = hashlib.sha256(data).hexdigest()
                 url = f"http://pictures.test/{number}"
-                file = workspace.image_file(sha, ".jpg")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
+                images.put(sha, ".jpg", data, durable=False)
                 hits.append(Hit("ab"[number % 2], "word", "made", number, url))
                 downloads.append(Download(url, "ok", bytes=len(data), sha256=sha))
             catalog.add_new(hits)

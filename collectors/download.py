@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from queue import Empty, SimpleQueue
 
 from collectors.folder import SCHEME as LOCAL_SCHEME
 from collectors.folder import read_local
+from collectors.intake import Intake, failed_row
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched
 from collectors.registry import open_session
@@ -18,13 +18,13 @@ from workspace.collection import urls_to_fetch
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed
 from workspace.failures import given_up_notes, urls_to_try_again
-from workspace.image_type import describe_other, image_suffix
+from workspace.image_store import ImageStore
 from workspace.left_out import leave_out
 from workspace.outcomes import download_counts
-from workspace.paths import Workspace, write_atomic
+from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Download, StepCounts
-from workspace.withdrawal import keep_away, withdrawn_files
+from workspace.withdrawal import withdrawn_files
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _AHEAD = 4  # transfers queued per connection, so that memory does not grow with the number of urls
@@ -54,7 +54,9 @@ def run(
     """
     with workspace.open_catalog() as catalog:
         leave_out(catalog, config.search.wanted_licenses)
-        withdrawn = withdrawn_files(catalog)
+        intake = Intake(  # not durable: what a power cut undoes is fetched again
+            ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=False
+        )
         if urls is None:
             wanted = config.classes, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_try_again(catalog, *wanted, config.network.give_up_s)
@@ -64,8 +66,8 @@ def run(
             progress.warn(
                 "network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml"
             )
-        for outcomes in _fetch_all(workspace, config, urls):
-            catalog.put(keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes)
+        for outcomes in _fetch_all(config, urls, intake):
+            catalog.put(outcomes)
             progress.advance(len(outcomes))
         by_reason = download_counts(catalog)
         notes = given_up_notes(catalog)
@@ -76,10 +78,9 @@ def run(
     )
 
 
-def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str]) -> Iterator[list[Download]]:
+def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> Iterator[list[Download]]:
     """Fetch over threads; yields the outcomes in batches, those before an error too."""
     settings = config.download
-    max_bytes = int(settings.max_mb * 1e6)
     session = open_session(
         config.network, connections=settings.connections, per_host_connections=settings.per_host_connections
     )
@@ -91,7 +92,7 @@ def _fetch_all(workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str
         url = next(queue, None)
         if url is None:
             return 0
-        future = pool.submit(fetch_one, workspace, session, url, max_bytes, config.search.folder.path)
+        future = pool.submit(fetch_one, session, url, intake, config.search.folder.path)
         future.add_done_callback(finished.put)
         return 1
 
@@ -125,14 +126,13 @@ def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[
     return batch, None
 
 
-def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes: int, folder: str = "") -> Download:
-    """Fetch one url, store its bytes if they are a picture, and say what came of it; a failure is a row, no error.
+def fetch_one(session: PoliteSession, url: str, intake: Intake, folder: str = "") -> Download:
+    """Fetch one url, store its bytes if they are an image, and say what came of it; a failure is a row, no error.
 
     Args:
-        workspace: where the bytes go.
         session: every request goes through it.
         url: what a source found; `folder:…` is a file of the source `folder`.
-        max_bytes: the largest file.
+        intake: takes the bytes.
         folder: the folder of that source, `search.folder.path`.
 
     Raises:
@@ -143,36 +143,17 @@ def fetch_one(workspace: Workspace, session: PoliteSession, url: str, max_bytes:
     now = session.began if is_local else session.now
     try:
         if is_local:
-            answer = Fetched(url, None, "", body.write(read_local(folder, url, max_bytes)), 1)
+            answer = Fetched(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
         else:
-            answer = session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT, crawled=True)
+            answer = session.fetch(url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True)
     except TransferFailed as error:
-        return Download(
-            url,
-            error.status,
-            error.reason,
-            detail=error.detail[:500],
-            http_status=error.http_status,
-            attempts=error.attempts,
-            fetched_at=now(),
-        )
-    data = body.getvalue()
-    suffix = image_suffix(data)
-    sha256 = hashlib.sha256(data).hexdigest()
-    if suffix is not None:
-        file = workspace.image_file(sha256, suffix)
-        if not file.exists():
-            write_atomic(file, data, durable=False)
-    reason = "" if suffix else describe_other(data)
-    return Download(
+        return failed_row(url, error, now())
+    row = Download(
         url,
-        "ok" if suffix else "refused",
-        reason,
-        detail="" if suffix else f"{answer.content_type or 'no content type'}: {data[:60]!r}",
+        "ok",
         http_status=answer.http_status,
-        bytes=len(data),
-        sha256=sha256 if suffix else "",
         final_url=answer.final_url,
         attempts=answer.attempts,
         fetched_at=now(),
     )
+    return intake.take(row, body.getvalue(), answer.content_type)

@@ -76,8 +76,7 @@ def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
             raise TransferFailed(
                 "refused", "outside_folder", f"{image_url} is no file in search.folder.path = {folder!r}"
             )
-        with file.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
+        return read_capped(file, max_bytes)
     except FileNotFoundError as error:
         raise TransferFailed(
             "failed", "missing", f"{image_url} is no longer in search.folder.path = {folder!r}"
@@ -86,6 +85,17 @@ def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
         raise TransferFailed(
             "failed", "unreadable", f"{image_url} in search.folder.path = {folder!r}: {error}"
         ) from error
+
+
+def read_capped(file: Path, max_bytes: int) -> bytes:
+    """Read a local file that is not larger than the limit.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        TransferFailed: `too_large`.
+    """
+    with file.open("rb") as stream:
+        data = stream.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise TransferFailed("refused", "too_large", f"larger than {max_bytes} bytes")
     return data

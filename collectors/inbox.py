@@ -6,7 +6,6 @@ holds size and time of change, so that a file is read once, and again only after
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,15 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from collectors.folder import read_capped
+from collectors.intake import Intake, failed_row
 from workspace.config import WorkspaceConfig
-from workspace.errors import WorkspaceError
-from workspace.image_type import describe_other, image_suffix
+from workspace.errors import TransferFailed, WorkspaceError
+from workspace.image_store import ImageStore
 from workspace.names import name_key
-from workspace.paths import Workspace, write_atomic
+from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order
 from workspace.records import Download, Hit, StepCounts
-from workspace.withdrawal import keep_away, withdrawn_files
+from workspace.withdrawal import withdrawn_files
 
 SOURCE = "inbox"
 _SCHEME = "inbox:"
@@ -43,7 +44,6 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     with workspace.open_catalog() as catalog:
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
         known = {hit.image_url for hit in hits}
-        withdrawn = withdrawn_files(catalog)
         rank = len(hits)
         waiting, new = 0, []
         for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
@@ -54,12 +54,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             else:
                 waiting += 1
         progress.begin("Taking in the inbox", len(new))
-        max_bytes = int(config.download.max_mb * 1e6)
+        intake = Intake(
+            ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=True
+        )
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
-            outcomes = [_take(workspace, file, url, max_bytes) for _, file, url in batch]
-            outcomes = [keep_away(workspace, one) if one.sha256 in withdrawn else one for one in outcomes]
-            catalog.put(outcomes)  # before the hits, which say that the files were taken
+            catalog.put(
+                [_take(intake, file, url) for _, file, url in batch]
+            )  # before the hits, which say that the files were taken
             catalog.add_new(
                 [
                     Hit(
@@ -125,22 +127,14 @@ def _files(workspace: Workspace, folders: Mapping[Path, str], settle_s: float) -
             yield label, file, f"{_SCHEME}{name}?{facts.st_size}-{facts.st_mtime_ns}", settled
 
 
-def _take(workspace: Workspace, file: Path, url: str, max_bytes: int) -> Download:
+def _take(intake: Intake, file: Path, url: str) -> Download:
     try:
-        with file.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
+        data = read_capped(file, intake.max_bytes)
+    except TransferFailed as error:
+        return failed_row(url, error, _now())
     except OSError as error:
-        return Download(url, "failed", "unreadable", detail=str(error)[:500], fetched_at=_now())
-    if len(data) > max_bytes:
-        return Download(url, "refused", "too_large", detail=f"larger than {max_bytes} bytes", fetched_at=_now())
-    suffix = image_suffix(data)
-    if suffix is None:
-        return Download(url, "refused", describe_other(data), bytes=len(data), fetched_at=_now())
-    sha256 = hashlib.sha256(data).hexdigest()
-    target = workspace.image_file(sha256, suffix)
-    if not target.exists():
-        write_atomic(target, data)
-    return Download(url, "ok", bytes=len(data), sha256=sha256, final_url=url, fetched_at=_now())
+        return failed_row(url, TransferFailed("failed", "unreadable", str(error)), _now())
+    return intake.take(Download(url, "ok", final_url=url, fetched_at=_now()), data)
 
 
 def _listed(folder: Path) -> list[Path]:

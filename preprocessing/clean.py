@@ -15,7 +15,7 @@ from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog import Catalog
 from workspace.clean_config import CleanConfig
 from workspace.config import WorkspaceConfig
-from workspace.errors import WorkspaceError
+from workspace.image_store import ImageStore
 from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
 from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
@@ -36,11 +36,12 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         WorkspaceError: the catalogue or the cache cannot be written.
     """
     clean = config.clean
+    images = ImageStore(workspace)
     with workspace.open_catalog() as catalog:
         again = _refused_under_other_limits(catalog, clean)
         reused = facts_count(catalog) - len(again)
         todo = sorted({*catalog.files_to_examine(), *again})
-        jobs = [Job(sha, workspace, clean) for sha in todo if _is_there(workspace, sha)]
+        jobs = [Job(sha, workspace, clean) for sha in todo if images.exists(sha)]
         progress.begin("Decoding", len(jobs))
         results = examine_all(jobs, clean)
         while batch := list(islice(results, BATCH)):
@@ -77,14 +78,6 @@ def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:
         **in_order(dropped),
         **{f"flagged {reason}": count for reason, count in in_order(flagged).items()},
     }
-
-
-def _is_there(workspace: Workspace, sha256: str) -> bool:
-    try:
-        workspace.find_image(sha256)
-    except WorkspaceError:
-        return False
-    return True
 
 
 def _within_limit(facts: ImageFacts, clean: CleanConfig) -> ImageFacts:

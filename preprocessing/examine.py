@@ -14,6 +14,7 @@ from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.workers import Limits, Lost, run_all
 from workspace.clean_config import CleanConfig
 from workspace.errors import ImageRefused
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace
 from workspace.records import ImageFacts
 
@@ -36,7 +37,7 @@ def examine(job: Job) -> ImageFacts:
     Raises:
         WorkspaceError: the file is gone, or the cache cannot be written.
     """
-    data = job.workspace.find_image(job.sha256).read_bytes()
+    data = ImageStore(job.workspace).get(job.sha256)
     try:
         decoded, small = decode_small(data, job.clean)
     except ImageRefused as refused:

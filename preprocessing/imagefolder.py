@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workspace.errors import WorkspaceError
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Sample
 
@@ -52,8 +53,9 @@ def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: 
         WorkspaceError: a picture's file is gone, or the folder cannot be written.
     """
     rows: dict[str, list[dict[str, object]]] = {split: [] for split in SPLIT_FOLDERS}
+    images = ImageStore(workspace)
     for one in sorted(samples, key=lambda one: (one.split, one.label, one.sha256)):
-        source = workspace.find_image(one.sha256)
+        source = images.path(one.sha256)
         inside = Path(one.label) / source.name
         _copy(source, folder / SPLIT_FOLDERS[one.split] / inside)
         values = {column: getattr(one, column) for column in COLUMNS if column != "file_name"}

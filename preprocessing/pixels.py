@@ -9,6 +9,7 @@ import numpy as np
 
 from preprocessing.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
 from workspace.clean_config import CleanConfig
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace, write_atomic
 
 
@@ -37,7 +38,7 @@ class PixelCache:
     """
 
     def __init__(self, workspace: Workspace, clean: CleanConfig) -> None:
-        self._workspace = workspace
+        self._images = ImageStore(workspace)
         self._clean = clean
         self.folder = workspace.cache / f"pixels-v{DECODER_VERSION}-{clean.cache_side_px}"
 
@@ -68,7 +69,7 @@ class PixelCache:
                 return pixels
         except (OSError, ValueError, EOFError):
             pass  # gone, cut off or no array: made again below
-        _, small = decode_small(self._workspace.find_image(sha256).read_bytes(), self._clean)
+        _, small = decode_small(self._images.get(sha256), self._clean)
         self.write(sha256, small)
         return small
 

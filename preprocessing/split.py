@@ -14,6 +14,7 @@ from workspace.champion import read_decisions
 from workspace.config import WorkspaceConfig
 from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import DatasetError
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Hit, ImageFacts, Sample, StepCounts, Verdict
@@ -158,7 +159,7 @@ def _sample(
         label=label,
         split=split,
         group=group,
-        file=workspace.find_image(sha).relative_to(workspace.root).as_posix(),
+        file=ImageStore(workspace).key(sha),
         source=hit.source,
         keyword=hit.keyword,
         image_url=hit.image_url,

@@ -23,6 +23,7 @@ from training.calibrate import scaled
 from training.predict import Classifier
 from training.reject import NEIGHBOURS, neighbour_distances
 from workspace.errors import ModelError
+from workspace.image_store import ImageStore
 from workspace.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
 from workspace.records import Sample
 
@@ -160,10 +161,11 @@ def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixe
         WorkspaceError: a file is gone.
         ImageRefused: it cannot be decoded any more.
     """
+    images = ImageStore(workspace)
     order = sorted(samples, key=lambda one: (one.split != "test", one.sha256))
     by_label = [[one for one in order if one.label == label] for label in sorted({one.label for one in samples})]
     taking_turns = [one for row in zip_longest(*by_label) for one in row if one is not None]
-    return [decode(workspace.find_image(one.sha256).read_bytes()).pixels for one in taking_turns[:CHECKED]]
+    return [decode(images.get(one.sha256)).pixels for one in taking_turns[:CHECKED]]
 
 
 def _example(model: Classifier) -> torch.Tensor:

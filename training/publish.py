@@ -17,6 +17,7 @@ from workspace.champion import Decision, finish_decision, now, read_champion, re
 from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
 from workspace.errors import ModelError
+from workspace.image_store import ImageStore
 from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Override, Sample, StepCounts
@@ -131,6 +132,7 @@ def fair_pictures(workspace: Workspace, champion: RunFolder, challenger: RunFold
     tainted = [{one.group for one in rows if one.sha256 in learnt} - {""} for rows in (old, new)]
     with workspace.open_catalog() as catalog:
         said = {(one.sha256, one.label): one for one in catalog.all(Override)}
+    images = ImageStore(workspace)
     chosen: dict[str, Sample] = {}
     left_out = dict.fromkeys(("learnt_from", "dropped_by_a_person", "file_gone"), 0)
     known = {one.sha256 for one in new}
@@ -143,7 +145,7 @@ def fair_pictures(workspace: Workspace, champion: RunFolder, challenger: RunFold
                 left_out["learnt_from"] += 1
             elif word and word.action == "drop":
                 left_out["dropped_by_a_person"] += 1
-            elif not (workspace.root / one.file).is_file():
+            elif not images.exists(one.sha256):
                 left_out["file_gone"] += 1
             else:
                 chosen[one.sha256] = _relabelled(one, word)

@@ -22,8 +22,6 @@ CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
 ONNX_NAME, TORCH_NAME, IMAGEFOLDER_NAME = "model.onnx", "model.pt2", "dataset"
 """What `export` writes into its folder."""
 
-_USUAL_SUFFIXES = (".jpg", ".png", ".webp", ".gif")
-
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -62,7 +60,7 @@ class Workspace:
 
     @property
     def images(self) -> Path:
-        """The downloaded bytes, named by their sha256; never rewritten."""
+        """The downloaded bytes, named by their sha256: workspace.image_store."""
         return self.root / "images"
 
     @property
@@ -104,27 +102,6 @@ class Workspace:
     def curation_file(self) -> Path:
         """What curate judged last, as a digest of its inputs."""
         return self.cache / "curation.json"
-
-    def image_file(self, sha256: str, suffix: str) -> Path:
-        """Where the bytes with this digest lie; `suffix` with its dot, by content (`.jpg`)."""
-        return self.images / sha256[:2] / f"{sha256}{suffix}"
-
-    def find_image(self, sha256: str) -> Path:
-        """The file with this digest, whatever its suffix.
-
-        Raises:
-            WorkspaceError: it is not there.
-        """
-        for suffix in _USUAL_SUFFIXES:  # a look at one name, where a search would read the whole folder
-            if (usual := self.image_file(sha256, suffix)).is_file():
-                return usual
-        found = sorted(self.images.joinpath(sha256[:2]).glob(f"{sha256}.*"))
-        if not found:
-            raise WorkspaceError(
-                f"{self.images / sha256[:2]} has no file {sha256}.*, though the catalogue knows it; "
-                "put it back, or delete catalog.sqlite and collect again"
-            )
-        return found[0]
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of one run."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from workspace.arrays import drop_keys
 from workspace.catalog import TABLES, Catalog
+from workspace.image_store import ImageStore
 from workspace.left_out import Withdrawn
 from workspace.paths import Workspace
 from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
@@ -69,11 +70,11 @@ def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawa
 
 def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
     """Delete the stored bytes of these sha256, and all that lies in the cache under their names."""
-    gone = set(files)
+    gone, store = set(files), ImageStore(workspace)
     for sha in sorted(gone):
-        for place in (workspace.images, *workspace.cache.glob("*")):
-            for file in place.glob(f"{sha[:2]}/{sha}*"):
-                file.unlink(missing_ok=True)
+        store.delete(sha)
+        for file in workspace.cache.glob(f"*/{sha[:2]}/{sha}*"):
+            file.unlink(missing_ok=True)
     for folder in sorted(path for path in workspace.cache.glob("*") if path.is_dir()):
         drop_keys(folder, gone)
 
@@ -86,9 +87,6 @@ def withdrawn_files(catalog: Catalog) -> set[str]:
         return {str(sha) for sha in connection.execute(query).scalars()}
 
 
-def keep_away(workspace: Workspace, fetched: Download) -> Download:
-    """What becomes of a picture that was withdrawn, and came back under another address."""
-    remove_files(workspace, [fetched.sha256])
-    return replace(
-        fetched, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another address"
-    )
+def mark_withdrawn(row: Download) -> Download:
+    """Return the row of an image that was withdrawn, and came again under another address."""
+    return replace(row, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another address")

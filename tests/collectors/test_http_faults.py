@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 
 from collectors import download
+from collectors.intake import Intake
 from collectors.polite import PoliteSession
 from gallery.site import Gallery
 from workspace.collect_config import NetworkConfig
 from workspace.config import WorkspaceConfig
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace
 from workspace.records import Download, Hit
 
@@ -105,9 +107,7 @@ class Run:
         return found[0]
 
     def stored(self, name: str) -> bytes:
-        file = self.workspace.find_image(self.row(name).sha256)
-        assert file is not None
-        return file.read_bytes()
+        return ImageStore(self.workspace).get(self.row(name).sha256)
 
 
 def lookup(real):  # type: ignore[no-untyped-def]
@@ -257,10 +257,11 @@ def test_a_picture_comes_over_ipv6_and_only_where_that_is_allowed(tmp_path: Path
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         url = f"http://[::1]:{server.server_port}/x.jpg"
+        intake = Intake(ImageStore(Workspace(tmp_path)), (), max_bytes=1000, durable=False)
         outcomes = []
         for hosts in ((), ("[::1]",)):
             with PoliteSession(NetworkConfig(private_hosts=hosts, attempts=1)) as session:
-                outcomes.append(download.fetch_one(Workspace(tmp_path), session, url, 1000))
+                outcomes.append(download.fetch_one(session, url, intake))
         server.shutdown()
         thread.join()
     assert [(row.status, row.reason) for row in outcomes] == [("refused", "private_address"), ("ok", "")]

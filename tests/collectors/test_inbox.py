@@ -9,6 +9,7 @@ from PIL import Image
 from collectors import inbox
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace
 from workspace.records import Download, Hit
 
@@ -52,7 +53,7 @@ def test_files_are_taken_once_under_their_class_and_stay_where_they_are(tmp_path
     ]  # fmt: skip
     with place.open_catalog() as catalog:
         assert [one.waiting for one in class_states(catalog, CONFIG.classes).values()] == [0, 0]
-        stored = [place.find_image(one.sha256).read_bytes() for one in catalog.all(Download)]
+        stored = [ImageStore(place).get(one.sha256) for one in catalog.all(Download)]
     assert sorted(stored) == sorted(file.read_bytes() for file in place.inbox.rglob("*.png"))
     again = inbox.run(place, CONFIG)
     assert (again.done, again.reused, again.by_reason) == (0, 3, counts.by_reason)

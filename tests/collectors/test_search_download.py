@@ -16,6 +16,7 @@ from collectors.source import Found, Page
 from gallery.site import Gallery
 from preprocessing.decode import decode
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
+from workspace.image_store import ImageStore
 from workspace.paths import write_atomic
 from workspace.progress import Silent
 from workspace.records import Download, Hit, Search
@@ -39,7 +40,7 @@ def test_every_picture_is_found_once_with_its_rank_and_fetched_byte_for_byte(
     fetched = download.run(workspace, config)
     assert (fetched.done, dict(fetched.by_reason)) == (12, {"ok": 12})
     for row in rows(workspace, Download):
-        file = workspace.find_image(row.sha256)
+        file = ImageStore(workspace).path(row.sha256)
         data = file.read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert data in photos.values()
@@ -92,7 +93,7 @@ def test_every_type_that_the_decoder_reads_is_downloaded(tmp_path, workspace, co
         search.run(workspace, config)
         assert dict(download.run(workspace, config).by_reason) == {"ok": len(files)}
     for data, suffix, form in files.values():
-        file = workspace.find_image(hashlib.sha256(data).hexdigest())
+        file = ImageStore(workspace).path(hashlib.sha256(data).hexdigest())
         assert (file.suffix, decode(file.read_bytes()).format) == (suffix, form)
 
 

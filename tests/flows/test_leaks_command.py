@@ -8,6 +8,7 @@ from PIL import Image
 
 from preprocessing import clean
 from workspace.config import WorkspaceConfig
+from workspace.image_store import ImageStore
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Download, Hit
 from workspace.template import render_config
@@ -34,7 +35,7 @@ def root(tmp_path):
         for seed in range(3):
             data = saved(blobs(seed))
             sha = hashlib.sha256(data).hexdigest()
-            write_atomic(workspace.image_file(sha, ".png"), data)
+            ImageStore(workspace).put(sha, ".png", data)
             catalog.add_new([Hit("a", "word", "t", seed, f"http://t/{seed}")])
             catalog.put([Download(f"http://t/{seed}", "ok", bytes=len(data), sha256=sha)])
     clean.run(workspace, config)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace, write_atomic
+from workspace.image_store import ImageStore
+from workspace.paths import Workspace
 from workspace.records import Download, Hit
 
 
@@ -49,7 +50,7 @@ class Collected:
         place = self.ranks.get(label, 0)
         self.ranks[label] = place + 1
         url = f"http://pictures.test/{label}/{place}"
-        write_atomic(self.workspace.image_file(sha, ".img"), data, durable=False)
+        ImageStore(self.workspace).put(sha, ".jpg", data, durable=False)
         hit = Hit(label, f"{label} word", "t", place if rank is None else rank, url, creator=creator, license=license)
         with self.workspace.open_catalog() as catalog:
             catalog.add_new([hit])

@@ -13,6 +13,7 @@ from preprocessing import clean
 from preprocessing.examine import Job, examine, examine_all
 from preprocessing.pixels import PixelCache
 from workspace.errors import WorkspaceError
+from workspace.image_store import ImageStore
 from workspace.records import ImageFacts, Verdict
 
 CRASHER = '''
@@ -146,7 +147,7 @@ def test_a_label_that_left_the_config_takes_no_part(collected, picture, encode) 
 def test_a_file_that_is_gone_is_told_and_comes_back(collected, picture, encode) -> None:
     data = encode(picture(1))
     lost, there = collected.add(data, "a"), collected.add(encode(picture(2)), "a")
-    path = collected.workspace.find_image(lost)
+    path = ImageStore(collected.workspace).path(lost)
     path.rename(path.with_name("elsewhere"))
     counts = clean.run(collected.workspace, collected.config())
     assert verdicts(collected) == {(lost, "a"): ("drop", "file_missing"), (there, "a"): ("keep", "")}

@@ -5,7 +5,8 @@ import yaml
 
 from preprocessing.imagefolder import COLUMNS, export_imagefolder
 from workspace.errors import WorkspaceError
-from workspace.paths import Workspace, write_atomic
+from workspace.image_store import ImageStore
+from workspace.paths import Workspace
 from workspace.records import Sample
 
 HOSTILE = 'a | "b"\n<script>, [x](javascript:y)'
@@ -19,7 +20,7 @@ def collected(tmp_path) -> tuple[Workspace, list[Sample]]:
         label = ("고양이", "dog")[number % 2]
         names = ("t", "kw", "http://a.test/i", "http://a.test/p", HOSTILE, HOSTILE, HOSTILE, "http://l.test", HOSTILE)
         samples.append(Sample(sha, label, split, "g", f"images/{sha}.jpg", *names, width=3, height=2))
-        write_atomic(workspace.image_file(sha, ".jpg"), f"picture {number}".encode())
+        ImageStore(workspace).put(sha, ".jpg", f"picture {number}".encode())
     return workspace, samples
 
 
@@ -35,7 +36,7 @@ def test_every_picture_has_its_row_with_its_licence(collected, tmp_path):
         for one in mine:
             row = rows[one.sha256]
             assert tuple(row) == COLUMNS and (row["label"], row["license"]) == (one.label, HOSTILE)
-            assert (out / name / row["file_name"]).read_bytes() == workspace.find_image(one.sha256).read_bytes()
+            assert (out / name / row["file_name"]).read_bytes() == ImageStore(workspace).get(one.sha256)
     readme = (out / "README.md").read_text(encoding="utf-8")
     assert yaml.safe_load(readme.split("---")[1])["task_categories"] == ["image-classification"]
     assert "<script>" not in readme and "[x](" not in readme.replace("\\[x", "")
@@ -48,6 +49,6 @@ def test_a_second_export_changes_nothing_and_a_missing_file_is_named(collected, 
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in out.rglob("*.jpg")}
     export_imagefolder(workspace, samples, out, "pets")
     assert before == {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in out.rglob("*.jpg")}
-    workspace.find_image(samples[0].sha256).unlink()
+    ImageStore(workspace).delete(samples[0].sha256)
     with pytest.raises(WorkspaceError, match=samples[0].sha256):
         export_imagefolder(workspace, samples, out, "pets")

@@ -13,6 +13,7 @@ from workspace.clean_config import SplitConfig
 from workspace.config import load_config
 from workspace.dataset import read_dataset
 from workspace.errors import DatasetError
+from workspace.image_store import ImageStore
 from workspace.records import Download, Hit, ImageFacts, Override, Verdict
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
@@ -29,9 +30,7 @@ class Judged:
         sha = hashlib.sha256(f"{label} {self.count}".encode()).hexdigest()
         url = f"http://pictures.test/{self.count}"
         self.count += 1
-        path = self.workspace.image_file(sha, ".jpg")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"bytes")
+        ImageStore(self.workspace).put(sha, ".jpg", b"bytes")
         with self.workspace.open_catalog() as catalog:
             catalog.add_new([dataclasses.replace(Hit(label, label, "t", self.count, url), **hit)])
             catalog.put([Download(url, "ok", sha256=sha)])

@@ -32,7 +32,7 @@ def _picture(kind: int, number: int) -> np.ndarray:
 
 
 def _sample(sha256: str, label: str, split: str, group: str) -> Sample:
-    return Sample(sha256, label, split, group, f"images/{sha256}.jpg", *[""] * 9, 256, 256)
+    return Sample(sha256, label, split, group, f"images/{sha256[:2]}/{sha256}.jpg", *[""] * 9, 256, 256)
 
 
 @pytest.fixture(scope="session")

@@ -23,17 +23,6 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path) -> Non
         write_atomic(tmp_path / "file" / "inside", b"x")
 
 
-def test_a_missing_image_is_named(tmp_path) -> None:
-    with pytest.raises(WorkspaceError, match="the catalogue knows it"):
-        Workspace(tmp_path).find_image("ab" * 32)
-
-
-def test_an_image_is_found_whatever_its_suffix(tmp_path) -> None:
-    workspace = Workspace(tmp_path)
-    write_atomic(workspace.image_file("ab" * 32, ".webp"), b"x")
-    assert workspace.find_image("ab" * 32).name == "ab" * 32 + ".webp"
-
-
 def test_a_digest_depends_on_what_is_said_and_not_on_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [2, "고"]}) == digest({"b": [2, "고"], "a": 1}) != digest({"a": 1, "b": [2, "가"]})
 

@@ -1,0 +1,43 @@
+import pytest
+
+from workspace.errors import WorkspaceError
+from workspace.image_store import ImageStore
+from workspace.image_type import SUFFIXES
+from workspace.paths import Workspace
+
+SHA = "ab" * 32
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
+def test_what_is_put_is_got_under_every_suffix(tmp_path, suffix) -> None:
+    images = ImageStore(Workspace(tmp_path))
+    assert not images.exists(SHA)
+    images.put(SHA, suffix, b"bytes")
+    assert images.exists(SHA)
+    assert images.get(SHA) == images.path(SHA).read_bytes() == b"bytes"
+    assert images.key(SHA) == f"images/ab/{SHA}{suffix}"
+    assert (tmp_path / images.key(SHA)).is_file()
+
+
+def test_a_stored_file_is_not_written_again(tmp_path) -> None:
+    images = ImageStore(Workspace(tmp_path))
+    images.put(SHA, ".png", b"first")
+    before = images.path(SHA).stat()
+    images.put(SHA, ".png", b"first")
+    assert images.path(SHA).stat() == before
+
+
+def test_a_deleted_file_is_gone_and_its_neighbour_stays(tmp_path) -> None:
+    images = ImageStore(Workspace(tmp_path))
+    neighbour = SHA[:-1] + "c"
+    for sha in (SHA, neighbour):
+        images.put(sha, ".webp", b"bytes")
+    images.delete(SHA)
+    images.delete(SHA)  # a second time is no error
+    assert (images.exists(SHA), images.exists(neighbour)) == (False, True)
+
+
+@pytest.mark.parametrize("ask", [ImageStore.get, ImageStore.path, ImageStore.key])
+def test_a_missing_file_is_named_with_a_remedy(tmp_path, ask) -> None:
+    with pytest.raises(WorkspaceError, match=f"(?s){SHA}.*put it back"):
+        ask(ImageStore(Workspace(tmp_path)), SHA)
