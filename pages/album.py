@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.neighbours import nearest, unit
 from training.tiles import license_name, web_address
 from workspace.arrays import latest_features
 from workspace.catalog import Catalog
@@ -153,11 +154,12 @@ class Album:
             if self._features is None:
                 self._features = self._read_features(shot)
             keys, vectors = self._features
-        if sha256 not in shot.facts or sha256 not in (places := {key: place for place, key in enumerate(keys)}):
+        if sha256 not in keys:
             return []
-        cosines = vectors @ vectors[places[sha256]]
-        cosines[places[sha256]] = -2
-        return [keys[place] for place in np.argsort(-cosines, kind="stable")[: min(NEIGHBOURS, len(keys) - 1)]]
+        row, numbers = keys.index(sha256), np.arange(len(keys))
+        own = slice(row, row + 1)
+        indices, _ = nearest(vectors[own], vectors, min(NEIGHBOURS, len(keys) - 1), (numbers[own], numbers))
+        return [keys[index] for index in indices[0]]
 
     def _read_features(self, shot: Snapshot) -> tuple[list[str], npt.NDArray[np.float32]]:
         try:
@@ -167,9 +169,7 @@ class Album:
         keys = sorted(sha for sha in shot.facts if sha in store)
         if not keys:
             return [], np.zeros((0, 1), np.float32)
-        vectors = store.get(keys).astype(np.float32)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return keys, vectors
+        return keys, unit(store.get(keys))
 
     def _read(self) -> Snapshot:
         shot = Snapshot()

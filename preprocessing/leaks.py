@@ -17,7 +17,8 @@ from preprocessing.decode import Pixels
 from preprocessing.examine import facts_of
 from preprocessing.looks import Look, look_of, thumbs_among
 from preprocessing.matches import EDITED, find_matches
-from preprocessing.near_copies import Features, nearest
+from preprocessing.near_copies import Features
+from preprocessing.neighbours import near_pairs, unit
 from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.turns import AS_IS, MIRRORED
 from workspace.arrays import latest_features
@@ -222,7 +223,7 @@ def _by_features(
     if not shas or not names:
         return
     theirs = np.stack([features[name] for name in names])
-    near = nearest(theirs, store.get(shas), clean.near_neighbours, clean.near_cosine)
+    near = near_pairs(unit(theirs), unit(store.get(shas)), clean.near_neighbours, clean.near_cosine)
     pairs = [(shas[j], outside.digests[names[i]]) for i, j in near]
     for (sha, other), how in zip(pairs, laid(pairs), strict=True):
         if is_kin(how):

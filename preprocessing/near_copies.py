@@ -14,6 +14,7 @@ import numpy.typing as npt
 from preprocessing.dedup import best_first, copies_of
 from preprocessing.looks import look_of
 from preprocessing.matches import edited_matches
+from preprocessing.neighbours import near_pairs, unit
 from preprocessing.overlays import lay_over
 from preprocessing.verdicts import copy_verdicts
 from workspace.arrays import latest_features
@@ -30,7 +31,6 @@ STAGE = "near_copy"
 Features = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 
-_BLOCK = 1024  # rows of similarities at a time: 1024 x n float32
 _PROTECTED = -1_000_000  # a rank that a person's word stands for
 
 
@@ -78,7 +78,7 @@ def find_near_copies(
 
 
 def neighbours(features: Features, count: int, least: float) -> list[Pair]:
-    """Find the pairs of which one is among the other's nearest: exact, by blocked matrix products.
+    """Find the pairs of which one is among the other's nearest.
 
     Args:
         features: [n, dimension]; their cosines count.
@@ -88,27 +88,8 @@ def neighbours(features: Features, count: int, least: float) -> list[Pair]:
     Returns:
         (i, j) with i < j, sorted.
     """
-    pairs = {(min(i, j), max(i, j)) for i, j in nearest(features, features, count + 1, least) if i != j}
-    return sorted(pairs)
-
-
-def nearest(features: Features, others: Features, count: int, least: float) -> list[Pair]:
-    """Find the nearest of some others to each: (i, j) of the `count` highest cosines that are at least `least`.
-
-    Args:
-        features: [n, dimension].
-        others: [m, dimension].
-        count: how many for each, at most.
-        least: smallest cosine.
-    """
-    unit, other = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (features, others))
-    pairs: list[Pair] = []
-    for start in range(0, len(unit), _BLOCK):
-        near = unit[start : start + _BLOCK] @ other.T
-        top = np.argpartition(-near, min(count, near.shape[1]) - 1, axis=1)[:, :count]
-        rows, places = np.nonzero(np.take_along_axis(near, top, axis=1) >= least)
-        pairs += zip((rows + start).tolist(), top[rows, places].tolist(), strict=True)
-    return sorted(pairs)
+    vectors, own = unit(features), np.arange(len(features))
+    return sorted({(min(pair), max(pair)) for pair in near_pairs(vectors, vectors, count, least, (own, own))})
 
 
 def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, int]]:

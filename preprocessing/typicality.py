@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.neighbours import cosine_blocks, unit
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
@@ -19,14 +21,12 @@ LEAST_NEIGHBOURS = 3
 REFERENCE, FOREIGN = 4_000, 1_000
 """Pictures of a class, and of all other classes, that a class is measured on at most, so that time grows linearly."""
 
-_ROWS = 512
-
 
 def comparable(features: Floats, labels: Ints) -> Floats:
     """Unit vectors whose inner products compare pictures, [n, dim] float32; every class counts alike in the mean."""
-    unit = _unit(features.astype(np.float32))
-    centre = np.mean([unit[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0)
-    return _unit(unit - np.float32(CENTRED) * centre.astype(np.float32))
+    vectors = unit(features)
+    centre = np.mean([vectors[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0)
+    return unit(vectors - np.float32(CENTRED) * centre.astype(np.float32))
 
 
 def typicality(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
@@ -61,16 +61,13 @@ def typicality(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
 def _likeness(vectors: Floats, groups: Ints, rows: Ints, reference: Ints) -> Floats:
     """Mean cosine of each row to the nearer half of the reference, [len(rows)]; nan where none is of another group."""
     found = np.full(len(rows), np.nan, np.float32)
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
-        cosines = vectors[some] @ vectors[reference].T
-        cosines[groups[some][:, None] == groups[reference][None, :]] = -np.inf
-        cosines = -np.sort(-cosines, axis=1)
-        counts = np.isfinite(cosines).sum(axis=1)
+    for block, cosines in cosine_blocks(vectors[rows], vectors[reference], (groups[rows], groups[reference])):
+        ordered = -np.sort(-cosines, axis=1)
+        counts = np.isfinite(ordered).sum(axis=1)
         nearest = np.minimum(counts, np.maximum(LEAST_NEIGHBOURS, (counts + 1) // 2))
-        sums = np.cumsum(cosines, axis=1, dtype=np.float64)
-        there = nearest > 0
-        found[start : start + _ROWS][there] = sums[there, nearest[there] - 1] / nearest[there]
+        sums = np.cumsum(ordered, axis=1, dtype=np.float64)
+        known = nearest > 0
+        found[block][known] = sums[known, nearest[known] - 1] / nearest[known]
     return found
 
 
@@ -79,8 +76,3 @@ def _thinned(rows: Ints, most: int) -> Ints:
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
-
-
-def _unit(vectors: Floats) -> Floats:
-    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return unit

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from preprocessing.neighbours import nearest, unit
 from training.folds import grouped_folds
 from training.guard import Groups, balanced_mean
 from training.head import HeadSettings, fit_head
@@ -137,15 +138,9 @@ def _doubling_gain(features: Floats, labels: Labels, groups: Groups, fold: Label
 
 def _nearest(features: Floats, labels: Labels, groups: Groups) -> float:
     """Balanced accuracy of the nearest picture of another group, by cosine."""
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    places = np.unique(groups, return_inverse=True)[1]
-    right = np.zeros(len(labels))
-    for start in range(0, len(labels), 512):
-        rows = slice(start, start + 512)
-        closeness = unit[rows] @ unit.T
-        closeness[places[rows, None] == places[None, :]] = -2
-        right[rows] = labels[closeness.argmax(1)] == labels[rows]
-    return balanced_mean(right, labels, groups)[0]
+    vectors, numbers = unit(features), np.unique(groups, return_inverse=True)[1]
+    indices, _ = nearest(vectors, vectors, 1, (numbers, numbers))
+    return balanced_mean((labels[indices[:, 0]] == labels).astype(np.float64), labels, groups)[0]
 
 
 def _source_accuracy(logits: Floats, labels: Labels) -> float:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.neighbours import unit
 from preprocessing.pixels import PixelCache
 from training.calibrate import Calibration, cross_fitted, fit_temperature, scaled
 from training.folds import OutOfFold
 from training.predict import Classifier
-from training.reject import fit_limits, own_distances, unit
+from training.reject import fit_limits, own_distances
 from workspace.arrays import latest_features
 from workspace.config import WorkspaceConfig
 from workspace.errors import WorkspaceError

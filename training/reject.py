@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.neighbours import nearest, unit
+
 Floats = npt.NDArray[np.float32]
 
 NEIGHBOURS = 5
 """Which nearest training picture the distance is taken to: one off-topic picture among them vouches for no outsider."""
-
-_CELLS_AT_A_TIME = 8_000_000  # similarities held in memory: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,6 @@ def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> L
     return Limits(accept, bounds[0], None if distance is None else -bounds[1])
 
 
-def unit(features: npt.NDArray[np.floating]) -> Floats:
-    """Features [n, dim] of length 1 each, float32; a row of zeros stays one."""
-    rows = features.astype(np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
 def neighbour_distances(
     bank: npt.NDArray[np.floating], queries: npt.NDArray[np.floating], neighbours: int = NEIGHBOURS
 ) -> Floats:
@@ -112,7 +105,7 @@ def neighbour_distances(
         queries: features [m, dim].
         neighbours: k.
     """
-    return _kth_distances(unit(bank), unit(queries), None, neighbours)
+    return _distances(nearest(unit(queries), unit(bank), neighbours)[1])
 
 
 def own_distances(
@@ -122,18 +115,10 @@ def own_distances(
 
     It says how far a new own picture is, provided that the features were not learnt from these pictures.
     """
-    rows = unit(features)
-    return _kth_distances(rows, rows, np.unique(groups, return_inverse=True)[1], neighbours)
+    vectors, numbers = unit(features), np.unique(groups, return_inverse=True)[1]
+    return _distances(nearest(vectors, vectors, neighbours, (numbers, numbers))[1])
 
 
-def _kth_distances(bank: Floats, queries: Floats, groups: npt.NDArray[np.intp] | None, neighbours: int) -> Floats:
-    step = max(1, _CELLS_AT_A_TIME // len(bank))
-    place = min(neighbours, len(bank)) - 1
-    found = [np.zeros(0, np.float32)]
-    for start in range(0, len(queries), step):
-        far = 1 - queries[start : start + step] @ bank.T
-        if groups is not None:
-            # A picture of the same group is as good as the picture itself: out of the way, at the largest distance.
-            far[groups[start : start + step, None] == groups[None, :]] = 2.0
-        found.append(np.partition(far, place, axis=1)[:, place])
-    return np.clip(np.concatenate(found), 0, 2).astype(np.float32)
+def _distances(cosines: Floats) -> Floats:
+    """To the last of the nearest, whose cosines are [n, k]; one of the own group is as far as can be."""
+    return np.clip(1 - cosines[:, -1], 0, 2)
