@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 
 from collectors.query import ask_page, known_images
 from collectors.registry import make_sources, open_session, with_recorded_keys
+from workspace.clock import utc_now
 from workspace.collection import class_states
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
@@ -51,7 +51,7 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     hours = config.retrain.search_again_h
     if not hours:
         return []
-    latest = datetime.now(UTC) - timedelta(hours=hours)
+    latest = utc_now(ago_s=3600 * hours)
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
         classes = class_states(catalog, config.classes)
@@ -62,5 +62,5 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
         if state.label in lacking
         and state.keyword in config.classes.get(state.label, ())
         and state.source in config.search.sources
-        and (not state.asked_at or datetime.fromisoformat(state.asked_at) <= latest)
+        and state.asked_at <= latest
     ]

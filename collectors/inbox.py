@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from collectors.folder import read_capped
 from collectors.intake import Intake, failed_row
+from workspace.clock import utc_now
 from workspace.config import WorkspaceConfig
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.image_store import ImageStore
@@ -71,7 +71,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                         rank + start + place,
                         url,
                         title=file.stem,
-                        found_at=_now(),
+                        found_at=utc_now(),
                     )
                     for place, (label, file, url) in enumerate(batch)
                 ]
@@ -131,10 +131,10 @@ def _take(intake: Intake, file: Path, url: str) -> Download:
     try:
         data = read_capped(file, intake.max_bytes)
     except TransferFailed as error:
-        return failed_row(url, error, _now())
+        return failed_row(url, error, utc_now())
     except OSError as error:
-        return failed_row(url, TransferFailed("failed", "unreadable", str(error)), _now())
-    return intake.take(Download(url, "ok", final_url=url, fetched_at=_now()), data)
+        return failed_row(url, TransferFailed("failed", "unreadable", str(error)), utc_now())
+    return intake.take(Download(url, "ok", final_url=url, fetched_at=utc_now()), data)
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -142,7 +142,3 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise WorkspaceError(f"the inbox {folder} cannot be read: {error.strerror}; make it readable") from error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

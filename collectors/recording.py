@@ -16,12 +16,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote, quote_plus
 
 from collectors.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
+from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.paths import write_atomic
 
@@ -90,7 +90,7 @@ def note_keys(record: str, names: Collection[str]) -> None:
     Raises:
         WorkspaceError: the folder cannot be written.
     """
-    opened = head(Path(record), _utc_now())
+    opened = head(Path(record), utc_now())
     write_head(Path(record), {**opened, "keys": sorted({*opened.get("keys", []), *names})})
 
 
@@ -118,7 +118,7 @@ class _Live:
         return ask()
 
     def now(self) -> str:
-        return _utc_now()
+        return utc_now()
 
     began = now
 
@@ -145,7 +145,7 @@ class _TellsTime:
 
 class _Recorder(_TellsTime):
     def __init__(self, folder: Path) -> None:
-        opened = head(folder, _utc_now())
+        opened = head(folder, utc_now())
         write_head(folder, opened)
         super().__init__(opened["began"])
         self._folder = folder
@@ -185,7 +185,7 @@ class _Recorder(_TellsTime):
         self._answers.close()
 
     def _write(self, row: dict[str, Any]) -> None:
-        time = _utc_now()
+        time = utc_now()
         line = json.dumps(row | {"at": time}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             with self._lock:
@@ -258,7 +258,3 @@ def _without_tokens(body: bytes, secrets: Collection[str], *, is_form: bool) -> 
     if not isinstance(values, dict):
         return b""
     return json.dumps({key: NOT_KEPT if "token" in key else value for key, value in values.items()}).encode()
-
-
-def _utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -13,7 +13,8 @@ from preprocessing.pixels import PixelCache
 from training.compare import Answer, Comparison, compare
 from training.evaluate import read_metrics
 from training.predict import Classifier
-from workspace.champion import Decision, finish_decision, now, read_champion, read_decisions, record_decision
+from workspace.champion import Decision, finish_decision, read_champion, read_decisions, record_decision
+from workspace.clock import utc_now
 from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
 from workspace.errors import ModelError
@@ -48,7 +49,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if there:
         return _counts(there, done=False)
     if champion is None:
-        decision = Decision(folder.run_id, "published", folder.run_id, "the first model", now(), own)
+        decision = Decision(folder.run_id, "published", folder.run_id, "the first model", utc_now(), own)
     else:
         decision = _challenge(workspace, config, folder, champion.champion, own, progress)
     record_decision(workspace, decision)
@@ -80,7 +81,7 @@ def _challenge(
         champion = Classifier.load(workspace.run(live).model, config.train.device)
     except ModelError as error:
         why = f"the live model {live} cannot be used any more: {error}"
-        return Decision(folder.run_id, "published", folder.run_id, why, now(), numbers)
+        return Decision(folder.run_id, "published", folder.run_id, why, utc_now(), numbers)
     fair = fair_pictures(workspace, workspace.run(live), folder)
     common = [name for name in champion.classes if name in challenger.classes]
     asked = [one for one in fair.samples if one.label in common]
@@ -93,7 +94,7 @@ def _challenge(
     better, why = _judge(result, set(champion.classes) == set(challenger.classes), config.retrain.publish_level)
     numbers |= result.as_json() | {"left_out": dict(fair.left_out), "level": config.retrain.publish_level}
     action, now_live = ("published", folder.run_id) if better else ("kept_champion", live)
-    return Decision(folder.run_id, action, now_live, why, now(), numbers)
+    return Decision(folder.run_id, action, now_live, why, utc_now(), numbers)
 
 
 def _judge(result: Comparison, same_classes: bool, level: float) -> tuple[bool, str]:

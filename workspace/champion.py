@@ -9,9 +9,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError
 from workspace.paths import RunFolder, Workspace, write_atomic, write_json
 
@@ -101,14 +101,9 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
         raise ModelError(f"{champion.champion} is live; other models that were live once: {others}; {asked}")
     if not workspace.run(chosen).has_model:
         raise ModelError(f"{workspace.run(chosen).model} has no model any more; put it back, or name another run")
-    decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", now())
+    decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", utc_now())
     record_decision(workspace, decision)
     return decision
-
-
-def now() -> str:
-    """This moment as UTC ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _line_of_champions(history: list[Decision]) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
+from workspace.clock import utc_now
 from workspace.collection import class_states
 from workspace.reasons import GIVEN_UP
 from workspace.records import Download, Hit, Search
@@ -49,7 +49,7 @@ def urls_to_try_again(catalog: Catalog, labels: Collection[str], per_class: int,
     Only those of classes that still need pictures.
     """
     hits, downloads = TABLES[Hit], TABLES[Download]
-    latest = (datetime.now(UTC) - timedelta(seconds=pause_s)).isoformat(timespec="seconds")
+    latest = utc_now(ago_s=pause_s)
     query = (
         sa.select(hits.c.label, hits.c.image_url)
         .join(downloads, hits.c.image_url == downloads.c.image_url)

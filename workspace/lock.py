@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
 from workspace.paths import Workspace
 
@@ -68,7 +68,7 @@ def hold(
         WorkspaceError: the folder cannot be written.
     """
     file = workspace.lock_file
-    owner = Owner(what, socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
+    owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)

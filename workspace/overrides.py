@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from workspace.catalog import TABLES, Catalog
+from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
 from workspace.records import Override
 
@@ -59,7 +59,7 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[Outcome]:
     """
     try:
         with _ONE_MOMENT, catalog.engine.begin() as connection:
-            moment = datetime.now(UTC).isoformat(timespec="microseconds")
+            moment = utc_now(timespec="microseconds")
             # Each statement looks and writes at once, so that no other process comes in between.
             for statement, wanted in _statements(catalog, changes):
                 if wanted:

@@ -12,6 +12,7 @@ from flows.commands.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
     from preprocessing.usage import RunUse
+    from workspace.clock import utc_now
     from workspace.records import Withdrawal
     from workspace.withdrawal import Found
 
@@ -63,8 +64,6 @@ def forget(
 
 
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
-    from datetime import UTC, datetime
-
     from collectors.licenses import license_from
     from collectors.picture_url import one_address
     from workspace.collect_config import LICENSE_PARTS, LICENSES
@@ -72,7 +71,7 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
 
     if empty := [word for word in (*creators, *urls, *licenses) if not word.strip()]:
         raise typer.BadParameter(f"{empty[0]!r} names nothing")
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = utc_now()
     rules = [Withdrawal("creator", name.strip(), now) for name in creators]
     for given in urls:
         rules += [Withdrawal("url", one, now) for one in dict.fromkeys((given.strip(), one_address(given.strip())))]

@@ -5,7 +5,8 @@ import pytest
 from flows.opening import open_workspace, workspace_folder
 from flows.retrain import settings_of_champion
 from flows.status import status_text
-from workspace.champion import Decision, now, record_decision
+from workspace.champion import Decision, record_decision
+from workspace.clock import utc_now
 from workspace.config import load_config
 from workspace.errors import ConfigError
 from workspace.paths import Workspace, write_atomic
@@ -16,7 +17,7 @@ def with_champion(folder, **settings) -> Workspace:
     place, config = open_workspace(folder, ["cat", "dog"], settings)
     run = place.run("r1")
     write_atomic(run.config_file, render_config(config).encode())
-    record_decision(place, Decision("r1", "published", "r1", "the first model", now()))
+    record_decision(place, Decision("r1", "published", "r1", "the first model", utc_now()))
     return place
 
 
@@ -77,7 +78,7 @@ def test_a_retraining_is_called_once_per_decision_and_again_when_none_came_for_l
     place = with_champion(tmp_path)
     assert not watch._told_before(place)
     assert watch._told_before(place)
-    record_decision(place, Decision("r2", "kept_champion", "r1", "not better", now()))
+    record_decision(place, Decision("r2", "kept_champion", "r1", "not better", utc_now()))
     assert not watch._told_before(place)
     assert watch._told_before(place)
     monkeypatch.setattr(watch, "_PATIENCE_S", 0.0)

@@ -1,7 +1,8 @@
 import dataclasses
 
 from preprocessing.arrivals import arrivals
-from workspace.champion import Decision, now, record_decision
+from workspace.champion import Decision, record_decision
+from workspace.clock import utc_now
 from workspace.dataset import dataset_bytes
 from workspace.paths import Workspace, write_atomic
 from workspace.records import Sample, Verdict
@@ -16,7 +17,7 @@ def decide(place: Workspace, run_id: str, action: str, champion: str, *names: st
     row = Sample("", "a", "train", "", "", *[""] * 9, 1, 1)
     rows = [dataclasses.replace(row, sha256=name) for name in names]
     write_atomic(place.run(run_id).dataset_file, dataset_bytes(rows))
-    record_decision(place, Decision(run_id, action, champion, "", now()))
+    record_decision(place, Decision(run_id, action, champion, "", utc_now()))
 
 
 def test_new_is_what_no_decided_run_has_seen_and_enough_is_a_number_or_a_share(collected) -> None:

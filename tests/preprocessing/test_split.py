@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from preprocessing import clean, split
 from preprocessing.assign import assign
-from workspace.champion import Decision, now, record_decision
+from workspace.champion import Decision, record_decision
 from workspace.clean_config import SplitConfig
+from workspace.clock import utc_now
 from workspace.config import load_config
 from workspace.dataset import read_dataset
 from workspace.errors import DatasetError
@@ -288,7 +289,7 @@ def test_clean_then_split_on_pictures(collected, picture, encode) -> None:
 def decide_on_latest_run(workspace) -> dict[str, str]:
     """As publish does; gives the run's split by sha256."""
     run = workspace.latest_run()
-    record_decision(workspace, Decision(run.run_id, "kept_champion", "", "a test", now()))
+    record_decision(workspace, Decision(run.run_id, "kept_champion", "", "a test", utc_now()))
     return {one.sha256: one.split for one in read_dataset(run.dataset_file)}
 
 

@@ -5,12 +5,12 @@ from workspace.champion import (
     Decision,
     answering_run,
     finish_decision,
-    now,
     read_champion,
     read_decisions,
     record_decision,
     roll_back,
 )
+from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError, WorkspaceError
 from workspace.paths import Workspace
 
@@ -36,7 +36,7 @@ def published(place: Workspace, run_id: str) -> None:
     model = place.run(run_id).model
     model.mkdir(parents=True)
     (model / "card.json").write_text("{}")
-    record_decision(place, Decision(run_id, "published", run_id, "better", now()))
+    record_decision(place, Decision(run_id, "published", run_id, "better", utc_now()))
 
 
 def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:

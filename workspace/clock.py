@@ -1,0 +1,11 @@
+"""The time as the workspace writes it: UTC, ISO 8601, of one length, so that texts sort as times do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+
+def utc_now(*, ago_s: float = 0, timespec: Literal["seconds", "microseconds"] = "seconds") -> str:
+    """Return the time now, or `ago_s` seconds ago, such as `2026-01-31T09:00:00+00:00`."""
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec=timespec)
