@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow, get_run_logger
@@ -10,16 +9,14 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.collecting import collect_until_clean
-from flows.opening import folder_for, open_workspace, workspace_folder
-from flows.steps import inbox_first, step_task
+from flows.opening import open_workspace, run_title, with_options, workspace_folder
+from flows.steps import step_task
 from workspace.lock import PATIENCE_S, hold
 from workspace.records import StepCounts
 
 
 def _run_name() -> str:
-    given = flow_run.parameters
-    folder = Path(given["workspace"]) if given["workspace"] else folder_for(given["keywords"] or ["data"])
-    return f"{folder.name}: collect"
+    return f"{run_title(flow_run.parameters)}: collect"
 
 
 @flow(name="collect", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
@@ -41,11 +38,10 @@ def collect(
         What each step did, by its name.
     """
     words = keywords or ()
-    overrides = dict(settings or {}) | ({"search.per_class": per_class} if per_class else {})
+    overrides = with_options(settings, per_class=per_class)
     place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
     with hold(place, "collect", wait_s=PATIENCE_S, on_wait=get_run_logger().info):
-        counts = {name: step_task(name)(place, config) for name in inbox_first(place)}
-        return counts | collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
+        return collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
 
 
 if __name__ == "__main__":

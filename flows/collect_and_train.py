@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow, get_run_logger
@@ -11,16 +10,14 @@ from pydantic import Field
 
 from flows.artifacts import show_result
 from flows.collecting import collect_until_clean
-from flows.opening import folder_for, open_workspace, workspace_folder
-from flows.steps import AFTER_CLEANING, inbox_first, step_task
+from flows.opening import open_workspace, run_title, with_options, workspace_folder
+from flows.steps import AFTER_CLEANING, step_task
 from workspace.lock import PATIENCE_S, hold
 from workspace.records import StepCounts
 
 
 def _run_name() -> str:
-    given = flow_run.parameters
-    folder = Path(given["workspace"]) if given["workspace"] else folder_for(given["keywords"] or ["data"])
-    return f"{folder.name}: keywords to classifier"
+    return f"{run_title(flow_run.parameters)}: keywords to classifier"
 
 
 @flow(name="collect-and-train", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
@@ -45,10 +42,8 @@ def collect_and_train(
     Returns:
         What each step did, by its name.
     """
-    overrides = dict(settings or {})
-    overrides |= {"search.per_class": per_class} if per_class else {}
-    overrides |= {"train.backbone": backbone} if backbone else {}
     words = keywords or ()
+    overrides = with_options(settings, per_class=per_class, backbone=backbone)
     place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
     logger = get_run_logger()
 
@@ -56,8 +51,7 @@ def collect_and_train(
         return step_task(name, number)(place, config)
 
     with hold(place, "run", wait_s=PATIENCE_S, on_wait=logger.info):
-        counts = {name: run_step(name) for name in inbox_first(place)}
-        counts |= collect_until_clean(place, config, run_step)
+        counts = collect_until_clean(place, config, run_step)
         counts |= {name: run_step(name) for name in AFTER_CLEANING}
     show_result(place, counts, logger)
     return counts

@@ -19,14 +19,14 @@ RunStep = Callable[[str, int], StepCounts]
 
 
 def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step: RunStep) -> dict[str, StepCounts]:
-    """Repeat the three steps until no class gains anything more by it, at most `search.max_rounds` times.
+    """Take in the inbox, then repeat the three steps until no class gains by it, at most `search.max_rounds` times.
 
     Each round asks for what is missing, divided by the share of pictures that turned out clean so far.
 
     Returns:
         The counts of each step over all rounds; the notes of `search` say how every class ended.
     """
-    totals: dict[str, StepCounts] = {}
+    totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() else {}
     before: list[ClassState] = []
     for number in range(1, config.search.max_rounds + 1):
         for name in COLLECTING:

@@ -96,6 +96,21 @@ def workspaces_under(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.glob("*/workspace.toml"))
 
 
+def run_title(parameters: Mapping[str, Any]) -> str:
+    """Name the workspace of a flow's parameters for the title of its run: its folder, `data` when none is named yet."""
+    if parameters["workspace"]:
+        return Path(parameters["workspace"]).name or "data"
+    return folder_for(parameters.get("keywords") or ["data"]).name
+
+
+def with_options(
+    settings: Mapping[str, Any] | None, *, per_class: int | None = None, backbone: str | None = None
+) -> dict[str, Any]:
+    """Add the settings that have an option of their own to those given by name; None leaves a setting as it is."""
+    options = {"search.per_class": per_class, "train.backbone": backbone}
+    return dict(settings or {}) | {name: value for name, value in options.items() if value is not None}
+
+
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     """Read `section.key=value` words; values as in TOML, bare words as texts.
 

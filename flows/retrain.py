@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import show_result
-from flows.opening import open_workspace, workspace_folder
+from flows.opening import open_workspace, run_title, workspace_folder
 from flows.steps import AFTER_CLEANING, step_task
 from workspace.champion import read_champion
 from workspace.config import WorkspaceConfig, load_config
@@ -22,9 +21,7 @@ _OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain"})
 
 
 def _run_name() -> str:
-    given = flow_run.parameters
-    name = Path(given["workspace"]).name or "data"
-    return f"{name}: retrain, {given['why']}"
+    return f"{run_title(flow_run.parameters)}: retrain, {flow_run.parameters['why']}"
 
 
 @flow(name="retrain", flow_run_name=_run_name, persist_result=False, validate_parameters=True)

@@ -56,11 +56,6 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).addFilter(ForeseenFilter())
 
 
-def inbox_first(workspace: Workspace) -> tuple[str, ...]:
-    """The step that takes in the inbox, where there is one."""
-    return ("inbox",) if workspace.inbox.is_dir() else ()
-
-
 def step_function(name: str) -> Step:
     """The plain function of a step, for the command line, notebooks and tests."""
     run: Step = importlib.import_module((STEP_MODULES | ARRIVAL_MODULES)[name]).run

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from flows.opening import open_workspace, parse_overrides
+from flows.opening import open_workspace, parse_overrides, with_options
 from flows.progress import CONSOLE, listening
 
 
@@ -22,21 +22,19 @@ def collect(
 ) -> None:
     """Search, download and clean until every class has its clean pictures, or its sources have no more."""
     from flows.collecting import collect_until_clean, step_options
-    from flows.steps import inbox_first, step_function
+    from flows.steps import step_function
     from workspace.lock import PATIENCE_S, hold
     from workspace.records import StepCounts
 
-    overrides = parse_overrides(settings or []) | tape_settings(record, replay)
-    overrides |= {"search.per_class": per_class} if per_class else {}
+    overrides = with_options(parse_overrides(settings or []) | tape_settings(record, replay), per_class=per_class)
     place, config = open_workspace(workspace, (), overrides)
 
-    def run_step(name: str, number: int = 1) -> StepCounts:
+    def run_step(name: str, number: int) -> StepCounts:
         with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
             return step_function(name)(place, config, progress, **step_options(name, number))
 
     with hold(place, "collect", wait_s=PATIENCE_S, on_wait=CONSOLE.print):
-        counts = {name: run_step(name) for name in inbox_first(place)}
-        counts |= collect_until_clean(place, config, run_step)
+        counts = collect_until_clean(place, config, run_step)
     for one in counts.values():
         typer.echo(one.line())
     for note in counts["search"].notes:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from flows.opening import folder_for, open_workspace, parse_overrides, write_example
+from flows.opening import folder_for, open_workspace, parse_overrides, with_options, write_example
 from flows.progress import CONSOLE
+from workspace.paths import Workspace
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -35,12 +36,11 @@ def run(
     if not words and workspace is None:
         raise typer.BadParameter("name keywords, or a workspace with --workspace")
     overrides = parse_overrides(settings or []) | tape_settings(record, replay)
-    overrides |= {"search.per_class": per_class} if per_class else {}
-    overrides |= {"train.backbone": backbone} if backbone else {}
-    folder = workspace or folder_for(words)
-    open_workspace(folder, words, overrides)  # a mistake in the settings shows before Prefect starts
-    run_flow(folder, words, overrides)
-    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {folder} PICTURE_OR_FOLDER[/]", highlight=False)
+    overrides = with_options(overrides, per_class=per_class, backbone=backbone)
+    # Made here, and read: a mistake in the settings shows before Prefect starts. The flow gets the folder alone.
+    place, _config = open_workspace(workspace or folder_for(words), words, overrides)
+    run_flow(place, overrides)
+    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {place.root} PICTURE_OR_FOLDER[/]", highlight=False)
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -52,7 +52,7 @@ def demo(
     from flows.demo import demo_site
 
     with demo_site(workspace, port):
-        run_flow(workspace, [], {})
+        run_flow(Workspace(workspace), {})
     CONSOLE.print(
         "Now your own keywords:\n"
         '  [bold]collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas[/]',
@@ -67,14 +67,13 @@ def init(workspace: Folder = Path("data/my-classifier")) -> None:
     CONSOLE.print(f"Wrote {file}. Edit its \\[classes], then: [bold]collect-and-train run -w {workspace}[/]")
 
 
-def run_flow(folder: Path, keywords: list[str], overrides: dict[str, Any]) -> None:
+def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     """Run the flow here, under Prefect, and print what came of it."""
     from flows.collect_and_train import collect_and_train
     from flows.summary import summary_table
-    from workspace.paths import Workspace
 
-    counts = collect_and_train(workspace=str(folder), keywords=keywords or None, settings=overrides or None)
-    latest = Workspace(folder).latest_run()
-    CONSOLE.print(summary_table(Workspace(folder), counts))
+    counts = collect_and_train(workspace=str(workspace.root), settings=overrides or None)
+    latest = workspace.latest_run()
+    CONSOLE.print(summary_table(workspace, counts))
     CONSOLE.print("\n" + "\n".join(counts["search"].notes), markup=False, highlight=False)
     CONSOLE.print(f"\nReport: {latest.report_file}\nModel:  {latest.model}", highlight=False)

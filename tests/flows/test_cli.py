@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.opening import folder_for, open_workspace, parse_overrides
+from flows.opening import folder_for, open_workspace, parse_overrides, run_title
 from workspace.config import load_config
 from workspace.errors import CollectAndTrainError, ConfigError
 
@@ -127,3 +127,27 @@ def test_settings_that_are_tables_pass_through_the_flow_and_keys_do_not(tmp_path
         assert isinstance(result.exception, ConfigError)
         assert "environment variable" in str(result.exception)
         assert "secret" not in str(result.exception)
+
+
+def test_run_makes_the_workspace_and_hands_the_flow_its_folder_and_the_settings_alone(tmp_path, monkeypatch) -> None:
+    handed = []
+    monkeypatch.setattr("flows.collect_and_train.collect_and_train", lambda **given: handed.append(given))
+    words = ["run", "red panda", "cat", "-w", str(tmp_path), "--per-class", "7", "--set", "train.epochs=3"]
+    CliRunner().invoke(app, [*words, "--backbone", "efficientnet_lite0"])
+    settings = {"train.epochs": 3, "search.per_class": 7, "train.backbone": "efficientnet_lite0"}
+    assert handed == [{"workspace": str(tmp_path), "settings": settings}]
+    written = load_config(tmp_path / "workspace.toml")
+    assert (list(written.classes), written.search.per_class) == (["red panda", "cat"], 7)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "title"),
+    [
+        ({"workspace": "data/pandas", "keywords": ["x"]}, "pandas"),
+        ({"workspace": "", "keywords": ["Red Panda", "cat"]}, "red-panda-cat"),
+        ({"workspace": "", "keywords": None}, "data"),
+        ({"workspace": "", "why": "by hand"}, "data"),
+    ],
+)
+def test_a_run_is_titled_after_the_workspace_that_its_parameters_name(parameters: dict, title: str) -> None:
+    assert run_title(parameters) == title

@@ -190,3 +190,20 @@ def test_a_replay_of_the_whole_loop_gives_every_table_again_without_the_site(tmp
     assert collect(Workspace(tmp_path / "again"), replayed)[1] == ran
     for kind, (name, _) in KEYS.items():
         assert rows(Workspace(tmp_path / "again"), kind) == rows(Workspace(tmp_path / "first"), kind), name
+
+
+@pytest.mark.parametrize("has_inbox", [True, False])
+def test_the_inbox_is_taken_in_once_before_anybody_is_asked(junk, tmp_path, has_inbox: bool) -> None:
+    workspace, config = Workspace(tmp_path), settings(junk, max_rounds=2)
+    ran = []
+
+    def run_step(name: str, number: int) -> StepCounts:
+        ran.append(name)
+        return StepCounts(name, done=0)
+
+    if has_inbox:
+        workspace.inbox.mkdir()
+    counts = collect_until_clean(workspace, config, run_step)
+    assert ran[: 1 + has_inbox] == ["inbox", "search"][not has_inbox :]
+    assert ran.count("inbox") == has_inbox
+    assert list(counts) == ["inbox", "search", "download", "clean"][not has_inbox :]
