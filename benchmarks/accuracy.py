@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.opening import open_workspace
-from flows.steps import STEP_MODULES, step_function
+from flows.registry import STEPS, Phase
 from gallery.site import Gallery
 from workspace.progress import SILENT
 
@@ -39,12 +39,13 @@ def measure(
     }
     began = time.monotonic()
     workspace, config = open_workspace(folder, keywords, settings)
-    for name in list(STEP_MODULES)[: list(STEP_MODULES).index("publish")]:  # a decision would freeze the split
-        step_function(name)(workspace, config, SILENT)
+    for step in STEPS:
+        if step.phase is not Phase.ARRIVAL and step.name != "publish":  # a decision would freeze the split
+            step.run(workspace, config, SILENT)
     seconds = time.monotonic() - began
     run = workspace.latest_run()
     test = json.loads(run.metrics_file.read_text(encoding="utf-8"))["splits"]["test"]
-    history = json.loads((run.root / "history.json").read_text(encoding="utf-8"))
+    history = json.loads(run.history_file.read_text(encoding="utf-8"))
     figures = {"n": test["n"], "balanced": test["balanced_accuracy"]["value"], "plain": test["accuracy"]["value"]}
     return figures, seconds, history["chosen"]
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.opening import open_workspace
-from flows.steps import step_function
+from flows.registry import step_function
 from gallery.site import Gallery
 from preprocessing.groups import groups_of
 from preprocessing.label_issues import find_label_issues

@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.package_sets import SETS, prepare
 from flows.opening import open_workspace
-from flows.steps import step_function
+from flows.registry import step_function
 from gallery.site import Gallery
 from preprocessing.pixels import PixelCache
 from training.folds import grouped_folds

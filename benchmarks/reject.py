@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.opening import open_workspace
-from flows.steps import STEP_MODULES, step_function
+from flows.registry import STEPS, Phase
 from gallery.site import Gallery
 from preprocessing.pixels import PixelCache, decode_small
 from training.predict import Classifier, Outputs, picture_files
@@ -31,7 +31,7 @@ from workspace.errors import ImageRefused
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 
-STEPS = [name for name in STEP_MODULES if name not in {"report", "publish"}]
+PATH = [step for step in STEPS if step.phase is not Phase.ARRIVAL and step.name not in {"report", "publish"}]
 RULES = ("both", "probability alone", "distance alone")
 
 
@@ -47,8 +47,8 @@ def train(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[Worksp
         "download.per_host_connections": 16,
     }
     workspace, config = open_workspace(folder, site.keywords, settings)
-    for name in STEPS:
-        step_function(name)(workspace, config, SILENT)
+    for step in PATH:
+        step.run(workspace, config, SILENT)
     return workspace, config
 
 

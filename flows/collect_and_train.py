@@ -11,7 +11,8 @@ from pydantic import Field
 from flows.artifacts import show_result
 from flows.collecting import collect_until_clean
 from flows.opening import open_workspace, run_title, with_options, workspace_folder
-from flows.steps import AFTER_CLEANING, step_task
+from flows.registry import Phase, steps_of
+from flows.steps import step_task
 from workspace.lock import PATIENCE_S, hold
 from workspace.records import StepCounts
 
@@ -52,7 +53,7 @@ def collect_and_train(
 
     with hold(place, "run", wait_s=PATIENCE_S, on_wait=logger.info):
         counts = collect_until_clean(place, config, run_step)
-        counts |= {name: run_step(name) for name in AFTER_CLEANING}
+        counts |= {name: run_step(name) for name in steps_of(Phase.DATASET, Phase.RUN)}
     show_result(place, counts, logger)
     return counts
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from flows.registry import Phase, steps_of
 from workspace.collection import ClassState, class_states
 from workspace.config import WorkspaceConfig
 from workspace.left_out import left_out_counts
 from workspace.paths import Workspace
 from workspace.reasons import in_order
 from workspace.records import Search, StepCounts
-
-COLLECTING = ("search", "download", "clean")
 
 RunStep = Callable[[str, int], StepCounts]
 """Runs a step by its name in a round, counted from 1: as a Prefect task, or as a plain function."""
@@ -29,7 +28,7 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
     totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() else {}
     before: list[ClassState] = []
     for number in range(1, config.search.max_rounds + 1):
-        for name in COLLECTING:
+        for name in steps_of(Phase.COLLECT):
             counts = run_step(name, number)
             totals[name] = _together(totals[name], counts) if name in totals else counts
         with workspace.open_catalog() as catalog:
@@ -41,12 +40,6 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         before = states
     endings = tuple(ending(state, searches, left_out[state.label], config, rounds=number) for state in states)
     return totals | {"search": replace(totals["search"], notes=endings)}
-
-
-def step_options(name: str, number: int) -> dict[str, bool]:
-    """What a step is told in a later round: not to ask again a source that failed in this run, nor to warn again."""
-    later = {"search": {"ask_failed_again": False}, "download": {"warn_of_contact": False}}
-    return later.get(name, {}) if number > 1 else {}
 
 
 def ending(

@@ -9,7 +9,8 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import show_result
 from flows.opening import open_workspace, run_title, workspace_folder
-from flows.steps import AFTER_CLEANING, step_task
+from flows.registry import Phase, steps_of
+from flows.steps import step_task
 from workspace.champion import read_champion
 from workspace.config import WorkspaceConfig, load_config
 from workspace.lock import PATIENCE_S, hold
@@ -53,7 +54,9 @@ def retrain(
                 "of workspace.toml",
                 ", ".join(differing),
             )
-        counts = {name: step_task(name)(place, config) for name in ("inbox", "clean", *AFTER_CLEANING)}
+        counts = {
+            name: step_task(name)(place, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
+        }
     for note in counts["publish"].notes:
         logger.info("%s", note)
     show_result(place, counts, logger)

@@ -1,10 +1,8 @@
-"""The steps by name, and each as a Prefect task: retries that fit its faults, counts as an artifact."""
+"""Each step as a Prefect task: retries that fit its faults, counts as an artifact."""
 
 from __future__ import annotations
 
-import importlib
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from prefect import task
@@ -13,33 +11,12 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from flows.artifacts import ArtifactProgress, show_counts
-from flows.collecting import COLLECTING, step_options
 from flows.progress import listening
+from flows.registry import find_step
 from workspace.config import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
 from workspace.paths import Workspace
 from workspace.records import StepCounts
-
-Step = Callable[..., StepCounts]
-"""run(workspace, config, progress) -> StepCounts; `search` takes an option too."""
-
-# In the order of the path. Modules are named, not imported: `collect-and-train search` needs no torch.
-STEP_MODULES = {
-    "search": "collectors.search",
-    "download": "collectors.download",
-    "clean": "preprocessing.clean",
-    "features": "training.features",
-    "curate": "preprocessing.curate",
-    "split": "preprocessing.split",
-    "train": "training.train",
-    "evaluate": "training.evaluate",
-    "report": "training.report",
-    "publish": "training.publish",
-}
-# What brings new pictures to a workspace that has a model.
-ARRIVAL_MODULES = {"inbox": "collectors.inbox", "again": "collectors.again"}
-AFTER_CLEANING = tuple(name for name in STEP_MODULES if name not in COLLECTING)
-_OVER_THE_NETWORK = {"search", "download", "again"}
 
 
 class ForeseenFilter(logging.Filter):
@@ -56,20 +33,15 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).addFilter(ForeseenFilter())
 
 
-def step_function(name: str) -> Step:
-    """The plain function of a step, for the command line, notebooks and tests."""
-    run: Step = importlib.import_module((STEP_MODULES | ARRIVAL_MODULES)[name]).run
-    return run
-
-
 def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
     """A step as a Prefect task; of the steps that collect, in a round counted from 1.
 
     Only steps that use the network are tried again, and only when the network was at fault: a wrong setting or a full
     disk stays wrong. Results are not cached by Prefect; the workspace itself knows what is done.
     """
+    step = find_step(name)
     retries: dict[str, Any] = {}
-    if name in _OVER_THE_NETWORK:
+    if step.uses_network:
         retries = {"retries": 2, "retry_delay_seconds": [5, 20], "retry_condition_fn": network_was_at_fault}
 
     run_name = f"{name}, round {number}" if number > 1 else name
@@ -86,7 +58,7 @@ def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], 
         logger = get_run_logger()
         with listening(logger) as inner:
             progress = ArtifactProgress(inner, f"{name}-progress", workspace.root.name, logger)
-            counts = step_function(name)(workspace, config, progress, **step_options(name, number))
+            counts = step.run(workspace, config, progress, number)
             progress.close()
         logger.info("%s", counts.line())
         show_counts(workspace, counts, f"{name}-counts", logger)
@@ -104,9 +76,3 @@ def network_was_at_fault(_task: Any, _run: Any, state: Any) -> bool:
     except Exception:
         return False  # the state carries whatever the step raised
     return False
-
-
-if __name__ == "__main__":  # python -m flows.steps clean -w data/pandas
-    from flows.cli import main
-
-    main()

@@ -32,7 +32,7 @@ Replay = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Ask nobody: collect from the answers kept in this folder.")
 ]
 WHOLE_PATH = "The whole path"
-STEPS = "Single steps (each does only what is not done yet)"
+SINGLE_STEPS = "Single steps (each does only what is not done yet)"
 OPERATE = "Let it run by itself"
 OTHER = "Other"
 

@@ -21,8 +21,8 @@ def collect(
     settings: Settings = None,
 ) -> None:
     """Search, download and clean until every class has its clean pictures, or its sources have no more."""
-    from flows.collecting import collect_until_clean, step_options
-    from flows.steps import step_function
+    from flows.collecting import collect_until_clean
+    from flows.registry import find_step
     from workspace.lock import PATIENCE_S, hold
     from workspace.records import StepCounts
 
@@ -31,7 +31,7 @@ def collect(
 
     def run_step(name: str, number: int) -> StepCounts:
         with listening(logging.getLogger(f"collect_and_train.{name}")) as progress:
-            return step_function(name)(place, config, progress, **step_options(name, number))
+            return find_step(name).run(place, config, progress, number)
 
     with hold(place, "collect", wait_s=PATIENCE_S, on_wait=CONSOLE.print):
         counts = collect_until_clean(place, config, run_step)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.collecting import collect_until_clean, step_options
+from flows.collecting import collect_until_clean
 from flows.demo import demo_config
-from flows.steps import step_function
+from flows.registry import step_function
 from gallery.site import Gallery
 from workspace.catalog import KEYS
 from workspace.collection import class_states
@@ -49,7 +49,7 @@ def collect(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[str, St
 
     def run_step(name: str, number: int) -> StepCounts:
         ran.append(f"{name} {number}")
-        return step_function(name)(workspace, config, SILENT, **step_options(name, number))
+        return step_function(name)(workspace, config, SILENT, number)
 
     return collect_until_clean(workspace, config, run_step), ran
 

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.collecting import collect_until_clean, step_options
+from flows.collecting import collect_until_clean
 from flows.demo import demo_config
-from flows.steps import step_function
+from flows.registry import step_function
 from gallery.site import Gallery
 from training import train
 from workspace.arrays import ArrayStore
@@ -35,9 +35,7 @@ def site():
 
 
 def collect(workspace: Workspace, config: WorkspaceConfig) -> None:
-    collect_until_clean(
-        workspace, config, lambda name, n: step_function(name)(workspace, config, SILENT, **step_options(name, n))
-    )
+    collect_until_clean(workspace, config, lambda name, n: step_function(name)(workspace, config, SILENT, n))
 
 
 @pytest.fixture

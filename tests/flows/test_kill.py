@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows.opening import open_workspace
-from flows.steps import step_function
+from flows.registry import step_function
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 from workspace.records import StepCounts

@@ -1,10 +1,14 @@
-"""The steps as commands."""
+"""The steps, and each as a command."""
+
+import importlib
+import inspect
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.opening import open_workspace
+from flows.registry import STEPS, Phase, find_step, steps_of
 from workspace.errors import ConfigError
 from workspace.paths import Workspace, write_atomic
 from workspace.template import render_config
@@ -30,3 +34,35 @@ def test_a_step_after_split_refuses_another_model_than_the_run_was_frozen_for(fr
 def test_a_step_after_split_takes_what_does_not_change_the_model(frozen, setting) -> None:
     done = CliRunner().invoke(app, ["publish", "-w", str(frozen.root), "--set", setting])
     assert "not trained and evaluated yet" in str(done.exception)
+
+
+def test_every_step_is_a_module_with_a_run_that_takes_its_options() -> None:
+    for step in STEPS:
+        parameters = inspect.signature(importlib.import_module(step.module).run).parameters
+        assert list(parameters)[:3] == ["workspace", "config", "progress"], step.name
+        assert set(step.later_rounds) <= set(parameters), step.name
+
+
+def test_every_step_of_the_path_has_a_command_with_its_words_and_records_where_it_asks_others() -> None:
+    for step in STEPS:
+        done = CliRunner().invoke(app, [step.name, "--help"], env={"COLUMNS": "200"})
+        assert (done.exit_code == 0) == (step.phase is not Phase.ARRIVAL), step.name
+        if done.exit_code == 0:
+            assert step.help in done.output
+            assert ("--replay" in done.output) == step.uses_network
+
+
+def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tmp_path) -> None:
+    told = []
+    monkeypatch.setattr("collectors.search.run", lambda *_, **options: told.append(options))
+    for number in (1, 2):
+        find_step("search").run(Workspace(tmp_path), None, round_number=number)
+    assert told == [{}, {"ask_failed_again": False}]
+
+
+def test_the_steps_stand_in_the_order_of_the_path() -> None:
+    assert steps_of(Phase.COLLECT) == ("search", "download", "clean")
+    assert steps_of(Phase.DATASET, Phase.RUN) == (
+        *("features", "curate", "split"),
+        *("train", "evaluate", "report", "publish"),
+    )

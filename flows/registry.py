@@ -1,0 +1,142 @@
+"""The steps in the order of the path: what the command line, the flows and their tasks know of each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from workspace.config import WorkspaceConfig
+from workspace.paths import Workspace
+from workspace.progress import SILENT, Progress
+from workspace.records import StepCounts
+
+
+class Phase(Enum):
+    """Which part of the path a step belongs to."""
+
+    ARRIVAL = auto()
+    """Brings new images to a workspace; a flow starts it, it has no command."""
+    COLLECT = auto()
+    """Repeated in rounds until every class has its images."""
+    DATASET = auto()
+    """From clean images to a frozen run."""
+    RUN = auto()
+    """Works on a frozen run, and keeps to its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the path.
+
+    Attributes:
+        name: of its command and its task.
+        module: that has its `run(workspace, config, progress) -> StepCounts`; named, not imported, since `search` needs
+            no torch.
+        phase: its part of the path.
+        help: one sentence, for people.
+        uses_network: a failure of the network may heal, so the task is tried again; the command can record and replay.
+        later_rounds: options of its `run` in every round after the first.
+    """
+
+    name: str
+    module: str
+    phase: Phase
+    help: str
+    uses_network: bool = False
+    later_rounds: Mapping[str, bool] = field(default_factory=dict)
+
+    def run(
+        self, workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, round_number: int = 1
+    ) -> StepCounts:
+        """Run the step; rounds are counted from 1."""
+        options = self.later_rounds if round_number > 1 else {}
+        counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options)
+        return counts
+
+
+STEPS = (
+    Step("inbox", "collectors.inbox", Phase.ARRIVAL, "Take in the pictures that were dropped into the inbox."),
+    Step(
+        "again",
+        "collectors.again",
+        Phase.ARRIVAL,
+        "Ask again the searches that already ran, for what is new.",
+        uses_network=True,
+    ),
+    Step(
+        "search",
+        "collectors.search",
+        Phase.COLLECT,
+        "Ask the sources for every keyword: what was found goes to the catalogue.",
+        uses_network=True,
+        later_rounds={"ask_failed_again": False},
+    ),
+    Step(
+        "download",
+        "collectors.download",
+        Phase.COLLECT,
+        "Fetch what was found; every outcome is recorded with its reason.",
+        uses_network=True,
+        later_rounds={"warn_of_contact": False},
+    ),
+    Step(
+        "clean",
+        "preprocessing.clean",
+        Phase.COLLECT,
+        "Decode, check and compare the pictures: broken ones, useless ones and copies get a verdict.",
+    ),
+    Step(
+        "features",
+        "training.features",
+        Phase.DATASET,
+        "Compute the backbone's features of every kept picture, once.",
+    ),
+    Step(
+        "curate",
+        "preprocessing.curate",
+        Phase.DATASET,
+        "Find off-topic pictures and label errors by their features; a person decides in `review`.",
+    ),
+    Step(
+        "split",
+        "preprocessing.split",
+        Phase.DATASET,
+        "Freeze the dataset: training, validation and test, with copies and creators kept together.",
+    ),
+    Step(
+        "train",
+        "training.train",
+        Phase.RUN,
+        "Fit the head on cached features, then fine-tune the last stage; the better one is kept.",
+    ),
+    Step("evaluate", "training.evaluate", Phase.RUN, "Measure the saved model on the test pictures."),
+    Step("report", "training.report", Phase.RUN, "Write report.html and the model card."),
+    Step(
+        "publish",
+        "training.publish",
+        Phase.RUN,
+        "Make the latest model the live one, if it is better than the one that is.",
+    ),
+)
+"""Every step, in the order of the path."""
+
+
+def find_step(name: str) -> Step:
+    """Return the step of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {step.name: step for step in STEPS}[name]
+
+
+def steps_of(*phases: Phase) -> tuple[str, ...]:
+    """Return the names of the steps of these phases, in the order of the path."""
+    return tuple(step.name for step in STEPS if step.phase in phases)
+
+
+def step_function(name: str) -> Callable[..., StepCounts]:
+    """Return a step as a plain function `(workspace, config, progress, round_number)`, for notebooks and tests."""
+    return find_step(name).run
