@@ -12,7 +12,6 @@ from flows.commands.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
     from preprocessing.usage import RunUse
-    from workspace.clock import utc_now
     from workspace.records import Withdrawal
     from workspace.withdrawal import Found
 
@@ -66,6 +65,7 @@ def forget(
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
     from collectors.licenses import license_from
     from collectors.picture_url import one_address
+    from workspace.clock import utc_now
     from workspace.collect_config import LICENSE_PARTS, LICENSES
     from workspace.records import Withdrawal
 
