@@ -20,12 +20,13 @@ from torchvision.transforms import v2
 from benchmarks.peers import peer_python
 from benchmarks.photo_sets import PhotoSet
 from preprocessing.pixels import PixelCache
+from training import recipe
 from training.augment import clean_view
 from training.backbone import load_backbone, normalised
 from training.device import choose_device
 from training.features import Extractor
 from training.pretrained import BACKBONES, BackboneSpec, build_network, load_imagenet
-from training.recipe import Outcome, Recipe, TrainingSet
+from training.recipe import Outcome, Setup, TrainingSet
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
 from workspace.progress import SILENT
@@ -54,7 +55,8 @@ def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcom
         keys = tuple(photos.keys[row] for row in rows)
         extractor.extract_clean(keys, SILENT)
         pictures = TrainingSet(keys, photos.labels[rows], photos.groups[rows], len(photos.classes))
-        outcome = Recipe(pictures, config, extractor, backbone, device, workspace.root / "checkpoints").learn(SILENT)
+        setup = Setup(pictures, config, extractor, backbone, device, workspace.root / "checkpoints")
+        outcome = recipe.learn(setup, SILENT)
         return outcome, backbone.spec, time.monotonic() - began
 
 

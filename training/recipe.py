@@ -1,4 +1,4 @@
-"""The recipe: the linear head, fine-tuning, both answered for out of fold, and the one of them that ships."""
+"""Train the candidates, ask each about images held out, and fit the one that is chosen (training/choice.py)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from training.augment import Augmenter, preset_for
 from training.backbone import Backbone, Network
 from training.cached import CachedPictures
+from training.choice import Choice, Epochs, Evidence, TunedFolds, choose
 from training.device import Device
 from training.diagnosis import diagnose
 from training.features import CachedViews, Extractor
@@ -28,8 +29,8 @@ from training.reject import neighbour_distances
 from workspace.config import WorkspaceConfig
 from workspace.paths import digest
 from workspace.progress import Progress
+from workspace.train_config import TrainConfig
 
-Epochs = list[dict[str, float]]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -50,7 +51,7 @@ class TrainingSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What the recipe ends with.
+    """What training ends with.
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
     recipe, None when the pictures cannot be parted into folds; `history` is history.json, `regime` regime.json
@@ -65,178 +66,203 @@ class Outcome:
     regime: Mapping[str, Any]
 
 
-class Recipe:
-    """Learns one training set; everything that it computes on the way is cached or checkpointed.
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What is learnt, with what, and where; everything computed on the way is cached or checkpointed.
 
-    Args:
+    Attributes:
         pictures: what to learn from.
         config: how.
         extractor: whose cache holds the clean features and activations of the pictures.
-        backbone: the extractor's; left as it is.
+        backbone: the extractor's; `learn` opens its stages, its weights stay as they are.
         device: where to compute.
         checkpoints: folder for what a killed training goes on from.
     """
 
-    def __init__(
-        self,
-        pictures: TrainingSet,
-        config: WorkspaceConfig,
-        extractor: Extractor,
-        backbone: Backbone,
-        device: Device,
-        checkpoints: Path,
-    ) -> None:
-        self._pictures, self._config, self._device = pictures, config, device
-        self._extractor, self._backbone, self._checkpoints = extractor, backbone, checkpoints
-        self._fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
-        self._features: Floats = extractor.head_features(pictures.keys)
-        self._settings = HeadSettings()
-        self._held_out: OutOfFold | None = None
-        self._regime: dict[str, Any] = {}
+    pictures: TrainingSet
+    config: WorkspaceConfig
+    extractor: Extractor
+    backbone: Backbone
+    device: Device
+    checkpoints: Path
 
-    def learn(self, progress: Progress) -> Outcome:
-        """Choose the regime, fit the head, fine-tune where that may help, and keep the better by the guard's rule."""
-        pictures, fold = self._pictures, self._fold
-        decision = self._decide(progress)
-        if fold is None or decision is None:
-            return self._head_ships(
-                "a class has a single group of pictures (copies, or one creator), so that nothing can be held out to "
-                "compare fine-tuning on"
-            )
-        open_stages = stages_to_open(decision, len(self._backbone.stages)) if self._config.train.epochs else 0
-        self._backbone.open(open_stages, self._config.train.batch_norm_only)
-        augmenter = Augmenter(preset_for(pictures.per_class), self._config.augment, self._extractor.spec.crop_px)
-        views = self._extractor.extract_views(pictures.keys, augmenter, progress)
-        self._features = views.features_of(pictures.keys)
-        logits, self._settings = cross_validate(
-            self._features, pictures.labels, fold, pictures.classes, self._backbone.blocks
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """What both candidates are fitted on: the head's features, its settings, and the cached views, if there are any."""
+
+    setup: Setup
+    features: Floats
+    settings: HeadSettings
+    views: CachedViews | None = None
+
+
+def learn(setup: Setup, progress: Progress) -> Outcome:
+    """Choose the regime, answer the held-out pictures by each candidate, choose one of them and fit it."""
+    pictures, train = setup.pictures, setup.config.train
+    fold = grouped_folds(pictures.labels, pictures.groups, setup.config.seed, train.folds)
+    decision, regime = _decide(setup, progress)
+    if fold is None or decision is None:
+        inputs = _Inputs(setup, setup.extractor.head_features(pictures.keys), HeadSettings())
+        evidence = Evidence(None, None, _NOTHING_HELD_OUT)
+    else:
+        inputs, head = _answer_by_head(setup, decision, fold, progress)
+        not_tuned = _why_not_tuned(head, inputs, decision)
+        tuned = None if not_tuned else _answer_by_tuning(inputs, head, progress)
+        evidence = Evidence(head, tuned, not_tuned)
+    choice = choose(evidence, train.guard, train.epochs)
+    network = _fit(inputs, choice, progress)
+    history = _history(inputs, evidence, choice)
+    return Outcome(network, choice.chosen, choice.why, choice.out_of_fold, history, regime)
+
+
+_NOTHING_HELD_OUT = (
+    "a class has a single group of pictures (copies, or one creator), so that nothing can be held out to "
+    "compare fine-tuning on"
+)
+
+
+def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, dict[str, Any]]:
+    """The regime and regime.json; None and {} when nothing can be held out to diagnose."""
+    pictures, backbone = setup.pictures, setup.backbone
+    features, source = setup.extractor.pooled(pictures.keys), None
+    if setup.config.train.weights != "random":
+        source = backbone.source_logits(features[backbone.stage_names[-1]])
+    diagnosis = diagnose(features, pictures.labels, pictures.groups, source, setup.config.seed)
+    if diagnosis is None:
+        return None, {}
+    decision = decide(diagnosis, setting=setup.config.train.regime)
+    progress.say(f"regime {decision.regime.value}: {decision.why}")
+    return decision, as_json(diagnosis, decision)
+
+
+def _answer_by_head(setup: Setup, decision: Decision, fold: Labels, progress: Progress) -> tuple[_Inputs, OutOfFold]:
+    """Open the regime's stages, cache the views, and answer each picture by a head without its fold."""
+    pictures, config, backbone = setup.pictures, setup.config, setup.backbone
+    backbone.open(
+        stages_to_open(decision, len(backbone.stages)) if config.train.epochs else 0, config.train.batch_norm_only
+    )
+    augmenter = Augmenter(preset_for(pictures.per_class), config.augment, setup.extractor.spec.crop_px)
+    views = setup.extractor.extract_views(pictures.keys, augmenter, progress)
+    features = views.features_of(pictures.keys)
+    logits, settings = cross_validate(features, pictures.labels, fold, pictures.classes, backbone.blocks)
+    return _Inputs(setup, features, settings, views), OutOfFold(pictures.keys, pictures.labels, logits, fold)
+
+
+def _why_not_tuned(head: OutOfFold, inputs: _Inputs, decision: Decision) -> str:
+    """Why fine-tuning need not be tried; empty when it is to be."""
+    train, groups = inputs.setup.config.train, inputs.setup.pictures.groups
+    if not train.epochs:
+        return "fine-tuning is off (train.epochs = 0)"
+    if inputs.views is None or inputs.views.activations is None:
+        return f"the regime is {decision.regime.value}: {decision.why}"
+    unknown = np.zeros(len(head.labels), dtype=bool)
+    if train.guard and hopeless(head.logits, head.labels, groups, head.logits, unknown):
+        wrong = int((head.logits.argmax(1) != head.labels).sum())
+        return (
+            f"the linear head errs on {wrong} of {len(head.labels)} held-out pictures, too few for fine-tuning "
+            "to be shown better"
         )
-        head = self._held_out = OutOfFold(pictures.keys, pictures.labels, logits, fold)
-        if not self._config.train.epochs:
-            return self._head_ships("fine-tuning is off (train.epochs = 0)")
-        if views.activations is None:
-            return self._head_ships(f"the regime is {decision.regime.value}: {decision.why}")
-        unknown = np.zeros(len(pictures.labels), dtype=bool)
-        if self._config.train.guard and hopeless(logits, pictures.labels, pictures.groups, logits, unknown):
-            wrong = int((logits.argmax(1) != pictures.labels).sum())
-            return self._head_ships(
-                f"the linear head errs on {wrong} of {len(pictures.labels)} held-out pictures, too few for fine-tuning "
-                "to be shown better"
-            )
-        return self._guarded(head, views, progress)
+    return ""
 
-    def _decide(self, progress: Progress) -> Decision | None:
-        pictures, pooled = self._pictures, self._extractor.pooled(self._pictures.keys)
-        source = None
-        if self._config.train.weights != "random":
-            source = self._backbone.source_logits(pooled[self._backbone.stage_names[-1]])
-        diagnosis = diagnose(pooled, pictures.labels, pictures.groups, source, self._config.seed)
-        if diagnosis is None:
-            return None
-        decision = decide(diagnosis, setting=self._config.train.regime)
-        self._regime = as_json(diagnosis, decision)
-        progress.say(f"regime {decision.regime.value}: {decision.why}")
-        return decision
 
-    def _guarded(self, head: OutOfFold, views: CachedViews, progress: Progress) -> Outcome:
-        pictures = self._pictures
-        tuned, known = head.logits.copy(), np.zeros(len(pictures.labels), dtype=bool)
-        distance = np.zeros(len(pictures.labels), np.float32)
-        epochs: list[Epochs] = []
-        folds = int(head.fold.max()) + 1
-        for number in range(folds):
-            here = head.fold == number
-            progress.say(f"fine-tuning without fold {number + 1} of {folds}, to compare it with the head")
-            stop = partial(self._starts_slowly, head.logits[here], here) if number == 0 else lambda _: False
-            tuned[here], distance[here], history = self._answer_fold(here, f"fold{number}", views, progress, stop)
-            epochs.append(history)
-            known |= here
-            done = compare(head.logits[known], tuned[known], pictures.labels[known], pictures.groups[known])
-            if self._config.train.guard and (
-                unpromising(done, number + 1, folds)
-                or hopeless(head.logits, pictures.labels, pictures.groups, tuned, known)
-            ):
-                break
-        found: dict[str, Any] = {"finetune": _mean(epochs), "guard": done.as_json()}
-        if not known.all():
-            after, whole = f"{len(epochs)} of {folds} folds", self._config.train.epochs
-            if len(epochs[0]) < whole:
-                after = f"{len(epochs[0])} of {whole} epochs of the first fold"
-            return self._head_ships(f"after {after} fine-tuning does not look better: {done}", found)
-        if self._config.train.guard and not done.passes:
-            return self._head_ships(f"fine-tuning is not better by more than one standard error: {done}", found)
-        everything = np.ones(len(pictures.labels), dtype=bool)
-        network = self._network(everything)
-        finetune(network, self._job(everything, ~everything, "whole", views), self._device, progress)
-        verdict = "is better by more than one standard error" if done.passes else "ships unjudged (train.guard = false)"
-        why = f"fine-tuning {verdict}: {done}"
-        answers = OutOfFold(head.sha256, head.labels, tuned, head.fold, distance)
-        return Outcome(network, "finetuned", why, answers, self._history(found, "finetuned", why), self._regime)
+def _answer_by_tuning(inputs: _Inputs, head: OutOfFold, progress: Progress) -> TunedFolds:
+    """Fine-tune without each fold and answer it, for as long as fine-tuning may still be shown to be better."""
+    labels, groups, train = head.labels, inputs.setup.pictures.groups, inputs.setup.config.train
+    logits, known = head.logits.copy(), np.zeros(len(labels), dtype=bool)
+    distance = np.zeros(len(labels), np.float32)
+    epochs: list[Epochs] = []
+    folds = int(head.fold.max()) + 1
+    for number in range(folds):
+        held_out = head.fold == number
+        progress.say(f"fine-tuning without fold {number + 1} of {folds}, to compare it with the head")
+        reached = balanced_accuracy(head.logits[held_out], labels[held_out])
+        stop = partial(_starts_slowly, train, reached) if number == 0 else lambda _: False
+        logits[held_out], distance[held_out], history = _answer_fold(inputs, held_out, f"fold{number}", progress, stop)
+        epochs.append(history)
+        known |= held_out
+        found = compare(head.logits[known], logits[known], labels[known], groups[known])
+        if train.guard and (
+            unpromising(found, number + 1, folds) or hopeless(head.logits, labels, groups, logits, known)
+        ):
+            break
+    return TunedFolds(logits, distance, known, tuple(epochs), folds, found)
 
-    def _starts_slowly(self, head: Floats, here: Mask, history: Epochs) -> bool:
-        if not (self._config.train.guard and history):
-            return False
-        reached = balanced_accuracy(head, self._pictures.labels[here])
-        return slow_start(len(history), self._config.train.epochs, history[-1]["val_accuracy"], reached)
 
-    def _answer_fold(
-        self, here: Mask, name: str, views: CachedViews, progress: Progress, stop: Callable[[Epochs], bool]
-    ) -> tuple[Floats, Floats, Epochs]:
-        """Fine-tune without one fold, and answer it.
+def _starts_slowly(train: TrainConfig, head_accuracy: float, history: Epochs) -> bool:
+    if not (train.guard and history):
+        return False
+    return slow_start(len(history), train.epochs, history[-1]["val_accuracy"], head_accuracy)
 
-        Returns:
-            Logits [pictures of the fold, classes], their distances to the pictures learnt from, and the epochs.
-        """
-        network, job = self._network(~here), self._job(~here, here, name, views)
-        history = finetune(network, job, self._device, progress, stop)
-        size = self._config.train.batch_size
-        bank, own = (pooled(network, part, self._device, size) for part in (job.train, job.val))
-        return predicted(network, job.val, self._device, size), neighbour_distances(bank, own), history
 
-    def _network(self, learnt: Mask) -> Network:
-        """The backbone with the linear head of these pictures."""
-        pictures = self._pictures
-        head = fit_head(
-            self._features[learnt],
-            pictures.labels[learnt],
-            pictures.classes,
-            self._settings,
-            blocks=self._backbone.blocks,
-        )
-        return self._device.put(Network(copy.deepcopy(self._backbone), head.layer()))
+def _answer_fold(
+    inputs: _Inputs, held_out: Mask, name: str, progress: Progress, stop: Callable[[Epochs], bool]
+) -> tuple[Floats, Floats, Epochs]:
+    """Fine-tune without one fold, and answer it.
 
-    def _job(self, learnt: Mask, held_out: Mask, name: str, views: CachedViews) -> Job:
-        pictures, config = self._pictures, self._config
-        keys = np.array(pictures.keys)
-        assert views.activations is not None
-        cached = (views.activations, views.features, self._backbone.frozen_width)
-        train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], *cached, config.features.views)
-        val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], *cached)
-        fingerprint = digest(
-            views.activations.folder.name,
-            config.features.views,
-            config.train.model_dump(),
-            config.seed,
-            self._settings.as_json(),
-            [[*row] for row in zip(train.keys, train.labels.tolist(), strict=True)],
-        )
-        checkpoint = self._checkpoints / f"{name}.pt"
-        return Job(train, val, config.train, pictures.classes, config.seed, checkpoint, fingerprint)
+    Returns:
+        Logits [pictures of the fold, classes], their distances to the pictures learnt from, and the epochs.
+    """
+    device, size = inputs.setup.device, inputs.setup.config.train.batch_size
+    network, job = _network(inputs, ~held_out), _job(inputs, ~held_out, held_out, name)
+    history = finetune(network, job, device, progress, stop)
+    bank, own = (pooled(network, part, device, size) for part in (job.train, job.val))
+    return predicted(network, job.val, device, size), neighbour_distances(bank, own), history
 
-    def _head_ships(self, why: str, found: Mapping[str, Any] | None = None) -> Outcome:
-        network = self._network(np.ones(len(self._pictures.labels), dtype=bool))
-        found = found or {"finetune": [], "guard": None}
-        return Outcome(network, "head", why, self._held_out, self._history(found, "head", why), self._regime)
 
-    def _history(self, found: Mapping[str, Any], chosen: str, why: str) -> dict[str, Any]:
-        held_out = self._held_out
-        head = {
-            **self._settings.as_json(),
-            "val_accuracy": held_out and held_out.balanced_accuracy,
-            "val_loss": held_out and held_out.log_loss,
-            "n_train": len(self._pictures.labels),
-        }
-        return {"head": head, **found, "chosen": chosen, "why": why}
+def _fit(inputs: _Inputs, choice: Choice, progress: Progress) -> Network:
+    """The chosen candidate, fitted on all pictures."""
+    everything = np.ones(len(inputs.setup.pictures.labels), dtype=bool)
+    network = _network(inputs, everything)
+    if choice.chosen == "finetuned":
+        finetune(network, _job(inputs, everything, ~everything, "whole"), inputs.setup.device, progress)
+    return network
+
+
+def _network(inputs: _Inputs, learnt: Mask) -> Network:
+    """The backbone with the linear head of these pictures."""
+    pictures, backbone = inputs.setup.pictures, inputs.setup.backbone
+    head = fit_head(
+        inputs.features[learnt], pictures.labels[learnt], pictures.classes, inputs.settings, blocks=backbone.blocks
+    )
+    return inputs.setup.device.put(Network(copy.deepcopy(backbone), head.layer()))
+
+
+def _job(inputs: _Inputs, learnt: Mask, held_out: Mask, name: str) -> Job:
+    setup, views = inputs.setup, inputs.views
+    pictures, config = setup.pictures, setup.config
+    assert views is not None and views.activations is not None
+    keys = np.array(pictures.keys)
+    cached = (views.activations, views.features, setup.backbone.frozen_width)
+    train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], *cached, config.features.views)
+    val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], *cached)
+    fingerprint = digest(
+        views.activations.folder.name,
+        config.features.views,
+        config.train.model_dump(),
+        config.seed,
+        inputs.settings.as_json(),
+        [[*row] for row in zip(train.keys, train.labels.tolist(), strict=True)],
+    )
+    return Job(train, val, config.train, pictures.classes, config.seed, setup.checkpoints / f"{name}.pt", fingerprint)
+
+
+def _history(inputs: _Inputs, evidence: Evidence, choice: Choice) -> dict[str, Any]:
+    """history.json."""
+    held_out, tuned = evidence.head, evidence.tuned
+    head = {
+        **inputs.settings.as_json(),
+        "val_accuracy": held_out and held_out.balanced_accuracy,
+        "val_loss": held_out and held_out.log_loss,
+        "n_train": len(inputs.setup.pictures.labels),
+    }
+    return {
+        "head": head,
+        "finetune": _mean(tuned.epochs) if tuned else [],
+        "guard": tuned.comparison.as_json() if tuned else None,
+        "chosen": choice.chosen,
+        "why": choice.why,
+    }
 
 
 def stages_to_open(decision: Decision, stages: int) -> int:

@@ -21,7 +21,7 @@ from training.features import Extractor
 from training.origin import Origin
 from training.predict import CARD_FORMAT
 from training.pretrained import spec_of
-from training.recipe import Outcome, Recipe, TrainingSet
+from training.recipe import Outcome, Setup, TrainingSet, learn
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
 from workspace.paths import RunFolder, Workspace, write_atomic, write_json
@@ -92,7 +92,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     extractor = Extractor(workspace, config, backbone, device)
     pictures = data.training_set()
     extractor.extract_clean(pictures.keys, progress)
-    outcome = Recipe(pictures, config, extractor, backbone, device, folder.checkpoints).learn(progress)
+    outcome = learn(Setup(pictures, config, extractor, backbone, device, folder.checkpoints), progress)
     card = {
         **_card(data, origin, config, folder, device),
         "head_stages": backbone.head_stages,
