@@ -59,12 +59,11 @@ def show(photos: PhotoSet, variant: str) -> None:
     train = photos.config.train.model_copy(update=dict(VARIANTS[variant]))
     config = photos.config.model_copy(update={"train": train})
     outcome, _, seconds = learn(photos, np.arange(len(photos.keys)), config)
-    history = outcome.history
-    head, guard = history["head"], history["guard"]
+    head, guard = outcome.history.head, outcome.history.guard
     found = ""
     if guard:
-        found = f"{guard['finetuned']:10.3f}   {guard['difference']:+.3f} ({guard['standard_error']:.3f})"
-    print(f"{photos.name:10}  {variant:40} {head['val_accuracy']:.3f}   {found:30} {seconds:7.0f}", flush=True)
+        found = f"{guard.finetuned:10.3f}   {guard.difference:+.3f} ({guard.standard_error:.3f})"
+    print(f"{photos.name:10}  {variant:40} {head.val_accuracy:.3f}   {found:30} {seconds:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

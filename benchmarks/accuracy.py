@@ -11,7 +11,6 @@ of a first run (search to report); later seeds reuse what does not depend on the
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from flows.opening import open_workspace
 from flows.registry import STEPS, Phase
 from gallery.site import Gallery
+from workspace.metrics import Metrics
+from workspace.model_card import ModelCard
 from workspace.progress import SILENT
 
 
@@ -44,10 +45,9 @@ def measure(
             step.run(workspace, config, SILENT)
     seconds = time.monotonic() - began
     run = workspace.latest_run()
-    test = json.loads(run.metrics_file.read_text(encoding="utf-8"))["splits"]["test"]
-    history = json.loads(run.history_file.read_text(encoding="utf-8"))
-    figures = {"n": test["n"], "balanced": test["balanced_accuracy"]["value"], "plain": test["accuracy"]["value"]}
-    return figures, seconds, history["chosen"]
+    test = Metrics.read(run.metrics_file).test
+    figures = {"n": test.n, "balanced": test.balanced_accuracy.value, "plain": test.accuracy.value}
+    return figures, seconds, ModelCard.read(run.card_file).chosen
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ when the limits are set. Also shown: each of the two scores alone, at the same s
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 from collections import defaultdict
@@ -28,6 +27,7 @@ from training.reject import Limits, fit_limits, neighbour_distances
 from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
 from workspace.errors import ImageRefused
+from workspace.metrics import Metrics
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 
@@ -71,12 +71,14 @@ class Judge:
         self.model = Classifier.load(run.model, "cpu")
         assert self.model.calibration is not None
         self.calibration = self.model.calibration
-        table = json.loads(run.metrics_file.read_text(encoding="utf-8"))["rejection"]["own_scores"]
-        probability = np.float32(table["probability"])
+        rejection = Metrics.read(run.metrics_file).rejection
+        assert rejection is not None
+        scores = rejection.own_scores
+        probability = np.float32(scores.probability)
         accept = self.calibration.limits[0].accept
         self.limits = {"both": self.calibration.limits[0], "probability alone": fit_limits(probability, None, accept)}
-        if table["distance"] is not None:
-            nearest = fit_limits(-np.float32(table["distance"]), None, accept)
+        if scores.distance is not None:
+            nearest = fit_limits(-np.float32(scores.distance), None, accept)
             self.limits["distance alone"] = Limits(accept, 0.0, -nearest.min_probability)
 
     def accepted(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from training.charts import HEIGHT, LEFT, WIDTH, line_chart
 from workspace.champion import Decision
 from workspace.clean_config import CleanConfig
+from workspace.metrics import Metrics
+from workspace.model_card import ModelCard
 from workspace.paths import RunFolder, Workspace
 
 MISTAKES_SHOWN = 6
@@ -20,26 +22,25 @@ _COLOURS = ("#2563eb", "#64748b")
 def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
     """The mistakes on test pictures that the model was surest of, as pictures with both names; empty when none."""
     from preprocessing.pixels import PixelCache  # these bring torch, which the history's chart can do without
-    from training.evaluate import read_card, read_metrics
+    from training.measure import worst_mistakes
     from training.tiles import Thumbnails
 
-    metrics = read_metrics(run)
+    metrics = Metrics.read_if_present(run.metrics_file)
     if metrics is None:
         return ""
-    wrong = [one for one in metrics["splits"]["test"]["predictions"] if one["predicted"] != one["label"]]
-    wrong.sort(key=lambda one: (-one["probability"], one["sha256"]))
-    side = int(read_card(run)["cache_side_px"])
+    wrong = worst_mistakes(metrics.test)
+    side = ModelCard.read(run.card_file).cache_side_px
     thumbnails = Thumbnails(PixelCache(workspace, CleanConfig(cache_side_px=side)))
     lines = []
     for one in wrong[:MISTAKES_SHOWN]:
-        address = thumbnails.address(one["sha256"])
+        address = thumbnails.address(one.sha256)
         if address:
-            label, answer = _plain(one["label"]), _plain(one["predicted"])
+            label, answer = _plain(one.label), _plain(one.predicted)
             lines += [
                 "",
                 f"![{label}]({address})",
                 "",
-                f"{label}, taken for {answer} ({100 * one['probability']:.0f} %)",
+                f"{label}, taken for {answer} ({100 * one.probability:.0f} %)",
             ]
     return "\n".join(["", "## Mistakes it was surest of", *lines]) if lines else ""
 

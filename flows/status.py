@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +18,7 @@ from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
 from workspace.errors import WorkspaceError
 from workspace.lock import owner_of
+from workspace.metrics import Metrics
 from workspace.paths import RunFolder, Workspace
 from workspace.records import Sample
 
@@ -75,10 +74,10 @@ def _run_line(run: RunFolder, samples: list[Sample]) -> str:
     text = f"{run.run_id}, {len(samples):,} pictures"
     if not run.has_model:
         return f"{text}, not trained to its end"
-    if not run.metrics_file.is_file():
+    metrics = Metrics.read_if_present(run.metrics_file)
+    if metrics is None:
         return f"{text}, trained, not evaluated"
-    test: Mapping[str, Mapping[str, float]] = json.loads(run.metrics_file.read_text("utf-8"))["splits"]["test"]
-    return f"{text}, test accuracy {test['accuracy']['value']:.3f} on {test['n']}"
+    return f"{text}, test accuracy {metrics.test.accuracy.value:.3f} on {metrics.test.n}"
 
 
 def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kept: list[tuple[str, str]]) -> list[str]:

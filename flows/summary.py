@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from rich.table import Table
 
 from flows.pictures import mistakes_markdown
+from workspace.metrics import Metrics
 from workspace.paths import RunFolder, Workspace
 from workspace.records import StepCounts
 
@@ -28,16 +27,15 @@ def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list
 
 def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
     """(measure, value with its 95 % interval) of a run: first what its report leads with, then the frozen test."""
-    metrics: dict[str, Any] = json.loads(run.metrics_file.read_text(encoding="utf-8"))
-    parts = {"on {n} test pictures": metrics["splits"]["test"]}
-    if metrics["leads"] == "cross_validation":
-        parts = {"in cross-validation of {n}": metrics["cross_validation"], **parts}
+    metrics = Metrics.read(run.metrics_file)
+    parts = {f"on {metrics.test.n} test pictures": metrics.test}
+    if metrics.leading is not metrics.test:
+        parts = {f"in cross-validation of {metrics.leading.n}": metrics.leading, **parts}
     rows = []
     for where, part in parts.items():
-        for key, name in (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy")):
-            low, high = part[key]["interval"]
-            words = f"{name} {where.format(n=part['n'])}, 95 % interval {low:.3f} to {high:.3f}"
-            rows.append((words, f"{part[key]['value']:.3f}"))
+        for share, name in ((part.accuracy, "accuracy"), (part.balanced_accuracy, "balanced accuracy")):
+            low, high = share.interval
+            rows.append((f"{name} {where}, 95 % interval {low:.3f} to {high:.3f}", f"{share.value:.3f}"))
     return rows
 
 

@@ -32,7 +32,7 @@ def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_
     """
     app = new_app(STATIC)
     one_at_a_time = threading.Lock()
-    clean = CleanConfig(cache_side_px=int(classifier.card["cache_side_px"]))
+    clean = CleanConfig(cache_side_px=classifier.card.cache_side_px)
 
     @app.get("/")
     def page() -> HTMLResponse:

@@ -8,12 +8,13 @@ import random
 import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from workspace.model_card import Augmentation, ModelCard, Preset
 from workspace.paths import digest
 from workspace.train_config import AugmentConfig
 
@@ -25,27 +26,12 @@ import cv2  # noqa: E402
 VIEWS_VERSION = 1
 """Part of the caches' names: raise it whenever the same picture and key would give another view."""
 
+VIEWS_SHOWN = 5
+"""Most augmented views of a picture on the report's sheet."""
+
 Pixels = npt.NDArray[np.uint8]
 
 _GREY = 127
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """How strong the augmentation is.
-
-    `crop_scale` is the smallest share of the picture's area that a crop keeps; `colour` the largest change of
-    brightness, contrast and saturation (1 ± colour), `hue` that of the hue in turns; `degrees` the largest
-    rotation; `jpeg` the lowest quality of compression; `holes` the chance of one or two grey holes.
-    """
-
-    name: str
-    crop_scale: float
-    colour: float = 0.2
-    hue: float = 0.05
-    degrees: float = 10.0
-    jpeg: int = 50
-    holes: float = 0.25
 
 
 PRESETS: tuple[tuple[int, Preset], ...] = (
@@ -87,11 +73,25 @@ class Augmenter:
     """
 
     def __init__(self, preset: Preset, switches: AugmentConfig, size_px: int = 224) -> None:
-        self.name = f"{preset.name}-{digest(_numbers(preset), switches.model_dump(), size_px, length=8)}"
+        numbers = [VIEWS_VERSION, *astuple(preset)[1:]]  # without the preset's name: equal numbers, equal views
+        self.name = f"{preset.name}-{digest(numbers, switches.model_dump(), size_px, length=8)}"
+        self._made_of = (preset, switches, size_px)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations drops an argument it does not know with only a warning
             self._transforms = _transforms(preset, switches, size_px)
         self._own = threading.local()
+
+    def record(self, seed: int, views: int) -> Augmentation:
+        """Describe, for the model card, so many views of each picture drawn with this seed."""
+        preset, switches, size_px = self._made_of
+        every = AugmentConfig(**switches.model_dump())  # also those that nobody set are written
+        return Augmentation(name=self.name, preset=preset, switches=every, size_px=size_px, views=views, seed=seed)
+
+    @classmethod
+    def of(cls, record: Augmentation) -> Augmenter | None:
+        """Make the one that was recorded; None where this program would draw other views than were drawn then."""
+        made = cls(record.preset, record.switches, record.size_px)
+        return made if made.name == record.name else None
 
     def view(self, pixels: Pixels, key: tuple[int | str, ...]) -> Pixels:
         """One view, uint8 [h, w, 3] → [size, size, 3]: the same for the same pixels and key, whatever came before.
@@ -108,10 +108,6 @@ class Augmenter:
         self._own.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         view: Pixels = self._own.compose(image=np.ascontiguousarray(pixels))["image"]
         return view
-
-
-def _numbers(preset: Preset) -> list[object]:
-    return [VIEWS_VERSION, preset.crop_scale, preset.colour, preset.hue, preset.degrees, preset.jpeg, preset.holes]
 
 
 def _transforms(preset: Preset, switches: AugmentConfig, size_px: int) -> list[A.BasicTransform]:
@@ -140,24 +136,26 @@ def _transforms(preset: Preset, switches: AugmentConfig, size_px: int) -> list[A
     ]
 
 
-def sheet(
-    pictures: Sequence[tuple[str, Pixels]], augmenter: Augmenter, seed: int, views: int = 5, side_px: int = 112
-) -> Pixels:
-    """A page of what training saw: a row per picture, its clean view first, then augmented ones as they were used.
+def sheet(pictures: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 112) -> Pixels | None:
+    """Draw what training saw: a row per picture, its clean view first, then the augmented ones that were used.
 
     Args:
-        pictures: sha256 and upright pixels uint8 [h, w, 3].
-        augmenter: of the training.
-        seed: of the run, so that the views are those that were learnt from.
-        views: how many beside the clean one.
-        side_px: of each.
+        pictures: sha256 and upright pixels uint8 [h, w, 3] from the cache of the card's `cache_side_px`.
+        card: of the model that was trained; says which preset, sizes, seed and number of views.
+        side_px: of each view on the sheet.
 
     Returns:
-        uint8 [len(pictures) * side_px, (1 + views) * side_px, 3].
+        uint8 [len(pictures) * side_px, (1 + views) * side_px, 3] with at most VIEWS_SHOWN views; None where training
+        used no augmented views, or the card does not say which, or this program would draw other ones.
     """
-    rows = []
+    used = card.augmentation
+    augmenter = Augmenter.of(used) if used and used.views else None
+    if used is None or augmenter is None:
+        return None
+    numbers, rows = range(1, min(used.views, VIEWS_SHOWN) + 1), []
     for key, pixels in pictures:
-        row = [clean_view(pixels), *(augmenter.view(pixels, (seed, view, key)) for view in range(1, views + 1))]
+        clean = clean_view(pixels, card.input.resize_px, card.input.crop_px)
+        row = [clean, *(augmenter.view(pixels, (used.seed, number, key)) for number in numbers)]
         small = [Image.fromarray(one).resize((side_px, side_px), Image.Resampling.BICUBIC) for one in row]
         rows.append(np.concatenate([np.asarray(one) for one in small], axis=1))
     return np.concatenate(rows)

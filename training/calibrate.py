@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
@@ -17,11 +17,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from training.reject import Limits
+from workspace.artefact import Artefact
 from workspace.errors import ModelError
-from workspace.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic, write_json
-
-CALIBRATION_FORMAT = 1
-"""The version of calibration.json and reference.safetensors."""
+from workspace.metrics import Bin, Quality
+from workspace.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic
 
 BINS, PER_BIN = 15, 10
 """Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""
@@ -35,13 +34,17 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Pictures of about the same confidence: its mean, the share that was right, and how many they are."""
+class CalibrationRecord(Artefact):
+    """calibration.json; reference.safetensors beside it holds the features that distances are taken to."""
 
-    confidence: float
-    right: float
-    n: int
+    FORMAT: ClassVar[int | None] = 1
+    COMMAND: ClassVar[str] = "collect-and-train evaluate"
+    REPAIR: ClassVar[str] = "delete it and evaluate again: collect-and-train evaluate"
+
+    format: Literal[1] = Field(description="Layout of this file and of reference.safetensors.")
+    temperature: float = Field(description="What logits are divided by.")
+    pictures: int = Field(description="Out-of-fold answers it was fitted on.")
+    limits: tuple[Limits, ...] = Field(min_length=1, description="By share to be answered; the first is the default.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,13 +85,9 @@ class Calibration:
     def write(self, folder: Path) -> None:
         """Save it beside the model; the JSON last, whose presence says that all is there."""
         write_atomic(folder / REFERENCE_NAME, save_safetensors({"features": self.reference}))
-        values = {
-            "format": CALIBRATION_FORMAT,
-            "temperature": self.temperature,
-            "pictures": self.pictures,
-            "limits": [limits.as_json() for limits in self.limits],
-        }
-        write_json(folder / CALIBRATION_NAME, values)
+        CalibrationRecord(format=1, temperature=self.temperature, pictures=self.pictures, limits=self.limits).write(
+            folder / CALIBRATION_NAME
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Calibration | None:
@@ -97,20 +96,16 @@ class Calibration:
         Raises:
             ModelError: it is damaged, or of another format.
         """
-        file = folder / CALIBRATION_NAME
+        record, features = CalibrationRecord.read_if_present(folder / CALIBRATION_NAME), folder / REFERENCE_NAME
+        if record is None:
+            return None
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            if values["format"] != CALIBRATION_FORMAT:
-                raise ValueError(f"format {values['format']!r}, this program reads {CALIBRATION_FORMAT}")
-            reference = load_safetensors((folder / REFERENCE_NAME).read_bytes())["features"]
-            limits = tuple(Limits(**one) for one in values["limits"])
-            return cls(float(values["temperature"]), limits, reference, int(values["pictures"]))
+            reference = load_safetensors(features.read_bytes())["features"]
         except FileNotFoundError as error:
-            if Path(error.filename) == file:
-                return None
-            raise ModelError(f"{error.filename} is gone; evaluate again: collect-and-train evaluate") from error
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ModelError(f"{file} cannot be used ({error}); delete it and evaluate again") from error
+            raise ModelError(f"{features} is gone; {CalibrationRecord.REPAIR}") from error
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise ModelError(f"{features} cannot be used ({error}); {CalibrationRecord.REPAIR}") from error
+        return cls(record.temperature, record.limits, reference, record.pictures)
 
 
 def scaled(logits: Floats, temperature: float) -> Floats:
@@ -176,12 +171,10 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return float(sum(one.n * abs(one.confidence - one.right) for one in bins) / total)
 
 
-def quality(probabilities: Floats, labels: Labels) -> dict[str, Any]:
-    """ECE, log-loss in nats, and the reliability diagram's bins, as plain values."""
+def quality(probabilities: Floats, labels: Labels) -> Quality:
+    """ECE, log-loss in nats, and the reliability diagram's bins."""
     bins = reliability(probabilities, labels)
     picked = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return {
-        "ece": calibration_error(bins),
-        "log_loss": float(-np.log(np.clip(picked, 1e-7, 1)).mean()),
-        "bins": [asdict(one) for one in bins],
-    }
+    return Quality(
+        ece=calibration_error(bins), log_loss=float(-np.log(np.clip(picked, 1e-7, 1)).mean()), bins=tuple(bins)
+    )

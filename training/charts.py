@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workspace.metrics import Bin
+
 WIDTH, HEIGHT = 420, 210
 """Size of a chart, in its own px; the page scales it."""
 
@@ -97,19 +99,19 @@ class Dot:
     words: str
 
 
-def reliability_dots(bins: Sequence[Mapping[str, float]]) -> tuple[Dot, ...]:
+def reliability_dots(bins: Sequence[Bin]) -> tuple[Dot, ...]:
     """Lay out a reliability diagram: confidence to the right, the share that was right upwards, area by pictures.
 
     Args:
-        bins: confidence and right in [0, 1], and n, as training.calibrate.quality gives them.
+        bins: as training.calibrate.quality gives them, n >= 1.
     """
-    most = max(one["n"] for one in bins)
+    most = max(one.n for one in bins)
     return tuple(
         Dot(
-            LEFT + SQUARE * one["confidence"],
-            TOP + SQUARE * (1 - one["right"]),
-            3 + 5 * math.sqrt(one["n"] / most),
-            f"{one['n']:.0f} pictures, sure to {100 * one['confidence']:.0f} %: {100 * one['right']:.0f} % right",
+            LEFT + SQUARE * one.confidence,
+            TOP + SQUARE * (1 - one.right),
+            3 + 5 * math.sqrt(one.n / most),
+            f"{one.n} pictures, sure to {100 * one.confidence:.0f} %: {100 * one.right:.0f} % right",
         )
         for one in bins
     )

@@ -55,7 +55,7 @@ class AnsweringNetwork(nn.Module):
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.network: Network = model.network.cpu().eval()
-        self.mean, self.std = tuple(model.card["input"]["mean"]), tuple(model.card["input"]["std"])
+        self.mean, self.std = model.card.input.mean, model.card.input.std
         self.temperature = model.calibration.temperature if model.calibration else 1.0
         bank = torch.zeros(0, 0)
         if model.calibration and model.calibration.limits[0].max_distance is not None:
@@ -112,7 +112,7 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
     body = program.model_proto
     body.ir_version = IR_VERSION
     card = model.card
-    views = preprocessing_graph(int(card["cache_side_px"]), card["input"]["resize_px"], card["input"]["crop_px"])
+    views = preprocessing_graph(card.cache_side_px, card.input.resize_px, card.input.crop_px)
     joined = onnx.compose.merge_models(
         onnx.compose.add_prefix(views, "preprocess/"),
         body,
@@ -169,7 +169,7 @@ def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixe
 
 
 def _example(model: Classifier) -> torch.Tensor:
-    side = int(model.card["input"]["crop_px"])
+    side = model.card.input.crop_px
     return torch.zeros((2, side, side, 3), dtype=torch.uint8)
 
 
@@ -177,7 +177,7 @@ def _properties(model: Classifier) -> dict[str, str]:
     """What a program needs to read the answers; texts, for ONNX holds no others."""
     values = {
         "classes": json.dumps(list(model.classes), ensure_ascii=False),
-        "run_id": str(model.card.get("run_id", "")),
+        "run_id": model.card.run_id,
         "input": "upright RGB, uint8, [pictures, height, width, 3]",
     }
     if model.calibration:
@@ -205,7 +205,7 @@ def check_answers(
         raise ModelError(
             f"{file.name} was not written: its answers differ by {largest:.2g} from the model's on one of "
             f"{len(pictures)} pictures, the limit is {TOLERANCE:g}; please report it, with the backbone "
-            f"{model.card['backbone']} and the versions in {CARD_NAME}"
+            f"{model.card.backbone} and the versions in {CARD_NAME}"
         )
     return Exported(file, largest, len(pictures))
 

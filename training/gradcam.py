@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from torch import nn
 from preprocessing.pixels import PixelCache
 from training.backbone import Network
 from training.predict import Classifier
+from workspace.metrics import Heatmap, Prediction
 
 Floats = npt.NDArray[np.float32]
 
@@ -48,23 +48,18 @@ def gradcam(network: Network, inputs: torch.Tensor, classes: Sequence[int]) -> F
 
 
 def explain(
-    model: Classifier, cache: PixelCache, answers: Sequence[dict[str, Any]], batch_size: int = 8
-) -> list[dict[str, Any]]:
-    """For each answer of metrics.json, what speaks for the class that was answered.
-
-    Returns:
-        sha256, label (of the class asked about) and map: rows of numbers in [0, 1], over the square that the network
-        sees of the picture.
-    """
+    model: Classifier, cache: PixelCache, answers: Sequence[Prediction], batch_size: int = 8
+) -> tuple[Heatmap, ...]:
+    """For each answer of metrics.json, what speaks for the class that was answered."""
     found = []
     for start in range(0, len(answers), batch_size):
         batch = answers[start : start + batch_size]
-        inputs = model.inputs([cache.read(one["sha256"]) for one in batch])
-        maps = gradcam(model.network, inputs, [model.classes.index(one["predicted"]) for one in batch])
+        inputs = model.inputs([cache.read(one.sha256) for one in batch])
+        maps = gradcam(model.network, inputs, [model.classes.index(one.predicted) for one in batch])
         for one, values in zip(batch, maps, strict=True):
-            rows = [[round(float(value), 3) for value in row] for row in values]
-            found.append({"sha256": one["sha256"], "label": one["predicted"], "map": rows})
-    return found
+            rows = tuple(tuple(round(float(value), 3) for value in row) for row in values)
+            found.append(Heatmap(sha256=one.sha256, label=one.predicted, map=rows))
+    return tuple(found)
 
 
 def _last_map(network: Network, inputs: torch.Tensor) -> nn.Module:

@@ -106,7 +106,7 @@ def calibrate_model(
     probability = scaled(held_out.logits, temperature).max(1)
     distance = held_out.distance
     reference = np.zeros((0, model.network.backbone.spec.feature_dim), np.float16)
-    if distance is not None or model.card.get("chosen") == "head":
+    if distance is not None or model.card.chosen == "head":
         # Digests are random, so the first ones in their order are a random draw.
         rows = np.sort(np.argsort([one.sha256 for one in held_out.samples])[:MOST_REFERENCES])
         reference = _features(workspace, config, model, [held_out.samples[row] for row in rows], progress)
@@ -124,7 +124,7 @@ def _features(
     """L2-normalised features of the model's own network: from the cache where it holds the same ones, else computed."""
     cache = PixelCache(workspace, config.clean)
     keys = [one.sha256 for one in samples]
-    if model.card.get("chosen") == "head":
+    if model.card.chosen == "head":
         probes = unit(model.outputs([cache.read(key) for key in keys[:2]]).features)
         try:
             found = unit(latest_features(workspace).get(keys))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,20 @@ from training.predict import Outputs
 from training.reject import neighbour_distances
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError, ModelError
+from workspace.metrics import (
+    Baseline,
+    CalibrationScores,
+    ClassScores,
+    FoldScore,
+    HeadlineScores,
+    Metrics,
+    OwnScores,
+    Prediction,
+    Rejection,
+    RejectionLimits,
+    RejectionRow,
+    Scores,
+)
 from workspace.paths import Workspace
 from workspace.progress import Progress
 from workspace.records import Sample
@@ -27,9 +41,8 @@ FEW_PICTURES = 100
 FEW_FOR_A_TEST = 600
 """With fewer pictures in all cross-validation leads: 15 % of them, 90 % right, have a standard error over 3 points."""
 
-CROSS_VALIDATION, TEST = "cross_validation", "test"
+TEST = "test"
 
-Json = dict[str, Any]
 Floats = npt.NDArray[np.float32]
 
 
@@ -50,7 +63,7 @@ def measure(
     progress: Progress,
     held_out: HeldOut | None = None,
     fitted: Fitted | None = None,
-) -> Json:
+) -> Metrics:
     """Ask a model about the test pictures, and measure its answers and those out of fold.
 
     Args:
@@ -63,9 +76,7 @@ def measure(
         fitted: the model's calibration.
 
     Returns:
-        classes, notes, leads (which numbers a person should go by), baseline (always answering the class most common
-        in training), interval (how intervals are made), the numbers and every answer per split and out of fold,
-        those of the test without flagged pictures, calibration and rejection; see data/README.md.
+        What metrics.json holds, but for `inputs`, `run_id` and `gradcam`, which evaluate adds.
 
     Raises:
         ModelError: it does not know the pictures' classes.
@@ -80,39 +91,33 @@ def measure(
     outputs = {name: _outputs(model, cache, part, progress) for name, part in parts.items() if part}
     temperature = fitted.calibration.temperature if fitted else 1.0
     answers = {name: scaled(found.logits, temperature) for name, found in outputs.items()}
-    numbers = {name: _numbers(parts[name], found, model.classes, config) for name, found in answers.items()}
-    result: Json = {
-        "classes": list(model.classes),
-        "leads": CROSS_VALIDATION if held_out and len(samples) < FEW_FOR_A_TEST else TEST,
-        "notes": [*_warnings(numbers[TEST]), *([] if held_out else [_NO_FOLDS])],
-        "baseline": _baseline(model.classes, samples, parts[TEST]),
-        "interval": INTERVAL_METHOD,
-        "splits": numbers,
-        "test_cleaned": _cleaned(parts[TEST], answers[TEST], model.classes, config),
-        "cross_validation": None,
-        "calibration": None,
-        "rejection": None,
-    }
+    scores = {name: _scores(parts[name], found, model.classes, config) for name, found in answers.items()}
+    crossed, calibration, rejection = None, None, None
     if held_out:
-        result["cross_validation"] = _numbers(held_out.samples, held_out.probabilities(), model.classes, config)
-        result["cross_validation"]["folds"] = _by_fold(held_out)
+        crossed = _scores(held_out.samples, held_out.probabilities(), model.classes, config, _by_fold(held_out))
     if held_out and fitted:
         labels = _labels(parts[TEST], model.classes)
-        result["calibration"] = _calibration(held_out, fitted.calibration, outputs[TEST].logits, labels)
-        result["rejection"] = _rejection(held_out, fitted, outputs[TEST], answers[TEST], labels)
-    return result
+        calibration = _calibration(held_out, fitted.calibration, outputs[TEST].logits, labels)
+        rejection = _rejection(held_out, fitted, outputs[TEST], answers[TEST], labels)
+    return Metrics(
+        format=2,
+        classes=model.classes,
+        leads="cross_validation" if held_out and len(samples) < FEW_FOR_A_TEST else "test",
+        notes=(*_warnings(scores[TEST]), *(() if held_out else (_NO_FOLDS,))),
+        baseline=_baseline(model.classes, samples, parts[TEST]),
+        interval=INTERVAL_METHOD,
+        splits=scores,
+        test_cleaned=_cleaned(parts[TEST], answers[TEST], model.classes, config),
+        cross_validation=crossed,
+        calibration=calibration,
+        rejection=rejection,
+    )
 
 
-def leading(metrics: Mapping[str, Any]) -> Json:
-    """The numbers that a person should go by: those out of fold, or those of the test."""
-    found: Json = metrics["cross_validation"] if metrics["leads"] == CROSS_VALIDATION else metrics["splits"][TEST]
-    return found
-
-
-def worst_mistakes(numbers: Mapping[str, Any]) -> list[Json]:
+def worst_mistakes(scores: Scores) -> list[Prediction]:
     """The wrong answers, the surest first."""
-    wrong = [row for row in numbers["predictions"] if row["label"] != row["predicted"]]
-    return sorted(wrong, key=lambda row: (-row["probability"], row["sha256"]))
+    wrong = [one for one in scores.predictions if one.label != one.predicted]
+    return sorted(wrong, key=lambda one: (-one.probability, one.sha256))
 
 
 _NO_FOLDS = (
@@ -143,82 +148,93 @@ def _labels(part: Sequence[Sample], classes: tuple[str, ...]) -> Labels:
     return np.array([classes.index(one.label) for one in part], dtype=np.int64)
 
 
-def _numbers(part: Sequence[Sample], probabilities: Floats, classes: tuple[str, ...], config: WorkspaceConfig) -> Json:
-    """Everything that is told of one set of answers, and the answers."""
+def _scores(
+    part: Sequence[Sample],
+    probabilities: Floats,
+    classes: tuple[str, ...],
+    config: WorkspaceConfig,
+    folds: tuple[FoldScore, ...] = (),
+) -> Scores:
+    """Score one set of answers, probabilities float32 [n, classes]."""
     labels = _labels(part, classes)
     predicted: Labels = probabilities.argmax(1).astype(np.int64)
     groups = [one.group or one.sha256 for one in part]
-    scores = score(labels, predicted, groups, len(classes), config.evaluate.bootstrap, config.seed)
+    headline = score(labels, predicted, groups, len(classes), config.evaluate.bootstrap, config.seed)
     effective = effective_size(np.array(groups, dtype=np.str_))
-    return {
-        "n": len(part),
-        "groups": len(set(groups)),
-        "effective_n": effective,
-        "accuracy": scores.accuracy.as_json(),
-        "balanced_accuracy": scores.balanced_accuracy.as_json(),
-        "macro_f1": scores.macro_f1.as_json(),
-        "standard_error": standard_error(scores.accuracy.value, effective),
-        "log_loss": quality(probabilities, labels)["log_loss"],
-        "per_class": _per_class(Tally.of(labels, predicted, len(classes)), classes),
-        "confusion": confusion(labels, predicted, len(classes)).tolist(),
-        "predictions": [
-            {
-                "sha256": one.sha256,
-                "label": one.label,
-                "predicted": classes[answer],
-                "probability": float(row[answer]),
-                "probabilities": [round(float(value), 6) for value in row],
-            }
+    found = Scores(
+        n=len(part),
+        groups=len(set(groups)),
+        effective_n=effective,
+        accuracy=headline.accuracy,
+        balanced_accuracy=headline.balanced_accuracy,
+        macro_f1=headline.macro_f1,
+        standard_error=standard_error(headline.accuracy.value, effective),
+        log_loss=quality(probabilities, labels).log_loss,
+        per_class=_per_class(Tally.of(labels, predicted, len(classes)), classes),
+        confusion=confusion(labels, predicted, len(classes)).tolist(),
+        predictions=tuple(
+            Prediction(
+                sha256=one.sha256,
+                label=one.label,
+                predicted=classes[answer],
+                probability=float(row[answer]),
+                probabilities=tuple(round(float(value), 6) for value in row),
+            )
             for one, answer, row in zip(part, predicted, probabilities, strict=True)
-        ],
-    }
+        ),
+    )
+    return found.model_copy(update={"folds": folds}) if folds else found
 
 
-def _per_class(tally: Tally, classes: tuple[str, ...]) -> Json:
-    columns = {"precision": tally.precision(), "recall": tally.recall(), "f1": tally.f1()}
+def _per_class(tally: Tally, classes: tuple[str, ...]) -> dict[str, ClassScores]:
+    def known(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    columns = (tally.precision(), tally.recall(), tally.f1(), tally.support)
     return {
-        name: {
-            **{key: None if np.isnan(values[place]) else float(values[place]) for key, values in columns.items()},
-            "support": int(tally.support[place]),
-        }
-        for place, name in enumerate(classes)
+        name: ClassScores(precision=known(precision), recall=known(recall), f1=known(f1), support=int(support))
+        for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
     }
 
 
-def _baseline(classes: tuple[str, ...], samples: Sequence[Sample], test: Sequence[Sample]) -> Json:
+def _baseline(classes: tuple[str, ...], samples: Sequence[Sample], test: Sequence[Sample]) -> Baseline:
     trained = Counter(one.label for one in samples if one.split == "train")
     commonest = max(classes, key=lambda name: trained[name])  # the first of equals
-    return {"label": commonest, "accuracy": sum(one.label == commonest for one in test) / len(test)}
+    return Baseline(label=commonest, accuracy=sum(one.label == commonest for one in test) / len(test))
 
 
-def _cleaned(test: Sequence[Sample], answers: Floats, classes: tuple[str, ...], config: WorkspaceConfig) -> Json | None:
+def _cleaned(
+    test: Sequence[Sample], answers: Floats, classes: tuple[str, ...], config: WorkspaceConfig
+) -> HeadlineScores | None:
     """The test without the pictures that curate flagged: what the model is worth where the labels are right."""
     rows = [place for place, one in enumerate(test) if not one.flagged]
     if len(rows) == len(test) or not rows:
         return None
-    numbers = _numbers([test[row] for row in rows], answers[rows], classes, config)
-    return {key: numbers[key] for key in ("n", "accuracy", "balanced_accuracy", "macro_f1")}
+    found = _scores([test[row] for row in rows], answers[rows], classes, config)
+    return HeadlineScores(
+        n=found.n, accuracy=found.accuracy, balanced_accuracy=found.balanced_accuracy, macro_f1=found.macro_f1
+    )
 
 
-def _by_fold(held_out: HeldOut) -> list[Json]:
+def _by_fold(held_out: HeldOut) -> tuple[FoldScore, ...]:
     right = held_out.logits.argmax(1) == held_out.labels
     rows = [held_out.fold == number for number in np.unique(held_out.fold)]
-    return [{"n": int(row.sum()), "accuracy": float(right[row].mean())} for row in rows]
+    return tuple(FoldScore(n=int(row.sum()), accuracy=float(right[row].mean())) for row in rows)
 
 
-def _calibration(held_out: HeldOut, calibration: Calibration, logits: Floats, labels: Labels) -> Json:
+def _calibration(held_out: HeldOut, calibration: Calibration, logits: Floats, labels: Labels) -> CalibrationScores:
     """Before and after: out of fold, where each answer's temperature comes from the other folds, and on the test."""
-    return {
-        "temperature": calibration.temperature,
-        "n": calibration.pictures,
-        "before": quality(scaled(held_out.logits, 1.0), held_out.labels),
-        "after": quality(held_out.probabilities(), held_out.labels),
-        "test_before": quality(scaled(logits, 1.0), labels),
-        "test_after": quality(scaled(logits, calibration.temperature), labels),
-    }
+    return CalibrationScores(
+        temperature=calibration.temperature,
+        n=calibration.pictures,
+        before=quality(scaled(held_out.logits, 1.0), held_out.labels),
+        after=quality(held_out.probabilities(), held_out.labels),
+        test_before=quality(scaled(logits, 1.0), labels),
+        test_after=quality(scaled(logits, calibration.temperature), labels),
+    )
 
 
-def _rejection(held_out: HeldOut, fitted: Fitted, outputs: Outputs, answers: Floats, labels: Labels) -> Json:
+def _rejection(held_out: HeldOut, fitted: Fitted, outputs: Outputs, answers: Floats, labels: Labels) -> Rejection:
     """For each set of limits: how many test pictures are answered, and how many of those rightly."""
     calibration = fitted.calibration
     default = calibration.limits[0]
@@ -231,32 +247,32 @@ def _rejection(held_out: HeldOut, fitted: Fitted, outputs: Outputs, answers: Flo
         answered = limits.accepts(answers.max(1), distance)
         own = limits.accepts(fitted.probability, fitted.distance)
         table.append(
-            {
+            RejectionRow(
                 **limits.as_json(),
-                "held_out_share": float(own.mean()),
-                "test_answered": int(answered.sum()),
-                "test_share": float(answered.mean()),
-                "test_accuracy": float(right[answered].mean()) if answered.any() else None,
-            }
+                held_out_share=float(own.mean()),
+                test_answered=int(answered.sum()),
+                test_share=float(answered.mean()),
+                test_accuracy=float(right[answered].mean()) if answered.any() else None,
+            )
         )
-    own_scores = {
-        "probability": fitted.probability.tolist(),
-        "distance": None if fitted.distance is None else fitted.distance.tolist(),
-    }
-    return {
-        "default": default.as_json(),
-        "n": len(labels),
-        "held_out_n": len(held_out.samples),
-        "table": table,
-        "own_scores": own_scores,
-    }
+    own_scores = OwnScores(
+        probability=fitted.probability.tolist(),
+        distance=None if fitted.distance is None else fitted.distance.tolist(),
+    )
+    return Rejection(
+        default=RejectionLimits(**default.as_json()),
+        n=len(labels),
+        held_out_n=len(held_out.samples),
+        table=tuple(table),
+        own_scores=own_scores,
+    )
 
 
-def _warnings(test: Json) -> list[str]:
-    if test["n"] >= FEW_PICTURES:
+def _warnings(test: Scores) -> list[str]:
+    if test.n >= FEW_PICTURES:
         return []
-    error = test["standard_error"]
+    error = 100 * test.standard_error
     return [
-        f"The test set has only {test['n']} pictures: one answer more or less moves the accuracy by "
-        f"{100 / test['n']:.1f} points, and chance alone moves it by about {100 * error:.1f} (standard error)."
+        f"The test set has only {test.n} pictures: one answer more or less moves the accuracy by "
+        f"{100 / test.n:.1f} points, and chance alone moves it by about {error:.1f} (standard error)."
     ]

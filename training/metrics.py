@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from workspace.metrics import Share
+
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
@@ -69,28 +71,16 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A share in [0, 1] with its 95 % interval."""
-
-    value: float
-    interval: Interval
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values."""
-        return {"value": self.value, "interval": list(self.interval)}
-
-
-@dataclass(frozen=True, slots=True)
 class Scores:
     """The three headline measures of one split."""
 
-    accuracy: Measure
-    balanced_accuracy: Measure
-    macro_f1: Measure
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
 
 
 def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int, draws: int, seed: int) -> Scores:
-    """Measure answers, with intervals that know which pictures are not independent.
+    """Share answers, with intervals that know which pictures are not independent.
 
     A percentile bootstrap draws whole groups (Davison & Hinkley 1997, Bootstrap Methods, section 3.8). Where every
     answer is right it has no width, so accuracy takes in the Wilson interval too, and balanced accuracy the limits
@@ -108,9 +98,9 @@ def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int
     tally = Tally.of(labels, predicted, classes)
     drawn = bootstrap(labels, predicted, groups, classes, draws, seed)
     names = np.asarray(groups, dtype=np.str_)
-    accuracy = Measure(float(tally.accuracy()), percentiles(drawn.accuracy()))
-    balanced = Measure(float(tally.balanced_accuracy()), percentiles(drawn.balanced_accuracy()))
-    macro_f1 = Measure(float(tally.macro_f1()), percentiles(drawn.macro_f1()))
+    accuracy = Share(float(tally.accuracy()), percentiles(drawn.accuracy()))
+    balanced = Share(float(tally.balanced_accuracy()), percentiles(drawn.balanced_accuracy()))
+    macro_f1 = Share(float(tally.macro_f1()), percentiles(drawn.macro_f1()))
     mean_of_recalls = _mean_interval(labels, labels == predicted, names)
     own = (macro_f1.value, macro_f1.value)
     return Scores(
@@ -193,10 +183,10 @@ def _mean_interval(labels: Labels, right: npt.NDArray[np.bool_], groups: npt.NDA
     )
 
 
-def _widened(measure: Measure, other: Interval) -> Measure:
+def _widened(measure: Share, other: Interval) -> Share:
     low, high = measure.interval
     # The value belongs into its interval; percentiles of a skewed bootstrap may miss it.
-    return Measure(measure.value, (min(low, other[0], measure.value), max(high, other[1], measure.value)))
+    return Share(measure.value, (min(low, other[0], measure.value), max(high, other[1], measure.value)))
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from workspace.model_card import ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,6 @@ class Origin:
         return tuple(notes)
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Origin:
-        """What a model's card.json says of it.
-
-        Raises:
-            KeyError: the card lacks a field.
-        """
-        keys = ("backbone", "requested_backbone", "fallback_reason", "weights", "weights_source")
-        return cls(*(str(card[key]) for key in keys))
+    def from_card(cls, card: ModelCard) -> Origin:
+        """What a model's card.json says of it."""
+        return cls(card.backbone, card.requested_backbone, card.fallback_reason, card.weights, card.weights_source)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from training.charts import Chart, Dot, line_chart, reliability_dots
 from training.collected import Collected, Dropped
-from training.measure import CROSS_VALIDATION, leading, worst_mistakes
+from training.history import History
+from training.measure import worst_mistakes
 from training.origin import Origin
+from training.regime import RegimeRecord
 from training.tiles import Thumbnails, Tile, license_name, web_address
+from workspace.metrics import CalibrationScores, Metrics, Prediction
+from workspace.model_card import ModelCard
 from workspace.reasons import order_of, words_for
 from workspace.records import Sample
 
@@ -33,24 +37,23 @@ CONFUSIONS_SHOWN = 40
 class Story:
     """Everything that the report and the model card are made of, but for the pixels.
 
-    `card`, `metrics`, `history` and `regime` are card.json, metrics.json, history.json and regime.json (empty where
-    there is none); `settings` is the run's TOML.
+    `regime` is None where the run has no regime.json; `settings` is the run's TOML.
     """
 
     name: str
     run_id: str
-    card: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    history: Mapping[str, Any]
+    card: ModelCard
+    metrics: Metrics
+    history: History
     samples: Sequence[Sample]
     collected: Collected
     settings: str
-    regime: Mapping[str, Any] = field(default_factory=dict)
+    regime: RegimeRecord | None
 
     @property
     def classes(self) -> list[str]:
         """In the order of the model's answers."""
-        return list(self.metrics["classes"])
+        return list(self.metrics.classes)
 
 
 def facts(story: Story) -> dict[str, Any]:
@@ -64,17 +67,17 @@ def facts(story: Story) -> dict[str, Any]:
         "classes": story.classes,
         "card": story.card,
         "metrics": story.metrics,
-        "test": story.metrics["splits"]["test"],
-        "val": story.metrics["splits"].get("val"),
-        "crossed": story.metrics["cross_validation"],
-        "lead": leading(story.metrics),
-        "crossed_leads": story.metrics["leads"] == CROSS_VALIDATION,
-        "test_cleaned": story.metrics["test_cleaned"],
-        "rejection": story.metrics["rejection"],
-        "calibration": story.metrics["calibration"],
+        "test": story.metrics.test,
+        "val": story.metrics.splits.get("val"),
+        "crossed": story.metrics.cross_validation,
+        "lead": story.metrics.leading,
+        "crossed_leads": story.metrics.leads == "cross_validation",
+        "test_cleaned": story.metrics.test_cleaned,
+        "rejection": story.metrics.rejection,
+        "calibration": story.metrics.calibration,
         "history": story.history,
         "warnings": origin,
-        "notes": [note for note in story.metrics["notes"] if note not in origin],
+        "notes": [note for note in story.metrics.notes if note not in origin],
         "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in story.classes},
         "used": len(story.samples),
         "licences": sorted(licences.items(), key=lambda item: (-item[1], item[0])),
@@ -86,8 +89,8 @@ def facts(story: Story) -> dict[str, Any]:
 def page(story: Story, thumbnails: Thumbnails, sheet: str = "") -> dict[str, Any]:
     """All variables of the report's template; `sheet` shows augmented pictures, as a data address."""
     by_key = {(one.sha256, one.label): one for one in story.samples}
-    wrong = worst_mistakes(leading(story.metrics))
-    maps = {(one["sha256"], one["label"]): one["map"] for one in story.metrics.get("gradcam", ())}
+    wrong = worst_mistakes(story.metrics.leading)
+    maps = {(one.sha256, one.label): one.map for one in story.metrics.gradcam}
     cells = _cells(story, by_key, thumbnails)
     return facts(story) | {
         "collected": story.collected,
@@ -102,7 +105,7 @@ def page(story: Story, thumbnails: Thumbnails, sheet: str = "") -> dict[str, Any
             _answer(row, by_key, thumbnails) | {"seen": _seen(row, maps, story.card, thumbnails)}
             for row in wrong[:MISTAKES_SHOWN]
         ],
-        "reliability": _reliability(story.metrics["calibration"]),
+        "reliability": _reliability(story.metrics.calibration),
         "regime": story.regime,
         "sheet": sheet,
         "wrong": len(wrong),
@@ -163,19 +166,19 @@ def _cells(
     story: Story, by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails
 ) -> list[list[dict[str, Any]]]:
     """The confusion matrix: count, share of its row, and the least sure right or the surest wrong pictures."""
-    rows: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    lead = leading(story.metrics)
-    for row in lead["predictions"]:
-        rows[row["label"], row["predicted"]].append(row)
+    rows: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    lead = story.metrics.leading
+    for row in lead.predictions:
+        rows[row.label, row.predicted].append(row)
     left = WRONG_IN_ALL
     cells = []
-    for true, counts in zip(story.classes, lead["confusion"], strict=True):
+    for true, counts in zip(story.classes, lead.confusion, strict=True):
         line = []
         for answer, count in zip(story.classes, counts, strict=True):
             right = true == answer
             limit = RIGHT_PER_CELL if right else min(WRONG_PER_CELL, left)
             sign = 1 if right else -1
-            chosen = sorted(rows[true, answer], key=lambda row: (sign * row["probability"], row["sha256"]))[:limit]
+            chosen = sorted(rows[true, answer], key=lambda row: (sign * row.probability, row.sha256))[:limit]
             left -= 0 if right else len(chosen)
             tiles = [_answer(row, by_key, thumbnails) for row in chosen]
             line.append({"count": count, "share": count / max(1, sum(counts)), "right": right, "tiles": tiles})
@@ -194,32 +197,34 @@ def _confused(classes: Sequence[str], cells: Sequence[Sequence[Mapping[str, Any]
     return sorted(pairs, key=lambda pair: (-pair["count"], pair["i"], pair["j"]))[:CONFUSIONS_SHOWN]
 
 
-def _answer(row: Mapping[str, Any], by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails) -> dict[str, Any]:
-    sample = by_key[row["sha256"], row["label"]]
-    own = row["probability"]
+def _answer(row: Prediction, by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails) -> dict[str, Any]:
+    sample = by_key[row.sha256, row.label]
     return {
         "tile": _tile(sample, thumbnails),
-        "label": row["label"],
-        "predicted": row["predicted"],
-        "probability": own,
+        "label": row.label,
+        "predicted": row.predicted,
+        "probability": row.probability,
         "title": sample.title,
     }
 
 
 def _seen(
-    row: Mapping[str, Any], maps: Mapping[tuple[str, str], Any], card: Mapping[str, Any], thumbnails: Thumbnails
+    row: Prediction,
+    maps: Mapping[tuple[str, str], tuple[tuple[float, ...], ...]],
+    card: ModelCard,
+    thumbnails: Thumbnails,
 ) -> str:
     """What spoke for the answer, as a data address; empty where that is not known."""
-    shares = maps.get((row["sha256"], row["predicted"]))
+    shares = maps.get((row.sha256, row.predicted))
     if shares is None:
         return ""
-    return thumbnails.spotlight(row["sha256"], shares, int(card["input"]["resize_px"]), int(card["input"]["crop_px"]))
+    return thumbnails.spotlight(row.sha256, shares, card.input.resize_px, card.input.crop_px)
 
 
-def _reliability(calibration: Mapping[str, Any] | None) -> dict[str, tuple[Dot, ...]]:
+def _reliability(calibration: CalibrationScores | None) -> dict[str, tuple[Dot, ...]]:
     if calibration is None:
         return {}
-    return {key: reliability_dots(calibration[key]["bins"]) for key in ("before", "after")}
+    return {"before": reliability_dots(calibration.before.bins), "after": reliability_dots(calibration.after.bins)}
 
 
 def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
@@ -227,16 +232,19 @@ def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
     return Tile(thumbnails.address(sample.sha256), alt, web_address(sample.page_url, sample.image_url))
 
 
-def _charts(history: Mapping[str, Any]) -> list[Chart]:
-    rows, head = history["finetune"], history["head"]
+def _charts(history: History) -> list[Chart]:
+    rows, head = history.finetune, history.head
     if not rows:
         return []
-    epochs = [int(row["epoch"]) for row in rows]
-    losses = {"training": [row["loss"] for row in rows], "validation": [row["val_loss"] for row in rows]}
-    accuracies = {"validation": [row["val_accuracy"] for row in rows]}
+    epochs = [row.epoch for row in rows]
+    losses = {"training": [row.loss for row in rows], "validation": [row.val_loss for row in rows]}
+    accuracies = {"validation": [row.val_accuracy for row in rows]}
+    name = "linear head, validation"
     charts = (
-        line_chart("Log-loss", epochs, losses, ("linear head, validation", head["val_loss"])),
-        line_chart("Balanced accuracy", epochs, accuracies, ("linear head, validation", head["val_accuracy"])),
+        line_chart("Log-loss", epochs, losses, None if head.val_loss is None else (name, head.val_loss)),
+        line_chart(
+            "Balanced accuracy", epochs, accuracies, None if head.val_accuracy is None else (name, head.val_accuracy)
+        ),
     )
     return [chart for chart in charts if chart]
 

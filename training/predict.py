@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +26,8 @@ from training.pretrained import build_network, spec_of
 from training.reject import neighbour_distances
 from workspace.clean_config import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
+from workspace.model_card import ModelCard
 from workspace.paths import CARD_NAME, WEIGHTS_NAME
-
-CARD_FORMAT = 2
-"""The version of card.json and model.safetensors that this program writes and reads."""
 
 _READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
 
@@ -95,17 +91,15 @@ class Classifier:
     """A trained network with its card and its calibration, where it has one; made by `load`."""
 
     def __init__(
-        self, network: Network, card: Mapping[str, Any], device: Device, calibration: Calibration | None = None
+        self, network: Network, card: ModelCard, device: Device, calibration: Calibration | None = None
     ) -> None:
-        self.card: dict[str, Any] = dict(card)
-        self.classes: tuple[str, ...] = tuple(card["classes"])
+        self.card = card
+        self.classes = card.classes
         self.calibration = calibration
         self._device = device
         self._network = device.put(network).eval()
-        self._side, self._resize, self._crop = (
-            int(value) for value in (card["cache_side_px"], card["input"]["resize_px"], card["input"]["crop_px"])
-        )
-        self._mean, self._std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
+        self._side, self._resize, self._crop = card.cache_side_px, card.input.resize_px, card.input.crop_px
+        self._mean, self._std = card.input.mean, card.input.std
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Classifier:
@@ -116,15 +110,11 @@ class Classifier:
             ConfigError: the device is not there.
         """
         chosen = choose_device(device)
+        card = ModelCard.read(folder / CARD_NAME)
         try:
-            card = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))
-            if card["format"] != CARD_FORMAT:
-                raise ModelError(
-                    f"{folder / CARD_NAME} has format {card['format']!r}, this program reads {CARD_FORMAT}; train again"
-                )
-            spec = spec_of(card["backbone"])
-            backbone = Backbone(spec, build_network(spec), head_stages=int(card.get("head_stages", 1)))
-            network = Network(backbone, nn.Linear(backbone.width, len(card["classes"])))
+            spec = spec_of(card.backbone)
+            backbone = Backbone(spec, build_network(spec), head_stages=card.head_stages)
+            network = Network(backbone, nn.Linear(backbone.width, len(card.classes)))
             network.load_state_dict(load_safetensors((folder / WEIGHTS_NAME).read_bytes()))
             return cls(network, card, chosen, Calibration.read(folder))
         except FileNotFoundError as error:
@@ -235,7 +225,7 @@ def predict(
     Raises:
         ModelError: the model has no limits for this share.
     """
-    clean = CleanConfig(cache_side_px=int(classifier.card["cache_side_px"]))
+    clean = CleanConfig(cache_side_px=classifier.card.cache_side_px)
     waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         for batch in _batched(pictures, batch_size):

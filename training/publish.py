@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from preprocessing.pixels import PixelCache
 from training.compare import Answer, Comparison, compare
-from training.evaluate import read_metrics
 from training.predict import Classifier
 from workspace.champion import Decision, finish_decision, read_champion, read_decisions, record_decision
 from workspace.clock import utc_now
@@ -19,6 +18,8 @@ from workspace.config import WorkspaceConfig
 from workspace.dataset import read_dataset
 from workspace.errors import ModelError
 from workspace.image_store import ImageStore
+from workspace.metrics import Metrics
+from workspace.model_card import ModelCard
 from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Override, Sample, StepCounts
@@ -41,10 +42,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     finish_decision(workspace)
     folder, champion = workspace.latest_run(), read_champion(workspace)
-    metrics = read_metrics(folder)
-    if metrics is None or not folder.has_model:
-        raise ModelError(f"{folder.root} is not trained and evaluated yet; first: collect-and-train evaluate")
-    own = {"test_n": metrics["splits"]["test"]["n"], "test_accuracy": metrics["splits"]["test"]["accuracy"]["value"]}
+    ModelCard.read(folder.card_file)
+    test = Metrics.read(folder.metrics_file).test
+    own = {"test_n": test.n, "test_accuracy": test.accuracy.value}
     there = _earlier_decision(workspace, folder, champion)
     if there:
         return _counts(there, done=False)
@@ -168,7 +168,7 @@ def _right(
     progress: Progress,
 ) -> npt.NDArray[np.bool_]:
     """Whether the model's best answer among the common classes is right, per picture."""
-    clean = config.clean.model_copy(update={"cache_side_px": int(model.card["cache_side_px"])})
+    clean = config.clean.model_copy(update={"cache_side_px": model.card.cache_side_px})
     cache = PixelCache(workspace, clean)
     columns = [model.classes.index(name) for name in common]
     right: list[bool] = []

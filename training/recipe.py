@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +22,12 @@ from training.finetune import Job, finetune, pooled, predicted
 from training.folds import OutOfFold, grouped_folds
 from training.guard import Groups, compare, hopeless, slow_start, unpromising
 from training.head import HeadSettings, cross_validate, fit_head
+from training.history import HeadScores, History
 from training.losses import Floats, Labels, balanced_accuracy
-from training.regime import Decision, Regime, as_json, decide
+from training.regime import Decision, Regime, RegimeRecord, decide
 from training.reject import neighbour_distances
 from workspace.config import WorkspaceConfig
+from workspace.model_card import Augmentation
 from workspace.paths import digest
 from workspace.progress import Progress
 from workspace.train_config import TrainConfig
@@ -54,16 +55,17 @@ class Outcome:
     """What training ends with.
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
-    recipe, None when the pictures cannot be parted into folds; `history` is history.json, `regime` regime.json
-    (empty when nothing could be diagnosed).
+    recipe, None when the pictures cannot be parted into folds; `regime` is None when nothing could be diagnosed,
+    `augmentation` when no augmented view was drawn.
     """
 
     network: Network
     chosen: str
     why: str
     out_of_fold: OutOfFold | None
-    history: Mapping[str, Any]
-    regime: Mapping[str, Any]
+    history: History
+    regime: RegimeRecord | None
+    augmentation: Augmentation | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +97,7 @@ class _Inputs:
     features: Floats
     settings: HeadSettings
     views: CachedViews | None = None
+    augmentation: Augmentation | None = None
 
 
 def learn(setup: Setup, progress: Progress) -> Outcome:
@@ -113,7 +116,7 @@ def learn(setup: Setup, progress: Progress) -> Outcome:
     choice = choose(evidence, train.guard, train.epochs)
     network = _fit(inputs, choice, progress)
     history = _history(inputs, evidence, choice)
-    return Outcome(network, choice.chosen, choice.why, choice.out_of_fold, history, regime)
+    return Outcome(network, choice.chosen, choice.why, choice.out_of_fold, history, regime, inputs.augmentation)
 
 
 _NOTHING_HELD_OUT = (
@@ -122,18 +125,18 @@ _NOTHING_HELD_OUT = (
 )
 
 
-def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, dict[str, Any]]:
-    """The regime and regime.json; None and {} when nothing can be held out to diagnose."""
+def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, RegimeRecord | None]:
+    """The regime and regime.json; None when nothing can be held out to diagnose."""
     pictures, backbone = setup.pictures, setup.backbone
     features, source = setup.extractor.pooled(pictures.keys), None
     if setup.config.train.weights != "random":
         source = backbone.source_logits(features[backbone.stage_names[-1]])
     diagnosis = diagnose(features, pictures.labels, pictures.groups, source, setup.config.seed)
     if diagnosis is None:
-        return None, {}
+        return None, None
     decision = decide(diagnosis, setting=setup.config.train.regime)
     progress.say(f"regime {decision.regime.value}: {decision.why}")
-    return decision, as_json(diagnosis, decision)
+    return decision, RegimeRecord.of(diagnosis, decision)
 
 
 def _answer_by_head(setup: Setup, decision: Decision, fold: Labels, progress: Progress) -> tuple[_Inputs, OutOfFold]:
@@ -144,9 +147,10 @@ def _answer_by_head(setup: Setup, decision: Decision, fold: Labels, progress: Pr
     )
     augmenter = Augmenter(preset_for(pictures.per_class), config.augment, setup.extractor.spec.crop_px)
     views = setup.extractor.extract_views(pictures.keys, augmenter, progress)
+    drawn = augmenter.record(config.seed, config.features.views) if config.features.views else None
     features = views.features_of(pictures.keys)
     logits, settings = cross_validate(features, pictures.labels, fold, pictures.classes, backbone.blocks)
-    return _Inputs(setup, features, settings, views), OutOfFold(pictures.keys, pictures.labels, logits, fold)
+    return _Inputs(setup, features, settings, views, drawn), OutOfFold(pictures.keys, pictures.labels, logits, fold)
 
 
 def _why_not_tuned(head: OutOfFold, inputs: _Inputs, decision: Decision) -> str:
@@ -247,22 +251,21 @@ def _job(inputs: _Inputs, learnt: Mask, held_out: Mask, name: str) -> Job:
     return Job(train, val, config.train, pictures.classes, config.seed, setup.checkpoints / f"{name}.pt", fingerprint)
 
 
-def _history(inputs: _Inputs, evidence: Evidence, choice: Choice) -> dict[str, Any]:
-    """history.json."""
+def _history(inputs: _Inputs, evidence: Evidence, choice: Choice) -> History:
     held_out, tuned = evidence.head, evidence.tuned
-    head = {
+    head = HeadScores(
         **inputs.settings.as_json(),
-        "val_accuracy": held_out and held_out.balanced_accuracy,
-        "val_loss": held_out and held_out.log_loss,
-        "n_train": len(inputs.setup.pictures.labels),
-    }
-    return {
-        "head": head,
-        "finetune": _mean(tuned.epochs) if tuned else [],
-        "guard": tuned.comparison.as_json() if tuned else None,
-        "chosen": choice.chosen,
-        "why": choice.why,
-    }
+        val_accuracy=held_out and held_out.balanced_accuracy,
+        val_loss=held_out and held_out.log_loss,
+        n_train=len(inputs.setup.pictures.labels),
+    )
+    return History(
+        head=head,
+        finetune=_mean(tuned.epochs) if tuned else [],
+        guard=tuned.comparison.as_json() if tuned else None,
+        chosen=choice.chosen,
+        why=choice.why,
+    )
 
 
 def stages_to_open(decision: Decision, stages: int) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
+
+from pydantic import Field
 
 from training.diagnosis import Diagnosis
+from workspace.artefact import Artefact
 
 
 class Regime(StrEnum):
@@ -73,18 +76,34 @@ def decide(found: Diagnosis, thresholds: Thresholds = THRESHOLDS, setting: str =
     return Decision(regime, words, _otherwise(found, thresholds, regime), open_more)
 
 
-def as_json(found: Diagnosis | None, decision: Decision, thresholds: Thresholds = THRESHOLDS) -> dict[str, Any]:
-    """For regime.json; see data/README.md."""
-    return {
-        "regime": decision.regime.value,
-        "number": NUMBERS[decision.regime],
-        "why": decision.why,
-        "otherwise": list(decision.otherwise),
-        "by_setting": decision.by_setting,
-        "opens_stage_before_last": decision.open_before_last,
-        "diagnosis": asdict(found) if found else None,
-        "thresholds": asdict(thresholds),
-    }
+class RegimeRecord(Artefact):
+    """regime.json: the regime of a training, and the numbers that it follows from."""
+
+    COMMAND: ClassVar[str] = "collect-and-train train"
+    REPAIR: ClassVar[str] = "delete the run's folder model/ and train again: collect-and-train train"
+
+    regime: Regime
+    number: int = Field(description="Of the regime, 1 to 4.")
+    why: str = Field(description="In a sentence.")
+    otherwise: tuple[str, ...] = Field(description="Changes of one number that would have led to another regime.")
+    by_setting: bool = Field(description="Whether train.regime asked for it.")
+    opens_stage_before_last: bool = Field(description="Whether head-first trains that stage too.")
+    diagnosis: Diagnosis | None
+    thresholds: Thresholds
+
+    @classmethod
+    def of(cls, found: Diagnosis, decision: Decision, thresholds: Thresholds = THRESHOLDS) -> RegimeRecord:
+        """Record what was found, and what was decided by it."""
+        return cls(
+            regime=decision.regime,
+            number=NUMBERS[decision.regime],
+            why=decision.why,
+            otherwise=decision.otherwise,
+            by_setting=decision.by_setting,
+            opens_stage_before_last=decision.open_before_last,
+            diagnosis=found,
+            thresholds=thresholds,
+        )
 
 
 _TABLE: Mapping[tuple[bool, bool], Regime] = {

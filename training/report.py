@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import jinja2
 from PIL import Image
 
 from preprocessing.pixels import PixelCache
-from training.augment import Augmenter, Pixels, preset_for, sheet
+from training.augment import sheet
 from training.collected import read_collected
 from training.credits import write_credits
-from training.evaluate import read_card, read_metrics
+from training.history import History
 from training.page import Story, facts, page
+from training.regime import RegimeRecord
 from training.tiles import Thumbnails, data_address
 from workspace.config import WorkspaceConfig
-from workspace.errors import ModelError
+from workspace.metrics import Metrics
 from workspace.paths import RunFolder, Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import StepCounts
 from workspace.run import Run, open_run
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""
 
 SHEET_ROWS = 5
@@ -55,8 +54,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if not there:
         progress.begin("Writing the report", None)
         thumbnails = Thumbnails(PixelCache(workspace, config.clean))
-        views = data_address(Image.fromarray(_sheet(story, config, thumbnails.cache)))
-        html = _render("report.html.j2", {**page(story, thumbnails, views), "mark": mark})
+        html = _render("report.html.j2", {**page(story, thumbnails, _sheet(story, thumbnails.cache)), "mark": mark})
         write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
     return StepCounts(
@@ -70,42 +68,28 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 
 def _read(frozen: Run) -> Story:
     workspace, folder = frozen.workspace, frozen.folder
-    card, metrics = read_card(folder), read_metrics(folder)
-    if metrics is None:
-        raise ModelError(f"{folder.metrics_file} is missing or old; make it with: collect-and-train evaluate")
-    try:
-        history = json.loads((folder.history_file).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise ModelError(f"{folder.history_file} cannot be read; delete {folder.model} and train again") from error
+    card, metrics = frozen.card(), Metrics.read(folder.metrics_file)
     with workspace.open_catalog() as catalog:
-        collected = read_collected(catalog, metrics["classes"])
+        collected = read_collected(catalog, metrics.classes)
     return Story(
         name=workspace.root.resolve().name,
         run_id=folder.run_id,
         card=card,
         metrics=metrics,
-        history=history,
+        history=History.read(folder.history_file),
         samples=frozen.samples(),
         collected=collected,
         settings=_settings(folder),
-        regime=_regime(folder),
+        regime=RegimeRecord.read_if_present(folder.regime_file),
     )
 
 
-def _sheet(story: Story, config: WorkspaceConfig, cache: PixelCache) -> Pixels:
-    """Augmented views of the first training pictures of a few classes, as the run's settings make them."""
-    learnt = [one for one in story.samples if one.split == "train"]
-    per_class = Counter(one.label for one in learnt)
-    shown = [next(one for one in learnt if one.label == label) for label in sorted(per_class)[:SHEET_ROWS]]
-    augmenter = Augmenter(preset_for(int(median(per_class.values()))), config.augment)
-    return sheet([(one.sha256, cache.read(one.sha256)) for one in shown], augmenter, config.seed)
-
-
-def _regime(folder: RunFolder) -> Mapping[str, Any]:
-    if not folder.regime_file.is_file():
-        return {}
-    found: Mapping[str, Any] = json.loads(folder.regime_file.read_text(encoding="utf-8"))
-    return found
+def _sheet(story: Story, cache: PixelCache) -> str:
+    """Views of the first training picture of a few classes, as a data address; empty where they are not known."""
+    first = {one.label: one.sha256 for one in reversed(story.samples) if one.split == "train"}
+    shown = [first[label] for label in sorted(first)[:SHEET_ROWS]]
+    drawn = sheet([(sha256, cache.read(sha256)) for sha256 in shown], story.card)
+    return "" if drawn is None else data_address(Image.fromarray(drawn))
 
 
 def _settings(folder: RunFolder) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from safetensors.torch import save as save_safetensors
@@ -19,12 +16,12 @@ from training.backbone import load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor
 from training.origin import Origin
-from training.predict import CARD_FORMAT
 from training.pretrained import spec_of
 from training.recipe import Outcome, Setup, TrainingSet, learn
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
-from workspace.paths import RunFolder, Workspace, write_atomic, write_json
+from workspace.model_card import Input, ModelCard, TrainedOn
+from workspace.paths import RunFolder, Workspace, write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.records import Sample, StepCounts
 from workspace.run import Run, open_run
@@ -82,7 +79,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
     if folder.has_model:
-        return _counts(json.loads(folder.card_file.read_text(encoding="utf-8")), done=0)
+        return _counts(frozen.card(), done=0)
     data = _Dataset.read(frozen)
     refuse_withdrawn(workspace, folder, data.samples)
     device = choose_device(config.train.device)
@@ -93,64 +90,67 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     pictures = data.training_set()
     extractor.extract_clean(pictures.keys, progress)
     outcome = learn(Setup(pictures, config, extractor, backbone, device, folder.checkpoints), progress)
-    card = {
-        **_card(data, origin, config, folder, device),
-        "head_stages": backbone.head_stages,
-        "chosen": outcome.chosen,
-        "why": outcome.why,
-        "regime": outcome.regime.get("regime"),
-    }
+    card = _card(data, origin, config, folder, device, backbone.head_stages, outcome)
     _save(outcome, card, folder)
     return _counts(card, done=1)
 
 
-def _card(data: _Dataset, origin: Origin, config: WorkspaceConfig, folder: RunFolder, device: Device) -> dict[str, Any]:
+def _card(
+    data: _Dataset,
+    origin: Origin,
+    config: WorkspaceConfig,
+    folder: RunFolder,
+    device: Device,
+    head_stages: int,
+    outcome: Outcome,
+) -> ModelCard:
     spec = spec_of(origin.used)
     per_class = Counter(sample.label for sample in data.samples)
     per_split = Counter(sample.split for sample in data.samples)
-    return {
-        "format": CARD_FORMAT,
-        "classes": list(data.classes),
-        "backbone": spec.name,
-        "requested_backbone": origin.requested,
-        "fallback_reason": origin.fallback_reason,
-        "weights": origin.weights,
-        "weights_source": origin.source,
-        "input": {
-            "resize_px": spec.resize_px,
-            "crop_px": spec.crop_px,
-            "mean": list(spec.mean),
-            "std": list(spec.std),
-        },
-        "decoder_version": DECODER_VERSION,
-        "cache_side_px": config.clean.cache_side_px,
-        "fitted_on": list(FITTED_ON),
-        "trained_on": {
-            **{split: per_split[split] for split in FITTED_ON},
-            "per_class": {name: per_class[name] for name in data.classes},
-        },
-        "seed": config.seed,
-        "run_id": folder.run_id,
-        "device": device.name,
-        "versions": {name: version(name) for name in _LIBRARIES},
-    }
+    return ModelCard(
+        format=2,
+        classes=data.classes,
+        backbone=spec.name,
+        requested_backbone=origin.requested,
+        fallback_reason=origin.fallback_reason,
+        weights=origin.weights,
+        weights_source=origin.source,
+        input=Input(resize_px=spec.resize_px, crop_px=spec.crop_px, mean=spec.mean, std=spec.std),
+        decoder_version=DECODER_VERSION,
+        cache_side_px=config.clean.cache_side_px,
+        fitted_on=FITTED_ON,
+        trained_on=TrainedOn(
+            train=per_split["train"],
+            val=per_split["val"],
+            per_class={name: per_class[name] for name in data.classes},
+        ),
+        seed=config.seed,
+        run_id=folder.run_id,
+        device=device.name,
+        versions={name: version(name) for name in _LIBRARIES},
+        head_stages=head_stages,
+        chosen=outcome.chosen,
+        why=outcome.why,
+        regime=outcome.regime.regime if outcome.regime else None,
+        augmentation=outcome.augmentation,
+    )
 
 
-def _save(outcome: Outcome, card: Mapping[str, Any], folder: RunFolder) -> None:
+def _save(outcome: Outcome, card: ModelCard, folder: RunFolder) -> None:
     """Weights, held-out answers, history, and last the card, whose presence says that all is there."""
     state = {name: value.cpu().contiguous() for name, value in outcome.network.state_dict().items()}
     write_atomic(folder.weights_file, save_safetensors(state))
     if outcome.out_of_fold:
         outcome.out_of_fold.write(folder.oof_file)
-    write_json(folder.history_file, outcome.history)
+    outcome.history.write(folder.history_file)
     if outcome.regime:
-        write_json(folder.regime_file, outcome.regime)
-    write_json(folder.card_file, card)
+        outcome.regime.write(folder.regime_file)
+    card.write(folder.card_file)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 
-def _counts(card: Mapping[str, Any], done: int) -> StepCounts:
+def _counts(card: ModelCard, done: int) -> StepCounts:
     """The same table from a fresh card and from one that was there."""
     origin = Origin.from_card(card)
-    by_reason = {"classes": len(card["classes"]), **{part: card["trained_on"][part] for part in ("train", "val")}}
-    return StepCounts("train", done, 1 - done, by_reason, (*origin.notes(), f"{card['chosen']}: {card['why']}"))
+    by_reason = {"classes": len(card.classes), "train": card.trained_on.train, "val": card.trained_on.val}
+    return StepCounts("train", done, 1 - done, by_reason, (*origin.notes(), f"{card.chosen}: {card.why}"))

@@ -9,6 +9,7 @@ from typing import Any
 from workspace.config import WorkspaceConfig, load_config
 from workspace.dataset import read_dataset
 from workspace.errors import ConfigError, WorkspaceError
+from workspace.model_card import ModelCard
 from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
 from workspace.records import Sample
@@ -39,6 +40,14 @@ class Run:
             DatasetError: it is missing or damaged.
         """
         return read_dataset(self.folder.dataset_file)
+
+    def card(self) -> ModelCard:
+        """Read the model's card.
+
+        Raises:
+            ModelError: there is no model yet, or its card cannot be used.
+        """
+        return ModelCard.read(self.folder.card_file)
 
     def settings(self, today: WorkspaceConfig, progress: Progress = SILENT) -> WorkspaceConfig:
         """Return today's settings, but those that shape the model as they were frozen; warns where they differ."""

@@ -42,6 +42,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
         "classes": ["ape", HOSTILE],
         "backbone": SPEC.name,
         "cache_side_px": 256,
+        "trained_on": {"train": 2, "val": 1},
         "input": {"resize_px": 64, "crop_px": 64, "mean": list(SPEC.mean), "std": list(SPEC.std)},
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")

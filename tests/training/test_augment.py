@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from training.augment import Augmenter, clean_view, preset_for, sheet
+from workspace.model_card import Input, ModelCard, TrainedOn
 from workspace.train_config import AugmentConfig
 
 
@@ -15,6 +16,18 @@ def picture(height: int = 256, width: int = 300, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     ramp = np.linspace(20, 200, width)[None, :, None] + np.zeros((height, 1, 3))
     return np.clip(ramp + rng.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def card(augmentation) -> ModelCard:
+    return ModelCard(
+        format=2,
+        classes=("a", "b"),
+        backbone="efficientnet_lite0",
+        input=Input(resize_px=128, crop_px=96, mean=(0.5,) * 3, std=(0.5,) * 3),
+        cache_side_px=256,
+        trained_on=TrainedOn(train=2, val=0),
+        augmentation=augmentation,
+    )
 
 
 def augmenter(per_class: int = 30, **switches: bool) -> Augmenter:
@@ -124,9 +137,22 @@ def test_the_clean_view_of_any_size_keeps_the_middle(size):
 
 
 def test_the_sheet_shows_the_views_that_are_learnt_from():
-    pictures, made = [("a" * 64, picture()), ("b" * 64, picture(seed=1))], augmenter()
-    page = sheet(pictures, made, seed=4, views=3, side_px=224)
-    assert page.shape == (2 * 224, 4 * 224, 3)
-    assert np.array_equal(page[:224, :224], clean_view(pictures[0][1]))
-    assert np.array_equal(page[224:, 448:672], made.view(pictures[1][1], (4, 2, "b" * 64)))
-    assert sheet(pictures, made, seed=4).shape == (2 * 112, 6 * 112, 3)
+    pictures = [("a" * 64, picture()), ("b" * 64, picture(seed=1))]
+    made = Augmenter(preset_for(30), AugmentConfig(hue=False), 96)
+    page = sheet(pictures, card(made.record(seed=4, views=3)), side_px=96)
+    assert page.shape == (2 * 96, 4 * 96, 3)
+    assert np.array_equal(page[:96, :96], clean_view(pictures[0][1], 128, 96))
+    assert np.array_equal(page[96:, 192:288], made.view(pictures[1][1], (4, 2, "b" * 64)))
+    assert sheet(pictures, card(made.record(seed=4, views=9))).shape == (2 * 112, 6 * 112, 3)
+
+
+def test_no_sheet_is_drawn_of_what_is_not_known_or_would_be_drawn_otherwise():
+    pictures, made = [("a" * 64, picture())], augmenter()
+    assert sheet(pictures, card(None)) is None
+    other = made.record(seed=4, views=3).model_copy(update={"name": "few-0"})
+    assert sheet(pictures, card(other)) is None
+
+
+def test_the_caches_of_before_keep_their_names():
+    names = [augmenter(per_class).name for per_class in (30, 100, 1000)]
+    assert names == ["few-bec678d3", "some-0727356b", "many-41893eea"]

@@ -50,7 +50,7 @@ def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps
     logits, labels = _drawn(900, 4.0)
     fold = np.arange(900) % 5
     before, after = quality(scaled(logits, 1), labels), quality(cross_fitted(logits, labels, fold), labels)
-    assert before["ece"] > 0.2 and after["ece"] < 0.06 and after["log_loss"] < before["log_loss"]
+    assert before.ece > 0.2 and after.ece < 0.06 and after.log_loss < before.log_loss
     changed = labels.copy()
     changed[fold == 2] = (changed[fold == 2] + 1) % 4
     one, other = (cross_fitted(logits, given, fold)[fold == 2] for given in (labels, changed))

@@ -16,7 +16,7 @@ from training import evaluate
 from training.backbone import Backbone, Network
 from training.folds import OutOfFold
 from training.measure import measure
-from training.predict import CARD_FORMAT, Classifier, Outputs
+from training.predict import Classifier, Outputs
 from training.pretrained import BACKBONES, build_network
 from workspace.config import WorkspaceConfig
 from workspace.dataset import dataset_bytes
@@ -53,6 +53,25 @@ def _fill_cache(workspace: Workspace, samples: list[Sample], config: WorkspaceCo
         cache.write(one.sha256, pixels)
 
 
+class Listener:
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def begin(self, what, total):
+        pass
+
+    def advance(self, count=1):
+        pass
+
+    def say(self, message):
+        pass
+
+    def warn(self, message):
+        self.warned.append(message)
+
+
 class FromTable:
     """Answers what it was told to: row k of a table for the picture whose first pixel is k."""
 
@@ -69,7 +88,7 @@ class FromTable:
 def _measured(tmp_path: Path, samples: list[Sample], table: np.ndarray) -> dict:
     workspace, config = Workspace(tmp_path), _config()
     _fill_cache(workspace, samples, config)
-    return measure(workspace, config, FromTable(table), samples, SILENT)
+    return measure(workspace, config, FromTable(table), samples, SILENT).model_dump()
 
 
 def test_every_number_is_that_of_the_answers(tmp_path):
@@ -129,7 +148,7 @@ def trained(tmp_path: Path) -> tuple[Workspace, WorkspaceConfig]:
     network = Network(Backbone(spec, build_network(spec)), nn.Linear(spec.feature_dim, 3))
     write_atomic(folder.model / "model.safetensors", save({k: v.contiguous() for k, v in network.state_dict().items()}))
     card = {
-        "format": CARD_FORMAT,
+        "format": 2,
         "classes": list(CLASSES),
         "backbone": spec.name,
         "requested_backbone": "resnet50",
@@ -138,6 +157,7 @@ def trained(tmp_path: Path) -> tuple[Workspace, WorkspaceConfig]:
         "weights_source": "seed 0",
         "input": {"resize_px": 64, "crop_px": 64, "mean": list(spec.mean), "std": list(spec.std)},
         "cache_side_px": config.clean.cache_side_px,
+        "trained_on": {"train": 12, "val": 6},
     }
     write_json(folder.model / "card.json", card)
     return workspace, config
@@ -236,7 +256,9 @@ def test_other_weights_settings_or_a_card_without_numbers_are_measured_again(tra
     write_json(folder.model / "card.json", card)
     assert evaluate.run(workspace, _config(evaluate={"bootstrap": 300}, train={"device": "cpu"})).done == 18
     write_atomic(folder.metrics_file, b"{ cut off")
-    assert evaluate.run(workspace, config).done == 18
+    listener = Listener()
+    assert evaluate.run(workspace, config, listener).done == 18
+    assert len(listener.warned) == 1 and "metrics.json cannot be used" in listener.warned[0]
 
 
 def test_without_a_model_the_error_names_the_step(trained):

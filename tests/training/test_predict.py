@@ -33,6 +33,7 @@ def model(tmp_path) -> Path:
         "classes": ["ape", "bee"],
         "backbone": SPEC.name,
         "cache_side_px": 256,
+        "trained_on": {"train": 2, "val": 1},
         "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from training.diagnosis import Diagnosis, diagnose
 from training.recipe import stages_to_open
-from training.regime import THRESHOLDS, Regime, as_json, decide
+from training.regime import THRESHOLDS, Regime, RegimeRecord, decide
 
 SMALL, LARGE = 30, THRESHOLDS.large_per_class + 20
 SIMILAR, DIFFERENT = 1.2, 0.35
@@ -104,11 +104,11 @@ def test_a_setting_overrides_by_name_and_by_number_and_says_so():
 
 
 def test_what_is_written_holds_numbers_rule_and_thresholds():
-    written = as_json(found(), decide(found()))
-    assert (written["regime"], written["number"], written["by_setting"]) == ("frozen", 4, False)
-    assert written["diagnosis"]["probes"]["layer3"] == 0.8
-    assert written["thresholds"]["large_per_class"] == THRESHOLDS.large_per_class
-    assert "small: 30 pictures" in written["why"]
+    written = RegimeRecord.of(found(), decide(found()))
+    assert (written.regime, written.number, written.by_setting) == ("frozen", 4, False)
+    assert written.diagnosis.probes["layer3"] == 0.8
+    assert written.thresholds.large_per_class == THRESHOLDS.large_per_class
+    assert "small: 30 pictures" in written.why
 
 
 def test_a_class_of_one_group_has_no_diagnosis():

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +15,31 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from preprocessing.pixels import PixelCache
-from training import evaluate, report
+from training import report
+from training.augment import PRESETS, Augmenter, sheet
 from training.calibrate import Calibration
 from training.charts import line_chart, nice_ticks
 from training.collected import read_collected
 from training.held_out import Fitted, HeldOut
-from training.measure import leading, measure, worst_mistakes
+from training.measure import measure, worst_mistakes
 from training.predict import Outputs
+from training.regime import THRESHOLDS
 from training.reject import fit_limits
-from training.tiles import license_name, web_address
+from training.tiles import data_address, license_name, web_address
 from workspace.config import WorkspaceConfig
 from workspace.dataset import dataset_bytes
 from workspace.errors import ModelError
+from workspace.metrics import Metrics
+from workspace.model_card import ModelCard
 from workspace.paths import Workspace, write_atomic, write_json
 from workspace.progress import SILENT
 from workspace.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
+from workspace.train_config import AugmentConfig
 
 LABELS = ("고양이", "كلب", "<b>bold")
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.test/x.png onerror='alert(2)'>"
 PICTURES = 14  # per class and kept
+AUGMENTER = Augmenter(PRESETS[-1][1], AugmentConfig(flip=False), 96)  # of none of the settings that hold here
 
 
 class Fixed:
@@ -134,7 +141,9 @@ class Made:
             "fallback_reason": "",
             "weights": "imagenet",
             "weights_source": "a file",
-            "input": {"resize_px": 256, "crop_px": 224},
+            "input": {"resize_px": 256, "crop_px": 224, "mean": [0.5] * 3, "std": [0.5] * 3},
+            "cache_side_px": 256,
+            "augmentation": AUGMENTER.record(seed=7, views=3).model_dump(),
             "chosen": "finetuned",
             "why": "better",
             "trained_on": {"train": 18, "val": 6},
@@ -151,9 +160,7 @@ class Made:
 
     def measure(self, held_out: HeldOut | None = None, fitted: Fitted | None = None) -> None:
         measured = measure(self.workspace, self.config, Fixed(), self.samples, SILENT, held_out, fitted)
-        write_json(
-            self.folder.metrics_file, {"format": evaluate.METRICS_FORMAT, "inputs": "x", "run_id": "r1"} | measured
-        )
+        measured.write(self.folder.metrics_file)
 
     def report(self) -> BeautifulSoup:
         report.run(self.workspace, self.config)
@@ -303,10 +310,8 @@ def _cross_validated(made: Made) -> None:
     fitted = Fitted(Calibration(1.5, limits, np.ones((5, 4), np.float16), len(samples)), probability, distance)
     made.measure(held_out, fitted)
     metrics = json.loads(made.folder.metrics_file.read_text())
-    wrong = worst_mistakes(leading(metrics))
-    metrics["gradcam"] = [
-        {"sha256": one["sha256"], "label": one["predicted"], "map": [[0, 1], [0, 0]]} for one in wrong
-    ]
+    wrong = worst_mistakes(Metrics.read(made.folder.metrics_file).leading)
+    metrics["gradcam"] = [{"sha256": one.sha256, "label": one.predicted, "map": [[0, 1], [0, 0]]} for one in wrong]
     write_json(made.folder.metrics_file, metrics)
     found = {
         "smallest": 8,
@@ -315,7 +320,8 @@ def _cross_validated(made: Made) -> None:
         "probe_errors": {"layer4": 0.1, "<b>": 0},
     }
     found |= {"neighbour": 0.5, "source_head": None, "doubling_gain": 0.1}
-    regime = {"regime": "frozen", "why": "few & alike", "otherwise": ["with more: other"], "by_setting": False}
+    regime = {"regime": "frozen", "number": 4, "why": "few & alike", "otherwise": ["with more: other"]}
+    regime |= {"by_setting": False, "opens_stage_before_last": False, "thresholds": asdict(THRESHOLDS)}
     write_json(made.folder.regime_file, regime | {"diagnosis": found})
 
 
@@ -397,6 +403,37 @@ def test_without_numbers_the_error_names_the_step(made):
     made.folder.metrics_file.unlink()
     with pytest.raises(ModelError, match="collect-and-train evaluate"):
         report.run(made.workspace, made.config)
+
+
+def test_the_augmented_views_shown_are_those_that_training_drew(made):
+    shown = made.report().find("img", class_="wide")
+    card = ModelCard.read(made.folder.model / "card.json")
+    first = {one.label: one.sha256 for one in reversed(made.samples) if one.split == "train"}
+    expected = sheet([(first[label], made.cache.read(first[label])) for label in sorted(first)], card)
+    assert expected.shape == (3 * 112, 4 * 112, 3)  # the clean view and the three that were drawn
+    assert shown["src"] == data_address(Image.fromarray(expected))
+    assert "preset many, 3 of 96 px for each picture, seed 7" in shown.find_next("figcaption").text
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "words"),
+    [
+        ("absent", "is not known: the model's card was written before this was recorded"),
+        (None, "Training used no augmented views"),
+        (
+            AUGMENTER.record(seed=7, views=3).model_dump() | {"name": "many-of-another-version"},
+            "preset many), drawn by another version",
+        ),
+    ],
+)
+def test_no_augmented_views_are_made_up(made, augmentation, words):
+    made.card(augmentation=augmentation)
+    if augmentation == "absent":
+        card = json.loads((made.folder.model / "card.json").read_text())
+        del card["augmentation"]
+        write_json(made.folder.model / "card.json", card)
+    page = made.report()
+    assert page.find("img", class_="wide") is None and words in page.find(id="training").find_next("h2").parent.text
 
 
 def test_thumbnails_are_small_pictures_of_the_cached_pixels(made):

@@ -77,6 +77,10 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert card["input"] == {"resize_px": 256, "crop_px": 224, "mean": [0.5] * 3, "std": [0.5] * 3}
     assert card["trained_on"] == {"train": 15, "val": 6, "per_class": {"amber": 7, "blue": 7, "cyan": 7}}
     assert card["fitted_on"] == ["train", "val"]
+    drawn = card["augmentation"]
+    assert drawn["preset"] == dataclasses.asdict(preset_for(7)) and drawn["switches"] == config.augment.model_dump()
+    assert (drawn["size_px"], drawn["views"], drawn["seed"]) == (224, 1, 0)
+    assert len(list(workspace.cache.glob(f"features-*-{drawn['name']}-seed0-*"))) == 1
     assert {"torch", "torchvision", "timm"} <= set(card["versions"])
     assert [row["epoch"] for row in history["finetune"]] == [1, 2]
     assert set(history["head"]) == {"C", "stages", "views", "val_accuracy", "val_loss", "n_train"}

@@ -1,0 +1,59 @@
+"""history.json: how the linear head and the fine-tuned network did on held-out images, and which of them was kept."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from workspace.artefact import Artefact, Part
+
+
+class HeadScores(Part):
+    """The linear head's settings, and how it did on held-out images."""
+
+    C: float | None = Field(None, description="scikit-learn's inverse regularisation, of the sum over images.")
+    stages: int | None = Field(None, description="Stages it learns from, the last first; null: all that it sees.")
+    views: int | None = Field(None, description="Views of each image it learns from, the clean one first; null: all.")
+    val_accuracy: float | None = Field(description="Balanced, in [0, 1]; null where nothing was held out.")
+    val_loss: float | None = Field(description="Mean log-loss, in nats; null where nothing was held out.")
+    n_train: int = Field(description="Images of the training set.")
+
+    @property
+    def knows_settings(self) -> bool:
+        """Whether `stages` and `views` say what it learns from; false in files written before they were chosen."""
+        return "stages" in self.model_fields_set
+
+
+class Epoch(Part):
+    """One epoch of fine-tuning, the mean over the folds."""
+
+    epoch: int = Field(description="From 1.")
+    loss: float = Field(description="Of the training images, as it was minimised.")
+    lr: float = Field(description="Learning rate of the head at the end of the epoch.")
+    val_loss: float = Field(description="Mean log-loss of the held-out images, in nats.")
+    val_accuracy: float = Field(description="Balanced, in [0, 1].")
+
+
+class GuardScores(Part):
+    """Both recipes on the same held-out images: training.guard.Comparison."""
+
+    head: float = Field(description="Balanced accuracy in [0, 1].")
+    finetuned: float = Field(description="Balanced accuracy in [0, 1].")
+    difference: float = Field(description="finetuned - head.")
+    standard_error: float = Field(description="Of the difference, paired by group.")
+    n: int = Field(description="Images that both answered.")
+    passes: bool = Field(description="Whether fine-tuning is better by more than one standard error.")
+
+
+class History(Artefact):
+    """history.json, written by train before the card."""
+
+    COMMAND: ClassVar[str] = "collect-and-train train"
+    REPAIR: ClassVar[str] = "delete the run's folder model/ and train again: collect-and-train train"
+
+    head: HeadScores
+    finetune: tuple[Epoch, ...] = Field(description="Empty where nothing was fine-tuned.")
+    guard: GuardScores | None = Field(None, description="Null where nothing was compared.")
+    chosen: str = Field("", description="What ships: `head` or `finetuned`.")
+    why: str = Field("", description="Why, in a sentence.")

@@ -1,0 +1,102 @@
+"""The base of the JSON files that training leaves for people and programs: typed, with a version, read in one place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workspace.errors import ModelError
+from workspace.paths import write_json
+
+_PROBLEMS_SHOWN = 3
+
+
+class Part(BaseModel):
+    """An object inside an artefact: frozen; keys that this version does not know are kept.
+
+    A field without a default is in every file. One with a default is absent from some, and is written only where it
+    was set, so that reading and writing a file loses and invents nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Artefact(Part):
+    """A whole JSON file.
+
+    Attributes:
+        VERSION: the layout that this program writes; it reads every one up to it.
+        FORMAT: the value of the field `format` where the file has one: the mark that programs before `version` look
+            for; it changes only with what makes a file unreadable to them.
+        COMMAND: what makes the file where it is missing.
+        REPAIR: what mends a file that cannot be used.
+    """
+
+    VERSION: ClassVar[int] = 1
+    FORMAT: ClassVar[int | None] = None
+    COMMAND: ClassVar[str]
+    REPAIR: ClassVar[str]
+
+    version: int = Field(0, description="Layout of the file; 0 (absent) in files of programs before versions.")
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read the file.
+
+        Raises:
+            ModelError: it is missing, damaged, of another format, or of a newer version; names the remedy.
+        """
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ModelError(f"{file.parent} has no {file.name}; make it with: {cls.COMMAND}") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{file} cannot be used ({error}); {cls.REPAIR}") from error
+        try:
+            cls._check(file, values)
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ModelError(f"{file} cannot be used ({_problems(error)}); {cls.REPAIR}") from error
+
+    @classmethod
+    def read_if_present(cls, file: Path) -> Self | None:
+        """Read the file; None where there is none.
+
+        Raises:
+            ModelError: as `read`, but for a missing file.
+        """
+        return cls.read(file) if file.is_file() else None
+
+    def write(self, file: Path) -> None:
+        """Write the file, whole or not at all, with the version first.
+
+        Raises:
+            WorkspaceError: it cannot be written.
+        """
+        write_json(file, {"version": self.VERSION} | self.model_dump(exclude={"version"}, exclude_unset=True))
+
+    @classmethod
+    def _check(cls, file: Path, values: Any) -> None:
+        """Tell versions and formats apart before fields are looked at, so that the error names the true cause."""
+        if not isinstance(values, dict):
+            return  # validation says so
+        version = values.get("version", 0)
+        if isinstance(version, int) and version > cls.VERSION:
+            raise ModelError(
+                f"{file} was written by a newer program (version {version}, this one reads up to {cls.VERSION}); "
+                "update collect-and-train"
+            )
+        if cls.FORMAT is not None and values.get("format") != cls.FORMAT:
+            raise ModelError(
+                f"{file} has format {values.get('format')!r}, this program reads {cls.FORMAT}; {cls.REPAIR}"
+            )
+
+
+def _problems(error: ValidationError) -> str:
+    """The first few problems in one line: `input.crop_px: Field required`."""
+    found = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()]
+    more = f" and {len(found) - _PROBLEMS_SHOWN} more" if len(found) > _PROBLEMS_SHOWN else ""
+    return "; ".join(found[:_PROBLEMS_SHOWN]) + more
