@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
+HAVE_BROWSER := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 
-.PHONY: demo serve test lint format bench clean-demo
+.PHONY: demo up setup-browser test lint format bench clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -18,7 +19,7 @@ $(ENVIRONMENT): pyproject.toml constraints.txt
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
 	$(BIN)/collect-and-train demo
 
-serve: $(ENVIRONMENT) ## Prefect's server, pool, deployments and worker on this machine, until Ctrl-C
+up: $(ENVIRONMENT) ## Prefect's server, pool, deployments and worker on this machine, until Ctrl-C
 	$(BIN)/collect-and-train up
 
 clean-demo: ## Forget the demo's workspace
@@ -36,6 +37,14 @@ format: $(ENVIRONMENT) ## Put the style right
 
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(HAVE_BROWSER) || echo "No Chromium: the browser tests were skipped. Install one with: make setup-browser"
+
+setup-browser: $(ENVIRONMENT) ## Chromium for the browser tests: by apt-get as root, else a sentence that says what to do
+	@if $(HAVE_BROWSER); then echo "Chromium is installed."; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; \
+	else echo "Install Chromium with your system's packages (Debian: sudo apt-get install chromium), then run make test." >&2; exit 1; fi
 
 bench: $(ENVIRONMENT) ## The figures of the README, measured on this machine
 	$(BIN)/python -m benchmarks.accuracy

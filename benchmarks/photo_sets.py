@@ -22,6 +22,7 @@ from workspace.paths import Workspace
 from workspace.progress import SILENT
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""A folder beside the checkout: `photos/<set>/<class>/*.jpg`, your own or those that the README names."""
 
 FOLDS = 5
 
@@ -51,7 +52,7 @@ class PhotoSet:
 
 
 def site_of(name: str, root: Path) -> tuple[Gallery, Sequence[str]]:
-    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a package's, a folder of ../shared/photos.
+    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a package's, a folder of SHARED / photos.
 
     What must be made before it can be served is made below `root`.
     """

@@ -32,9 +32,7 @@ BACKBONE = "efficientnet_lite0"
 def main() -> None:
     """Measure what is not known yet, and print a table per set and one over all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--sets", default="bears,aerial,openverse", help="folders of ../shared/photos, openverse, drawn"
-    )
+    parser.add_argument("--sets", default="bears,aerial,openverse", help="folders of photographs, openverse, drawn")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default=str(FOLDS), help="how many, at most 5; or one alone: =2")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and answers")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from preprocessing.decode import Pixels
 
-# Measured by benchmarks.near_copies on the 803 photographs of ../shared: of the pairs that are no copies, one agreed
+# Measured by benchmarks.near_copies on 803 photographs: of the pairs that are no copies, one agreed
 # in 0.70 of its cells (a toy alone, and the same toy beside a chair), the next in 0.49 (one bear in two poses).
 SAME_CELLS, KIN_CELLS = 0.72, 0.5
 # A photograph sold in two colours agrees in every cell; its colours were 20 apart, those of copies 0.4.

@@ -39,7 +39,7 @@ PRESETS: tuple[tuple[int, Preset], ...] = (
     (201, Preset("some", 0.35)),
     (10**9, Preset("many", 0.2)),
 )
-"""The preset for fewer than so many pictures per class (issue 5: crops from 0.5, 0.35, 0.2): with few pictures a
+"""The preset for fewer than so many pictures per class (crops from 0.5, 0.35, 0.2): with few pictures a
 small crop too often misses what the picture is about."""
 
 
