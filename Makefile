@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 HAVE_BROWSER := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 
-.PHONY: demo up setup-browser test lint format bench clean-demo
+.PHONY: demo up setup-browser test lint audit format bench clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -30,6 +30,10 @@ lint: $(ENVIRONMENT) ## Style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(ENVIRONMENT) ## Every version in constraints.txt against the known advisories; needs the package index
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 format: $(ENVIRONMENT) ## Put the style right
 	$(BIN)/ruff format .
