@@ -38,12 +38,11 @@ from pathlib import Path
 from preprocessing import clean
 from workspace.config import WorkspaceConfig
 from workspace.paths import Workspace
+from workspace.progress import Silent
 
-class Clock:
+class Clock(Silent):
     def __init__(self): self.told = 0.0
-    def begin(self, what, total): pass
     def advance(self, count=1): self.told = time.monotonic()
-    def say(self, message): pass
 
 if __name__ == "__main__":
     clock, began = Clock(), time.monotonic()
