@@ -3,9 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
-HAVE_BROWSER := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 
-.PHONY: demo up setup-browser test lint audit format bench clean-demo
+.PHONY: help demo up test lint audit format bench setup-browser clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -41,14 +40,9 @@ format: $(ENVIRONMENT) ## Put the style right
 
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
-	@$(HAVE_BROWSER) || echo "No Chromium: the browser tests were skipped. Install one with: make setup-browser"
 
-setup-browser: $(ENVIRONMENT) ## Chromium for the browser tests: by apt-get as root, else a sentence that says what to do
-	@if $(HAVE_BROWSER); then echo "Chromium is installed."; \
-	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; \
-	else echo "Install Chromium with your system's packages (Debian: sudo apt-get install chromium), then run make test." >&2; exit 1; fi
+setup-browser: $(ENVIRONMENT) ## A Chromium for the browser tests, where the system has none
+	.ci/setup-browser $(BIN)/python
 
 bench: $(ENVIRONMENT) ## The figures of the README, measured on this machine
 	$(BIN)/python -m benchmarks.accuracy

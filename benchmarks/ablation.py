@@ -1,6 +1,6 @@
 """What each part of the recipe adds: grouped five-fold balanced accuracy with it and without, on the photo sets.
 
-    python -m benchmarks.ablation [--sets bears,aerial,openverse,stamps,icons] [--only "head;head-first"] [--keep DIR]
+    python -m benchmarks.ablation [--sets photos/bears,stamps,icons] [--only "head;head-first"] [--keep DIR]
 
 Every variant answers each picture by a model that never saw its fold. Fine-tuning is compared unguarded with the head
 of the same settings, paired by picture; the standard error is over groups. Seconds are of the whole training, five
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.photo_sets import PhotoSet, collect
+from benchmarks.photo_sets import SETS_HELP, PhotoSet, collect
 from benchmarks.rivals import learn
 
 BACKBONE = "efficientnet_lite0"
@@ -39,7 +39,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 def main() -> None:
     """Print a line per set and variant, as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="bears,aerial,openverse,stamps,icons")
+    parser.add_argument("--sets", default="drawn,stamps,icons", help=SETS_HELP)
     parser.add_argument("--only", default=";".join(VARIANTS), help="variants, parted by semicolons")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections")
     given = parser.parse_args()

@@ -21,10 +21,9 @@ from workspace.dataset import read_dataset
 from workspace.paths import Workspace
 from workspace.progress import SILENT
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-"""A folder beside the checkout: `photos/<set>/<class>/*.jpg`, your own or those that the README names."""
-
 FOLDS = 5
+
+SETS_HELP = f"drawn, {', '.join(SETS)}, folders of photographs or of recorded Openverse answers; parted by commas"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,25 +51,30 @@ class PhotoSet:
 
 
 def site_of(name: str, root: Path) -> tuple[Gallery, Sequence[str]]:
-    """The gallery that serves a set, and its keywords: `drawn`, `openverse`, a package's, a folder of SHARED / photos.
+    """Choose the gallery that serves a set, and its keywords.
 
-    What must be made before it can be served is made below `root`.
+    A set is `drawn`, the name of a package's set, or a folder: of recorded Openverse answers (`search/`, `thumbs/`),
+    else of photographs, with a folder per class. What must be made before it can be served is made below `root`.
+
+    Raises:
+        SystemExit: no such folder, or the package is not installed.
     """
     if name == "drawn":
         site = Gallery.rendered()
         return site, site.keywords
-    if name == "openverse":
-        return Gallery.recorded(SHARED / "fixtures" / "openverse"), ("cat", "dog", "galah", "honey")
-    folder = prepare(name, root / f"{name}-pictures") if name in SETS else SHARED / "photos" / name
+    folder = prepare(name, root / f"{name}-pictures") if name in SETS else Path(name)
     if not folder.is_dir():
-        raise SystemExit(f"there is no {folder}; give one of its neighbours, {', '.join(SETS)}, openverse or drawn")
+        raise SystemExit(f"there is no folder {folder}; give a folder of photographs, drawn, {' or '.join(SETS)}")
+    if (folder / "search").is_dir():
+        return Gallery.recorded(folder), ("cat", "dog", "galah", "honey")
     site = Gallery.photos(folder)
     return site, site.keywords
 
 
 def collect(name: str, root: Path, backbone: str) -> PhotoSet:
-    """Collect and clean a set below `root`, or take what is there."""
+    """Collect and clean a set, see `site_of`, below `root`, or take what is there; the set of a folder has its name."""
     site, keywords = site_of(name, root)
+    name = Path(name).resolve().name
     with site:
         settings = {
             "train.backbone": backbone,

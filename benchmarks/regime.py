@@ -1,6 +1,6 @@
 """What the regime's diagnostics say of the photo sets.
 
-    python -m benchmarks.regime [--sets bears,aerial,openverse,drawn] [--keep DIR]
+    python -m benchmarks.regime [--sets photos/bears,drawn] [--keep DIR]
 
 This is what the thresholds of training/regime.py rest on, with `python -m benchmarks.ablation`, which says what opening
 stages gains on each set. Each is shown whole, and cut to fewer pictures per class.
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.photo_sets import PhotoSet, collect
+from benchmarks.photo_sets import SETS_HELP, PhotoSet, collect
 from training.backbone import load_backbone
 from training.device import choose_device
 from training.diagnosis import diagnose
@@ -32,7 +32,7 @@ SIZES = (10, 20, 40, 10_000)
 def main() -> None:
     """Print a line per set and size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="bears,aerial,openverse,drawn")
+    parser.add_argument("--sets", default="drawn", help=SETS_HELP)
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and features")
     given = parser.parse_args()
     print(THRESHOLDS)

@@ -1,6 +1,6 @@
 """Balanced accuracy and seconds of this project's training against a linear probe, fastai and plain SGD.
 
-    python -m benchmarks.train [--sets bears,aerial,openverse] [--seeds 5] [--methods "this project,linear probe"]
+    python -m benchmarks.train [--sets photos/bears,drawn] [--seeds 5] [--methods "this project,linear probe"]
                                [--keep DIR] [--again METHODS]
 
 Everybody gets the same pixels, the same ImageNet weights of efficientnet_lite0 and the same split: seed k tests on the
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.photo_sets import FOLDS, PhotoSet, collect
+from benchmarks.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.rivals import METHODS, Answer
 from training.guard import compare
 from training.losses import balanced_accuracy
@@ -32,7 +32,7 @@ BACKBONE = "efficientnet_lite0"
 def main() -> None:
     """Measure what is not known yet, and print a table per set and one over all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="bears,aerial,openverse", help="folders of photographs, openverse, drawn")
+    parser.add_argument("--sets", default="drawn", help=SETS_HELP)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default=str(FOLDS), help="how many, at most 5; or one alone: =2")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and answers")
@@ -71,7 +71,9 @@ def answer(photos: PhotoSet, method: str, seed: int, root: Path, again: Sequence
     return logits, seconds, kept
 
 
-def print_set(photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], answers: dict) -> None:
+def print_set(
+    photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], answers: dict[tuple[str, int], Answer]
+) -> None:
     """One line per method: balanced accuracy over all seeds' pictures, this project's lead over it, and seconds."""
     rows = np.concatenate([np.flatnonzero(photos.fold == seed) for seed in seeds])
     labels, groups = photos.labels[rows], photos.groups[rows]

@@ -39,8 +39,8 @@ PRESETS: tuple[tuple[int, Preset], ...] = (
     (201, Preset("some", 0.35)),
     (10**9, Preset("many", 0.2)),
 )
-"""The preset for fewer than so many pictures per class (crops from 0.5, 0.35, 0.2): with few pictures a
-small crop too often misses what the picture is about."""
+"""The preset for fewer than so many pictures per class (docs/decisions/0008-training.md): with few pictures a small
+crop too often misses what the picture is about."""
 
 
 def preset_for(per_class: int) -> Preset:

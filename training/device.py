@@ -21,7 +21,7 @@ class Device:
     """A processor and the precision that it is used with.
 
     `precision` is the dtype of autocast on a GPU; float32 means that nothing is cast, which is what a CPU gets:
-    without avx512_bf16 or AMX, bfloat16 was 8 times slower when measured.
+    without avx512_bf16 or AMX, bfloat16 was 8 times slower (docs/decisions/0008-training.md).
     """
 
     place: torch.device

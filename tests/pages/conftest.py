@@ -92,11 +92,12 @@ def address(reviewed: Reviewed) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no chromium here; install it to run the browser tests (apt-get install chromium)")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
+        installed = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+        program = next(filter(None, installed), playwright.chromium.executable_path)
+        if not Path(program).is_file():
+            pytest.skip("there is no Chromium; `make setup-browser` installs one")
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
