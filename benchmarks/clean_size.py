@@ -80,7 +80,7 @@ def _drawn(rng: np.random.Generator) -> bytes:
 
 def clean(folder: Path, *, kill_at: int = 0) -> None:
     """Clean it and print a line; with `kill_at` kill the run when so many pictures have facts."""
-    command = [sys.executable, folder.parent / "clean_it.py", folder]
+    command: list[str | Path] = [sys.executable, folder.parent / "clean_it.py", folder]
     env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     (folder.parent / "clean_it.py").write_text(_CLEAN)
     if kill_at:

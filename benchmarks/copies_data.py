@@ -60,7 +60,7 @@ def photo(seed: int, index: int) -> Image.Image:
     """Noise whose amplitude falls as 1/f, a light gradient, things before it that cast no shadow, and grain."""
     rng = np.random.default_rng((seed, 0, index))
     height, width = HEIGHT // 2, WIDTH // 2
-    canvas = np.zeros((height, width, 3), np.float32)
+    canvas: npt.NDArray[np.float32] = np.zeros((height, width, 3), np.float32)
     steepness = rng.uniform(0.8, 1.2)
     for cells in (2, 4, 8, 16, 32, 64, 128):
         grid = (cells * 3 // 4 + 2, cells + 2)
@@ -73,7 +73,7 @@ def photo(seed: int, index: int) -> Image.Image:
         _put_thing(canvas, rng)
     canvas *= rng.uniform(35, 60) / max(0.5, float(canvas.std()))
     canvas += rng.uniform(90, 150)
-    canvas = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    canvas = np.asarray(cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.float32)
     canvas += (rng.random(canvas.shape, np.float32) - 0.5) * rng.uniform(3, 16)
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
 

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -32,7 +32,7 @@ from workspace.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-WINDOW = {"width": 1280, "height": 860}
+WINDOW_PX = (1280, 860)
 COLOURS = 96  # keeps each picture below 150 kB
 
 
@@ -104,7 +104,7 @@ def wait_for(condition: Callable[[], bool], up: subprocess.Popen[bytes]) -> None
         time.sleep(1)
 
 
-def ask(page: str, what: str, question: dict[str, object]) -> dict[str, str]:
+def ask(page: str, what: str, question: Mapping[str, object]) -> dict[str, str]:
     """The first row of an answer of Prefect's API."""
     answer = httpx.post(f"{page}/api/{what}/filter", json=question, timeout=60).raise_for_status()
     row: dict[str, str] = answer.json()[0]
@@ -123,7 +123,7 @@ def photograph(page: str, chromium: str) -> None:
         shots[key] = f"/artifacts/artifact/{latest['latest_id']}"
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page(viewport=WINDOW)
+        tab = browser.new_page(viewport={"width": WINDOW_PX[0], "height": WINDOW_PX[1]})
         tab.set_default_timeout(120_000)
         for name, path in shots.items():
             tab.goto(page + path, wait_until="networkidle")

@@ -74,11 +74,11 @@ class Judge:
         rejection = Metrics.read(run.metrics_file).rejection
         assert rejection is not None
         scores = rejection.own_scores
-        probability = np.float32(scores.probability)
+        probability = np.array(scores.probability, dtype=np.float32)
         accept = self.calibration.limits[0].accept
         self.limits = {"both": self.calibration.limits[0], "probability alone": fit_limits(probability, None, accept)}
         if scores.distance is not None:
-            nearest = fit_limits(-np.float32(scores.distance), None, accept)
+            nearest = fit_limits(-np.array(scores.distance, dtype=np.float32), None, accept)
             self.limits["distance alone"] = Limits(accept, 0.0, -nearest.min_probability)
 
     def accepted(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:

@@ -114,14 +114,14 @@ def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
             inputs = normalised(torch.stack(views).permute(0, 2, 3, 1), spec.mean, spec.std)
             loss = nn.functional.cross_entropy(network(inputs), torch.from_numpy(photos.labels[rows]))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     seconds = time.monotonic() - began
     network.eval()
-    views = torch.from_numpy(np.stack([clean_view(pixels.read(photos.keys[row])) for row in test]))
+    tested = torch.from_numpy(np.stack([clean_view(pixels.read(photos.keys[row])) for row in test]))
     with torch.inference_mode():
-        return network(normalised(views, spec.mean, spec.std)).numpy(), seconds, ""
+        return network(normalised(tested, spec.mean, spec.std)).numpy(), seconds, ""
 
 
 def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:

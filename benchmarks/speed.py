@@ -134,7 +134,7 @@ def step(network: Network, features: torch.Tensor, labels: torch.Tensor, optimiz
     """From the features backward, and update; what `finetune` does at each step."""
     loss = nn.functional.cross_entropy(network.head(features).float(), labels)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 
@@ -155,9 +155,9 @@ def resident_epoch(network: Network, pictures: CachedPictures, size: int, device
     """The same steps on batches that were moved to the device before."""
     batches = []
     for rows in np.array_split(np.arange(len(pictures.keys)), -(-len(pictures.keys) // size)):
-        arrays, frozen, labels = pictures.mixed_batch(rows, 0)
-        inputs = device.tensor(arrays).float().contiguous(memory_format=torch.channels_last)
-        batches.append((inputs, device.tensor(frozen), device.tensor(labels)))
+        arrays = pictures.mixed_batch(rows, 0)
+        inputs, frozen, labels = (device.tensor(array) for array in arrays)
+        batches.append((inputs.float().contiguous(memory_format=torch.channels_last), frozen, labels))
     optimizer = torch.optim.SGD([one for one in network.parameters() if one.requires_grad], lr=0.001, momentum=0.9)
     network.train()
     for inputs, frozen, labels in batches:
