@@ -20,8 +20,7 @@ from training.device import Device
 from training.losses import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
 from training.prefetch import prefetched
 from training.pretrained import read_torch_file
-from training.ranks import Team, team_of
-from workspace.errors import ConfigError
+from training.ranks import Team, check_world_size, team_of
 from workspace.paths import write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.train_config import TrainConfig
@@ -84,9 +83,8 @@ def finetune(
         ConfigError: there are more processes than GPUs, or than pictures in a batch.
         WorkspaceError: another process failed.
     """
-    smallest, processes = len(job.train.keys) // job.steps_per_epoch, job.config.processes
-    if smallest < processes:
-        raise ConfigError(f"train.processes = {processes}, but a batch has only {smallest} pictures to share out")
+    processes = job.config.processes
+    check_world_size(processes, device, [len(job.train.keys)], job.config.batch_size)
     with team_of(processes, device, _follow, network, job) as team:
         return _train(network, job, team, progress, stop)
 
@@ -104,7 +102,7 @@ def _train(network: Network, job: Job, team: Team, progress: Progress, stop: Sto
         if team.decided(stop(state.history)):
             break
         loss = state.run_epoch(epoch, progress)
-        if team.leads:
+        if team.is_rank_0:
             state.close_epoch(epoch, loss)
     state.take_average()
     return state.history
@@ -185,7 +183,7 @@ class _Training:
                 group["lr"] = group["peak"] * schedule(step, steps * self.job.config.epochs)
             # The weight of the whole batch, whatever this process's share of it; times the processes, whose gradients
             # are averaged, not added.
-            weight = float(self.weights[self.job.train.labels[rows]].sum()) / self.team.size
+            weight = float(self.weights[self.job.train.labels[rows]].sum()) / self.team.world_size
             loss = self._loss(arrays, frozen, truth, step) / weight
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -193,7 +191,7 @@ class _Training:
             nn.utils.clip_grad_norm_(list(self.open.values()), LARGEST_GRADIENT)
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            total += loss.detach() / self.team.size * len(rows)
+            total += loss.detach() / self.team.world_size * len(rows)
             progress.advance()
         if epoch >= self.job.config.epochs - max(1, round(self.job.config.epochs * AVERAGED)):
             self.averaged += 1

@@ -119,6 +119,14 @@ def learn(setup: Setup, progress: Progress) -> Outcome:
     return Outcome(network, choice.chosen, choice.why, choice.out_of_fold, history, regime, inputs.augmentation)
 
 
+def fitted_on(pictures: TrainingSet, config: WorkspaceConfig) -> list[int]:
+    """Count the images of each fine-tuning that `learn` may run: on all of them and without each fold, or none."""
+    fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
+    if fold is None or not config.train.epochs:
+        return []
+    return [len(fold), *(len(fold) - np.bincount(fold)).tolist()]
+
+
 _NOTHING_HELD_OUT = (
     "a class has a single group of pictures (copies, or one creator), so that nothing can be held out to "
     "compare fine-tuning on"

@@ -17,7 +17,8 @@ from training.device import Device, choose_device
 from training.features import Extractor
 from training.origin import Origin
 from training.pretrained import spec_of
-from training.recipe import Outcome, Setup, TrainingSet, learn
+from training.ranks import check_world_size
+from training.recipe import Outcome, Setup, TrainingSet, fitted_on, learn
 from workspace.config import WorkspaceConfig
 from workspace.errors import DatasetError
 from workspace.model_card import Input, ModelCard, TrainedOn
@@ -74,6 +75,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     Raises:
         WorkspaceError: there is no run yet.
         DatasetError: there is nothing to learn from.
+        ConfigError: train.processes is more than the GPUs, or than the images of a batch.
         WeightsError: the backbone's weights are not to be had.
     """
     frozen = open_run(workspace)
@@ -82,12 +84,12 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         return _counts(frozen.card(), done=0)
     data = _Dataset.read(frozen)
     refuse_withdrawn(workspace, folder, data.samples)
-    device = choose_device(config.train.device)
+    device, pictures = choose_device(config.train.device), data.training_set()
+    check_world_size(config.train.processes, device, fitted_on(pictures, config), config.train.batch_size)
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():
         progress.warn(note)
     extractor = Extractor(workspace, config, backbone, device)
-    pictures = data.training_set()
     extractor.extract_clean(pictures.keys, progress)
     outcome = learn(Setup(pictures, config, extractor, backbone, device, folder.checkpoints), progress)
     card = _card(data, origin, config, folder, device, backbone.head_stages, outcome)

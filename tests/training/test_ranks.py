@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import atexit
 import math
 import multiprocessing
 import operator
+import os
+import signal
 import time
 
 import numpy as np
 import pytest
 import torch
 
+from training import ranks
 from training.device import Device, choose_device
-from training.ranks import Team, team_of
+from training.ranks import Team, check_world_size, team_of
 from workspace.errors import ConfigError, WorkspaceError
 
 CPU = choose_device("cpu")
@@ -34,13 +38,18 @@ def test_each_process_has_the_gpu_of_its_number_and_the_cpu_is_shared():
     assert Device(torch.device("cuda"), torch.bfloat16).of_rank(2).place == torch.device("cuda", 2)
 
 
-def test_more_processes_than_gpus_are_refused():
-    gpus = torch.cuda.device_count()
-    with (
-        pytest.raises(ConfigError, match=f"torch sees {gpus} GPUs"),
-        team_of(gpus + 1 + (gpus == 0), Device(torch.device("cuda"), torch.bfloat16), math.sqrt),
-    ):
-        pass
+def test_more_processes_than_gpus_are_refused_with_the_number_that_works(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cuda = Device(torch.device("cuda"), torch.bfloat16)
+    check_world_size(2, cuda, [100], 32)
+    with pytest.raises(ConfigError, match=r"torch sees 2 GPUs.*set train\.processes = 2$"):
+        check_world_size(3, cuda, [100], 32)
+
+
+def test_more_processes_than_images_in_the_smallest_batch_are_refused():
+    check_world_size(16, CPU, [64, 33], 32)  # 33 images: batches of 17 and 16
+    with pytest.raises(ConfigError, match=r"a batch has only 16 pictures.*set train\.processes = 16, or"):
+        check_world_size(17, CPU, [64, 33], 32)
 
 
 def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd):
@@ -51,6 +60,47 @@ def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd):
         while True:
             team.total(1.0)  # as when its gradients are waited for
     assert "must be real number, not Team" in capfd.readouterr().err
+    assert not multiprocessing.active_children()
+
+
+class EndsSlowly:
+    """Work that fails, in a process that takes long to end after it has closed its connections, as under load."""
+
+    def __call__(self, team):
+        atexit.register(time.sleep, 3.0)
+        raise ValueError("this rank has failed")
+
+
+def test_a_process_that_fails_and_ends_slowly_is_named(capfd):
+    with (
+        pytest.raises(WorkspaceError, match="process 1 of the 2 that fine-tune together ended with exit code 1"),
+        team_of(2, CPU, EndsSlowly()) as team,
+    ):
+        while True:
+            team.total(1.0)
+    assert "this rank has failed" in capfd.readouterr().err
+    assert not multiprocessing.active_children()
+
+
+class Killed:
+    def __call__(self, team):
+        if team.rank == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while True:
+            team.total(1.0)
+
+
+def test_of_three_the_one_that_was_killed_is_named_not_the_one_that_lost_it():
+    with pytest.raises(WorkspaceError, match="process 2 of the 3 .* exit code -9"), team_of(3, CPU, Killed()) as team:
+        while True:
+            team.total(1.0)
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_of_this_process_is_not_blamed_on_the_others(monkeypatch):
+    monkeypatch.setattr(ranks, "_SILENCE_S", 0.5)
+    with pytest.raises(RuntimeError, match="out of memory"), team_of(2, CPU, operator.methodcaller("total", 1.0)):
+        raise RuntimeError("out of memory")
     assert not multiprocessing.active_children()
 
 

@@ -17,7 +17,7 @@ from training.guard import Comparison
 from training.head import HeadSettings, fit_head
 from training.predict import Classifier
 from workspace.dataset import dataset_bytes, read_dataset
-from workspace.errors import DatasetError
+from workspace.errors import ConfigError, DatasetError
 from workspace.paths import write_atomic
 from workspace.progress import SILENT
 
@@ -248,3 +248,11 @@ def test_a_run_is_trained_with_the_settings_it_was_frozen_with_and_says_so(train
 
     train.run(workspace, today, again := Listener())  # where there is a model, nothing is ignored in silence either
     assert any("train.epochs = 0, not 20" in text for text in again.said)
+
+
+def test_more_processes_than_images_in_a_batch_are_refused_before_the_network_is_loaded(
+    monkeypatch, trainable, settings
+):
+    monkeypatch.setattr(train, "load_backbone", lambda *_: pytest.fail("began"))
+    with pytest.raises(ConfigError, match=r"train\.processes = 30, but a batch has only \d+ pictures.*set train"):
+        train.run(trainable("w"), settings(train__processes=30, train__device="cpu"), SILENT)
