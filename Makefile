@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+AUDIT := build/audit
 ENVIRONMENT := $(VENV)/.installed
 
 .PHONY: help demo up test lint audit format bench setup-browser clean-demo
@@ -30,9 +31,14 @@ lint: $(ENVIRONMENT) ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-audit: $(ENVIRONMENT) ## Every version in constraints.txt against the known advisories; needs the package index
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+# The auditing tool has an environment of its own, so that .venv holds what constraints.txt pins and nothing else.
+# Without --strict it skips each package that it cannot look up, and ends with "No known vulnerabilities found".
+audit: $(AUDIT)/bin/pip-audit ## Every version in constraints.txt against the known advisories; needs the package index
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+$(AUDIT)/bin/pip-audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet 'pip-audit>=2.10'
 
 format: $(ENVIRONMENT) ## Put the style right
 	$(BIN)/ruff format .
