@@ -258,7 +258,7 @@ def test_a_page_that_opts_out_is_a_failure_with_its_reason_and_a_crawl_passes_ov
     with session() as made:
         with pytest.raises(SourceFailed, match="opted_out: .*/closed says noai in its robots tag"):
             ask_page(made, site.url + "/closed")
-        source = Website(SearchConfig.model_validate({"website": {"bear": [site.url + "/"]}}))
+        source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [site.url + "/"]}}}))
         cursor, found = None, []
         for _ in range(3):
             page = source.search(made, "bear", cursor)
@@ -271,7 +271,7 @@ def test_a_page_that_opts_out_is_a_failure_with_its_reason_and_a_crawl_passes_ov
 
 def test_a_site_that_disallows_its_start_page_is_a_failed_search_and_no_empty_one(site: Site) -> None:
     site.pages["/robots.txt"] = "User-agent: *\nDisallow: /\n"
-    source = Website(SearchConfig.model_validate({"website": {"bear": [site.url + "/"]}}))
+    source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [site.url + "/"]}}}))
     with session() as made, pytest.raises(SourceFailed) as caught:
         source.search(made, "bear", None)
     assert caught.value.reason == "robots"
