@@ -20,9 +20,9 @@ from pathlib import Path
 from flows.opening import open_workspace
 from flows.registry import STEPS, Phase
 from gallery.site import Gallery
-from workspace.metrics import Metrics
-from workspace.model_card import ModelCard
 from workspace.progress import SILENT
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import ModelCard
 
 
 def measure(

@@ -26,10 +26,10 @@ from benchmarks.copies_data import KINDS, make
 from benchmarks.peers import peer_python
 from preprocessing import clean
 from preprocessing.near_copies import STAGE, find_near_copies
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Download, Hit, Verdict
+from workspace.catalog.records import Download, Hit, Verdict
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 IMAGEDEDUP = """
 import json, sys, time

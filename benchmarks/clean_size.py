@@ -27,17 +27,17 @@ from PIL import Image
 from benchmarks.copies_data import jpeg
 from benchmarks.peers import CHECKOUT
 from benchmarks.process_tree import measure
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Download, Hit
+from workspace.catalog.records import Download, Hit
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 _SIZE_PX = (96, 72)
 _CLEAN = """
 import json, sys, time
 from pathlib import Path
 from preprocessing import clean
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.paths import Workspace
 from workspace.progress import Silent
 
 class Clock(Silent):

@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 def this_project(urls: Path, folder: Path, connections: int) -> None:
     """The download step over a catalogue that holds these urls as hits; every limit of the settings is on."""
     from collectors import download
-    from workspace.config import WorkspaceConfig
-    from workspace.paths import Workspace
-    from workspace.records import Hit
+    from workspace.catalog.records import Hit
+    from workspace.config.model import WorkspaceConfig
+    from workspace.storage.paths import Workspace
 
     workspace = Workspace(folder)
     config = WorkspaceConfig.model_validate(

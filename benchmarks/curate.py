@@ -27,8 +27,8 @@ from gallery.site import Gallery
 from preprocessing.groups import groups_of
 from preprocessing.label_issues import find_label_issues
 from preprocessing.typicality import comparable, typicality
-from workspace.arrays import latest_features
 from workspace.progress import SILENT
+from workspace.storage.arrays import latest_features
 
 SIZES, SHARES = (20, 40), (0.1, 0.3)
 KINDS = ("strangers", "wrong sense", "wrong label")

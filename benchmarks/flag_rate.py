@@ -16,9 +16,9 @@ from pathlib import Path
 from preprocessing.checks import CHECKS, LIMIT
 from preprocessing.measures import measure
 from preprocessing.pixels import decode_small
-from workspace.clean_config import CleanConfig
+from workspace.catalog.records import ImageFacts
+from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
-from workspace.records import ImageFacts
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 

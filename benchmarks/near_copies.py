@@ -25,10 +25,10 @@ from preprocessing import clean
 from preprocessing.decode import decode
 from preprocessing.near_copies import STAGE, find_near_copies
 from training import features
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Download, Verdict
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused
-from workspace.paths import Workspace
-from workspace.records import Download, Verdict
+from workspace.storage.paths import Workspace
 
 Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
 

@@ -16,10 +16,10 @@ from flows.registry import step_function
 from gallery.site import Gallery
 from preprocessing.pixels import PixelCache
 from training.folds import grouped_folds
-from workspace.config import WorkspaceConfig
-from workspace.dataset import read_dataset
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
+from workspace.storage.dataset import read_dataset
+from workspace.storage.paths import Workspace
 
 FOLDS = 5
 

@@ -27,8 +27,8 @@ from PIL import Image
 from flows.opening import open_workspace
 from gallery.render import Spec, body_of
 from gallery.site import Gallery
-from workspace.champion import read_decisions
-from workspace.paths import Workspace
+from workspace.storage.champion import read_decisions
+from workspace.storage.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

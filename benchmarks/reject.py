@@ -24,12 +24,12 @@ from gallery.site import Gallery
 from preprocessing.pixels import PixelCache, decode_small
 from training.predict import Classifier, Outputs, picture_files
 from training.reject import Limits, fit_limits, neighbour_distances
-from workspace.config import WorkspaceConfig
-from workspace.dataset import read_dataset
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused
-from workspace.metrics import Metrics
-from workspace.paths import Workspace
 from workspace.progress import SILENT
+from workspace.storage.dataset import read_dataset
+from workspace.storage.metrics import Metrics
+from workspace.storage.paths import Workspace
 
 PATH = [step for step in STEPS if step.phase is not Phase.ARRIVAL and step.name not in {"report", "publish"}]
 RULES = ("both", "probability alone", "distance alone")

@@ -27,9 +27,9 @@ from training.device import choose_device
 from training.features import Extractor
 from training.pretrained import BACKBONES, BackboneSpec, build_network, load_imagenet
 from training.recipe import Outcome, Setup, TrainingSet
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
+from workspace.storage.paths import Workspace
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]

@@ -26,9 +26,9 @@ from training.cached import CachedPictures
 from training.device import Device, choose_device
 from training.features import Extractor
 from training.finetune import Job, finetune
-from workspace.config import WorkspaceConfig, parse_config
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.progress import SILENT
+from workspace.storage.paths import Workspace
 
 CLASSES = 5
 

@@ -6,12 +6,12 @@ from collections import Counter
 
 from collectors.query import ask_page, known_images
 from collectors.registry import make_sources, open_session, with_recorded_keys
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Search, StepCounts
 from workspace.clock import utc_now
-from workspace.collection import class_states
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.records import Search, StepCounts
+from workspace.storage.paths import Workspace
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:

@@ -23,7 +23,7 @@ from collectors.source import (
     read_json,
     says_no_results,
 )
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 _STEP = 35

@@ -14,17 +14,17 @@ from collectors.intake import Intake, failed_row
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched
 from collectors.registry import open_session
-from workspace.collection import urls_to_fetch
-from workspace.config import WorkspaceConfig
+from workspace.catalog.class_progress import urls_to_fetch
+from workspace.catalog.counts import download_counts
+from workspace.catalog.exclusions import leave_out
+from workspace.catalog.failures import given_up_notes, urls_to_try_again
+from workspace.catalog.records import Download, StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed
-from workspace.failures import given_up_notes, urls_to_try_again
-from workspace.image_store import ImageStore
-from workspace.left_out import leave_out
-from workspace.outcomes import download_counts
-from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Download, StepCounts
-from workspace.withdrawal import withdrawn_files
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
+from workspace.storage.withdrawal import withdrawn_files
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _AHEAD = 4  # transfers queued per connection, so that memory does not grow with the number of urls

@@ -18,7 +18,7 @@ from collectors.source import (
     pixels,
     plain_text,
 )
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 _KEYS = ("FLICKR_API_KEY",)

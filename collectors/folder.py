@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 from workspace.names import same_name
 

@@ -9,7 +9,7 @@ from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, documented_shape, plain_text
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 
 _PAGE_SIZE = 100  # at most 300
 _DEEPEST = 100_000  # offset + limit; beyond it the service asks for a download order

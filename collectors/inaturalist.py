@@ -10,7 +10,7 @@ from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 
 _PAGE_SIZE = 100
 _MEDIUM_PX = 500  # longer side of the size called medium

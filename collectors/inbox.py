@@ -14,16 +14,16 @@ from urllib.parse import quote
 
 from collectors.folder import read_capped
 from collectors.intake import Intake, failed_row
+from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
-from workspace.config import WorkspaceConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed, WorkspaceError
-from workspace.image_store import ImageStore
 from workspace.names import name_key
-from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order
-from workspace.records import Download, Hit, StepCounts
-from workspace.withdrawal import withdrawn_files
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
+from workspace.storage.withdrawal import withdrawn_files
 
 SOURCE = "inbox"
 _SCHEME = "inbox:"

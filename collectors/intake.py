@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from workspace.catalog.records import Download
 from workspace.errors import TransferFailed
-from workspace.image_store import ImageStore
-from workspace.image_type import describe_other, image_suffix
-from workspace.records import Download
-from workspace.withdrawal import mark_withdrawn
+from workspace.storage.image_store import ImageStore
+from workspace.storage.image_type import describe_other, image_suffix
+from workspace.storage.withdrawal import mark_withdrawn
 
 
 @dataclass(frozen=True, slots=True)

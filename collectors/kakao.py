@@ -16,7 +16,7 @@ from collectors.source import (
     pixels,
     plain_text,
 )
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 
 _PAGE_SIZE = 80  # `size`, at most 80
 _LAST_PAGE = 50

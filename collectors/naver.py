@@ -16,7 +16,7 @@ from collectors.source import (
     pixels,
     plain_text,
 )
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 
 _HUB = "https://naverapihub.apigw.ntruss.com/search/v1/image", ("X-NCP-APIGW-API-KEY-ID", "X-NCP-APIGW-API-KEY")
 _OLD = "https://openapi.naver.com/v1/search/image", ("X-Naver-Client-Id", "X-Naver-Client-Secret")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, expect_pictures, find_keys, pixels
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
 _KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET")

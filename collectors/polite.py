@@ -25,7 +25,7 @@ from collectors.pace import HostPace
 from collectors.recording import Fetched, open_tape
 from collectors.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
 from collectors.web_address import checked, joined, origin, server
-from workspace.collect_config import NetworkConfig
+from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

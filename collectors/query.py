@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from collectors.picture_url import one_address, picture_key
 from collectors.polite import PoliteSession
 from collectors.source import Page, Source
-from workspace.catalog import Catalog
-from workspace.collection import urls_of
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.class_progress import urls_of
+from workspace.catalog.exclusions import leave_out
+from workspace.catalog.records import Download, Hit, Search
 from workspace.errors import SourceFailed
-from workspace.left_out import leave_out
 from workspace.reasons import find_reason
-from workspace.records import Download, Hit, Search
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from urllib.parse import quote, quote_plus
 from collectors.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
 from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
-from workspace.paths import write_atomic
+from workspace.storage.paths import write_atomic
 
 NOT_KEPT = "not-kept"
 """Stands for a key or a token of a recording."""

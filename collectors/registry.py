@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from collectors.polite import PoliteSession
 from collectors.recording import NOT_KEPT, note_keys, recorded_keys
 from collectors.source import Source, SourceInfo, find_keys
-from workspace.collect_config import NetworkConfig, SearchConfig
-from workspace.config import WorkspaceConfig
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
 

@@ -10,7 +10,7 @@ from collectors.licenses import license_name
 from collectors.page_images import best_address
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha, says_no_results
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 _FURNITURE = ("header", "footer", "nav", "aside")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from collectors import download, search
-from workspace.config import WorkspaceConfig
+from workspace.catalog.failures import failed_searches, failed_urls, failure_counts
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError
-from workspace.failures import failed_searches, failed_urls, failure_counts
-from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order, is_retryable
-from workspace.records import StepCounts
+from workspace.storage.paths import Workspace
 
 
 def run(

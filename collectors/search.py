@@ -9,15 +9,15 @@ from collectors.polite import PoliteSession
 from collectors.query import Asked, ask_page, known_images
 from collectors.registry import make_sources, open_session, with_recorded_keys
 from collectors.source import Source
-from workspace.catalog import Catalog
-from workspace.collection import class_states
-from workspace.config import WorkspaceConfig
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.counts import download_counts
+from workspace.catalog.exclusions import leave_out
+from workspace.catalog.records import Search, StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError
-from workspace.left_out import leave_out
-from workspace.outcomes import download_counts
-from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Search, StepCounts
+from workspace.storage.paths import Workspace
 
 
 def run(

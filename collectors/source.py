@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 from collectors.polite import PoliteSession
 from collectors.recording import Fetched, without_secrets
 from collectors.robots import page_opt_out
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 
 _MAX_ANSWER_BYTES = 8_000_000

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from collectors.page_images import read_page
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key
 

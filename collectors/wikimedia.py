@@ -12,7 +12,7 @@ from collectors.json_api import JsonApi
 from collectors.licenses import license_from
 from collectors.polite import PoliteSession
 from collectors.source import Found, Page, SourceInfo, documented_shape, pixels, plain_text
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 # One of the widths that Commons still renders (20 40 60 120 250 330 500 960 1280 1920 3840); others are refused.

@@ -18,9 +18,9 @@ from prefect.artifacts import (
 
 from flows.history import history_markdown
 from flows.summary import summary_markdown
-from workspace.paths import Workspace
+from workspace.catalog.records import StepCounts
 from workspace.progress import Progress
-from workspace.records import StepCounts
+from workspace.storage.paths import Workspace
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 

@@ -13,8 +13,8 @@ from flows.collecting import collect_until_clean
 from flows.opening import open_workspace, run_title, with_options, workspace_folder
 from flows.registry import Phase, steps_of
 from flows.steps import step_task
-from workspace.lock import PATIENCE_S, hold
-from workspace.records import StepCounts
+from workspace.catalog.records import StepCounts
+from workspace.storage.lock import PATIENCE_S, hold
 
 
 def _run_name() -> str:

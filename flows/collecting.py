@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from flows.registry import Phase, steps_of
-from workspace.collection import ClassState, class_states
-from workspace.config import WorkspaceConfig
-from workspace.left_out import left_out_counts
-from workspace.paths import Workspace
+from workspace.catalog.class_progress import ClassState, class_states
+from workspace.catalog.exclusions import left_out_counts
+from workspace.catalog.records import Search, StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.reasons import in_order
-from workspace.records import Search, StepCounts
+from workspace.storage.paths import Workspace
 
 RunStep = Callable[[str, int], StepCounts]
 """Runs a step by its name in a round, counted from 1: as a Prefect task, or as a plain function."""

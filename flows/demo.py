@@ -11,10 +11,10 @@ import typer
 
 from flows.progress import CONSOLE
 from gallery.site import Gallery
-from workspace.config import WorkspaceConfig, load_config
+from workspace.config.model import WorkspaceConfig, load_config
+from workspace.config.template import render_config
 from workspace.errors import ConfigError
-from workspace.paths import Workspace, write_atomic
-from workspace.template import render_config
+from workspace.storage.paths import Workspace, write_atomic
 
 _PICTURES_PER_CLASS = 60
 _CLEAN_PER_CLASS = 55  # a few short of what there is, so that the demo reaches its target in several rounds

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from flows.pictures import history_chart
 from flows.progress import CONSOLE
-from workspace.champion import Decision, read_champion, read_decisions
-from workspace.paths import Workspace
+from workspace.storage.champion import Decision, read_champion, read_decisions
+from workspace.storage.paths import Workspace
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workspace.config import WorkspaceConfig, load_config, parse_config
+from workspace.config.model import WorkspaceConfig, load_config, parse_config
+from workspace.config.template import EXAMPLE_CLASSES, render_config
 from workspace.errors import ConfigError
 from workspace.names import name_key
-from workspace.paths import Workspace, write_atomic
-from workspace.template import EXAMPLE_CLASSES, render_config
+from workspace.storage.paths import Workspace, write_atomic
 
 _CREDENTIALS = "search.credentials"
 _LOG = logging.getLogger("collect_and_train")

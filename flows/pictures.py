@@ -7,11 +7,11 @@ import html
 from collections.abc import Sequence
 
 from training.charts import HEIGHT, LEFT, WIDTH, line_chart
-from workspace.champion import Decision
-from workspace.clean_config import CleanConfig
-from workspace.metrics import Metrics
-from workspace.model_card import ModelCard
-from workspace.paths import RunFolder, Workspace
+from workspace.config.clean import CleanConfig
+from workspace.storage.champion import Decision
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import ModelCard
+from workspace.storage.paths import RunFolder, Workspace
 
 MISTAKES_SHOWN = 6
 """About 5 kB each, so that an artifact stays small beside the server's rows."""

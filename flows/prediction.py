@@ -11,11 +11,11 @@ from pathlib import Path
 
 from collectors.polite import PoliteSession
 from training.predict import NONE, Picture, Prediction, picture_files
-from workspace.champion import answering_run
-from workspace.collect_config import DownloadConfig, NetworkConfig
-from workspace.config import load_config
+from workspace.config.collect import DownloadConfig, NetworkConfig
+from workspace.config.model import load_config
 from workspace.errors import ConfigError
-from workspace.paths import Workspace
+from workspace.storage.champion import answering_run
+from workspace.storage.paths import Workspace
 
 STDIN = "-"
 """The word for a picture whose bytes come on standard input."""

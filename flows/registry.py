@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.records import StepCounts
+from workspace.storage.paths import Workspace
 
 
 class Phase(Enum):

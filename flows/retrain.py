@@ -11,11 +11,11 @@ from flows.artifacts import show_result
 from flows.opening import open_workspace, run_title, workspace_folder
 from flows.registry import Phase, steps_of
 from flows.steps import step_task
-from workspace.champion import read_champion
-from workspace.config import WorkspaceConfig, load_config
-from workspace.lock import PATIENCE_S, hold
-from workspace.paths import Workspace
-from workspace.records import StepCounts
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig, load_config
+from workspace.storage.champion import read_champion
+from workspace.storage.lock import PATIENCE_S, hold
+from workspace.storage.paths import Workspace
 
 # Where and how to collect, and when to retrain, are those of workspace.toml today; all else is the live model's.
 _OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain"})

@@ -26,7 +26,7 @@ from flows.part import CHECKOUT, Part
 from flows.plugin import NOTE
 from flows.progress import CONSOLE
 from workspace.errors import ConfigError, WorkspaceError
-from workspace.paths import write_atomic
+from workspace.storage.paths import write_atomic
 
 POOL = "collect-and-train"
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores

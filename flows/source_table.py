@@ -9,8 +9,8 @@ from rich.table import Table
 
 from collectors import registry
 from flows.progress import CONSOLE
-from workspace.collect_config import NetworkConfig, SearchConfig
-from workspace.config import WorkspaceConfig
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.model import WorkspaceConfig
 
 
 def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:

@@ -11,16 +11,16 @@ from rich.table import Table
 from flows.progress import CONSOLE
 from flows.retrain import settings_of_champion
 from preprocessing.arrivals import arrivals
-from workspace import curation
-from workspace.champion import read_champion, read_decisions
-from workspace.collection import class_states
-from workspace.config import WorkspaceConfig
-from workspace.dataset import read_dataset
+from workspace.catalog import curation
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Sample
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
-from workspace.lock import owner_of
-from workspace.metrics import Metrics
-from workspace.paths import RunFolder, Workspace
-from workspace.records import Sample
+from workspace.storage.champion import read_champion, read_decisions
+from workspace.storage.dataset import read_dataset
+from workspace.storage.lock import owner_of
+from workspace.storage.metrics import Metrics
+from workspace.storage.paths import RunFolder, Workspace
 
 
 def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:

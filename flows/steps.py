@@ -13,10 +13,10 @@ from prefect.tasks import Task
 from flows.artifacts import ArtifactProgress, show_counts
 from flows.progress import listening
 from flows.registry import find_step
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
-from workspace.paths import Workspace
-from workspace.records import StepCounts
+from workspace.storage.paths import Workspace
 
 
 class ForeseenFilter(logging.Filter):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from flows.pictures import mistakes_markdown
-from workspace.metrics import Metrics
-from workspace.paths import RunFolder, Workspace
-from workspace.records import StepCounts
+from workspace.catalog.records import StepCounts
+from workspace.storage.metrics import Metrics
+from workspace.storage.paths import RunFolder, Workspace
 
 Row = tuple[str, str, str]
 

@@ -15,9 +15,9 @@ from flows.artifacts import Logger
 from flows.opening import open_workspace, workspaces_under
 from flows.steps import step_task
 from preprocessing.arrivals import Arrivals, arrivals
-from workspace.champion import read_champion, read_decisions
-from workspace.lock import WorkspaceBusy, hold
-from workspace.paths import Workspace, write_json
+from workspace.storage.champion import read_champion, read_decisions
+from workspace.storage.lock import WorkspaceBusy, hold
+from workspace.storage.paths import Workspace, write_json
 
 EVENT = "images.arrived"
 RESOURCE = "collect-and-train.workspace."

@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
 from training.tiles import license_name, web_address
-from workspace.arrays import latest_features
-from workspace.catalog import Catalog
-from workspace.config import WorkspaceConfig
-from workspace.curation import STAGE
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.curation import STAGE
+from workspace.catalog.overrides import Change, Outcome, decide
+from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
+from workspace.catalog.standing import Pair, count_images, standing_of
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
-from workspace.overrides import Change, Outcome, decide
-from workspace.paths import Workspace
-from workspace.records import Cluster, Hit, ImageFacts, Override, Verdict
-from workspace.standing import Pair, count_images, standing_of
+from workspace.storage.arrays import latest_features
+from workspace.storage.paths import Workspace
 
 NEIGHBOURS = 8
 TITLE = 140

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from pages.album import Album, said
 from pages.files import new_app, render
 from pages.thumbnails import SIDE_PX, Thumbnails
-from workspace.catalog import Catalog
-from workspace.config import WorkspaceConfig
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.overrides import Change
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError
-from workspace.overrides import Change
-from workspace.paths import Workspace
 from workspace.reasons import REASONS
+from workspace.storage.paths import Workspace
 
 STATIC = (
     *("page.css", "review.css"),

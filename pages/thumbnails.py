@@ -8,9 +8,9 @@ import threading
 from PIL import Image
 
 from preprocessing.pixels import PixelCache
-from workspace.config import WorkspaceConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
-from workspace.paths import Workspace
+from workspace.storage.paths import Workspace
 
 SIDE_PX = {"small": 256, "large": 1024}
 """Longer side at most; the cache holds pictures with a shorter side of 256 px as a rule."""

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from pages.files import new_app, render
 from preprocessing.pixels import decode_small
 from training.predict import NONE, Classifier
-from workspace.clean_config import CleanConfig
+from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
 
 STATIC = ("page.css", "try_model.css", "try_model.js")

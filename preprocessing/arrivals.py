@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workspace.champion import read_champion, read_decisions
-from workspace.config import WorkspaceConfig
-from workspace.dataset import read_dataset
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.champion import read_champion, read_decisions
+from workspace.storage.dataset import read_dataset
+from workspace.storage.paths import Workspace
 
 
 @dataclass(frozen=True, slots=True)

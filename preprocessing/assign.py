@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from workspace.clean_config import SplitConfig
+from workspace.config.clean import SplitConfig
 from workspace.errors import DatasetError
-from workspace.paths import digest
+from workspace.storage.paths import digest
 
 SPLITS = ("train", "val", "test")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workspace.clean_config import CleanConfig
-from workspace.records import ImageFacts
+from workspace.catalog.records import ImageFacts
+from workspace.config.clean import CleanConfig
 
 LIMIT = 0.5
 """The score at which every check draws its line: below it a picture fails, 1 is beyond doubt."""

@@ -12,15 +12,15 @@ from preprocessing.examine import Job, examine_all
 from preprocessing.looks import unpacked
 from preprocessing.overlays import lay_over
 from preprocessing.verdicts import STAGES, verdicts_for
-from workspace.catalog import Catalog
-from workspace.clean_config import CleanConfig
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.outcomes import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
-from workspace.paths import Workspace
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.counts import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
+from workspace.catalog.records import ImageFacts, StepCounts, Verdict
+from workspace.config.clean import CleanConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.reasons import SAME_BYTES, in_order
-from workspace.records import ImageFacts, StepCounts, Verdict
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 BATCH = 32
 """Facts per commit: what a kill loses at most."""

@@ -15,13 +15,13 @@ from preprocessing.label_issues import find_label_issues
 from preprocessing.near_copies import STAGE as NEAR_COPY
 from preprocessing.near_copies import find_near_copies
 from preprocessing.typicality import Floats, Ints, comparable, typicality
-from workspace.arrays import latest_features
-from workspace.config import WorkspaceConfig
-from workspace.curation import STAGE, decided_by_people, replace_clusters
-from workspace.paths import Workspace, digest, write_json
+from workspace.catalog.curation import STAGE, decided_by_people, replace_clusters
+from workspace.catalog.records import Cluster, StepCounts, Verdict
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
-from workspace.records import Cluster, StepCounts, Verdict
+from workspace.storage.arrays import latest_features
+from workspace.storage.paths import Workspace, digest, write_json
 
 VERSION = 1
 """Part of what names a result; to be raised when the same pictures and settings would be judged differently."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from preprocessing.colour import to_rgb
 from workspace.errors import ImageRefused
-from workspace.image_type import SUFFIXES, describe_other, image_format
+from workspace.storage.image_type import SUFFIXES, describe_other, image_format
 
 DECODER_VERSION: int = 2
 """Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""

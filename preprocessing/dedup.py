@@ -13,7 +13,7 @@ from preprocessing.looks import Look, ThumbsOf
 from preprocessing.matches import Mask, Matches, find_matches
 from preprocessing.overlays import Lay
 from preprocessing.turns import AS_IS
-from workspace.clean_config import CleanConfig
+from workspace.config.clean import CleanConfig
 
 _AT_A_TIME = 10_000
 

@@ -12,11 +12,11 @@ from preprocessing.hashing import fingerprint
 from preprocessing.measures import measure
 from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.workers import Limits, Lost, run_all
-from workspace.clean_config import CleanConfig
+from workspace.catalog.records import ImageFacts
+from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import ImageFacts
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preprocessing.dedup import connected
-from workspace.records import Hit, Verdict
+from workspace.catalog.records import Hit, Verdict
 
 # Not names of people: these would join the pictures of many.
 _NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"})

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from workspace.catalog.records import Sample
 from workspace.errors import WorkspaceError
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace, write_atomic
-from workspace.records import Sample
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace, write_atomic
 
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 """Our splits and their folders, named as the library names them."""

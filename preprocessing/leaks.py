@@ -21,14 +21,14 @@ from preprocessing.near_copies import Features
 from preprocessing.neighbours import near_pairs, unit
 from preprocessing.pixels import PixelCache, decode_small
 from preprocessing.turns import AS_IS, MIRRORED
-from workspace.arrays import latest_features
-from workspace.clean_config import CleanConfig
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import ImageFacts
+from workspace.config.clean import CleanConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
-from workspace.paths import Workspace
 from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_IMAGE, KIN, MIRRORED_IMAGE, ROTATED_IMAGE, SAME_BYTES, SAME_IMAGE, order_of
-from workspace.records import ImageFacts
+from workspace.storage.arrays import latest_features
+from workspace.storage.paths import Workspace
 
 _KINDS = {AS_IS: SAME_IMAGE, MIRRORED: MIRRORED_IMAGE, EDITED: EDITED_IMAGE}
 

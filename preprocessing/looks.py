@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.hashing import THUMB_SIDE_PX
-from workspace.records import ImageFacts
+from workspace.catalog.records import ImageFacts
 
 # Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.
 FLAT_CONTRAST = 0.02

@@ -15,7 +15,7 @@ from preprocessing.hashing import thumb_hashes
 from preprocessing.looks import Look, ThumbsOf
 from preprocessing.overlays import Lay
 from preprocessing.turns import AS_IS, TURNS, inverse, turned
-from workspace.clean_config import CleanConfig
+from workspace.config.clean import CleanConfig
 
 Mask = npt.NDArray[np.bool_]
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from preprocessing.decode import Pixels, shrink
-from workspace.records import Measures
+from workspace.catalog.records import Measures
 
 SHARPNESS_SIDE_PX = 64
 

@@ -17,13 +17,13 @@ from preprocessing.matches import edited_matches
 from preprocessing.neighbours import near_pairs, unit
 from preprocessing.overlays import lay_over
 from preprocessing.verdicts import copy_verdicts
-from workspace.arrays import latest_features
-from workspace.catalog import Catalog
-from workspace.config import WorkspaceConfig
-from workspace.curation import FEATURE_STAGES
-from workspace.paths import Workspace
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.records import ImageFacts, Override, Verdict
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.records import ImageFacts, Override, Verdict
+from workspace.storage.arrays import latest_features
+from workspace.storage.paths import Workspace
 
 STAGE = "near_copy"
 """The stage of the verdicts made here."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from preprocessing.alignment import ALIGNMENT_VERSION, Agreement, Keypoints, compare, keypoints
 from preprocessing.pixels import PixelCache
-from workspace.arrays import ArrayStore
-from workspace.clean_config import CleanConfig
-from workspace.paths import Workspace
+from workspace.config.clean import CleanConfig
 from workspace.progress import SILENT, Progress
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.paths import Workspace
 
 Lay = Callable[[Sequence[tuple[str, str]]], Sequence[Agreement]]
 """Says how the pictures of each pair agree, given by their sha256."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from preprocessing.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
-from workspace.clean_config import CleanConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace, write_atomic
+from workspace.config.clean import CleanConfig
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace, write_atomic
 
 
 def decode_small(data: bytes, clean: CleanConfig) -> tuple[Decoded, Pixels]:

@@ -9,17 +9,17 @@ from collections.abc import Collection, Mapping, Sequence
 from preprocessing.assign import SPLITS, assign
 from preprocessing.decode import DECODER_VERSION
 from preprocessing.groups import groups_of
-from workspace import curation
-from workspace.champion import read_decisions
-from workspace.config import WorkspaceConfig
-from workspace.dataset import dataset_bytes, read_dataset
+from workspace.catalog import curation
+from workspace.catalog.records import Hit, ImageFacts, Sample, StepCounts, Verdict
+from workspace.config.model import WorkspaceConfig
+from workspace.config.template import render_config
 from workspace.errors import DatasetError
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace, digest, write_atomic
 from workspace.progress import SILENT, Progress
-from workspace.records import Hit, ImageFacts, Sample, StepCounts, Verdict
-from workspace.run import SHAPING_SECTIONS
-from workspace.template import render_config
+from workspace.storage.champion import read_decisions
+from workspace.storage.dataset import dataset_bytes, read_dataset
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace, digest, write_atomic
+from workspace.storage.run import SHAPING_SECTIONS
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workspace.champion import read_champion, read_decisions
+from workspace.catalog.records import Sample
 from workspace.errors import DatasetError
-from workspace.paths import RunFolder, Workspace
-from workspace.records import Sample
-from workspace.withdrawal import withdrawn_files
+from workspace.storage.champion import read_champion, read_decisions
+from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.withdrawal import withdrawn_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from preprocessing.looks import Look, ThumbsOf, look_of
 from preprocessing.matches import EDITED
 from preprocessing.overlays import Lay
 from preprocessing.turns import MIRRORED
-from workspace.clean_config import CleanConfig
+from workspace.catalog.records import Hit, ImageFacts, Verdict
+from workspace.config.clean import CleanConfig
 from workspace.reasons import EDITED_COPY
-from workspace.records import Hit, ImageFacts, Verdict
 
 Ranks = Mapping[str, Mapping[str, int]]
 """By sha256, the best rank under every label that found it."""

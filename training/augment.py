@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from workspace.model_card import Augmentation, ModelCard, Preset
-from workspace.paths import digest
-from workspace.train_config import AugmentConfig
+from workspace.config.train import AugmentConfig
+from workspace.storage.model_card import Augmentation, ModelCard, Preset
+from workspace.storage.paths import digest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before its import, which else asks the network for a newer release
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from training.origin import Origin
 from training.pretrained import BackboneSpec, build_network, load_imagenet, spec_of
+from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
-from workspace.train_config import TrainConfig
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from training.features import view_key
 from training.losses import Floats, Labels
-from workspace.arrays import ArrayStore
+from workspace.storage.arrays import ArrayStore
 
 Rows = npt.NDArray[np.int64]
 Batch = tuple[npt.NDArray[np.float16], Floats, Labels]

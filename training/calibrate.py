@@ -17,10 +17,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from training.reject import Limits
-from workspace.artefact import Artefact
 from workspace.errors import ModelError
-from workspace.metrics import Bin, Quality
-from workspace.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic
+from workspace.storage.artefact import Artefact
+from workspace.storage.metrics import Bin, Quality
+from workspace.storage.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic
 
 BINS, PER_BIN = 15, 10
 """Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""

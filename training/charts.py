@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workspace.metrics import Bin
+from workspace.storage.metrics import Bin
 
 WIDTH, HEIGHT = 420, 210
 """Size of a chart, in its own px; the page scales it."""

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from workspace.catalog import Catalog
-from workspace.collection import class_states
-from workspace.curation import open_proposals
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.curation import open_proposals
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
+from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
-from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
-from workspace.standing import Pair
 
 BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
 

@@ -16,8 +16,8 @@ from typing import Any
 import jinja2
 
 from training.tiles import license_name, web_address
-from workspace.paths import RunFolder, write_atomic
-from workspace.records import Sample
+from workspace.catalog.records import Sample
+from workspace.storage.paths import RunFolder, write_atomic
 
 COLUMNS = (
     *("title", "creator", "license", "license_url", "page_url", "source", "keyword", "class", "split"),

@@ -11,14 +11,14 @@ from training.held_out import calibrate_model, read_held_out
 from training.measure import measure, worst_mistakes
 from training.origin import Origin
 from training.predict import Classifier
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ModelError
-from workspace.metrics import Metrics
-from workspace.model_card import CardMetrics, CrossValidationScores
-from workspace.paths import RunFolder, Workspace, digest
 from workspace.progress import SILENT, Progress
-from workspace.records import StepCounts
-from workspace.run import open_run
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import CardMetrics, CrossValidationScores
+from workspace.storage.paths import RunFolder, Workspace, digest
+from workspace.storage.run import open_run
 
 EXPLAINED = 18
 """Mistakes, the surest ones, of which metrics.json says what the network saw."""

@@ -22,10 +22,10 @@ from training.backbone import Network, normalised
 from training.calibrate import scaled
 from training.predict import Classifier
 from training.reject import NEIGHBOURS, neighbour_distances
+from workspace.catalog.records import Sample
 from workspace.errors import ModelError
-from workspace.image_store import ImageStore
-from workspace.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
-from workspace.records import Sample
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
 
 TOLERANCE = 1e-4
 """Largest difference of a probability or a distance between an exported model and the one that was trained."""

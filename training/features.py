@@ -15,12 +15,12 @@ from training.augment import VIEWS_VERSION, Augmenter, clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.device import Device, choose_device
 from training.prefetch import prefetched
-from workspace.arrays import ArrayStore, point_to_features
-from workspace.config import WorkspaceConfig
-from workspace.curation import FEATURE_STAGES
-from workspace.paths import Workspace
+from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.records import StepCounts
+from workspace.storage.arrays import ArrayStore, point_to_features
+from workspace.storage.paths import Workspace
 
 _HALF_MAX = 65504.0  # largest float16: random weights may exceed it
 

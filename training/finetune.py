@@ -21,9 +21,9 @@ from training.losses import Floats, Labels, balanced_accuracy, class_weights, lo
 from training.prefetch import prefetched
 from training.pretrained import read_torch_file
 from training.ranks import Team, check_world_size, team_of
-from workspace.paths import write_atomic
+from workspace.config.train import TrainConfig
 from workspace.progress import SILENT, Progress
-from workspace.train_config import TrainConfig
+from workspace.storage.paths import write_atomic
 
 Stop = Callable[[list[dict[str, float]]], bool]
 

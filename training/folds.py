@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from training.losses import Floats, Labels, balanced_accuracy, log_loss, softmax
 from workspace.errors import WorkspaceError
-from workspace.paths import write_atomic
+from workspace.storage.paths import write_atomic
 
 _DRAWS = 4  # of other folds, before fewer of them are tried
 

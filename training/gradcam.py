@@ -12,7 +12,7 @@ from torch import nn
 from preprocessing.pixels import PixelCache
 from training.backbone import Network
 from training.predict import Classifier
-from workspace.metrics import Heatmap, Prediction
+from workspace.storage.metrics import Heatmap, Prediction
 
 Floats = npt.NDArray[np.float32]
 

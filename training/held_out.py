@@ -14,12 +14,12 @@ from training.calibrate import Calibration, cross_fitted, fit_temperature, scale
 from training.folds import OutOfFold
 from training.predict import Classifier
 from training.reject import fit_limits, own_distances
-from workspace.arrays import latest_features
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Sample
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
-from workspace.paths import RunFolder, Workspace
 from workspace.progress import Progress
-from workspace.records import Sample
+from workspace.storage.arrays import latest_features
+from workspace.storage.paths import RunFolder, Workspace
 
 SHARES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
 """Shares of own pictures to be answered, for which every model has limits beside the configured share."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from workspace.artefact import Artefact, Part
+from workspace.storage.artefact import Artefact, Part
 
 
 class HeadScores(Part):

@@ -15,9 +15,11 @@ from training.held_out import PICTURES_AT_A_TIME, Fitted, HeldOut
 from training.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
 from training.predict import Outputs
 from training.reject import neighbour_distances
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Sample
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import DatasetError, ModelError
-from workspace.metrics import (
+from workspace.progress import Progress
+from workspace.storage.metrics import (
     Baseline,
     CalibrationScores,
     ClassScores,
@@ -31,9 +33,7 @@ from workspace.metrics import (
     RejectionRow,
     Scores,
 )
-from workspace.paths import Workspace
-from workspace.progress import Progress
-from workspace.records import Sample
+from workspace.storage.paths import Workspace
 
 FEW_PICTURES = 100
 """Fewer test pictures come with a warning: at 90 % right the standard error is then more than 3 points."""

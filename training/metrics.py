@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workspace.metrics import Share
+from workspace.storage.metrics import Share
 
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

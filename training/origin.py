@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workspace.model_card import ModelCard
+from workspace.storage.model_card import ModelCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from training.measure import worst_mistakes
 from training.origin import Origin
 from training.regime import RegimeRecord
 from training.tiles import Thumbnails, Tile, license_name, web_address
-from workspace.metrics import CalibrationScores, Metrics, Prediction
-from workspace.model_card import ModelCard
+from workspace.catalog.records import Sample
 from workspace.reasons import order_of, words_for
-from workspace.records import Sample
+from workspace.storage.metrics import CalibrationScores, Metrics, Prediction
+from workspace.storage.model_card import ModelCard
 
 KEPT_PER_CLASS, KEPT_IN_ALL = 24, 300
 """Kept pictures shown of a class, and of all classes together (but 4 of each)."""

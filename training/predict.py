@@ -24,10 +24,10 @@ from training.calibrate import Calibration, scaled
 from training.device import Device, choose_device
 from training.pretrained import build_network, spec_of
 from training.reject import neighbour_distances
-from workspace.clean_config import CleanConfig
+from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
-from workspace.model_card import ModelCard
-from workspace.paths import CARD_NAME, WEIGHTS_NAME
+from workspace.storage.model_card import ModelCard
+from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
 _READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
 

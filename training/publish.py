@@ -12,17 +12,17 @@ import numpy.typing as npt
 from preprocessing.pixels import PixelCache
 from training.compare import Answer, Comparison, compare
 from training.predict import Classifier
-from workspace.champion import Decision, finish_decision, read_champion, read_decisions, record_decision
+from workspace.catalog.records import Override, Sample, StepCounts
 from workspace.clock import utc_now
-from workspace.config import WorkspaceConfig
-from workspace.dataset import read_dataset
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import ModelError
-from workspace.image_store import ImageStore
-from workspace.metrics import Metrics
-from workspace.model_card import ModelCard
-from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Override, Sample, StepCounts
+from workspace.storage.champion import Decision, finish_decision, read_champion, read_decisions, record_decision
+from workspace.storage.dataset import read_dataset
+from workspace.storage.image_store import ImageStore
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import ModelCard
+from workspace.storage.paths import RunFolder, Workspace
 
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
 _PICTURES_AT_A_TIME = 64  # held in memory, decoded

@@ -26,11 +26,11 @@ from training.history import HeadScores, History
 from training.losses import Floats, Labels, balanced_accuracy
 from training.regime import Decision, Regime, RegimeRecord, decide
 from training.reject import neighbour_distances
-from workspace.config import WorkspaceConfig
-from workspace.model_card import Augmentation
-from workspace.paths import digest
+from workspace.config.model import WorkspaceConfig
+from workspace.config.train import TrainConfig
 from workspace.progress import Progress
-from workspace.train_config import TrainConfig
+from workspace.storage.model_card import Augmentation
+from workspace.storage.paths import digest
 
 Mask = npt.NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from training.diagnosis import Diagnosis
-from workspace.artefact import Artefact
+from workspace.storage.artefact import Artefact
 
 
 class Regime(StrEnum):

@@ -19,12 +19,12 @@ from training.history import History
 from training.page import Story, facts, page
 from training.regime import RegimeRecord
 from training.tiles import Thumbnails, data_address
-from workspace.config import WorkspaceConfig
-from workspace.metrics import Metrics
-from workspace.paths import RunFolder, Workspace, digest, write_atomic
+from workspace.catalog.records import StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.records import StepCounts
-from workspace.run import Run, open_run
+from workspace.storage.metrics import Metrics
+from workspace.storage.paths import RunFolder, Workspace, digest, write_atomic
+from workspace.storage.run import Run, open_run
 
 REPORT_VERSION = 3
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""

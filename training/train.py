@@ -19,13 +19,13 @@ from training.origin import Origin
 from training.pretrained import spec_of
 from training.ranks import check_world_size
 from training.recipe import Outcome, Setup, TrainingSet, fitted_on, learn
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Sample, StepCounts
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import DatasetError
-from workspace.model_card import Input, ModelCard, TrainedOn
-from workspace.paths import RunFolder, Workspace, write_atomic
 from workspace.progress import SILENT, Progress
-from workspace.records import Sample, StepCounts
-from workspace.run import Run, open_run
+from workspace.storage.model_card import Input, ModelCard, TrainedOn
+from workspace.storage.paths import RunFolder, Workspace, write_atomic
+from workspace.storage.run import Run, open_run
 
 FITTED_ON = ("train", "val")
 """The splits that the shipped model learns from."""

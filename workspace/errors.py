@@ -5,7 +5,7 @@
     CollectAndTrainError          catch this to catch them all
     ├── ConfigError               workspace.toml or an argument: every problem of it together
     ├── WorkspaceError            the folder: not a workspace, not writable
-    │   └── WorkspaceBusy         held by another process (workspace/lock.py)
+    │   └── WorkspaceBusy         held by another process (workspace/storage/lock.py)
     ├── CollectError              collection as a whole cannot go on
     │   ├── SourceFailed          one source's answer: blocked, busy, changed; has a reason
     │   └── TransferFailed        one url's transfer; has a status and a reason

@@ -23,8 +23,8 @@ def collect(
     """Search, download and clean until every class has its clean pictures, or its sources have no more."""
     from flows.collecting import collect_until_clean
     from flows.registry import find_step
-    from workspace.lock import PATIENCE_S, hold
-    from workspace.records import StepCounts
+    from workspace.catalog.records import StepCounts
+    from workspace.storage.lock import PATIENCE_S, hold
 
     overrides = with_options(parse_overrides(settings or []) | tape_settings(record, replay), per_class=per_class)
     place, config = open_workspace(workspace, (), overrides)

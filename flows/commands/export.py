@@ -30,9 +30,9 @@ def export(
 
     A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
     """
-    from workspace.champion import answering_run
-    from workspace.dataset import read_dataset
-    from workspace.paths import IMAGEFOLDER_NAME, Workspace
+    from workspace.storage.champion import answering_run
+    from workspace.storage.dataset import read_dataset
+    from workspace.storage.paths import IMAGEFOLDER_NAME, Workspace
 
     place = Workspace(workspace)
     folder = answering_run(place, run)

@@ -12,8 +12,8 @@ from flows.commands.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
     from preprocessing.usage import RunUse
-    from workspace.records import Withdrawal
-    from workspace.withdrawal import Found
+    from workspace.catalog.records import Withdrawal
+    from workspace.storage.withdrawal import Found
 
 Several = list[str] | None
 
@@ -36,11 +36,11 @@ def forget(
     Example: collect-and-train forget -w data/pandas --creator "Jane Doe"
     """
     from preprocessing.usage import runs_using
-    from workspace.config import load_config
-    from workspace.left_out import Withdrawn
-    from workspace.lock import hold
-    from workspace.paths import Workspace
-    from workspace.withdrawal import find, withdraw
+    from workspace.catalog.exclusions import Withdrawn
+    from workspace.config.model import load_config
+    from workspace.storage.lock import hold
+    from workspace.storage.paths import Workspace
+    from workspace.storage.withdrawal import find, withdraw
 
     place = Workspace(workspace)
     load_config(place.config_file)  # a folder that is no workspace is not made one
@@ -65,9 +65,9 @@ def forget(
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
     from collectors.licenses import license_from
     from collectors.picture_url import one_address
+    from workspace.catalog.records import Withdrawal
     from workspace.clock import utc_now
-    from workspace.collect_config import LICENSE_PARTS, LICENSES
-    from workspace.records import Withdrawal
+    from workspace.config.collect import LICENSE_PARTS, LICENSES
 
     if empty := [word for word in (*creators, *urls, *licenses) if not word.strip()]:
         raise typer.BadParameter(f"{empty[0]!r} names nothing")

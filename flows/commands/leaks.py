@@ -26,7 +26,7 @@ def leaks(
 ) -> None:
     """Name the kept pictures that an outside test set holds too; exit code 3 when there are any."""
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
-    from workspace.paths import write_atomic
+    from workspace.storage.paths import write_atomic
 
     place, config = open_workspace(workspace, (), parse_overrides(settings or []))
     with listening(logging.getLogger("collect_and_train.leaks")) as progress:

@@ -13,7 +13,7 @@ from flows.commands.app import OTHER, Folder, app
 def models(workspace: Folder) -> None:
     """List every decision about a model, the live one marked."""
     from flows.history import history_table
-    from workspace.paths import Workspace
+    from workspace.storage.paths import Workspace
 
     typer.echo(history_table(Workspace(workspace)))
 
@@ -24,9 +24,9 @@ def rollback(
     to: Annotated[str, typer.Option(help="A run that was live once; empty: the one before the present one.")] = "",
 ) -> None:
     """Make an earlier published model live again; the one that was live stays out until you roll back to it."""
-    from workspace.champion import roll_back
-    from workspace.lock import hold
-    from workspace.paths import Workspace
+    from workspace.storage.champion import roll_back
+    from workspace.storage.lock import hold
+    from workspace.storage.paths import Workspace
 
     place = Workspace(workspace)
     with hold(place, "rollback"):

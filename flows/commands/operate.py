@@ -47,7 +47,7 @@ def retrain(workspace: Folder, settings: Settings = None) -> None:
     from flows.opening import open_workspace
     from flows.retrain import retrain as flow
     from flows.summary import summary_table
-    from workspace.paths import Workspace
+    from workspace.storage.paths import Workspace
 
     overrides = parse_overrides(settings or [])
     open_workspace(workspace, (), overrides)  # a mistake in the settings shows before Prefect starts

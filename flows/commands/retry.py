@@ -29,9 +29,9 @@ def retry(
     from rich.table import Table
 
     from collectors import retry as step
-    from workspace.failures import failure_counts
-    from workspace.lock import hold
+    from workspace.catalog.failures import failure_counts
     from workspace.reasons import order_of
+    from workspace.storage.lock import hold
 
     place, config = open_workspace(workspace, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]

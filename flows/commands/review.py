@@ -20,8 +20,8 @@ def review(
     """Look at every picture on a page of this machine: keep, drop or relabel; each click is saved."""
     from pages.guard import serve_page
     from pages.review import next_command, review_app
+    from workspace.catalog.records import Override
     from workspace.errors import WorkspaceError
-    from workspace.records import Override
 
     place, config = open_workspace(workspace)
     if not place.has_catalog():

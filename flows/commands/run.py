@@ -10,7 +10,7 @@ import typer
 from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
 from flows.opening import folder_for, open_workspace, parse_overrides, with_options, write_example
 from flows.progress import CONSOLE
-from workspace.paths import Workspace
+from workspace.storage.paths import Workspace
 
 
 @app.command(rich_help_panel=WHOLE_PATH)

@@ -25,8 +25,8 @@ def _add_command(step: Step) -> None:
 
 
 def _run_step(step: Step, workspace: Path, overrides: dict[str, Any]) -> None:
-    from workspace.lock import PATIENCE_S, hold
-    from workspace.run import open_run
+    from workspace.storage.lock import PATIENCE_S, hold
+    from workspace.storage.run import open_run
 
     place, config = open_workspace(workspace, (), overrides)
     log = logging.getLogger(f"collect_and_train.{step.name}")

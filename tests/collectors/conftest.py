@@ -11,9 +11,9 @@ from PIL import Image
 
 from collectors.polite import PoliteSession
 from gallery.site import Gallery
-from workspace.collect_config import NetworkConfig
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace, write_atomic
+from workspace.config.collect import NetworkConfig
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.paths import Workspace, write_atomic
 
 
 def picture_bytes(seed: int, kind: str = "JPEG", size: tuple[int, int] = (96, 80)) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 
 from collectors.address import is_public
 from collectors.polite import PoliteSession
-from workspace.collect_config import NetworkConfig
+from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 

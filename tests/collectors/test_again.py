@@ -7,10 +7,10 @@ import pytest
 from collectors import again, search
 from collectors.source import Found, Page
 from gallery.site import Gallery
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Download, Hit, Search
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import SourceFailed
-from workspace.paths import Workspace
-from workspace.records import Download, Hit, Search
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture

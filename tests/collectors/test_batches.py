@@ -6,9 +6,9 @@ import time
 import pytest
 
 from collectors import download
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Download, Hit
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
-from workspace.records import Download, Hit
 
 
 @pytest.fixture

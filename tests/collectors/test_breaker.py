@@ -7,7 +7,7 @@ import pytest
 from collectors import download, search
 from collectors.breaker import HostBreaker
 from collectors.transfer import AttemptFailed
-from workspace.records import Download, Hit
+from workspace.catalog.records import Download, Hit
 
 
 def admitted(breaker: HostBreaker, host: str = "a") -> bool:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from collectors.polite import PoliteSession
-from workspace.collect_config import NetworkConfig
+from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 PRIVATE = [

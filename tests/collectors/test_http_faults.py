@@ -18,11 +18,11 @@ from collectors import download
 from collectors.intake import Intake
 from collectors.polite import PoliteSession
 from gallery.site import Gallery
-from workspace.collect_config import NetworkConfig
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Download, Hit
+from workspace.catalog.records import Download, Hit
+from workspace.config.collect import NetworkConfig
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 # fault of the gallery → status, reason, tries
 FAULTS = {

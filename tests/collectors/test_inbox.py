@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from collectors import inbox
-from workspace.collection import class_states
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Download, Hit
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Download, Hit
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 CONFIG = WorkspaceConfig.model_validate({"classes": {"red panda": ("Ailurus",), "cat": ("cat",)}})
 

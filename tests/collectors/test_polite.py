@@ -9,7 +9,7 @@ import pytest
 from collectors.pace import HostPace
 from collectors.polite import PoliteSession
 from collectors.transfer import retry_after_s
-from workspace.collect_config import NetworkConfig
+from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 

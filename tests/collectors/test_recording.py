@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from collectors import download, search
-from workspace.catalog import KEYS
-from workspace.config import WorkspaceConfig, parse_config
+from workspace.catalog.catalog import KEYS
+from workspace.catalog.records import Download, Search
+from workspace.config.model import WorkspaceConfig, parse_config
+from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, WorkspaceError
-from workspace.paths import Workspace
-from workspace.records import Download, Search
-from workspace.template import render_config
+from workspace.storage.paths import Workspace
 
 ID, SECRET, TOKEN, FLICKR = "cl1ent-id-/+=", "cl1ent-s3cret", "t0ken-of-theirs", "fl1ckr-k3y/+="
 

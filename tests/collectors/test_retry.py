@@ -5,11 +5,11 @@ from typer.testing import CliRunner
 
 from collectors import download, retry, search
 from flows.cli import app
+from workspace.catalog.records import Download, Hit, Search
+from workspace.config.sources import ResultsPageConfig
+from workspace.config.template import render_config
 from workspace.errors import ConfigError
 from workspace.reasons import is_retryable
-from workspace.records import Download, Hit, Search
-from workspace.source_config import ResultsPageConfig
-from workspace.template import render_config
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collectors.polite import PoliteSession
 from collectors.robots import header_opt_out, page_opt_out
 from collectors.source import ask_json, ask_page
 from collectors.website import Website
-from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
 PICTURE = b"\xff\xd8\xff picture"

@@ -15,12 +15,12 @@ from collectors import download, search
 from collectors.source import Found, Page
 from gallery.site import Gallery
 from preprocessing.decode import decode
+from workspace.catalog.records import Download, Hit, Search
+from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
-from workspace.image_store import ImageStore
-from workspace.paths import write_atomic
 from workspace.progress import Silent
-from workspace.records import Download, Hit, Search
-from workspace.template import render_config
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import write_atomic
 
 
 def rows(workspace, kind):
@@ -246,8 +246,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from collectors import download
-from workspace.config import load_config
-from workspace.paths import Workspace
+from workspace.config.model import load_config
+from workspace.storage.paths import Workspace
 workspace = Workspace(Path(sys.argv[1]))
 download.run(workspace, load_config(workspace.config_file))
 """

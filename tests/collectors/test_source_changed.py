@@ -5,9 +5,9 @@ import pytest
 from collectors import flickr, inaturalist, kakao, naver, openverse, results_page
 from collectors.source import says_no_results
 from collectors.website import Website
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
+from workspace.config.sources import ResultsPageConfig
 from workspace.errors import SourceFailed
-from workspace.source_config import ResultsPageConfig
 
 PARSERS = {
     "openverse": lambda rows: openverse.parse({"results": rows, "page_count": 3})[0],

@@ -14,9 +14,9 @@ from collectors.folder import Folder, read_local
 from collectors.polite import PoliteSession
 from collectors.registry import check
 from collectors.url_list import UrlList
-from workspace.collect_config import NetworkConfig, SearchConfig
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.sources import FolderConfig, UrlListConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
-from workspace.source_config import FolderConfig, UrlListConfig
 
 SESSION = PoliteSession(NetworkConfig())  # never used: nothing here leaves the machine
 

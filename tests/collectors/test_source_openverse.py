@@ -8,7 +8,7 @@ import pytest
 
 from collectors.openverse import Openverse
 from collectors.polite import PoliteSession
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 CREDENTIALS = {"OPENVERSE_CLIENT_ID": "cl1ent-id", "OPENVERSE_CLIENT_SECRET": "cl1ent/s3cret"}

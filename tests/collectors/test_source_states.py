@@ -13,10 +13,10 @@ from rich.console import Console
 from collectors import search
 from collectors.polite import PoliteSession
 from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
-from workspace.collect_config import NetworkConfig, SearchConfig
-from workspace.config import WorkspaceConfig
+from workspace.catalog.records import Hit, Search
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError, SourceFailed
-from workspace.records import Hit, Search
 
 KEYS = {
     "FLICKR_API_KEY": "fl1ckr-k3y/+=",

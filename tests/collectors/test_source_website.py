@@ -7,7 +7,7 @@ import pytest
 from collectors.page_images import read_page, read_srcset
 from collectors.polite import PoliteSession
 from collectors.website import Website
-from workspace.collect_config import SearchConfig
+from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 PAGE = """<!doctype html><html><head><title>Bears &amp; more</title><base href="/zoo/">

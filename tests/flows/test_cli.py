@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.opening import folder_for, open_workspace, parse_overrides, run_title
-from workspace.config import load_config
+from workspace.config.model import load_config
 from workspace.errors import CollectAndTrainError, ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -17,13 +17,13 @@ from flows.collecting import collect_until_clean
 from flows.demo import demo_config
 from flows.registry import step_function
 from gallery.site import Gallery
-from workspace.catalog import KEYS
-from workspace.collection import class_states
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.catalog.catalog import KEYS
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Download, Hit, Search, StepCounts
+from workspace.config.model import WorkspaceConfig
+from workspace.config.template import render_config
 from workspace.progress import SILENT
-from workspace.records import Download, Hit, Search, StepCounts
-from workspace.template import render_config
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture(scope="module")

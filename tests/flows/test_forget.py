@@ -15,16 +15,16 @@ from flows.demo import demo_config
 from flows.registry import step_function
 from gallery.site import Gallery
 from training import train
-from workspace.arrays import ArrayStore
-from workspace.champion import Decision, record_decision
-from workspace.config import WorkspaceConfig, load_config
-from workspace.dataset import read_dataset
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
+from workspace.config.model import WorkspaceConfig, load_config
+from workspace.config.template import render_config
 from workspace.errors import DatasetError
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
 from workspace.progress import SILENT
-from workspace.records import Download, Hit, ImageFacts, Override, Verdict
-from workspace.template import render_config
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.dataset import read_dataset
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,9 @@ def test_a_dry_run_and_an_unasked_one_change_nothing(workspace) -> None:
 def test_forget_that_was_killed_is_finished_by_the_same_command(workspace, monkeypatch) -> None:
     creator = one_in_the_dataset(workspace)
     gone = files_of(workspace, creator)
-    monkeypatch.setattr("workspace.withdrawal.remove_files", lambda *_: None)  # as if killed before the files went
+    monkeypatch.setattr(
+        "workspace.storage.withdrawal.remove_files", lambda *_: None
+    )  # as if killed before the files went
     forget(workspace, "--creator", creator, "--yes")
     assert {path.stem for path in workspace.images.glob("*/*")} & gone
     monkeypatch.undo()

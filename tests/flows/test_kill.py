@@ -13,9 +13,9 @@ import pytest
 
 from flows.opening import open_workspace
 from flows.registry import step_function
-from workspace.paths import Workspace
+from workspace.catalog.records import StepCounts
 from workspace.progress import SILENT
-from workspace.records import StepCounts
+from workspace.storage.paths import Workspace
 
 BIN = Path(sys.executable).parent
 

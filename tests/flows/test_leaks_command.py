@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from preprocessing import clean
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace, write_atomic
-from workspace.records import Download, Hit
-from workspace.template import render_config
+from workspace.catalog.records import Download, Hit
+from workspace.config.model import WorkspaceConfig
+from workspace.config.template import render_config
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace, write_atomic
 
 
 def blobs(seed: int) -> Image.Image:

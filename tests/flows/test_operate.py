@@ -16,8 +16,8 @@ import requests
 
 from flows.opening import open_workspace
 from gallery.render import Spec, body_of
-from workspace.champion import read_decisions
-from workspace.paths import Workspace
+from workspace.storage.champion import read_decisions
+from workspace.storage.paths import Workspace
 
 # A minute each on 2 idle cores; the limit is for busy ones.
 pytestmark = pytest.mark.timeout(600)

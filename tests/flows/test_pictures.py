@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 from flows.history import history_markdown, history_table
 from flows.pictures import history_chart
-from workspace.champion import Decision, record_decision
-from workspace.paths import Workspace
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.paths import Workspace
 
 
 def decision(run_id: str, action: str, champion: str, accuracy: float, **more: object) -> Decision:

@@ -9,8 +9,8 @@ from collectors import download, search
 from flows.demo import demo_config
 from gallery.site import Gallery, Planted
 from preprocessing import clean
-from workspace.paths import Workspace
-from workspace.records import Download, Verdict
+from workspace.catalog.records import Download, Verdict
+from workspace.storage.paths import Workspace
 
 NEAR = {"resized", "recompressed", "mirrored"}
 

@@ -20,9 +20,9 @@ from training.backbone import Backbone, Network
 from training.calibrate import Calibration
 from training.pretrained import BACKBONES, build_network
 from training.reject import Limits
-from workspace.champion import Decision, record_decision
 from workspace.errors import ConfigError
-from workspace.paths import Workspace
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.paths import Workspace
 
 SPEC = BACKBONES["efficientnet_lite0"]
 SETTINGS = '[classes]\nape = "ape"\nbee = "bee"\n[network]\nallow_private_addresses = true\nper_host_pause_s = 0\n'

@@ -5,12 +5,12 @@ import pytest
 from flows.opening import open_workspace, workspace_folder
 from flows.retrain import settings_of_champion
 from flows.status import status_text
-from workspace.champion import Decision, record_decision
 from workspace.clock import utc_now
-from workspace.config import load_config
+from workspace.config.model import load_config
+from workspace.config.template import render_config
 from workspace.errors import ConfigError
-from workspace.paths import Workspace, write_atomic
-from workspace.template import render_config
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.paths import Workspace, write_atomic
 
 
 def with_champion(folder, **settings) -> Workspace:

@@ -2,8 +2,8 @@ from flows.opening import open_workspace
 from flows.status import status_text
 from pages.album import Album
 from training.collected import read_collected
-from workspace.collection import class_states
-from workspace.records import Download, Hit, Override, Verdict
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Download, Hit, Override, Verdict
 
 
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:

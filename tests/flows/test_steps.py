@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.opening import open_workspace
 from flows.registry import STEPS, Phase, find_step, steps_of
+from workspace.config.template import render_config
 from workspace.errors import ConfigError
-from workspace.paths import Workspace, write_atomic
-from workspace.template import render_config
+from workspace.storage.paths import Workspace, write_atomic
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pages.guard import served_page
 from pages.review import review_app
 from preprocessing.pixels import PixelCache
-from workspace.arrays import ArrayStore
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace, write_atomic
-from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
+from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.paths import Workspace, write_atomic
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{ 7*7 }} \u202e\"'"
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 from PIL import Image
 
-from workspace.records import Hit, Override, Verdict
+from workspace.catalog.records import Hit, Override, Verdict
 
 
 @pytest.fixture

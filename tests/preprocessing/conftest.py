@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workspace.config import WorkspaceConfig
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Download, Hit
+from workspace.catalog.records import Download, Hit
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 
 def _picture(seed: int, width: int = 120, height: int = 90) -> Image.Image:

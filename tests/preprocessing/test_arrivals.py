@@ -1,11 +1,11 @@
 import dataclasses
 
 from preprocessing.arrivals import arrivals
-from workspace.champion import Decision, record_decision
+from workspace.catalog.records import Sample, Verdict
 from workspace.clock import utc_now
-from workspace.dataset import dataset_bytes
-from workspace.paths import Workspace, write_atomic
-from workspace.records import Sample, Verdict
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.dataset import dataset_bytes
+from workspace.storage.paths import Workspace, write_atomic
 
 
 def keep(place: Workspace, *names: str) -> None:

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from preprocessing import clean
 from preprocessing.checks import CHECKS, LIMIT, Check, judge
 from preprocessing.measures import measure
-from workspace.clean_config import CleanConfig
-from workspace.records import ImageFacts
+from workspace.catalog.records import ImageFacts
+from workspace.config.clean import CleanConfig
 
 CLEAN = CleanConfig()
 WORDS = "the quick brown fox jumps over a lazy dog while it rains and nobody looks up".split()  # noqa: SIM905
@@ -208,7 +208,7 @@ def test_a_new_check_that_drops_and_a_flag_that_is_set_to_drop_are_counted(colle
 
 
 def test_flags_stay_and_drops_go_in_the_verdicts_of_a_cleaned_workspace(collected, encode) -> None:
-    from workspace.records import Verdict
+    from workspace.catalog.records import Verdict
 
     flagged = collected.add(encode(page(), "JPEG"), "a")
     dropped = collected.add(encode(Image.new("RGB", (100, 100), (9, 9, 9))), "a")

@@ -12,9 +12,9 @@ import pytest
 from preprocessing import clean
 from preprocessing.examine import Job, examine, examine_all
 from preprocessing.pixels import PixelCache
+from workspace.catalog.records import ImageFacts, Verdict
 from workspace.errors import WorkspaceError
-from workspace.image_store import ImageStore
-from workspace.records import ImageFacts, Verdict
+from workspace.storage.image_store import ImageStore
 
 CRASHER = '''
 import os
@@ -201,8 +201,8 @@ KILLED = """
 import functools, os, pathlib, sys, time
 from preprocessing import clean
 from preprocessing.examine import examine, examine_all
-from workspace.config import load_config
-from workspace.paths import Workspace
+from workspace.config.model import load_config
+from workspace.storage.paths import Workspace
 
 root = pathlib.Path(sys.argv[1])
 
@@ -285,8 +285,8 @@ UNGUARDED = """
 import sys
 from pathlib import Path
 from preprocessing import clean
-from workspace.config import WorkspaceConfig
-from workspace.paths import Workspace
+from workspace.config.model import WorkspaceConfig
+from workspace.storage.paths import Workspace
 clean.run(Workspace(Path(sys.argv[1])), WorkspaceConfig.model_validate({"classes": {"a": "a", "b": "b"}}))
 """
 

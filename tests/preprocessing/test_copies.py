@@ -13,8 +13,8 @@ from preprocessing.looks import look_of, thumbs_among
 from preprocessing.measures import measure
 from preprocessing.turns import MIRRORED, TURNS, inverse, turned
 from preprocessing.verdicts import verdicts_for
-from workspace.clean_config import CleanConfig
-from workspace.records import Hit, ImageFacts
+from workspace.catalog.records import Hit, ImageFacts
+from workspace.config.clean import CleanConfig
 
 CLEAN = CleanConfig()
 

@@ -12,10 +12,10 @@ from preprocessing import curate
 from preprocessing.clusters import clusters_of
 from preprocessing.label_issues import find_label_issues
 from preprocessing.typicality import comparable, typicality
-from workspace.arrays import ArrayStore
+from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
-from workspace.paths import write_atomic
-from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.paths import write_atomic
 
 DIM = 48
 OPENVERSE = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures" / "openverse"

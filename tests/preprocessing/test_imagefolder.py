@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from preprocessing.imagefolder import COLUMNS, export_imagefolder
+from workspace.catalog.records import Sample
 from workspace.errors import WorkspaceError
-from workspace.image_store import ImageStore
-from workspace.paths import Workspace
-from workspace.records import Sample
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 HOSTILE = 'a | "b"\n<script>, [x](javascript:y)'
 

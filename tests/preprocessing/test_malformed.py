@@ -14,8 +14,8 @@ from PIL import Image, features
 
 from preprocessing import clean
 from preprocessing.decode import decode
+from workspace.catalog.records import ImageFacts
 from workspace.errors import ImageRefused
-from workspace.records import ImageFacts
 
 
 def picture(width: int = 90, height: int = 70, mode: str = "RGB", seed: int = 0) -> Image.Image:

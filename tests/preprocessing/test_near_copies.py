@@ -7,11 +7,11 @@ from PIL import Image, ImageDraw, ImageOps
 from preprocessing import alignment, clean, near_copies, overlays, split
 from preprocessing.alignment import compare, keypoints
 from preprocessing.near_copies import find_near_copies, neighbours
-from workspace.arrays import ArrayStore
-from workspace.dataset import read_dataset
+from workspace.catalog.records import Override, Verdict
 from workspace.errors import WorkspaceError
-from workspace.paths import write_atomic
-from workspace.records import Override, Verdict
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.dataset import read_dataset
+from workspace.storage.paths import write_atomic
 
 
 def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:

@@ -5,7 +5,7 @@ from PIL import Image
 
 from preprocessing import clean
 from preprocessing.decode import decode
-from workspace.records import Verdict
+from workspace.catalog.records import Verdict
 
 PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "photos"
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from preprocessing import clean, split
 from preprocessing.assign import assign
-from workspace.champion import Decision, record_decision
-from workspace.clean_config import SplitConfig
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
 from workspace.clock import utc_now
-from workspace.config import load_config
-from workspace.dataset import read_dataset
+from workspace.config.clean import SplitConfig
+from workspace.config.model import load_config
 from workspace.errors import DatasetError
-from workspace.image_store import ImageStore
-from workspace.records import Download, Hit, ImageFacts, Override, Verdict
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.dataset import read_dataset
+from workspace.storage.image_store import ImageStore
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 

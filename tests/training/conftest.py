@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from preprocessing.pixels import PixelCache
-from workspace.config import WorkspaceConfig, parse_config
-from workspace.dataset import dataset_bytes
-from workspace.paths import Workspace, write_atomic
-from workspace.records import Sample, Verdict
-from workspace.template import render_config
+from workspace.catalog.records import Sample, Verdict
+from workspace.config.model import WorkspaceConfig, parse_config
+from workspace.config.template import render_config
+from workspace.storage.dataset import dataset_bytes
+from workspace.storage.paths import Workspace, write_atomic
 
 KINDS = ("amber", "blue", "cyan")
 TINTS = ((230, 160, 40), (40, 60, 220), (40, 200, 200))

@@ -8,10 +8,10 @@ import pytest
 from training.calibrate import CalibrationRecord
 from training.history import History
 from training.regime import RegimeRecord
-from workspace.artefact import Artefact
 from workspace.errors import ModelError
-from workspace.metrics import Metrics
-from workspace.model_card import ModelCard
+from workspace.storage.artefact import Artefact
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import ModelCard
 
 # As the program before versions wrote them for the workspace of tests/training/conftest.py, with lists cut short.
 

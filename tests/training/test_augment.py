@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from training.augment import Augmenter, clean_view, preset_for, sheet
-from workspace.model_card import Input, ModelCard, TrainedOn
-from workspace.train_config import AugmentConfig
+from workspace.config.train import AugmentConfig
+from workspace.storage.model_card import Input, ModelCard, TrainedOn
 
 
 def picture(height: int = 256, width: int = 300, seed: int = 0) -> np.ndarray:

@@ -11,8 +11,8 @@ from preprocessing.decode import decode
 from training.augment import clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.pretrained import BACKBONES, build_network, load_imagenet, spec_of
+from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
-from workspace.train_config import TrainConfig
 
 BEARS = Path(__file__).resolve().parents[2].parent / "shared" / "photos" / "bears"
 LITE0 = BACKBONES["efficientnet_lite0"]

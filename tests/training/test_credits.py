@@ -6,8 +6,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from training.credits import COLUMNS, Credit, as_csv, as_page, write_credits
-from workspace.paths import RunFolder
-from workspace.records import Sample
+from workspace.catalog.records import Sample
+from workspace.storage.paths import RunFolder
 
 BY = "https://creativecommons.org/licenses/by/2.0/"
 

@@ -18,13 +18,13 @@ from training.folds import OutOfFold
 from training.measure import measure
 from training.predict import Classifier, Outputs
 from training.pretrained import BACKBONES, build_network
-from workspace.config import WorkspaceConfig
-from workspace.dataset import dataset_bytes
+from workspace.catalog.records import Sample
+from workspace.config.model import WorkspaceConfig
+from workspace.config.template import render_config
 from workspace.errors import DatasetError, ModelError
-from workspace.paths import Workspace, write_atomic, write_json
 from workspace.progress import SILENT
-from workspace.records import Sample
-from workspace.template import render_config
+from workspace.storage.dataset import dataset_bytes
+from workspace.storage.paths import Workspace, write_atomic, write_json
 
 CLASSES = ("ape", "bee", "고양이")
 

@@ -15,9 +15,9 @@ from training.cached import CachedPictures
 from training.device import choose_device
 from training.features import Extractor
 from training.finetune import Job, finetune, predicted, schedule
-from workspace.dataset import read_dataset
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
+from workspace.storage.dataset import read_dataset
 
 CPU = choose_device("cpu")
 CLASSES = 3

@@ -26,15 +26,15 @@ from training.predict import Outputs
 from training.regime import THRESHOLDS
 from training.reject import fit_limits
 from training.tiles import data_address, license_name, web_address
-from workspace.config import WorkspaceConfig
-from workspace.dataset import dataset_bytes
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
+from workspace.config.model import WorkspaceConfig
+from workspace.config.train import AugmentConfig
 from workspace.errors import ModelError
-from workspace.metrics import Metrics
-from workspace.model_card import ModelCard
-from workspace.paths import Workspace, write_atomic, write_json
 from workspace.progress import SILENT
-from workspace.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
-from workspace.train_config import AugmentConfig
+from workspace.storage.dataset import dataset_bytes
+from workspace.storage.metrics import Metrics
+from workspace.storage.model_card import ModelCard
+from workspace.storage.paths import Workspace, write_atomic, write_json
 
 LABELS = ("고양이", "كلب", "<b>bold")
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.test/x.png onerror='alert(2)'>"

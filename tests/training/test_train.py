@@ -16,10 +16,10 @@ from training.folds import OutOfFold
 from training.guard import Comparison
 from training.head import HeadSettings, fit_head
 from training.predict import Classifier
-from workspace.dataset import dataset_bytes, read_dataset
 from workspace.errors import ConfigError, DatasetError
-from workspace.paths import write_atomic
 from workspace.progress import SILENT
+from workspace.storage.dataset import dataset_bytes, read_dataset
+from workspace.storage.paths import write_atomic
 
 
 class Listener:

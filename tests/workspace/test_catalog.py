@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from workspace.catalog import Catalog
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
 from workspace.errors import WorkspaceError
-from workspace.records import Download, Hit, ImageFacts, Override, Search, Verdict
 
 
 @pytest.fixture

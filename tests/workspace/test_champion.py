@@ -1,7 +1,9 @@
 import pytest
 
-from workspace.arrays import latest_features
-from workspace.champion import (
+from workspace.clock import utc_now
+from workspace.errors import ConfigError, ModelError, WorkspaceError
+from workspace.storage.arrays import latest_features
+from workspace.storage.champion import (
     Decision,
     answering_run,
     finish_decision,
@@ -10,9 +12,7 @@ from workspace.champion import (
     record_decision,
     roll_back,
 )
-from workspace.clock import utc_now
-from workspace.errors import ConfigError, ModelError, WorkspaceError
-from workspace.paths import Workspace
+from workspace.storage.paths import Workspace
 
 
 def test_decisions_are_kept_in_order_and_only_a_change_moves_the_champion(tmp_path) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workspace.catalog import Catalog
-from workspace.collection import ClassState, class_states, urls_to_fetch
-from workspace.records import Download, Hit, Override, Verdict
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.class_progress import ClassState, class_states, urls_to_fetch
+from workspace.catalog.records import Download, Hit, Override, Verdict
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ import unicodedata
 import pytest
 from pydantic import ValidationError
 
-from workspace.collect_config import NetworkConfig, SearchConfig
-from workspace.config import WorkspaceConfig, load_config, parse_config
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.model import WorkspaceConfig, load_config, parse_config
+from workspace.config.template import EXAMPLE_CLASSES, render_config
 from workspace.errors import ConfigError
-from workspace.template import EXAMPLE_CLASSES, render_config
 
 TWO = '[classes]\n"red panda" = "red panda"\nraccoon = ["raccoon", "Procyon lotor"]\n'
 

@@ -1,9 +1,9 @@
 import pytest
 
 from workspace.errors import WorkspaceError
-from workspace.image_store import ImageStore
-from workspace.image_type import SUFFIXES
-from workspace.paths import Workspace
+from workspace.storage.image_store import ImageStore
+from workspace.storage.image_type import SUFFIXES
+from workspace.storage.paths import Workspace
 
 SHA = "ab" * 32
 

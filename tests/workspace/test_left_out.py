@@ -1,9 +1,9 @@
 import pytest
 
-from workspace.catalog import Catalog
-from workspace.collection import class_states, urls_to_fetch
-from workspace.left_out import leave_out, left_out_counts
-from workspace.records import Download, Hit, Withdrawal
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.class_progress import class_states, urls_to_fetch
+from workspace.catalog.exclusions import leave_out, left_out_counts
+from workspace.catalog.records import Download, Hit, Withdrawal
 
 
 @pytest.fixture

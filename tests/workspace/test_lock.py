@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from workspace.errors import WorkspaceError
-from workspace.lock import WorkspaceBusy, hold, owner_of
-from workspace.paths import Workspace
+from workspace.storage.lock import WorkspaceBusy, hold, owner_of
+from workspace.storage.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOLD = (
-    "import sys, time, pathlib; from workspace.lock import hold; from workspace.paths import Workspace\n"
+    "import sys, time, pathlib; from workspace.storage.lock import hold; from workspace.storage.paths import Workspace\n"
     "with hold(Workspace(pathlib.Path(sys.argv[1])), 'retrain'): print('held', flush=True); time.sleep(60)"
 )
 

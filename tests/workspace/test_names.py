@@ -14,13 +14,13 @@ from collectors.source import Page
 from collectors.url_list import UrlList
 from collectors.website import Website
 from flows.opening import open_workspace
-from workspace.collect_config import NetworkConfig, SearchConfig
-from workspace.config import WorkspaceConfig, parse_config
+from workspace.catalog.records import Hit
+from workspace.config.collect import NetworkConfig, SearchConfig
+from workspace.config.model import WorkspaceConfig, parse_config
+from workspace.config.sources import FolderConfig, UrlListConfig
 from workspace.errors import ConfigError
 from workspace.names import same_name
-from workspace.paths import Workspace
-from workspace.records import Hit
-from workspace.source_config import FolderConfig, UrlListConfig
+from workspace.storage.paths import Workspace
 
 SPELLINGS = ["red panda", "Red_Panda", "red-panda", "RED -_ panda", " red  panda\t"]
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from workspace.catalog import Catalog
-from workspace.outcomes import download_counts
-from workspace.records import Download
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.counts import download_counts
+from workspace.catalog.records import Download
 
 
 def test_downloads_are_counted_by_status_and_reason_ok_first(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from workspace.catalog import Catalog
-from workspace.overrides import Change, decide
-from workspace.records import Override
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.overrides import Change, decide
+from workspace.catalog.records import Override
 
 
 @pytest.fixture

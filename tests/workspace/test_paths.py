@@ -3,10 +3,10 @@ import resource
 import numpy as np
 import pytest
 
-from workspace.arrays import ArrayStore
+from workspace.catalog.records import Search
 from workspace.errors import WorkspaceError
-from workspace.paths import Workspace, digest, write_atomic
-from workspace.records import Search
+from workspace.storage.arrays import ArrayStore
+from workspace.storage.paths import Workspace, digest, write_atomic
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path) -> None:

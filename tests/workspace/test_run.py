@@ -2,11 +2,11 @@
 
 import pytest
 
-from workspace.config import parse_config
+from workspace.config.model import parse_config
+from workspace.config.template import render_config
 from workspace.errors import ConfigError, WorkspaceError
-from workspace.paths import Workspace, write_atomic
-from workspace.run import model_settings, open_run
-from workspace.template import render_config
+from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.run import model_settings, open_run
 
 CLASSES = '[classes]\ncat = "cat"\ndog = "dog"\n'
 

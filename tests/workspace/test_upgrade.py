@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from workspace.catalog import SCHEMA_VERSION, Catalog
+from workspace.catalog.catalog import SCHEMA_VERSION, Catalog
+from workspace.catalog.records import Download, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
-from workspace.records import Download, ImageFacts, Override, Verdict
 
 
 def test_a_catalogue_of_version_1_keeps_all_but_the_facts_that_are_measured_again(tmp_path) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workspace.errors import WorkspaceError
-from workspace.image_type import SUFFIXES
-from workspace.paths import Workspace, write_atomic
+from workspace.storage.image_type import SUFFIXES
+from workspace.storage.paths import Workspace, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ImageStore:
 
         Args:
             sha256: of `data`, in hex.
-            suffix: by content, with its dot (`.jpg`): one of workspace.image_type.SUFFIXES.
+            suffix: by content, with its dot (`.jpg`): one of workspace.storage.image_type.SUFFIXES.
             data: the whole file.
             durable: also wait for the disk; not worth it for what can be fetched again.
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 
-from workspace.catalog import TABLES, Catalog
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.records import Download, Hit, ImageFacts
 from workspace.reasons import in_order
-from workspace.records import Download, Hit, ImageFacts
 
 _AT_A_TIME = 500
 """Values in one question to the database, which takes no more than 999 everywhere."""

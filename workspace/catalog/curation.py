@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from workspace.catalog import TABLES, Catalog
-from workspace.records import Cluster, Override, Verdict
-from workspace.standing import Pair, decided_pairs
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.records import Cluster, Override, Verdict
+from workspace.catalog.standing import Pair, decided_pairs
 
 STAGE = "curate"
 """The stage of off-topic pictures and label errors."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from workspace.section import EXECUTION_ONLY, Section
+from workspace.config.section import EXECUTION_ONLY, Section
 
 
 class FeaturesConfig(Section):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from workspace.arrays import drop_keys
-from workspace.catalog import TABLES, Catalog
-from workspace.image_store import ImageStore
-from workspace.left_out import Withdrawn
-from workspace.paths import Workspace
-from workspace.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.exclusions import Withdrawn
+from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
+from workspace.storage.arrays import drop_keys
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace
 
 STATUS = "withdrawn"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workspace.catalog.records import Sample
 from workspace.errors import DatasetError
-from workspace.records import Sample
 
 _TYPES = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
 SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in dataclasses.fields(Sample)])
-"""The columns: the fields of workspace.records.Sample."""
+"""The columns: the fields of workspace.catalog.records.Sample."""
 
 
 def dataset_bytes(samples: Sequence[Sample]) -> bytes:

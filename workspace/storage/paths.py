@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workspace.errors import WorkspaceError
 
 if TYPE_CHECKING:
-    from workspace.catalog import Catalog
+    from workspace.catalog.catalog import Catalog
 
 CARD_NAME, WEIGHTS_NAME, README_NAME = "card.json", "model.safetensors", "README.md"
 CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
@@ -36,7 +36,7 @@ class Workspace:
 
     @property
     def catalog_file(self) -> Path:
-        """The tables of workspace/catalog.py in one SQLite file."""
+        """The tables of workspace/catalog/catalog.py in one SQLite file."""
         return self.root / "catalog.sqlite"
 
     def open_catalog(self) -> Catalog:
@@ -45,7 +45,7 @@ class Workspace:
         Raises:
             WorkspaceError: it cannot be opened, or was written by another version.
         """
-        from workspace.catalog import Catalog  # SQLAlchemy, which `--help` need not wait for
+        from workspace.catalog.catalog import Catalog  # SQLAlchemy, which `--help` need not wait for
 
         return Catalog(self.catalog_file)
 
@@ -75,7 +75,7 @@ class Workspace:
 
     @property
     def champion_file(self) -> Path:
-        """Which run's model is live, and why: workspace.champion.Decision."""
+        """Which run's model is live, and why: workspace.storage.champion.Decision."""
         return self.root / "models" / "champion.json"
 
     @property
@@ -141,7 +141,7 @@ class RunFolder:
 
     @property
     def dataset_file(self) -> Path:
-        """One row per picture: workspace.records.Sample."""
+        """One row per picture: workspace.catalog.records.Sample."""
         return self.root / "dataset.parquet"
 
     @property

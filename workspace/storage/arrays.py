@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workspace.errors import WorkspaceError
-from workspace.paths import Workspace, digest, write_atomic
+from workspace.storage.paths import Workspace, digest, write_atomic
 
 _OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024 as a rule
 

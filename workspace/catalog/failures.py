@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from workspace.catalog import TABLES, Catalog
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.class_progress import class_states
+from workspace.catalog.records import Download, Hit, Search
 from workspace.clock import utc_now
-from workspace.collection import class_states
 from workspace.reasons import GIVEN_UP
-from workspace.records import Download, Hit, Search
 
 
 def failure_counts(catalog: Catalog) -> tuple[Counter[str], Counter[str]]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from workspace.catalog import TABLES, Catalog, batched
-from workspace.collect_config import license_is
+from workspace.catalog.catalog import TABLES, Catalog, batched
+from workspace.catalog.records import Download, Hit, Withdrawal
+from workspace.config.collect import license_is
 from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN
-from workspace.records import Download, Hit, Withdrawal
 
 
 @dataclass(frozen=True, slots=True)

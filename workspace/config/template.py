@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from workspace.config import WorkspaceConfig
-from workspace.section import THIS_RUN_ONLY, Section
+from workspace.config.model import WorkspaceConfig
+from workspace.config.section import THIS_RUN_ONLY, Section
 
 EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabby cat")}
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from workspace.catalog import TABLES, Catalog
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.records import Override
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
-from workspace.records import Override
 
 KEEP, DROP, RELABEL, UNDECIDED = "keep", "drop", "relabel", ""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
-from workspace.paths import Workspace
+from workspace.storage.paths import Workspace
 
 _POLL_S = 0.5
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from workspace.catalog import TABLES, Catalog
-from workspace.curation import FEATURE_STAGES
-from workspace.records import Download, Hit, Override, Verdict
-from workspace.standing import count_images, standing_of
+from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.records import Download, Hit, Override, Verdict
+from workspace.catalog.standing import count_images, standing_of
 
 LEAST_YIELD = 0.05
 """Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from workspace.records import Override, Verdict
+from workspace.catalog.records import Override, Verdict
 
 Pair = tuple[str, str]
 """(sha256, label)."""

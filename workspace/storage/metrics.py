@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from workspace.artefact import Artefact, Part
+from workspace.storage.artefact import Artefact, Part
 
 
 @dataclass(frozen=True, slots=True)

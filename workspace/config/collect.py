@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from workspace.section import THIS_RUN_ONLY, Section
-from workspace.source_config import ApiConfig, FolderConfig, ResultsPageConfig, UrlListConfig, WebsiteConfig
+from workspace.config.section import THIS_RUN_ONLY, Section
+from workspace.config.sources import ApiConfig, FolderConfig, ResultsPageConfig, UrlListConfig, WebsiteConfig
 
 LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 """Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError
-from workspace.paths import RunFolder, Workspace, write_atomic, write_json
+from workspace.storage.paths import RunFolder, Workspace, write_atomic, write_json
 
 
 @dataclass(frozen=True, slots=True)

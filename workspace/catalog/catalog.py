@@ -1,7 +1,7 @@
 """The catalogue: what was found, fetched, seen and judged, in tables that only grow.
 
 SQLAlchemy Core throughout, so SQLite is the embedded default and another database is one url away. The columns
-are the fields of workspace/records.py; see data/README.md for a description of each.
+are the fields of workspace/catalog/records.py; see data/README.md for a description of each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from workspace.errors import WorkspaceError
-from workspace.records import (
+from workspace.catalog.records import (
     MEASURES_VERSION,
     Cluster,
     Download,
@@ -28,7 +27,8 @@ from workspace.records import (
     Verdict,
     Withdrawal,
 )
-from workspace.standing import standing_of, staying
+from workspace.catalog.standing import standing_of, staying
+from workspace.errors import WorkspaceError
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 

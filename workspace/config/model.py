@@ -15,14 +15,14 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from workspace.clean_config import CleanConfig, CurateConfig, SplitConfig
-from workspace.collect_config import DownloadConfig, NetworkConfig, SearchConfig
+from workspace.config.clean import CleanConfig, CurateConfig, SplitConfig
+from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
+from workspace.config.old_names import old_names, rename_old
+from workspace.config.retrain import RetrainConfig
+from workspace.config.section import Section
+from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 from workspace.errors import ConfigError
 from workspace.names import name_key
-from workspace.old_settings import old_names, rename_old
-from workspace.retrain_config import RetrainConfig
-from workspace.section import Section
-from workspace.train_config import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 
 
 class WorkspaceConfig(Section):

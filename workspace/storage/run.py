@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workspace.config import WorkspaceConfig, load_config
-from workspace.dataset import read_dataset
+from workspace.catalog.records import Sample
+from workspace.config.model import WorkspaceConfig, load_config
+from workspace.config.section import EXECUTION_ONLY
 from workspace.errors import ConfigError, WorkspaceError
-from workspace.model_card import ModelCard
-from workspace.paths import RunFolder, Workspace
 from workspace.progress import SILENT, Progress
-from workspace.records import Sample
-from workspace.section import EXECUTION_ONLY
+from workspace.storage.dataset import read_dataset
+from workspace.storage.model_card import ModelCard
+from workspace.storage.paths import RunFolder, Workspace
 
 SHAPING_SECTIONS = ("features", "augment", "train")
 """The sections that shape a model; with `seed` and `clean.cache_side_px` they are part of a run's id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from workspace.section import Section
+from workspace.config.section import Section
 
 
 def checked_url(url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from workspace.section import Fraction, Section
+from workspace.config.section import Fraction, Section
 
 
 class RetrainConfig(Section):

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from workspace.artefact import Artefact, Part
-from workspace.metrics import Baseline, HeadlineScores, Share
-from workspace.train_config import AugmentConfig
+from workspace.config.train import AugmentConfig
+from workspace.storage.artefact import Artefact, Part
+from workspace.storage.metrics import Baseline, HeadlineScores, Share
 
 
 class Input(Part):
