@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
-from collectors.folder import SCHEME as LOCAL_SCHEME
-from collectors.folder import read_local
+from collectors.http.recording import Fetched
+from collectors.http.session import PoliteSession
 from collectors.intake import Intake, failed_row
-from collectors.polite import PoliteSession
-from collectors.recording import Fetched
-from collectors.registry import open_session
+from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
+from collectors.sources.local.folder import read_local
+from collectors.sources.registry import open_session
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import leave_out

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from collectors.folder import read_capped
 from collectors.intake import Intake, failed_row
+from collectors.sources.local.folder import read_capped
 from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from collectors.picture_url import one_address, picture_key
-from collectors.polite import PoliteSession
-from collectors.source import Page, Source
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Page, Source
+from collectors.url_identity import one_address, picture_key
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import urls_of
 from workspace.catalog.exclusions import leave_out

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
 from collectors.query import Asked, ask_page, known_images
-from collectors.registry import make_sources, open_session, with_recorded_keys
-from collectors.source import Source
+from collectors.sources.base import Source
+from collectors.sources.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.counts import download_counts

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
 from training.predict import NONE, Picture, Prediction, picture_files
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import load_config

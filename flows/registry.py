@@ -60,7 +60,7 @@ STEPS = (
     Step("inbox", "collectors.inbox", Phase.ARRIVAL, "Take in the pictures that were dropped into the inbox."),
     Step(
         "again",
-        "collectors.again",
+        "collectors.refresh",
         Phase.ARRIVAL,
         "Ask again the searches that already ran, for what is new.",
         uses_network=True,

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from rich.table import Table
 
-from collectors import registry
+from collectors.sources import registry
 from flows.progress import CONSOLE
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig

@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from collectors.again import due_searches
+from collectors.refresh import due_searches
 from flows.artifacts import Logger
 from flows.opening import open_workspace, workspaces_under
 from flows.steps import step_task

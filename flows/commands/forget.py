@@ -63,11 +63,11 @@ def forget(
 
 
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
-    from collectors.licenses import license_from
-    from collectors.picture_url import one_address
+    from collectors.url_identity import one_address
     from workspace.catalog.records import Withdrawal
     from workspace.clock import utc_now
     from workspace.config.collect import LICENSE_PARTS, LICENSES
+    from workspace.licenses import license_from
 
     if empty := [word for word in (*creators, *urls, *licenses) if not word.strip()]:
         raise typer.BadParameter(f"{empty[0]!r} names nothing")

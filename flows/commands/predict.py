@@ -52,7 +52,7 @@ def predict(
     """
     if not pictures and sys.stdin.isatty():
         raise typer.BadParameter("name pictures, folders or addresses, or pipe a list of them in")
-    from collectors.polite import PoliteSession
+    from collectors.http.session import PoliteSession
     from flows.prediction import FORMATS, model_folder, network_of, pictures_of
     from training.predict import Classifier
     from training.predict import predict as classify

@@ -28,7 +28,7 @@ def retry(
     """
     from rich.table import Table
 
-    from collectors import retry as step
+    from collectors import retry_failed as step
     from workspace.catalog.failures import failure_counts
     from workspace.reasons import order_of
     from workspace.storage.lock import hold

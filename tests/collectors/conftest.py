@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
 from gallery.site import Gallery
 from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig

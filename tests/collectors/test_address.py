@@ -3,8 +3,8 @@ import socket
 
 import pytest
 
-from collectors.address import is_public
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
+from collectors.http.ssrf import is_public
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 

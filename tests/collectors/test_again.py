@@ -4,8 +4,9 @@ from unittest.mock import patch
 
 import pytest
 
-from collectors import again, search
-from collectors.source import Found, Page
+from collectors import refresh as again
+from collectors import search
+from collectors.sources.base import Found, Page
 from gallery.site import Gallery
 from workspace.catalog.records import Download, Hit, Search
 from workspace.config.model import WorkspaceConfig
@@ -94,7 +95,7 @@ def test_another_size_is_recorded_as_skipped_and_the_end_of_a_source_as_the_end(
     place, source = Workspace(tmp_path), Sizes()
     with (
         patch("collectors.search.make_sources", return_value={"openverse": source}),
-        patch("collectors.again.make_sources", return_value={"openverse": source}),
+        patch("collectors.refresh.make_sources", return_value={"openverse": source}),
     ):
         search.run(place, config)  # the first page, then one beyond the end
         assert source.asked == [None, "2"]

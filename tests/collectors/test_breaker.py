@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collectors import download, search
-from collectors.breaker import HostBreaker
-from collectors.transfer import AttemptFailed
+from collectors.http.circuit_breaker import HostBreaker
+from collectors.http.transfer import AttemptFailed
 from workspace.catalog.records import Download, Hit
 
 

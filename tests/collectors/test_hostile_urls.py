@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 

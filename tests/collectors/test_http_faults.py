@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from collectors import download
+from collectors.http.session import PoliteSession
 from collectors.intake import Intake
-from collectors.polite import PoliteSession
 from gallery.site import Gallery
 from workspace.catalog.records import Download, Hit
 from workspace.config.collect import NetworkConfig

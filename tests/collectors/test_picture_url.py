@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.picture_url import one_address, picture_key
+from collectors.url_identity import one_address, picture_key
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.pace import HostPace
-from collectors.polite import PoliteSession
-from collectors.transfer import retry_after_s
+from collectors.http.rate_limit import HostPace
+from collectors.http.session import PoliteSession
+from collectors.http.transfer import retry_after_s
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 

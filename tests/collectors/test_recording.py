@@ -34,7 +34,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at the clock is a minute later, so that a wrong time shows."""
     ticks = iter(range(10_000))
-    monkeypatch.setattr("collectors.recording.utc_now", lambda: f"2026-01-01T00:{next(ticks):04}")
+    monkeypatch.setattr("collectors.http.recording.utc_now", lambda: f"2026-01-01T00:{next(ticks):04}")
 
 
 def tables(workspace: Workspace) -> dict[str, list[object]]:

@@ -3,7 +3,8 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from collectors import download, retry, search
+from collectors import download, search
+from collectors import retry_failed as retry
 from flows.cli import app
 from workspace.catalog.records import Download, Hit, Search
 from workspace.config.sources import ResultsPageConfig

@@ -6,10 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.polite import PoliteSession
-from collectors.robots import header_opt_out, page_opt_out
-from collectors.source import ask_json, ask_page
-from collectors.website import Website
+from collectors.http.robots import header_opt_out, page_opt_out
+from collectors.http.session import PoliteSession
+from collectors.sources.base import ask_json, ask_page
+from collectors.sources.html.website import Website
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 

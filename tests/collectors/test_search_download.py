@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, features
 
 from collectors import download, search
-from collectors.source import Found, Page
+from collectors.sources.base import Found, Page
 from gallery.site import Gallery
 from preprocessing.decode import decode
 from workspace.catalog.records import Download, Hit, Search

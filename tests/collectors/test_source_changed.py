@@ -2,9 +2,10 @@
 
 import pytest
 
-from collectors import flickr, inaturalist, kakao, naver, openverse, results_page
-from collectors.source import says_no_results
-from collectors.website import Website
+from collectors.sources.apis import flickr, inaturalist, kakao, naver, openverse
+from collectors.sources.base import says_no_results
+from collectors.sources.html import results_page
+from collectors.sources.html.website import Website
 from workspace.config.collect import SearchConfig
 from workspace.config.sources import ResultsPageConfig
 from workspace.errors import SourceFailed
@@ -40,7 +41,7 @@ def served(monkeypatch: pytest.MonkeyPatch):
     def ask_page(session: Page, url: str) -> tuple[bytes, str]:
         return session.html.encode(), url
 
-    for module in ("collectors.results_page", "collectors.website"):
+    for module in ("collectors.sources.html.results_page", "collectors.sources.html.website"):
         monkeypatch.setattr(f"{module}.ask_page", ask_page)
     return Page
 

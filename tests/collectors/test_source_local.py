@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from collectors.folder import Folder, read_local
-from collectors.polite import PoliteSession
-from collectors.registry import check
-from collectors.url_list import UrlList
+from collectors.http.session import PoliteSession
+from collectors.sources.local.folder import Folder, read_local
+from collectors.sources.local.url_list import UrlList
+from collectors.sources.registry import check
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.sources import FolderConfig, UrlListConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from collectors.openverse import Openverse
-from collectors.polite import PoliteSession
+from collectors.http.session import PoliteSession
+from collectors.sources.apis.openverse import Openverse
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from collectors import bing, flickr, gbif, inaturalist, kakao, naver, openverse, wikimedia
-from collectors.licenses import license_from
-from collectors.source import Found, pixels, plain_text, read_json
+from collectors.sources.apis import flickr, gbif, inaturalist, kakao, naver, openverse, wikimedia
+from collectors.sources.base import Found, pixels, plain_text, read_json
+from collectors.sources.html import bing
 from workspace.errors import SourceFailed
+from workspace.licenses import license_from
 
 FIXTURES = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures"
 recorded = pytest.mark.skipif(not FIXTURES.is_dir(), reason="no recorded answers in ../shared/fixtures")

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from collectors import search
-from collectors.polite import PoliteSession
-from collectors.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
+from collectors.http.session import PoliteSession
+from collectors.sources.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
 from workspace.catalog.records import Hit, Search
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig

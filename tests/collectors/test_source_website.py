@@ -4,9 +4,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.page_images import read_page, read_srcset
-from collectors.polite import PoliteSession
-from collectors.website import Website
+from collectors.http.session import PoliteSession
+from collectors.sources.html.images import read_page, read_srcset
+from collectors.sources.html.website import Website
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 

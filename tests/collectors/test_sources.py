@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from collectors import openverse, results_page
-from collectors.licenses import license_name
-from collectors.page_images import LAZY_ATTRIBUTES, SRCSET_ATTRIBUTES, read_page
-from collectors.source import Found
+from collectors.sources.apis import openverse
+from collectors.sources.base import Found
+from collectors.sources.html import results_page
+from collectors.sources.html.images import LAZY_ATTRIBUTES, SRCSET_ATTRIBUTES, read_page
 from workspace.errors import SourceFailed
+from workspace.licenses import license_name
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 

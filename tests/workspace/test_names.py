@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from collectors import inbox
-from collectors.folder import Folder
-from collectors.polite import PoliteSession
-from collectors.source import Page
-from collectors.url_list import UrlList
-from collectors.website import Website
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Page
+from collectors.sources.html.website import Website
+from collectors.sources.local.folder import Folder
+from collectors.sources.local.url_list import UrlList
 from flows.opening import open_workspace
 from workspace.catalog.records import Hit
 from workspace.config.collect import NetworkConfig, SearchConfig
@@ -112,7 +112,7 @@ def session_of_pages(monkeypatch: pytest.MonkeyPatch) -> PoliteSession:
         asking.asked.append(url)
         return b"<html><img src=x.jpg></html>", url
 
-    monkeypatch.setattr("collectors.website.ask_page", ask_page)
+    monkeypatch.setattr("collectors.sources.html.website.ask_page", ask_page)
     return session
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from collectors.transfer import AttemptFailed
+from collectors.http.transfer import AttemptFailed
 from workspace.reasons import GIVEN_UP
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.licenses import license_name
-from collectors.source import Found, pixels
+from collectors.sources.base import Found, pixels
+from workspace.licenses import license_name
 
 LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
 SRCSET_ATTRIBUTES = ("srcset", "data-srcset", "data-lazy-srcset")

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from collectors.page_images import read_page
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, ask_page, looks_like_captcha
+from collectors.sources.html.images import read_page
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key

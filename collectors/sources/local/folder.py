@@ -12,8 +12,8 @@ import stat
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 from workspace.names import same_name

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 from bs4 import BeautifulSoup
 
-from collectors.polite import PoliteSession
-from collectors.recording import Fetched, without_secrets
-from collectors.robots import page_opt_out
+from collectors.http.recording import Fetched, without_secrets
+from collectors.http.robots import page_opt_out
+from collectors.http.session import PoliteSession
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 

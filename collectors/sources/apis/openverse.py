@@ -7,8 +7,17 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_json, documented_shape, expect_pictures, find_keys, pixels
+from collectors.http.session import PoliteSession
+from collectors.sources.base import (
+    Found,
+    Page,
+    SourceInfo,
+    ask_json,
+    documented_shape,
+    expect_pictures,
+    find_keys,
+    pixels,
+)
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 

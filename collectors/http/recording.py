@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote, quote_plus
 
-from collectors.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
+from collectors.http.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
 from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.storage.paths import write_atomic

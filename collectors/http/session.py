@@ -2,7 +2,7 @@
 
 Only public http and https addresses are asked, redirects are followed by hand so that every hop is checked, bodies
 are capped while they stream, and a slow drip ends at a deadline. What may heal (time-outs, 429, 5xx) is tried again,
-and a host that keeps failing is given up. What is crawled is asked as its owner wishes (collectors/robots.py).
+and a host that keeps failing is given up. What is crawled is asked as its owner wishes (collectors/http/robots.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from collectors import robots
-from collectors.address import Guard, GuardedAdapter
-from collectors.breaker import HostBreaker
-from collectors.pace import HostPace
-from collectors.recording import Fetched, open_tape
-from collectors.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
-from collectors.web_address import checked, joined, origin, server
+from collectors.http import robots
+from collectors.http.circuit_breaker import HostBreaker
+from collectors.http.rate_limit import HostPace
+from collectors.http.recording import Fetched, open_tape
+from collectors.http.ssrf import Guard, GuardedAdapter
+from collectors.http.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
+from collectors.http.urls import checked, joined, origin, server
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collectors.json_api import JsonApi
-from collectors.polite import PoliteSession
-from collectors.source import (
-    Found,
-    Page,
-    SourceInfo,
-    documented_shape,
-    expect_pictures,
-    pixels,
-    plain_text,
-)
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 
 _HUB = "https://naverapihub.apigw.ntruss.com/search/v1/image", ("X-NCP-APIGW-API-KEY-ID", "X-NCP-APIGW-API-KEY")

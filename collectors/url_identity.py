@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from collectors.registry import SOURCES
+from collectors.sources.registry import SOURCES
 
 # What a careful reader and a careless one may read differently is left as it is: whoever fetches it will judge it.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][!-~\u00a0-\U0010ffff]*)?", re.I)

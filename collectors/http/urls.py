@@ -2,7 +2,7 @@
 
 Two readers of one address must not see two hosts in it: what only careless or hostile addresses hold (user names,
 backslashes, control characters, percent signs in the host) is refused here, by name. Which machine a host then is,
-and whether it may be asked, is decided at the socket (collectors/address.py).
+and whether it may be asked, is decided at the socket (collectors/http/ssrf.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from collectors.transfer import AttemptFailed
+from collectors.http.transfer import AttemptFailed
 
 _LONGEST_URL = 16_384  # characters; servers take 8,000 or so
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from collectors.polite import PoliteSession
-from collectors.recording import NOT_KEPT, note_keys, recorded_keys
-from collectors.source import Source, SourceInfo, find_keys
+from collectors.http.recording import NOT_KEPT, note_keys, recorded_keys
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Source, SourceInfo, find_keys
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from collectors.json_api import JsonApi
-from collectors.licenses import license_from
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, documented_shape, pixels, plain_text
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, documented_shape, pixels, plain_text
+from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
+from workspace.licenses import license_from
 
 # One of the widths that Commons still renders (20 40 60 120 250 330 500 960 1280 1920 3840); others are refused.
 _WIDTH_PX = 960

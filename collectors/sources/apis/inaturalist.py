@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from collectors.json_api import JsonApi
-from collectors.licenses import license_from
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
+from workspace.licenses import license_from
 
 _PAGE_SIZE = 100
 _MEDIUM_PX = 500  # longer side of the size called medium

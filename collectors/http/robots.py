@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from bs4 import BeautifulSoup
 from protego import Protego
 
-from collectors.pace import HostPace
-from collectors.transfer import AttemptFailed
-from collectors.web_address import origin
+from collectors.http.rate_limit import HostPace
+from collectors.http.transfer import AttemptFailed
+from collectors.http.urls import origin
 from workspace.reasons import GIVEN_UP
 
 PRODUCT = "collect-and-train"

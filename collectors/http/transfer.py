@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import IncompleteRead as Urllib3IncompleteRead
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
-from collectors.address import DeadlineOver
+from collectors.http.ssrf import DeadlineOver
 from workspace.reasons import find_reason
 
 # Everything that a transfer raises for reasons of the network or of the other side.

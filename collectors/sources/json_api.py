@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from collectors.polite import PoliteSession
-from collectors.source import ask_json
+from collectors.http.session import PoliteSession
+from collectors.sources.base import ask_json
 
 
 @dataclass(frozen=True, slots=True)

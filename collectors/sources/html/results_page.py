@@ -6,12 +6,12 @@ from urllib.parse import quote, urljoin
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.licenses import license_name
-from collectors.page_images import best_address
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, ask_page, looks_like_captcha, says_no_results
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, ask_page, looks_like_captcha, says_no_results
+from collectors.sources.html.images import best_address
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
+from workspace.licenses import license_name
 
 _FURNITURE = ("header", "footer", "nav", "aside")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collectors.json_api import JsonApi
-from collectors.licenses import license_from
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, documented_shape, plain_text
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, documented_shape, plain_text
+from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
+from workspace.licenses import license_from
 
 _PAGE_SIZE = 100  # at most 300
 _DEEPEST = 100_000  # offset + limit; beyond it the service asks for a download order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from collectors.query import ask_page, known_images
-from collectors.registry import make_sources, open_session, with_recorded_keys
+from collectors.sources.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.records import Search, StepCounts
 from workspace.clock import utc_now

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collectors.licenses import license_from
-from collectors.polite import PoliteSession
-from collectors.source import Found, Page, SourceInfo, pixels, read_json
+from collectors.http.session import PoliteSession
+from collectors.sources.base import Found, Page, SourceInfo, pixels, read_json
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
+from workspace.licenses import license_from
 from workspace.names import same_name
 
 _PAGE_SIZE = 2000

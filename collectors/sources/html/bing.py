@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.polite import PoliteSession
-from collectors.source import (
+from collectors.http.session import PoliteSession
+from collectors.sources.base import (
     Found,
     Page,
     SourceInfo,
