@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.copies_data import KINDS, make
 from benchmarks.peers import peer_python
 from preprocessing import clean
-from preprocessing.near_copies import STAGE, find_near_copies
+from preprocessing.edited_copies import STAGE, find_near_copies
 from workspace.catalog.records import Download, Hit, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.image_store import ImageStore

@@ -24,9 +24,9 @@ import numpy.typing as npt
 from flows.opening import open_workspace
 from flows.registry import step_function
 from gallery.site import Gallery
-from preprocessing.groups import groups_of
-from preprocessing.label_issues import find_label_issues
-from preprocessing.typicality import comparable, typicality
+from preprocessing.curation.label_issues import find_label_issues
+from preprocessing.curation.outliers import comparable, typicality
+from preprocessing.dataset.groups import groups_of
 from workspace.progress import SILENT
 from workspace.storage.arrays import latest_features
 

@@ -13,9 +13,9 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from preprocessing.checks import CHECKS, LIMIT
-from preprocessing.measures import measure
-from preprocessing.pixels import decode_small
+from preprocessing.images.pixel_cache import decode_small
+from preprocessing.quality.checks import CHECKS, LIMIT
+from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused

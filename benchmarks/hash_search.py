@@ -21,7 +21,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.hash_search import Hashes, near_pairs
+from preprocessing.duplicates.hash_search import Hashes, near_pairs
 
 SAME, KIN = 12, 16
 

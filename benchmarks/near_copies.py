@@ -22,8 +22,8 @@ from PIL import Image, ImageOps
 from benchmarks.clean import prepare
 from benchmarks.copies_data import jpeg, watermarked
 from preprocessing import clean
-from preprocessing.decode import decode
-from preprocessing.near_copies import STAGE, find_near_copies
+from preprocessing.edited_copies import STAGE, find_near_copies
+from preprocessing.images.decode import decode
 from training import features
 from workspace.catalog.records import Download, Verdict
 from workspace.config.model import WorkspaceConfig

@@ -14,7 +14,7 @@ from benchmarks.package_sets import SETS, prepare
 from flows.opening import open_workspace
 from flows.registry import step_function
 from gallery.site import Gallery
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.folds import grouped_folds
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT

@@ -21,7 +21,7 @@ import numpy as np
 from flows.opening import open_workspace
 from flows.registry import STEPS, Phase
 from gallery.site import Gallery
-from preprocessing.pixels import PixelCache, decode_small
+from preprocessing.images.pixel_cache import PixelCache, decode_small
 from training.predict import Classifier, Outputs, picture_files
 from training.reject import Limits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig

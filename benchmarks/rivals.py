@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from benchmarks.peers import peer_python
 from benchmarks.photo_sets import PhotoSet
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training import recipe
 from training.augment import clean_view
 from training.backbone import load_backbone, normalised

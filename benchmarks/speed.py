@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import Network, load_backbone, normalised
 from training.cached import CachedPictures

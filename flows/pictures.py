@@ -21,7 +21,9 @@ _COLOURS = ("#2563eb", "#64748b")
 
 def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
     """The mistakes on test pictures that the model was surest of, as pictures with both names; empty when none."""
-    from preprocessing.pixels import PixelCache  # these bring torch, which the history's chart can do without
+    from preprocessing.images.pixel_cache import (
+        PixelCache,  # these bring torch, which the history's chart can do without
+    )
     from training.measure import worst_mistakes
     from training.tiles import Thumbnails
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.progress import CONSOLE
 from flows.retrain import settings_of_champion
-from preprocessing.arrivals import arrivals
+from preprocessing.dataset.new_images import arrivals
 from workspace.catalog import curation
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.records import Sample

@@ -14,7 +14,7 @@ from collectors.refresh import due_searches
 from flows.artifacts import Logger
 from flows.opening import open_workspace, workspaces_under
 from flows.steps import step_task
-from preprocessing.arrivals import Arrivals, arrivals
+from preprocessing.dataset.new_images import Arrivals, arrivals
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.lock import WorkspaceBusy, hold
 from workspace.storage.paths import Workspace, write_json

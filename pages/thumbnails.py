@@ -7,7 +7,7 @@ import threading
 
 from PIL import Image
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
 from workspace.storage.paths import Workspace

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from pages.files import new_app, render
-from preprocessing.pixels import decode_small
+from preprocessing.images.pixel_cache import decode_small
 from training.predict import NONE, Classifier
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused

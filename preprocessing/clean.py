@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from preprocessing.examine import Job, examine_all
-from preprocessing.looks import unpacked
-from preprocessing.overlays import lay_over
+from preprocessing.duplicates.fingerprint import unpacked
+from preprocessing.duplicates.registration_cache import lay_over
+from preprocessing.extract_facts import Job, examine_all
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs

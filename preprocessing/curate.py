@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.clusters import clusters_of
-from preprocessing.groups import groups_of
-from preprocessing.label_issues import find_label_issues
-from preprocessing.near_copies import STAGE as NEAR_COPY
-from preprocessing.near_copies import find_near_copies
-from preprocessing.typicality import Floats, Ints, comparable, typicality
+from preprocessing.curation.clusters import clusters_of
+from preprocessing.curation.label_issues import find_label_issues
+from preprocessing.curation.outliers import Floats, Ints, comparable, typicality
+from preprocessing.dataset.groups import groups_of
+from preprocessing.edited_copies import STAGE as NEAR_COPY
+from preprocessing.edited_copies import find_near_copies
 from workspace.catalog.curation import STAGE, decided_by_people, replace_clusters
 from workspace.catalog.records import Cluster, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.alignment import Agreement, Keypoints, compare, is_kin, is_same, keypoints
-from preprocessing.decode import Pixels
-from preprocessing.examine import facts_of
-from preprocessing.looks import Look, look_of, thumbs_among
-from preprocessing.matches import EDITED, find_matches
-from preprocessing.near_copies import Features
+from preprocessing.duplicates.fingerprint import Look, look_of, thumbs_among
+from preprocessing.duplicates.match import EDITED, find_matches
+from preprocessing.duplicates.orientation import AS_IS, MIRRORED
+from preprocessing.duplicates.registration import Agreement, Keypoints, compare, is_kin, is_same, keypoints
+from preprocessing.edited_copies import Features
+from preprocessing.extract_facts import facts_of
+from preprocessing.images.decode import Pixels
+from preprocessing.images.pixel_cache import PixelCache, decode_small
 from preprocessing.neighbours import near_pairs, unit
-from preprocessing.pixels import PixelCache, decode_small
-from preprocessing.turns import AS_IS, MIRRORED
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig

@@ -6,9 +6,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from preprocessing.assign import SPLITS, assign
-from preprocessing.decode import DECODER_VERSION
-from preprocessing.groups import groups_of
+from preprocessing.dataset.groups import groups_of
+from preprocessing.dataset.stratify import SPLITS, assign
+from preprocessing.images.decode import DECODER_VERSION
 from workspace.catalog import curation
 from workspace.catalog.records import Hit, ImageFacts, Sample, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from preprocessing.checks import Finding, judge
-from preprocessing.dedup import Copies, best_first, find_copies
-from preprocessing.looks import Look, ThumbsOf, look_of
-from preprocessing.matches import EDITED
-from preprocessing.overlays import Lay
-from preprocessing.turns import MIRRORED
+from preprocessing.duplicates.fingerprint import Look, ThumbsOf, look_of
+from preprocessing.duplicates.group import Copies, best_first, find_copies
+from preprocessing.duplicates.match import EDITED
+from preprocessing.duplicates.orientation import MIRRORED
+from preprocessing.duplicates.registration_cache import Lay
+from preprocessing.quality.checks import Finding, judge
 from workspace.catalog.records import Hit, ImageFacts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.reasons import EDITED_COPY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from preprocessing.pixels import PixelCache
-from preprocessing.usage import refuse_withdrawn
+from preprocessing.dataset.usage import refuse_withdrawn
+from preprocessing.images.pixel_cache import PixelCache
 from training.gradcam import explain
 from training.held_out import calibrate_model, read_held_out
 from training.measure import measure, worst_mistakes

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from preprocessing.decode import decode
+from preprocessing.images.decode import decode
 from training.backbone import Network, normalised
 from training.calibrate import scaled
 from training.predict import Classifier

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from preprocessing.decode import DECODER_VERSION, Pixels
-from preprocessing.pixels import PixelCache
+from preprocessing.images.decode import DECODER_VERSION, Pixels
+from preprocessing.images.pixel_cache import PixelCache
 from training.augment import VIEWS_VERSION, Augmenter, clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.device import Device, choose_device

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.backbone import Network
 from training.predict import Classifier
 from workspace.storage.metrics import Heatmap, Prediction

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import unit
-from preprocessing.pixels import PixelCache
 from training.calibrate import Calibration, cross_fitted, fit_temperature, scaled
 from training.folds import OutOfFold
 from training.predict import Classifier

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.calibrate import Calibration, quality, scaled
 from training.held_out import PICTURES_AT_A_TIME, Fitted, HeldOut
 from training.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error

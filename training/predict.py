@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import nn
 
-from preprocessing.decode import Pixels, shrink
-from preprocessing.pixels import decode_small
+from preprocessing.images.decode import Pixels, shrink
+from preprocessing.images.pixel_cache import decode_small
 from training.augment import clean_view
 from training.backbone import Backbone, Network, normalised
 from training.calibrate import Calibration, scaled

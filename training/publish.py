@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.compare import Answer, Comparison, compare
 from training.predict import Classifier
 from workspace.catalog.records import Override, Sample, StepCounts

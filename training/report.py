@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from PIL import Image
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.augment import sheet
 from training.collected import read_collected
 from training.credits import write_credits

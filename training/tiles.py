@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training.augment import clean_view
 from workspace.errors import ImageRefused, WorkspaceError
 

@@ -10,8 +10,8 @@ from importlib.metadata import version
 import numpy as np
 from safetensors.torch import save as save_safetensors
 
-from preprocessing.decode import DECODER_VERSION
-from preprocessing.usage import refuse_withdrawn
+from preprocessing.dataset.usage import refuse_withdrawn
+from preprocessing.images.decode import DECODER_VERSION
 from training.backbone import load_backbone
 from training.device import Device, choose_device
 from training.features import Extractor

@@ -29,7 +29,7 @@ class Reason:
             what download fails for, too.
         outcome: what becomes of the search (failed, exhausted), the url (failed, refused, skipped, withdrawn) or the
             image (drop). An image is `judged` where a setting says whether it is dropped or flagged: CHECKS of
-            preprocessing/checks.py, `curate.apply`. A `leak` changes nothing.
+            preprocessing/quality/checks.py, `curate.apply`. A `leak` changes nothing.
         words: the reason, for people.
         retryable: it may work another day with nothing changed on our side.
         source_state: what `sources --check` shows of a source that fails for it: down, blocked or changed.

@@ -38,7 +38,7 @@ def export(
     folder = answering_run(place, run)
     target = out or folder.export
     if Target.IMAGEFOLDER in to:
-        from preprocessing.imagefolder import export_imagefolder
+        from preprocessing.dataset.imagefolder import export_imagefolder
 
         counts = export_imagefolder(
             place, read_dataset(folder.dataset_file), target / IMAGEFOLDER_NAME, place.root.name

@@ -11,7 +11,7 @@ import typer
 from flows.commands.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
-    from preprocessing.usage import RunUse
+    from preprocessing.dataset.usage import RunUse
     from workspace.catalog.records import Withdrawal
     from workspace.storage.withdrawal import Found
 
@@ -35,7 +35,7 @@ def forget(
 
     Example: collect-and-train forget -w data/pandas --creator "Jane Doe"
     """
-    from preprocessing.usage import runs_using
+    from preprocessing.dataset.usage import runs_using
     from workspace.catalog.exclusions import Withdrawn
     from workspace.config.model import load_config
     from workspace.storage.lock import hold

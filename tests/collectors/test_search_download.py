@@ -14,7 +14,7 @@ from PIL import Image, features
 from collectors import download, search
 from collectors.sources.base import Found, Page
 from gallery.site import Gallery
-from preprocessing.decode import decode
+from preprocessing.images.decode import decode
 from workspace.catalog.records import Download, Hit, Search
 from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError

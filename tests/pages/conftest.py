@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pages.guard import served_page
 from pages.review import review_app
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.arrays import ArrayStore

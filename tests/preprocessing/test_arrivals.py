@@ -1,6 +1,6 @@
 import dataclasses
 
-from preprocessing.arrivals import arrivals
+from preprocessing.dataset.new_images import arrivals
 from workspace.catalog.records import Sample, Verdict
 from workspace.clock import utc_now
 from workspace.storage.champion import Decision, record_decision

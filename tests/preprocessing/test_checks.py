@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from preprocessing import clean
-from preprocessing.checks import CHECKS, LIMIT, Check, judge
-from preprocessing.measures import measure
+from preprocessing.quality.checks import CHECKS, LIMIT, Check, judge
+from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from preprocessing import clean
-from preprocessing.examine import Job, examine, examine_all
-from preprocessing.pixels import PixelCache
+from preprocessing.extract_facts import Job, examine, examine_all
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import ImageFacts, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.image_store import ImageStore
 
 CRASHER = '''
 import os
-from preprocessing.examine import examine
+from preprocessing.extract_facts import examine
 
 def crash_on(doomed, job):
     """Stands in for a decoder that takes its whole process down."""
@@ -84,7 +84,7 @@ def test_changed_limits_judge_anew_without_decoding(collected, picture, encode, 
     small, large = collected.add(encode(picture(1, 90, 80)), "a"), collected.add(encode(picture(2, 200, 200)), "a")
     clean.run(collected.workspace, collected.config())
     assert {verdict for verdict, _ in verdicts(collected).values()} == {"keep"}
-    monkeypatch.setattr("preprocessing.decode.Image.open", None)
+    monkeypatch.setattr("preprocessing.images.decode.Image.open", None)
     clean.run(collected.workspace, collected.config(clean={"min_side_px": 100}))
     assert verdicts(collected) == {(small, "a"): ("drop", "too_small"), (large, "a"): ("keep", "")}
     clean.run(collected.workspace, collected.config(clean={"max_megapixels": 0.01}))
@@ -200,7 +200,7 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
 KILLED = """
 import functools, os, pathlib, sys, time
 from preprocessing import clean
-from preprocessing.examine import examine, examine_all
+from preprocessing.extract_facts import examine, examine_all
 from workspace.config.model import load_config
 from workspace.storage.paths import Workspace
 

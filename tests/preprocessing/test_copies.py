@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocessing.dedup import Copies, connected, find_copies
-from preprocessing.hashing import fingerprint
-from preprocessing.looks import look_of, thumbs_among
-from preprocessing.measures import measure
-from preprocessing.turns import MIRRORED, TURNS, inverse, turned
+from preprocessing.duplicates.fingerprint import look_of, thumbs_among
+from preprocessing.duplicates.group import Copies, connected, find_copies
+from preprocessing.duplicates.hashing import fingerprint
+from preprocessing.duplicates.orientation import MIRRORED, TURNS, inverse, turned
+from preprocessing.quality.statistics import measure
 from preprocessing.verdicts import verdicts_for
 from workspace.catalog.records import Hit, ImageFacts
 from workspace.config.clean import CleanConfig

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from preprocessing import curate
-from preprocessing.clusters import clusters_of
-from preprocessing.label_issues import find_label_issues
-from preprocessing.typicality import comparable, typicality
+from preprocessing.curation.clusters import clusters_of
+from preprocessing.curation.label_issues import find_label_issues
+from preprocessing.curation.outliers import comparable, typicality
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore

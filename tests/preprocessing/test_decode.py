@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from preprocessing.decode import FORMATS, decode, shrink
+from preprocessing.images.decode import FORMATS, decode, shrink
 from workspace.errors import ImageRefused
 
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}}

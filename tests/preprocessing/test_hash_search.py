@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from preprocessing import hash_search
-from preprocessing.hash_search import near_pairs, plan
-from preprocessing.hashing import fingerprint, thumb_hashes
+from preprocessing.duplicates import hash_search
+from preprocessing.duplicates.hash_search import near_pairs, plan
+from preprocessing.duplicates.hashing import fingerprint, thumb_hashes
 
 BIT = st.integers(0, 63)
 # A picture: one of a few bases, some bits of its pHash turned and some of its dHash.

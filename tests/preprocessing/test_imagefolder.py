@@ -3,7 +3,7 @@ import csv
 import pytest
 import yaml
 
-from preprocessing.imagefolder import COLUMNS, export_imagefolder
+from preprocessing.dataset.imagefolder import COLUMNS, export_imagefolder
 from workspace.catalog.records import Sample
 from workspace.errors import WorkspaceError
 from workspace.storage.image_store import ImageStore

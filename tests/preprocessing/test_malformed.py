@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, features
 
 from preprocessing import clean
-from preprocessing.decode import decode
+from preprocessing.images.decode import decode
 from workspace.catalog.records import ImageFacts
 from workspace.errors import ImageRefused
 
@@ -251,6 +251,6 @@ def test_memory_that_runs_out_has_a_reason_of_its_own(monkeypatch) -> None:
     def no_room(_image: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("preprocessing.decode.to_rgb", no_room)
+    monkeypatch.setattr("preprocessing.images.decode.to_rgb", no_room)
     with pytest.raises(ImageRefused, match="decoder_memory"):
         decode(PNG)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from preprocessing import alignment, clean, near_copies, overlays, split
-from preprocessing.alignment import compare, keypoints
-from preprocessing.near_copies import find_near_copies, neighbours
+from preprocessing import clean, split
+from preprocessing import edited_copies as near_copies
+from preprocessing.duplicates import registration as alignment
+from preprocessing.duplicates import registration_cache as overlays
+from preprocessing.duplicates.registration import compare, keypoints
+from preprocessing.edited_copies import find_near_copies, neighbours
 from workspace.catalog.records import Override, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore

@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from preprocessing.pixels import PixelCache, decode_small
+from preprocessing.images.pixel_cache import PixelCache, decode_small
 from workspace.errors import WorkspaceError
 
 

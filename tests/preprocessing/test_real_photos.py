@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from preprocessing import clean
-from preprocessing.decode import decode
+from preprocessing.images.decode import decode
 from workspace.catalog.records import Verdict
 
 PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "photos"

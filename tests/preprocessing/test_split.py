@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing import clean, split
-from preprocessing.assign import assign
+from preprocessing.dataset.stratify import assign
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
 from workspace.clock import utc_now
 from workspace.config.clean import SplitConfig

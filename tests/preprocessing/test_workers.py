@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.workers import Limits, Lost, run_all
+from preprocessing.images.worker_pool import Limits, Lost, run_all
 
 # A module of its own, because what a worker runs has to be importable by name.
 WICKED = '''

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import Sample, Verdict
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.config.template import render_config

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from preprocessing.decode import decode
+from preprocessing.images.decode import decode
 from training.augment import clean_view
 from training.backbone import Backbone, load_backbone, normalised
 from training.pretrained import BACKBONES, build_network, load_imagenet, spec_of

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from sklearn.metrics import log_loss as reference_log_loss
 from torch import nn
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training import evaluate
 from training.backbone import Backbone, Network
 from training.folds import OutOfFold

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from preprocessing.decode import shrink
+from preprocessing.images.decode import shrink
 from training.augment import clean_view
 from training.backbone import Backbone, Network
 from training.calibrate import Calibration

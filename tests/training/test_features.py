@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training import features
 from training.augment import Augmenter, clean_view, preset_for
 from training.backbone import load_backbone, normalised

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from preprocessing.decode import decode, shrink
+from preprocessing.images.decode import decode, shrink
 from training.backbone import Backbone, Network
 from training.calibrate import Calibration
 from training.predict import Classifier, Picture, picture_files, predict, predict_files

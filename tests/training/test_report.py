@@ -14,7 +14,7 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training import report
 from training.augment import PRESETS, Augmenter, sheet
 from training.calibrate import Calibration

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from preprocessing.pixels import PixelCache
+from preprocessing.images.pixel_cache import PixelCache
 from training import features, recipe, train
 from training.augment import Augmenter, preset_for
 from training.backbone import load_backbone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.checks import CHECKS
+from preprocessing.quality.checks import CHECKS
 from workspace import reasons
 from workspace.reasons import REASONS, find_reason, in_order, is_retryable, order_of, reasons_table, words_for
 

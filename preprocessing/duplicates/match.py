@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.alignment import Agreement, is_kin, is_same
-from preprocessing.hash_search import Hashes, Indices, Pairs, near_pairs
-from preprocessing.hashing import thumb_hashes
-from preprocessing.looks import Look, ThumbsOf
-from preprocessing.overlays import Lay
-from preprocessing.turns import AS_IS, TURNS, inverse, turned
+from preprocessing.duplicates.fingerprint import Look, ThumbsOf
+from preprocessing.duplicates.hash_search import Hashes, Indices, Pairs, near_pairs
+from preprocessing.duplicates.hashing import thumb_hashes
+from preprocessing.duplicates.orientation import AS_IS, TURNS, inverse, turned
+from preprocessing.duplicates.registration import Agreement, is_kin, is_same
+from preprocessing.duplicates.registration_cache import Lay
 from workspace.config.clean import CleanConfig
 
 Mask = npt.NDArray[np.bool_]
@@ -36,7 +36,7 @@ EDITED = TURNS
 class Matches(NamedTuple):
     """Pairs of pictures that look alike, each (i, j, view) once, i < j, in that order.
 
-    `view` tells how j has to be seen to look like i, as preprocessing/turns.py counts the ways, or `EDITED`; `same`
+    `view` tells how j has to be seen to look like i, as preprocessing/duplicates/orientation.py counts the ways, or `EDITED`; `same`
     whether they are the same picture, else they are kin.
     """
 

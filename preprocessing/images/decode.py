@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
-from preprocessing.colour import to_rgb
+from preprocessing.images.colour import to_rgb
 from workspace.errors import ImageRefused
 from workspace.storage.image_type import SUFFIXES, describe_other, image_format
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from preprocessing.alignment import ALIGNMENT_VERSION, Agreement, Keypoints, compare, keypoints
-from preprocessing.pixels import PixelCache
+from preprocessing.duplicates.registration import ALIGNMENT_VERSION, Agreement, Keypoints, compare, keypoints
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.config.clean import CleanConfig
 from workspace.progress import SILENT, Progress
 from workspace.storage.arrays import ArrayStore

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.typicality import Floats, Ints
+from preprocessing.curation.outliers import Floats, Ints
 
 FOLDS = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.typicality import Floats, Ints
+from preprocessing.curation.outliers import Floats, Ints
 
 LEAST_SILHOUETTE = 0.08
 """Mean silhouette below which a class is one cluster; classes without a second sense stay below it as a rule."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preprocessing.dedup import connected
+from preprocessing.duplicates.group import connected
 from workspace.catalog.records import Hit, Verdict
 
 # Not names of people: these would join the pictures of many.

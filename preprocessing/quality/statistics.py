@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from preprocessing.decode import Pixels, shrink
+from preprocessing.images.decode import Pixels, shrink
 from workspace.catalog.records import Measures
 
 SHARPNESS_SIDE_PX = 64

@@ -1,7 +1,7 @@
 """Copies that hashes cannot see: crops, borders, watermarks, small turns; found among neighbours by cached features.
 
 Two pictures whose features are near each other may show the same picture or the same kind of thing; they are laid
-over each other to tell which (preprocessing/alignment.py). Run after the features step, by `curate`.
+over each other to tell which (preprocessing/duplicates/registration.py). Run after the features step, by `curate`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.dedup import best_first, copies_of
-from preprocessing.looks import look_of
-from preprocessing.matches import edited_matches
+from preprocessing.duplicates.fingerprint import look_of
+from preprocessing.duplicates.group import best_first, copies_of
+from preprocessing.duplicates.match import edited_matches
+from preprocessing.duplicates.registration_cache import lay_over
 from preprocessing.neighbours import near_pairs, unit
-from preprocessing.overlays import lay_over
 from preprocessing.verdicts import copy_verdicts
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.curation import FEATURE_STAGES

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.decode import Pixels
+from preprocessing.images.decode import Pixels
 
 # Measured by benchmarks.near_copies on 803 photographs: of the pairs that are no copies, one agreed
 # in 0.70 of its cells (a toy alone, and the same toy beside a chair), the next in 0.49 (one bear in two poses).

@@ -7,11 +7,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from preprocessing.decode import Decoded, Pixels
-from preprocessing.hashing import fingerprint
-from preprocessing.measures import measure
-from preprocessing.pixels import PixelCache, decode_small
-from preprocessing.workers import Limits, Lost, run_all
+from preprocessing.duplicates.hashing import fingerprint
+from preprocessing.images.decode import Decoded, Pixels
+from preprocessing.images.pixel_cache import PixelCache, decode_small
+from preprocessing.images.worker_pool import Limits, Lost, run_all
+from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused

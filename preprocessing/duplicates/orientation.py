@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.looks import Thumbs
+from preprocessing.duplicates.fingerprint import Thumbs
 
 AS_IS, MIRRORED = 0, 1
 

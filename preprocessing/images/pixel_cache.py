@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
+from preprocessing.images.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
 from workspace.config.clean import CleanConfig
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, write_atomic

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import scipy.fft
 from PIL import Image, ImageOps
 
-from preprocessing.decode import Pixels
-from preprocessing.hash_search import Hashes
+from preprocessing.duplicates.hash_search import Hashes
+from preprocessing.images.decode import Pixels
 
 THUMB_SIDE_PX = 32
 HASH_SIDE = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.hashing import THUMB_SIDE_PX
+from preprocessing.duplicates.hashing import THUMB_SIDE_PX
 from workspace.catalog.records import ImageFacts
 
 # Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.

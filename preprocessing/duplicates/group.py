@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from preprocessing.hash_search import Indices
-from preprocessing.looks import Look, ThumbsOf
-from preprocessing.matches import Mask, Matches, find_matches
-from preprocessing.overlays import Lay
-from preprocessing.turns import AS_IS
+from preprocessing.duplicates.fingerprint import Look, ThumbsOf
+from preprocessing.duplicates.hash_search import Indices
+from preprocessing.duplicates.match import Mask, Matches, find_matches
+from preprocessing.duplicates.orientation import AS_IS
+from preprocessing.duplicates.registration_cache import Lay
 from workspace.config.clean import CleanConfig
 
 _AT_A_TIME = 10_000
@@ -25,8 +25,8 @@ class Copies:
     Attributes:
         kept: the picture that each file is a copy of; the best copy of a picture, and a picture without copies,
             have themselves here.
-        view: how each file has to be seen to look like that picture: as preprocessing/turns.py counts the ways, or
-            `EDITED` (preprocessing/matches.py).
+        view: how each file has to be seen to look like that picture: as preprocessing/duplicates/orientation.py counts the ways, or
+            `EDITED` (preprocessing/duplicates/match.py).
         kin: for every file the name of what must stay in one split: the best sha256 among all that are the same
             or nearly so, also along a chain.
     """
