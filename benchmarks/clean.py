@@ -89,7 +89,7 @@ def run_ours(root: Path, near: bool) -> None:
     clean.run(workspace, config)
     parts = {"clean": time.time() - began}
     if near:
-        from training import features
+        from training.network import features
 
         features.run(workspace, config)
         parts["features"] = time.time() - began - sum(parts.values())

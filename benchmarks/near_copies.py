@@ -24,7 +24,7 @@ from benchmarks.copies_data import jpeg, watermarked
 from preprocessing import clean
 from preprocessing.edited_copies import STAGE, find_near_copies
 from preprocessing.images.decode import decode
-from training import features
+from training.network import features
 from workspace.catalog.records import Download, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused

@@ -15,7 +15,7 @@ from flows.opening import open_workspace
 from flows.registry import step_function
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache
-from training.folds import grouped_folds
+from training.stats.folds import grouped_folds
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
 from workspace.storage.dataset import read_dataset

@@ -2,7 +2,7 @@
 
     python -m benchmarks.regime [--sets photos/bears,drawn] [--keep DIR]
 
-This is what the thresholds of training/regime.py rest on, with `python -m benchmarks.ablation`, which says what opening
+This is what the thresholds of training/fit/regime.py rest on, with `python -m benchmarks.ablation`, which says what opening
 stages gains on each set. Each is shown whole, and cut to fewer pictures per class.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.photo_sets import SETS_HELP, PhotoSet, collect
-from training.backbone import load_backbone
-from training.device import choose_device
-from training.diagnosis import diagnose
-from training.features import Extractor
-from training.regime import THRESHOLDS, decide
+from training.fit.diagnostics import diagnose
+from training.fit.regime import THRESHOLDS, decide
+from training.network.backbone import load_backbone
+from training.network.device import choose_device
+from training.network.features import Extractor
 from workspace.progress import SILENT
 
 BACKBONE = "efficientnet_lite0"

@@ -22,8 +22,8 @@ from flows.opening import open_workspace
 from flows.registry import STEPS, Phase
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache, decode_small
-from training.predict import Classifier, Outputs, picture_files
-from training.reject import Limits, fit_limits, neighbour_distances
+from training.inference.classifier import Classifier, Outputs, picture_files
+from training.stats.ood import Limits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused
 from workspace.progress import SILENT

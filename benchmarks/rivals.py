@@ -20,13 +20,13 @@ from torchvision.transforms import v2
 from benchmarks.peers import peer_python
 from benchmarks.photo_sets import PhotoSet
 from preprocessing.images.pixel_cache import PixelCache
-from training import recipe
-from training.augment import clean_view
-from training.backbone import load_backbone, normalised
-from training.device import choose_device
-from training.features import Extractor
-from training.pretrained import BACKBONES, BackboneSpec, build_network, load_imagenet
-from training.recipe import Outcome, Setup, TrainingSet
+from training.fit import selection as recipe
+from training.fit.selection import Outcome, Setup, TrainingSet
+from training.network.backbone import load_backbone, normalised
+from training.network.device import choose_device
+from training.network.features import Extractor
+from training.network.registry import BACKBONES, BackboneSpec, build_network, load_imagenet
+from training.network.views import clean_view
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
 from workspace.storage.paths import Workspace

@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.rivals import METHODS, Answer
-from training.guard import compare
-from training.losses import balanced_accuracy
+from training.stats.fold_comparison import compare
+from training.stats.scores import balanced_accuracy
 
 OURS = "this project"
 

@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Sequence
 
-from training.charts import HEIGHT, LEFT, WIDTH, line_chart
+from training.report.charts import HEIGHT, LEFT, WIDTH, line_chart
 from workspace.config.clean import CleanConfig
 from workspace.storage.champion import Decision
 from workspace.storage.metrics import Metrics
@@ -24,8 +24,8 @@ def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
     from preprocessing.images.pixel_cache import (
         PixelCache,  # these bring torch, which the history's chart can do without
     )
-    from training.measure import worst_mistakes
-    from training.tiles import Thumbnails
+    from training.evaluation.metrics_json import worst_mistakes
+    from training.report.thumbnails import Thumbnails
 
     metrics = Metrics.read_if_present(run.metrics_file)
     if metrics is None:

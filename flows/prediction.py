@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from collectors.http.session import PoliteSession
-from training.predict import NONE, Picture, Prediction, picture_files
+from training.inference.classifier import NONE, Picture, Prediction, picture_files
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import load_config
 from workspace.errors import ConfigError

@@ -89,7 +89,7 @@ STEPS = (
     ),
     Step(
         "features",
-        "training.features",
+        "training.network.features",
         Phase.DATASET,
         "Compute the backbone's features of every kept picture, once.",
     ),
@@ -112,7 +112,7 @@ STEPS = (
         "Fit the head on cached features, then fine-tune the last stage; the better one is kept.",
     ),
     Step("evaluate", "training.evaluate", Phase.RUN, "Measure the saved model on the test pictures."),
-    Step("report", "training.report", Phase.RUN, "Write report.html and the model card."),
+    Step("report", "training.report.write", Phase.RUN, "Write report.html and the model card."),
     Step(
         "publish",
         "training.publish",

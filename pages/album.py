@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
-from training.tiles import license_name, web_address
+from training.report.thumbnails import license_name, web_address
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.curation import STAGE
 from workspace.catalog.overrides import Change, Outcome, decide

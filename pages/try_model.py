@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from pages.files import new_app, render
 from preprocessing.images.pixel_cache import decode_small
-from training.predict import NONE, Classifier
+from training.inference.classifier import NONE, Classifier
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
 

@@ -6,11 +6,11 @@ import hashlib
 
 from preprocessing.dataset.usage import refuse_withdrawn
 from preprocessing.images.pixel_cache import PixelCache
-from training.gradcam import explain
-from training.held_out import calibrate_model, read_held_out
-from training.measure import measure, worst_mistakes
-from training.origin import Origin
-from training.predict import Classifier
+from training.evaluation.held_out import calibrate_model, read_held_out
+from training.evaluation.metrics_json import measure, worst_mistakes
+from training.inference.classifier import Classifier
+from training.inference.gradcam import explain
+from training.network.weights_origin import Origin
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ModelError

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.compare import Answer, Comparison, compare
-from training.predict import Classifier
+from training.inference.classifier import Classifier
+from training.stats.paired_test import Answer, Comparison, compare
 from workspace.catalog.records import Override, Sample, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig

@@ -1,4 +1,4 @@
-"""STEP dataset to model: features, then the recipe (training/recipe.py), then the model and its card."""
+"""STEP dataset to model: features, then the recipe (training/fit/selection.py), then the model and its card."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from safetensors.torch import save as save_safetensors
 
 from preprocessing.dataset.usage import refuse_withdrawn
 from preprocessing.images.decode import DECODER_VERSION
-from training.backbone import load_backbone
-from training.device import Device, choose_device
-from training.features import Extractor
-from training.origin import Origin
-from training.pretrained import spec_of
-from training.ranks import check_world_size
-from training.recipe import Outcome, Setup, TrainingSet, fitted_on, learn
+from training.fit.distributed import check_world_size
+from training.fit.selection import Outcome, Setup, TrainingSet, fitted_on, learn
+from training.network.backbone import load_backbone
+from training.network.device import Device, choose_device
+from training.network.features import Extractor
+from training.network.registry import spec_of
+from training.network.weights_origin import Origin
 from workspace.catalog.records import Sample, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import DatasetError

@@ -46,8 +46,8 @@ def export(
         words = ", ".join(f"{split} {count}" for split, count in counts.items())
         typer.echo(f"{target / 'dataset'}: {words} pictures; every one keeps its own licence, see metadata.csv")
     if Target.ONNX in to or Target.TORCH in to:
-        from training.export import check_pictures, export_onnx, export_torch
-        from training.predict import Classifier
+        from training.inference.classifier import Classifier
+        from training.inference.export import check_pictures, export_onnx, export_torch
 
         model = Classifier.load(folder.model, "cpu")
         pictures = check_pictures(place, read_dataset(folder.dataset_file))

@@ -33,9 +33,9 @@ def leaks(
         outside = read_outside(against, config.clean, progress)
         features = None
         if place.features_pointer.is_file():
-            from training.backbone import load_backbone
-            from training.device import choose_device
-            from training.features import Extractor
+            from training.network.backbone import load_backbone
+            from training.network.device import choose_device
+            from training.network.features import Extractor
 
             backbone, _ = load_backbone(config.train, config.seed)
             extractor = Extractor(place, config, backbone, choose_device(config.train.device))

@@ -13,7 +13,7 @@ import typer
 from flows.commands.app import OTHER, app
 
 if TYPE_CHECKING:
-    from training.predict import Prediction
+    from training.inference.classifier import Prediction
 
 
 class Format(StrEnum):
@@ -54,8 +54,8 @@ def predict(
         raise typer.BadParameter("name pictures, folders or addresses, or pipe a list of them in")
     from collectors.http.session import PoliteSession
     from flows.prediction import FORMATS, model_folder, network_of, pictures_of
-    from training.predict import Classifier
-    from training.predict import predict as classify
+    from training.inference.classifier import Classifier
+    from training.inference.classifier import predict as classify
 
     classifier = Classifier.load(model_folder(workspace, model, run))
     network, download = network_of(workspace)

@@ -25,8 +25,8 @@ def serve(
     from flows.prediction import model_folder
     from pages.guard import serve_page
     from pages.try_model import try_app
-    from training.origin import Origin
-    from training.predict import Classifier
+    from training.inference.classifier import Classifier
+    from training.network.weights_origin import Origin
 
     folder = model_folder(workspace, model, run)
     classifier = Classifier.load(folder)

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.prediction import model_folder
-from training.backbone import Backbone, Network
-from training.calibrate import Calibration
-from training.pretrained import BACKBONES, build_network
-from training.reject import Limits
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
+from training.stats.calibration import Calibration
+from training.stats.ood import Limits
 from workspace.errors import ConfigError
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.paths import Workspace

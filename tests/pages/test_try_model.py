@@ -15,11 +15,11 @@ from torch import nn
 
 from pages.guard import served_page
 from pages.try_model import try_app
-from training.backbone import Backbone, Network
-from training.calibrate import Calibration
-from training.predict import Classifier
-from training.pretrained import BACKBONES, build_network
-from training.reject import Limits
+from training.inference.classifier import Classifier
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
+from training.stats.calibration import Calibration
+from training.stats.ood import Limits
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 SPEC = BACKBONES["efficientnet_lite0"]

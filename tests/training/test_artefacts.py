@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training.calibrate import CalibrationRecord
-from training.history import History
-from training.regime import RegimeRecord
+from training.fit.history import History
+from training.fit.regime import RegimeRecord
+from training.stats.calibration import CalibrationRecord
 from workspace.errors import ModelError
 from workspace.storage.artefact import Artefact
 from workspace.storage.metrics import Metrics

@@ -7,7 +7,7 @@ import albumentations
 import numpy as np
 import pytest
 
-from training.augment import Augmenter, clean_view, preset_for, sheet
+from training.network.views import Augmenter, clean_view, preset_for, sheet
 from workspace.config.train import AugmentConfig
 from workspace.storage.model_card import Input, ModelCard, TrainedOn
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from preprocessing.images.decode import decode
-from training.augment import clean_view
-from training.backbone import Backbone, load_backbone, normalised
-from training.pretrained import BACKBONES, build_network, load_imagenet, spec_of
+from training.network.backbone import Backbone, load_backbone, normalised
+from training.network.registry import BACKBONES, build_network, load_imagenet, spec_of
+from training.network.views import clean_view
 from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from training.calibrate import (
+from training.stats.calibration import (
     Calibration,
     calibration_error,
     cross_fitted,
@@ -13,7 +13,7 @@ from training.calibrate import (
     reliability,
     scaled,
 )
-from training.reject import Limits
+from training.stats.ood import Limits
 from workspace.errors import ModelError
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.compare import Answer, compare
+from training.stats.paired_test import Answer, compare
 
 
 def answers(*pairs: tuple[bool, bool]) -> list[Answer]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from training.credits import COLUMNS, Credit, as_csv, as_page, write_credits
+from training.report.credits import COLUMNS, Credit, as_csv, as_page, write_credits
 from workspace.catalog.records import Sample
 from workspace.storage.paths import RunFolder
 

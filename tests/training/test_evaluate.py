@@ -13,11 +13,11 @@ from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
 from training import evaluate
-from training.backbone import Backbone, Network
-from training.folds import OutOfFold
-from training.measure import measure
-from training.predict import Classifier, Outputs
-from training.pretrained import BACKBONES, build_network
+from training.evaluation.metrics_json import measure
+from training.inference.classifier import Classifier, Outputs
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
+from training.stats.folds import OutOfFold
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config

@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from preprocessing.images.decode import shrink
-from training.augment import clean_view
-from training.backbone import Backbone, Network
-from training.calibrate import Calibration
-from training.export import TOLERANCE, check_answers, export_onnx, export_torch
-from training.onnx_preprocess import preprocessing_graph
-from training.predict import Classifier
-from training.pretrained import BACKBONES, build_network
-from training.reject import Limits
+from training.inference.classifier import Classifier
+from training.inference.export import TOLERANCE, check_answers, export_onnx, export_torch
+from training.inference.onnx_resize import preprocessing_graph
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
+from training.network.views import clean_view
+from training.stats.calibration import Calibration
+from training.stats.ood import Limits
 from workspace.errors import ModelError
 
 SPEC = BACKBONES["efficientnet_lite0"]

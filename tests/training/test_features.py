@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from preprocessing.images.pixel_cache import PixelCache
-from training import features
-from training.augment import Augmenter, clean_view, preset_for
-from training.backbone import load_backbone, normalised
-from training.device import choose_device
-from training.features import Extractor, view_key
+from training.network import features
+from training.network.backbone import load_backbone, normalised
+from training.network.device import choose_device
+from training.network.features import Extractor, view_key
+from training.network.views import Augmenter, clean_view, preset_for
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 

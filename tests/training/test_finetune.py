@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.augment import Augmenter, clean_view, preset_for
-from training.backbone import Network, load_backbone, normalised
-from training.cached import CachedPictures
-from training.device import choose_device
-from training.features import Extractor
-from training.finetune import Job, finetune, predicted, schedule
+from training.fit.cached_dataset import CachedPictures
+from training.fit.finetune import Job, finetune, predicted, schedule
+from training.network.backbone import Network, load_backbone, normalised
+from training.network.device import choose_device
+from training.network.features import Extractor
+from training.network.views import Augmenter, clean_view, preset_for
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 from workspace.storage.dataset import read_dataset

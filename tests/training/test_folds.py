@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.folds import OutOfFold, grouped_folds
+from training.stats.folds import OutOfFold, grouped_folds
 from workspace.errors import WorkspaceError
 
 

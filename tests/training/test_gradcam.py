@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.backbone import Backbone, Network
-from training.gradcam import gradcam
-from training.pretrained import BACKBONES, build_network
+from training.inference.gradcam import gradcam
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
 
 SPEC = BACKBONES["efficientnet_lite0"]
 

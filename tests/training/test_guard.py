@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.guard import compare, hopeless, slow_start, unpromising
+from training.stats.fold_comparison import compare, hopeless, slow_start, unpromising
 
 
 def answers(labels: np.ndarray, wrong: list[int]) -> np.ndarray:

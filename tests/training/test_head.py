@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from training.folds import grouped_folds
-from training.head import STRENGTHS, HeadSettings, cross_validate, fit_head
-from training.losses import balanced_accuracy, class_weights, log_loss, softmax
+from training.fit.head import STRENGTHS, HeadSettings, cross_validate, fit_head
+from training.stats.folds import grouped_folds
+from training.stats.scores import balanced_accuracy, class_weights, log_loss, softmax
 
 
 def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):

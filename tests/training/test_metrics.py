@@ -6,15 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from training.metrics import (
-    Tally,
-    bootstrap,
-    confusion,
-    effective_size,
-    score,
-    standard_error,
-    wilson,
-)
+from training.stats.metrics import Tally, bootstrap, confusion, effective_size, score, standard_error, wilson
 
 
 @st.composite
@@ -140,7 +132,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_does_not(monkeypatch):
     first = bootstrap(labels, predicted, groups, 2, 200, 1).accuracy()
     np.testing.assert_array_equal(first, bootstrap(labels, predicted, groups, 2, 200, 1).accuracy())
     assert (first != bootstrap(labels, predicted, groups, 2, 200, 2).accuracy()).any()
-    monkeypatch.setattr("training.metrics._CELLS_AT_A_TIME", 500)  # in twenty pieces
+    monkeypatch.setattr("training.stats.metrics._CELLS_AT_A_TIME", 500)  # in twenty pieces
     np.testing.assert_array_equal(first, bootstrap(labels, predicted, groups, 2, 200, 1).accuracy())
 
 

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from preprocessing.images.decode import decode, shrink
-from training.backbone import Backbone, Network
-from training.calibrate import Calibration
-from training.predict import Classifier, Picture, picture_files, predict, predict_files
-from training.pretrained import BACKBONES, build_network
-from training.reject import Limits
+from training.inference.classifier import Classifier, Picture, picture_files, predict, predict_files
+from training.network.backbone import Backbone, Network
+from training.network.registry import BACKBONES, build_network
+from training.stats.calibration import Calibration
+from training.stats.ood import Limits
 from workspace.errors import ConfigError, ModelError, TransferFailed
 
 SPEC = BACKBONES["efficientnet_lite0"]

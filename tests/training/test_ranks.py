@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from training import ranks
-from training.device import Device, choose_device
-from training.ranks import Team, check_world_size, team_of
+from training.fit import distributed as ranks
+from training.fit.distributed import Team, check_world_size, team_of
+from training.network.device import Device, choose_device
 from workspace.errors import ConfigError, WorkspaceError
 
 CPU = choose_device("cpu")

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from training.diagnosis import Diagnosis, diagnose
-from training.recipe import stages_to_open
-from training.regime import THRESHOLDS, Regime, RegimeRecord, decide
+from training.fit.diagnostics import Diagnosis, diagnose
+from training.fit.regime import THRESHOLDS, Regime, RegimeRecord, decide
+from training.fit.selection import stages_to_open
 
 SMALL, LARGE = 30, THRESHOLDS.large_per_class + 20
 SIMILAR, DIFFERENT = 1.2, 0.35

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.reject import Limits, fit_limits, neighbour_distances, own_distances
+from training.stats.ood import Limits, fit_limits, neighbour_distances, own_distances
 
 SHARES = st.floats(0.5, 1.0)
 SCORES = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))

@@ -15,17 +15,17 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from preprocessing.images.pixel_cache import PixelCache
-from training import report
-from training.augment import PRESETS, Augmenter, sheet
-from training.calibrate import Calibration
-from training.charts import line_chart, nice_ticks
-from training.collected import read_collected
-from training.held_out import Fitted, HeldOut
-from training.measure import measure, worst_mistakes
-from training.predict import Outputs
-from training.regime import THRESHOLDS
-from training.reject import fit_limits
-from training.tiles import data_address, license_name, web_address
+from training.evaluation.held_out import Fitted, HeldOut
+from training.evaluation.metrics_json import measure, worst_mistakes
+from training.fit.regime import THRESHOLDS
+from training.inference.classifier import Outputs
+from training.network.views import PRESETS, Augmenter, sheet
+from training.report import write as report
+from training.report.charts import line_chart, nice_ticks
+from training.report.collection_stats import read_collected
+from training.report.thumbnails import data_address, license_name, web_address
+from training.stats.calibration import Calibration
+from training.stats.ood import fit_limits
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.train import AugmentConfig

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from preprocessing.images.pixel_cache import PixelCache
-from training import features, recipe, train
-from training.augment import Augmenter, preset_for
-from training.backbone import load_backbone
-from training.device import choose_device
-from training.features import Extractor
-from training.folds import OutOfFold
-from training.guard import Comparison
-from training.head import HeadSettings, fit_head
-from training.predict import Classifier
+from training import train
+from training.fit import selection as recipe
+from training.fit.head import HeadSettings, fit_head
+from training.inference.classifier import Classifier
+from training.network import features
+from training.network.backbone import load_backbone
+from training.network.device import choose_device
+from training.network.features import Extractor
+from training.network.views import Augmenter, preset_for
+from training.stats.fold_comparison import Comparison
+from training.stats.folds import OutOfFold
 from workspace.errors import ConfigError, DatasetError
 from workspace.progress import SILENT
 from workspace.storage.dataset import dataset_bytes, read_dataset

@@ -211,7 +211,7 @@ class RunFolder:
 
     @property
     def oof_file(self) -> Path:
-        """The shipped recipe's answers to pictures it did not learn from: training.folds.OutOfFold."""
+        """The shipped recipe's answers to pictures it did not learn from: training.stats.folds.OutOfFold."""
         return self.root / "oof.npz"
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.augment import clean_view
+from training.network.views import clean_view
 from workspace.errors import ImageRefused, WorkspaceError
 
 THUMB_SIDE_PX = 160

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training.origin import Origin
-from training.pretrained import BackboneSpec, build_network, load_imagenet, spec_of
+from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
+from training.network.weights_origin import Origin
 from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
 
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
         self.spec = spec
         self._channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
         last = network.get_submodule(spec.classifier)
-        # The 1000 classes of ImageNet, for the diagnostics of training/regime.py; not part of the state.
+        # The 1000 classes of ImageNet, for the diagnostics of training/fit/regime.py; not part of the state.
         self.register_buffer("source_weight", last.get_parameter("weight").detach(), persistent=False)
         self.register_buffer("source_bias", last.get_parameter("bias").detach(), persistent=False)
         self.stages = nn.Sequential(spec.stages(network))

@@ -1,4 +1,4 @@
-"""Train the candidates, ask each about images held out, and fit the one that is chosen (training/choice.py)."""
+"""Train the candidates, ask each about images held out, and fit the one that is chosen (training/fit/choice.py)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.augment import Augmenter, preset_for
-from training.backbone import Backbone, Network
-from training.cached import CachedPictures
-from training.choice import Choice, Epochs, Evidence, TunedFolds, choose
-from training.device import Device
-from training.diagnosis import diagnose
-from training.features import CachedViews, Extractor
-from training.finetune import Job, finetune, pooled, predicted
-from training.folds import OutOfFold, grouped_folds
-from training.guard import Groups, compare, hopeless, slow_start, unpromising
-from training.head import HeadSettings, cross_validate, fit_head
-from training.history import HeadScores, History
-from training.losses import Floats, Labels, balanced_accuracy
-from training.regime import Decision, Regime, RegimeRecord, decide
-from training.reject import neighbour_distances
+from training.fit.cached_dataset import CachedPictures
+from training.fit.choice import Choice, Epochs, Evidence, TunedFolds, choose
+from training.fit.diagnostics import diagnose
+from training.fit.finetune import Job, finetune, pooled, predicted
+from training.fit.head import HeadSettings, cross_validate, fit_head
+from training.fit.history import HeadScores, History
+from training.fit.regime import Decision, Regime, RegimeRecord, decide
+from training.network.backbone import Backbone, Network
+from training.network.device import Device
+from training.network.features import CachedViews, Extractor
+from training.network.views import Augmenter, preset_for
+from training.stats.fold_comparison import Groups, compare, hopeless, slow_start, unpromising
+from training.stats.folds import OutOfFold, grouped_folds
+from training.stats.ood import neighbour_distances
+from training.stats.scores import Floats, Labels, balanced_accuracy
 from workspace.config.model import WorkspaceConfig
 from workspace.config.train import TrainConfig
 from workspace.progress import Progress

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.folds import OutOfFold
-from training.guard import Comparison
-from training.losses import Floats
+from training.stats.fold_comparison import Comparison
+from training.stats.folds import OutOfFold
+from training.stats.scores import Floats
 
 Epochs = list[dict[str, float]]
 

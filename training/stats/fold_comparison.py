@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.losses import Floats, Labels
+from training.stats.scores import Floats, Labels
 
 Groups = npt.NDArray[np.str_]
 

@@ -27,7 +27,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from training.device import Device
+from training.network.device import Device
 from workspace.errors import ConfigError, WorkspaceError
 
 _END_S = 30.0

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from training.stages import Stages, cut_resnet, cut_timm
+from training.network.stages import Stages, cut_resnet, cut_timm
 from workspace.errors import ConfigError, WeightsError
 
 State = Mapping[str, torch.Tensor]

@@ -18,12 +18,12 @@ from torch import nn
 
 from preprocessing.images.decode import Pixels, shrink
 from preprocessing.images.pixel_cache import decode_small
-from training.augment import clean_view
-from training.backbone import Backbone, Network, normalised
-from training.calibrate import Calibration, scaled
-from training.device import Device, choose_device
-from training.pretrained import build_network, spec_of
-from training.reject import neighbour_distances
+from training.network.backbone import Backbone, Network, normalised
+from training.network.device import Device, choose_device
+from training.network.registry import build_network, spec_of
+from training.network.views import clean_view
+from training.stats.calibration import Calibration, scaled
+from training.stats.ood import neighbour_distances
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
 from workspace.storage.model_card import ModelCard

@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_safetensors
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from training.reject import Limits
+from training.stats.ood import Limits
 from workspace.errors import ModelError
 from workspace.storage.artefact import Artefact
 from workspace.storage.metrics import Bin, Quality

@@ -11,10 +11,10 @@ import torch
 
 from preprocessing.images.decode import DECODER_VERSION, Pixels
 from preprocessing.images.pixel_cache import PixelCache
-from training.augment import VIEWS_VERSION, Augmenter, clean_view
-from training.backbone import Backbone, load_backbone, normalised
-from training.device import Device, choose_device
-from training.prefetch import prefetched
+from training.network.backbone import Backbone, load_backbone, normalised
+from training.network.device import Device, choose_device
+from training.network.prefetch import prefetched
+from training.network.views import VIEWS_VERSION, Augmenter, clean_view
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import unit
-from training.calibrate import Calibration, cross_fitted, fit_temperature, scaled
-from training.folds import OutOfFold
-from training.predict import Classifier
-from training.reject import fit_limits, own_distances
+from training.inference.classifier import Classifier
+from training.stats.calibration import Calibration, cross_fitted, fit_temperature, scaled
+from training.stats.folds import OutOfFold
+from training.stats.ood import fit_limits, own_distances
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError

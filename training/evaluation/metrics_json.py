@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.calibrate import Calibration, quality, scaled
-from training.held_out import PICTURES_AT_A_TIME, Fitted, HeldOut
-from training.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
-from training.predict import Outputs
-from training.reject import neighbour_distances
+from training.evaluation.held_out import PICTURES_AT_A_TIME, Fitted, HeldOut
+from training.inference.classifier import Outputs
+from training.stats.calibration import Calibration, quality, scaled
+from training.stats.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
+from training.stats.ood import neighbour_distances
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import DatasetError, ModelError
@@ -47,7 +47,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Answering(Protocol):
-    """What is measured: a training.predict.Classifier, or anything else that answers as it does."""
+    """What is measured: a training.inference.classifier.Classifier, or anything else that answers as it does."""
 
     classes: tuple[str, ...]
 

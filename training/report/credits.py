@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from training.tiles import license_name, web_address
+from training.report.thumbnails import license_name, web_address
 from workspace.catalog.records import Sample
 from workspace.storage.paths import RunFolder, write_atomic
 

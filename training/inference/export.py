@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from preprocessing.images.decode import decode
-from training.backbone import Network, normalised
-from training.calibrate import scaled
-from training.predict import Classifier
-from training.reject import NEIGHBOURS, neighbour_distances
+from training.inference.classifier import Classifier
+from training.network.backbone import Network, normalised
+from training.stats.calibration import scaled
+from training.stats.ood import NEIGHBOURS, neighbour_distances
 from workspace.catalog.records import Sample
 from workspace.errors import ModelError
 from workspace.storage.image_store import ImageStore
@@ -93,7 +93,7 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
     import onnx
     import onnxruntime
 
-    from training.onnx_preprocess import IR_VERSION, OPSET, preprocessing_graph
+    from training.inference.onnx_resize import IR_VERSION, OPSET, preprocessing_graph
 
     network = AnsweringNetwork(model)
     outputs = ["logits", "probabilities", *(["distance"] if len(network.get_buffer("bank")) else [])]

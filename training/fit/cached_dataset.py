@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.features import view_key
-from training.losses import Floats, Labels
+from training.network.features import view_key
+from training.stats.scores import Floats, Labels
 from workspace.storage.arrays import ArrayStore
 
 Rows = npt.NDArray[np.int64]

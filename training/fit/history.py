@@ -36,7 +36,7 @@ class Epoch(Part):
 
 
 class GuardScores(Part):
-    """Both recipes on the same held-out images: training.guard.Comparison."""
+    """Both recipes on the same held-out images: training.stats.fold_comparison.Comparison."""
 
     head: float = Field(description="Balanced accuracy in [0, 1].")
     finetuned: float = Field(description="Balanced accuracy in [0, 1].")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from training.losses import Floats, Labels, balanced_accuracy, log_loss, softmax
+from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 from workspace.errors import WorkspaceError
 from workspace.storage.paths import write_atomic
 
@@ -29,7 +29,7 @@ class OutOfFold:
         labels: int64 [n], places among the model's sorted classes.
         logits: float32 [n, classes], of the model that was trained without the picture's fold.
         fold: int64 [n], from 0; a group is in one fold alone.
-        distance: to the nearest pictures that its fold's model learnt from (training/reject.py), float32 [n]; None:
+        distance: to the nearest pictures that its fold's model learnt from (training/stats/ood.py), float32 [n]; None:
             not measured.
     """
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from training.losses import Floats, Labels, class_weights, softmax
+from training.stats.scores import Floats, Labels, class_weights, softmax
 
 STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.backbone import Network
-from training.predict import Classifier
+from training.inference.classifier import Classifier
+from training.network.backbone import Network
 from workspace.storage.metrics import Heatmap, Prediction
 
 Floats = npt.NDArray[np.float32]

@@ -12,13 +12,13 @@ import jinja2
 from PIL import Image
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.augment import sheet
-from training.collected import read_collected
-from training.credits import write_credits
-from training.history import History
-from training.page import Story, facts, page
-from training.regime import RegimeRecord
-from training.tiles import Thumbnails, data_address
+from training.fit.history import History
+from training.fit.regime import RegimeRecord
+from training.network.views import sheet
+from training.report.collection_stats import read_collected
+from training.report.context import Story, facts, page
+from training.report.credits import write_credits
+from training.report.thumbnails import Thumbnails, data_address
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress

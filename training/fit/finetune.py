@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training.backbone import Network
-from training.cached import CachedPictures, Rows
-from training.device import Device
-from training.losses import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
-from training.prefetch import prefetched
-from training.pretrained import read_torch_file
-from training.ranks import Team, check_world_size, team_of
+from training.fit.cached_dataset import CachedPictures, Rows
+from training.fit.distributed import Team, check_world_size, team_of
+from training.network.backbone import Network
+from training.network.device import Device
+from training.network.prefetch import prefetched
+from training.network.registry import read_torch_file
+from training.stats.scores import Floats, Labels, balanced_accuracy, class_weights, log_loss, softmax
 from workspace.config.train import TrainConfig
 from workspace.progress import SILENT, Progress
 from workspace.storage.paths import write_atomic

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from training.diagnosis import Diagnosis
+from training.fit.diagnostics import Diagnosis
 from workspace.storage.artefact import Artefact
 
 

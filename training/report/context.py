@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.charts import Chart, Dot, line_chart, reliability_dots
-from training.collected import Collected, Dropped
-from training.history import History
-from training.measure import worst_mistakes
-from training.origin import Origin
-from training.regime import RegimeRecord
-from training.tiles import Thumbnails, Tile, license_name, web_address
+from training.evaluation.metrics_json import worst_mistakes
+from training.fit.history import History
+from training.fit.regime import RegimeRecord
+from training.network.weights_origin import Origin
+from training.report.charts import Chart, Dot, line_chart, reliability_dots
+from training.report.collection_stats import Collected, Dropped
+from training.report.thumbnails import Thumbnails, Tile, license_name, web_address
 from workspace.catalog.records import Sample
 from workspace.reasons import order_of, words_for
 from workspace.storage.metrics import CalibrationScores, Metrics, Prediction

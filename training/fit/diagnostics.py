@@ -1,4 +1,4 @@
-"""What cached features say of a training set: the numbers that the rules of training/regime.py go through.
+"""What cached features say of a training set: the numbers that the rules of training/fit/regime.py go through.
 
 Measures that rank models, such as LogME and LEEP, are not used: they do not say how much of one model to train.
 """
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from preprocessing.neighbours import nearest, unit
-from training.folds import grouped_folds
-from training.guard import Groups, balanced_mean
-from training.head import HeadSettings, fit_head
-from training.losses import Floats, Labels
+from training.fit.head import HeadSettings, fit_head
+from training.stats.fold_comparison import Groups, balanced_mean
+from training.stats.folds import grouped_folds
+from training.stats.scores import Floats, Labels
 
 Values = npt.NDArray[np.float64]
 
