@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from pages.album import Album, said
 from pages.files import new_app, render
+from pages.review_data import Album, said
 from pages.thumbnails import SIDE_PX, Thumbnails
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.overrides import Change

@@ -18,7 +18,7 @@ def review(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Look at every picture on a page of this machine: keep, drop or relabel; each click is saved."""
-    from pages.guard import serve_page
+    from pages.local_auth import serve_page
     from pages.review import next_command, review_app
     from workspace.catalog.records import Override
     from workspace.errors import WorkspaceError

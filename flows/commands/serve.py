@@ -23,7 +23,7 @@ def serve(
 ) -> None:
     """Try the model on a page of this machine: drop a picture, see the answer. No picture is kept."""
     from flows.prediction import model_folder
-    from pages.guard import serve_page
+    from pages.local_auth import serve_page
     from pages.try_model import try_app
     from training.inference.classifier import Classifier
     from training.network.weights_origin import Origin

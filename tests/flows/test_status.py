@@ -1,6 +1,6 @@
 from flows.opening import open_workspace
 from flows.status import status_text
-from pages.album import Album
+from pages.review_data import Album
 from training.report.collection_stats import read_collected
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.records import Download, Hit, Override, Verdict

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pages.guard import served_page
+from pages.local_auth import served_page
 from pages.review import review_app
 from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict

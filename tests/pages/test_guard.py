@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.responses import HTMLResponse
 
 from pages.files import new_app
-from pages.guard import HEADERS, serve_page, served_page
+from pages.local_auth import HEADERS, serve_page, served_page
 from workspace.errors import ConfigError
 
 
@@ -161,7 +161,7 @@ def test_tokens_are_long_and_never_the_same(address) -> None:
 
 def test_ctrl_c_ends_it_quietly(tmp_path) -> None:
     code = (
-        "from pages.files import new_app; from pages.guard import serve_page;"
+        "from pages.files import new_app; from pages.local_auth import serve_page;"
         "serve_page(new_app([]), lambda url: print(url, flush=True))"
     )
     process = subprocess.Popen(

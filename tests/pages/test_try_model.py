@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from safetensors.torch import save_file
 from torch import nn
 
-from pages.guard import served_page
+from pages.local_auth import served_page
 from pages.try_model import try_app
 from training.inference.classifier import Classifier
 from training.network.backbone import Backbone, Network
