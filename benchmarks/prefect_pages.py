@@ -25,7 +25,7 @@ import httpx
 from PIL import Image
 
 from flows.opening import open_workspace
-from gallery.render import Spec, body_of
+from gallery.drawing.render import Spec, body_of
 from gallery.site import Gallery
 from workspace.storage.champion import read_decisions
 from workspace.storage.paths import Workspace

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from gallery.collection import LICENCES, Collection, Picture
-from gallery.encode import ENCODINGS, encoding_deck
-from gallery.render import Spec, body_of
+from gallery.drawing.encode import ENCODINGS, encoding_deck
+from gallery.drawing.render import Spec, body_of
 from gallery.wording import KEYWORDS, Creator, creators_of, title_of
 
 FAULTS_PER_60 = {

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from gallery import pages
 from gallery.collection import Picture
-from gallery.exchange import Exchange
-from gallery.faults import FAULTS
+from gallery.faults.exchange import Exchange
+from gallery.faults.registry import FAULTS
 
 if TYPE_CHECKING:
     from gallery.site import Gallery

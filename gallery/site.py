@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from gallery.collection import Collection, Planted
-from gallery.faults import Mischief
+from gallery.faults.registry import Mischief
 from gallery.photos import photo_collection, recorded_collection
 from gallery.plan import rendered_collection
 from gallery.server import GalleryServer

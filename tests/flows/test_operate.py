@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from flows.opening import open_workspace
-from gallery.render import Spec, body_of
+from gallery.drawing.render import Spec, body_of
 from workspace.storage.champion import read_decisions
 from workspace.storage.paths import Workspace
 

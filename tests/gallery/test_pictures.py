@@ -8,7 +8,7 @@ import requests
 from PIL import Image, ImageOps
 
 from gallery.collection import KINDS, Planted
-from gallery.encode import ENCODINGS, encode, upright_rgb
+from gallery.drawing.encode import ENCODINGS, encode, upright_rgb
 from gallery.site import Gallery
 
 PER_CLASS = 12

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gallery.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
-from gallery.vessels import teapot, watering_can
+from gallery.drawing.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
+from gallery.drawing.vessels import teapot, watering_can
 
 Rng = np.random.Generator
 

@@ -6,7 +6,7 @@ import email.utils
 import time
 from collections.abc import Callable
 
-from gallery.exchange import Exchange
+from gallery.faults.exchange import Exchange
 
 SVG = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300">'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gallery.canvas import Canvas, Colour, box, curve, mix, oval, shade
-from gallery.scenes import Paint, Stage, wash
+from gallery.drawing.canvas import Canvas, Colour, box, curve, mix, oval, shade
+from gallery.drawing.scenes import Paint, Stage, wash
 
 Rng = np.random.Generator
 

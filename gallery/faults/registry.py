@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gallery import bad_answers as answers
-from gallery import bad_transfers as transfers
-from gallery.exchange import Exchange
+from gallery.faults import bad_answers as answers
+from gallery.faults import bad_transfers as transfers
+from gallery.faults.exchange import Exchange
 
 FAULTS: dict[str, Callable[[Exchange], None]] = {
     "hang": transfers.hang,

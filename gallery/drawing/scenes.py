@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from gallery.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
+from gallery.drawing.canvas import Canvas, Colour, Point, box, curve, mix, oval, shade
 
 Rng = np.random.Generator
 Paint = Callable[[Rng], Colour]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gallery.canvas import Canvas, Colour, Point, curve, mix, oval, shade, tapered
+from gallery.drawing.canvas import Canvas, Colour, Point, curve, mix, oval, shade, tapered
 
 Rng = np.random.Generator
 

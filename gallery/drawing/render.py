@@ -10,12 +10,12 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from gallery.abstract import abstract
-from gallery.canvas import Canvas
-from gallery.encode import encode, upright_rgb
-from gallery.rooms import prop, room, studio
-from gallery.scenes import Paint, Stage, coast, garden, land, noise, sea
-from gallery.things import THINGS, paint
+from gallery.drawing.abstract import abstract
+from gallery.drawing.canvas import Canvas
+from gallery.drawing.encode import encode, upright_rgb
+from gallery.drawing.rooms import prop, room, studio
+from gallery.drawing.scenes import Paint, Stage, coast, garden, land, noise, sea
+from gallery.drawing.things import THINGS, paint
 
 Rng = np.random.Generator
 WORK_SIDE = (

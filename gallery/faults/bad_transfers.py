@@ -10,7 +10,7 @@ import struct
 import zlib
 from functools import cache
 
-from gallery.exchange import Exchange
+from gallery.faults.exchange import Exchange
 
 BOMB_BYTES = 64 << 20
 """What the gzip bomb unpacks to."""
