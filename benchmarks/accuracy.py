@@ -17,10 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.opening import open_workspace
-from flows.registry import STEPS, Phase
+from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
 from workspace.progress import SILENT
+from workspace.resolve import open_workspace
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
 

@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flows.opening import open_workspace
-from flows.registry import step_function
+from flows.step_table import step_function
 from gallery.site import Gallery
 from preprocessing.curation.label_issues import find_label_issues
 from preprocessing.curation.outliers import comparable, typicality
 from preprocessing.dataset.groups import groups_of
 from workspace.progress import SILENT
+from workspace.resolve import open_workspace
 from workspace.storage.arrays import latest_features
 
 SIZES, SHARES = (20, 40), (0.1, 0.3)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.package_sets import SETS, prepare
-from flows.opening import open_workspace
-from flows.registry import step_function
+from flows.step_table import step_function
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache
 from training.stats.folds import grouped_folds
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
+from workspace.resolve import open_workspace
 from workspace.storage.dataset import read_dataset
 from workspace.storage.paths import Workspace
 

@@ -24,9 +24,9 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from flows.opening import open_workspace
 from gallery.drawing.render import Spec, body_of
 from gallery.site import Gallery
+from workspace.resolve import open_workspace
 from workspace.storage.champion import read_decisions
 from workspace.storage.paths import Workspace
 

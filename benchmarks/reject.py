@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.opening import open_workspace
-from flows.registry import STEPS, Phase
+from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache, decode_small
 from training.inference.classifier import Classifier, Outputs, picture_files
@@ -27,6 +26,7 @@ from training.stats.ood import Limits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused
 from workspace.progress import SILENT
+from workspace.resolve import open_workspace
 from workspace.storage.dataset import read_dataset
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace

@@ -16,8 +16,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.history import history_markdown
-from flows.summary import summary_markdown
+from training.report.history import history_markdown
+from training.report.summary import summary_markdown
 from workspace.catalog.records import StepCounts
 from workspace.progress import Progress
 from workspace.storage.paths import Workspace

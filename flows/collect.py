@@ -9,9 +9,9 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.collecting import collect_until_clean
-from flows.opening import open_workspace, run_title, with_options, workspace_folder
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
+from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
 from workspace.storage.lock import PATIENCE_S, hold
 
 

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from flows.artifacts import show_result
 from flows.collecting import collect_until_clean
-from flows.opening import open_workspace, run_title, with_options, workspace_folder
-from flows.registry import Phase, steps_of
+from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
+from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
 from workspace.storage.lock import PATIENCE_S, hold
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from flows.registry import Phase, steps_of
+from flows.step_table import Phase, steps_of
 from workspace.catalog.class_progress import ClassState, class_states
 from workspace.catalog.exclusions import left_out_counts
 from workspace.catalog.records import Search, StepCounts

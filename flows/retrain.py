@@ -8,11 +8,11 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import show_result
-from flows.opening import open_workspace, run_title, workspace_folder
-from flows.registry import Phase, steps_of
+from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig, load_config
+from workspace.resolve import open_workspace, run_title, workspace_folder
 from workspace.storage.champion import read_champion
 from workspace.storage.lock import PATIENCE_S, hold
 from workspace.storage.paths import Workspace

@@ -11,12 +11,12 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from flows.artifacts import ArtifactProgress, show_counts
-from flows.progress import listening
-from flows.registry import find_step
+from flows.step_table import find_step
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
 from workspace.storage.paths import Workspace
+from workspace.terminal import listening
 
 
 class ForeseenFilter(logging.Filter):

@@ -12,9 +12,9 @@ from prefect.runtime import flow_run
 
 from collectors.refresh import due_searches
 from flows.artifacts import Logger
-from flows.opening import open_workspace, workspaces_under
 from flows.steps import step_task
 from preprocessing.dataset.new_images import Arrivals, arrivals
+from workspace.resolve import open_workspace, workspaces_under
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.lock import WorkspaceBusy, hold
 from workspace.storage.paths import Workspace, write_json

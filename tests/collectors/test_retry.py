@@ -3,9 +3,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from cli.main import app
 from collectors import download, search
 from collectors import retry_failed as retry
-from flows.cli import app
 from workspace.catalog.records import Download, Hit, Search
 from workspace.config.sources import ResultsPageConfig
 from workspace.config.template import render_config

@@ -345,7 +345,7 @@ def test_a_source_failed_has_reason_and_detail(stand_in: StandIn, session: Polit
 def test_the_command_prints_every_source_with_its_state_and_reason(
     state: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.source_table import source_table
+    from cli.source_table import source_table
 
     stand_in.state = state
     config = WorkspaceConfig.model_validate(
@@ -355,7 +355,7 @@ def test_the_command_prints_every_source_with_its_state_and_reason(
             "network": {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1},
         }
     )
-    monkeypatch.setattr("flows.source_table.CONSOLE", Console(width=400))
+    monkeypatch.setattr("cli.source_table.CONSOLE", Console(width=400))
     lines = {line.split()[0]: line for line in source_table(config, check=True).splitlines() if line.strip()}
     said = {
         "up": "up: 1 pictures",

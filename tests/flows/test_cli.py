@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.opening import folder_for, open_workspace, parse_overrides, run_title
+from cli.main import app
 from workspace.config.model import load_config
 from workspace.errors import CollectAndTrainError, ConfigError
+from workspace.resolve import folder_for, open_workspace, parse_overrides, run_title
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

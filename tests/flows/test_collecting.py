@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.demo import demo_config
 from flows.collecting import collect_until_clean
-from flows.demo import demo_config
-from flows.registry import step_function
+from flows.step_table import step_function
 from gallery.site import Gallery
 from workspace.catalog.catalog import KEYS
 from workspace.catalog.class_progress import class_states

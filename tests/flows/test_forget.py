@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.demo import demo_config
+from cli.main import app
 from flows.collecting import collect_until_clean
-from flows.demo import demo_config
-from flows.registry import step_function
+from flows.step_table import step_function
 from gallery.site import Gallery
 from training import train
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict

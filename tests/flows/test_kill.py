@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.opening import open_workspace
-from flows.registry import step_function
+from flows.step_table import step_function
 from workspace.catalog.records import StepCounts
 from workspace.progress import SILENT
+from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace
 
 BIN = Path(sys.executable).parent

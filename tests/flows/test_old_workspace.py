@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.main import app
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "workspace_f6f4cc8"
 RUN_ID = "ca92016b5032"

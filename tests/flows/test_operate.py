@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from flows.opening import open_workspace
 from gallery.drawing.render import Spec, body_of
+from workspace.resolve import open_workspace
 from workspace.storage.champion import read_decisions
 from workspace.storage.paths import Workspace
 

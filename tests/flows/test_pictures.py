@@ -4,8 +4,8 @@ import base64
 import re
 import xml.etree.ElementTree as ElementTree
 
-from flows.history import history_markdown, history_table
-from flows.pictures import history_chart
+from training.report.artifact_images import history_chart
+from training.report.history import history_markdown, history_table
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.paths import Workspace
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.demo import demo_config
 from collectors import download, search
-from flows.demo import demo_config
 from gallery.site import Gallery, Planted
 from preprocessing import clean
 from workspace.catalog.records import Download, Verdict

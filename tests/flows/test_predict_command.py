@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.prediction import model_folder
+from cli.main import app
+from cli.predict_io import model_folder
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration

@@ -6,7 +6,7 @@ import logging
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from flows.progress import BarProgress, LogProgress
+from workspace.terminal import BarProgress, LogProgress
 
 REMEDY = "set weights_file under [train] in workspace.toml [Errno -2]"
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from flows.opening import open_workspace, workspace_folder
+from cli.status import status_text
 from flows.retrain import settings_of_champion
-from flows.status import status_text
 from workspace.clock import utc_now
 from workspace.config.model import load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
+from workspace.resolve import open_workspace, workspace_folder
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.paths import Workspace, write_atomic
 

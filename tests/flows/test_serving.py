@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import part as parts
-from flows import serving
+from flows import supervisor as parts
+from flows import up as serving
 from workspace.errors import ConfigError, WorkspaceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]

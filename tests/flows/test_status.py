@@ -1,9 +1,9 @@
-from flows.opening import open_workspace
-from flows.status import status_text
+from cli.status import status_text
 from pages.review_data import Album
 from training.report.collection_stats import read_collected
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.records import Download, Hit, Override, Verdict
+from workspace.resolve import open_workspace
 
 
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:

@@ -6,11 +6,11 @@ import inspect
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.opening import open_workspace
-from flows.registry import STEPS, Phase, find_step, steps_of
+from cli.main import app
+from flows.step_table import STEPS, Phase, find_step, steps_of
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
+from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace, write_atomic
 
 

@@ -249,10 +249,10 @@ OFF_TOPIC_HONEY = frozenset(
 
 @pytest.mark.skipif(not OPENVERSE.is_dir(), reason=f"{OPENVERSE} is not here")
 def test_of_the_first_8_of_openverse_s_honey_at_least_5_are_off_topic(collected) -> None:
-    from flows.opening import open_workspace
-    from flows.registry import step_function
+    from flows.step_table import step_function
     from gallery.site import Gallery
     from workspace.progress import SILENT
+    from workspace.resolve import open_workspace
 
     with Gallery.recorded(OPENVERSE) as site:
         workspace, config = open_workspace(

@@ -13,13 +13,13 @@ from collectors.sources.base import Page
 from collectors.sources.html.website import Website
 from collectors.sources.local.folder import Folder
 from collectors.sources.local.url_list import UrlList
-from flows.opening import open_workspace
 from workspace.catalog.records import Hit
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.config.sources import FolderConfig, UrlListConfig
 from workspace.errors import ConfigError
 from workspace.names import same_name
+from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace
 
 SPELLINGS = ["red panda", "Red_Panda", "red-panda", "RED -_ panda", " red  panda\t"]

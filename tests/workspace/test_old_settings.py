@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.opening import open_workspace, parse_overrides
 from workspace.config.model import load_config, parse_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
+from workspace.resolve import open_workspace, parse_overrides
 
 CLASSES = '[classes]\n"red panda" = ["red panda"]\ncat = ["cat"]\n'
 # [search] of a config.toml that the version before wrote, as it stood there.

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from flows.opening import folder_for, open_workspace, parse_overrides, with_options, write_example
-from flows.progress import CONSOLE
+from cli.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
+from workspace.resolve import folder_for, open_workspace, parse_overrides, with_options, write_example
 from workspace.storage.paths import Workspace
+from workspace.terminal import CONSOLE
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -49,7 +49,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Try the whole path on pictures that the project draws and serves itself: no account, no key, no internet."""
-    from flows.demo import demo_site
+    from cli.demo import demo_site
 
     with demo_site(workspace, port):
         run_flow(Workspace(workspace), {})
@@ -70,7 +70,7 @@ def init(workspace: Folder = Path("data/my-classifier")) -> None:
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     """Run the flow here, under Prefect, and print what came of it."""
     from flows.collect_and_train import collect_and_train
-    from flows.summary import summary_table
+    from training.report.summary import summary_table
 
     counts = collect_and_train(workspace=str(workspace.root), settings=overrides or None)
     latest = workspace.latest_run()

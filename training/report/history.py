@@ -7,10 +7,10 @@ import io
 from rich.console import Console
 from rich.table import Table
 
-from flows.pictures import history_chart
-from flows.progress import CONSOLE
+from training.report.artifact_images import history_chart
 from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.paths import Workspace
+from workspace.terminal import CONSOLE
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}

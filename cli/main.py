@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from flows.commands.app import app
-from flows.progress import CONSOLE
+from cli.commands.app import app
 from workspace.errors import CollectAndTrainError
+from workspace.terminal import CONSOLE
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
@@ -14,7 +14,7 @@ COMMAND_MODULES = (
     *("predict", "serve", "export", "models", "sources", "retry", "leaks", "forget"),
 )
 for _module in COMMAND_MODULES:
-    importlib.import_module(f"flows.commands.{_module}")
+    importlib.import_module(f"cli.commands.{_module}")
 
 
 def main() -> None:

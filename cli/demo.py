@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from flows.progress import CONSOLE
 from gallery.site import Gallery
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
 from workspace.storage.paths import Workspace, write_atomic
+from workspace.terminal import CONSOLE
 
 _PICTURES_PER_CLASS = 60
 _CLEAN_PER_CLASS = 55  # a few short of what there is, so that the demo reaches its target in several rounds

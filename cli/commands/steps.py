@@ -8,10 +8,10 @@ from typing import Any
 
 import typer
 
-from flows.commands.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
-from flows.opening import open_workspace, parse_overrides
-from flows.progress import listening
-from flows.registry import STEPS, Phase, Step
+from cli.commands.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
+from flows.step_table import STEPS, Phase, Step
+from workspace.resolve import open_workspace, parse_overrides
+from workspace.terminal import listening
 
 
 def _add_command(step: Step) -> None:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from collectors.sources import registry
-from flows.progress import CONSOLE
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
+from workspace.terminal import CONSOLE
 
 
 def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from flows.progress import CONSOLE
 from workspace.errors import WorkspaceError
+from workspace.terminal import CONSOLE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _STOP_S = 10.0

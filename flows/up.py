@@ -22,11 +22,11 @@ from typing import Any
 import httpx
 import yaml
 
-from flows.part import CHECKOUT, Part
 from flows.plugin import NOTE
-from flows.progress import CONSOLE
+from flows.supervisor import CHECKOUT, Part
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.storage.paths import write_atomic
+from workspace.terminal import CONSOLE
 
 POOL = "collect-and-train"
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from flows.pictures import mistakes_markdown
+from training.report.artifact_images import mistakes_markdown
 from workspace.catalog.records import StepCounts
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace

@@ -8,7 +8,6 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from flows.progress import CONSOLE
 from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import arrivals
 from workspace.catalog import curation
@@ -21,6 +20,7 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.lock import owner_of
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace
+from workspace.terminal import CONSOLE
 
 
 def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, Folder, Settings, app
-from flows.opening import open_workspace, parse_overrides
-from flows.progress import listening
+from cli.commands.app import OTHER, Folder, Settings, app
+from workspace.resolve import open_workspace, parse_overrides
+from workspace.terminal import listening
 
 _FOUND = 3
 """The exit code for leaks: a script must tell them from a command that failed, which ends with 1 or 2."""

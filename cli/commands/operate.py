@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OPERATE, Folder, Settings, app
-from flows.opening import parse_overrides
-from flows.progress import CONSOLE
+from cli.commands.app import OPERATE, Folder, Settings, app
+from workspace.resolve import parse_overrides
+from workspace.terminal import CONSOLE
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -22,9 +22,9 @@ def up(
     watch_every: Annotated[float, typer.Option(help="Seconds between two looks for new pictures.", min=1)] = 900,
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
-    from flows.part import CHECKOUT
-    from flows.serving import Settings as Wanted
-    from flows.serving import serve
+    from flows.supervisor import CHECKOUT
+    from flows.up import Settings as Wanted
+    from flows.up import serve
 
     folder = workspace.resolve() if workspace else None  # flows run in the checkout, wherever we are now
     if folder and folder.is_relative_to(CHECKOUT):
@@ -44,9 +44,9 @@ def watch(workspace: Folder) -> None:
 @app.command(rich_help_panel=OPERATE)
 def retrain(workspace: Folder, settings: Settings = None) -> None:
     """Train on what has come since, from the live model's settings; published only if better."""
-    from flows.opening import open_workspace
     from flows.retrain import retrain as flow
-    from flows.summary import summary_table
+    from training.report.summary import summary_table
+    from workspace.resolve import open_workspace
     from workspace.storage.paths import Workspace
 
     overrides = parse_overrides(settings or [])
@@ -60,7 +60,7 @@ def retrain(workspace: Folder, settings: Settings = None) -> None:
 @app.command(rich_help_panel=OPERATE)
 def status(workspace: Folder) -> None:
     """A workspace at a glance: pictures per class, the last run, the live model, what has come since."""
-    from flows.opening import open_workspace
-    from flows.status import status_text
+    from cli.status import status_text
+    from workspace.resolve import open_workspace
 
     typer.echo(status_text(*open_workspace(workspace)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.app import OTHER, app
+from cli.commands.app import OTHER, app
 
 if TYPE_CHECKING:
     from training.inference.classifier import Prediction
@@ -52,8 +52,8 @@ def predict(
     """
     if not pictures and sys.stdin.isatty():
         raise typer.BadParameter("name pictures, folders or addresses, or pipe a list of them in")
+    from cli.predict_io import FORMATS, model_folder, network_of, pictures_of
     from collectors.http.session import PoliteSession
-    from flows.prediction import FORMATS, model_folder, network_of, pictures_of
     from training.inference.classifier import Classifier
     from training.inference.classifier import predict as classify
 

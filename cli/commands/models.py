@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, Folder, app
+from cli.commands.app import OTHER, Folder, app
 
 
 @app.command(rich_help_panel=OTHER)
 def models(workspace: Folder) -> None:
     """List every decision about a model, the live one marked."""
-    from flows.history import history_table
+    from training.report.history import history_table
     from workspace.storage.paths import Workspace
 
     typer.echo(history_table(Workspace(workspace)))

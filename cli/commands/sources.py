@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, app
-from flows.opening import open_workspace
+from cli.commands.app import OTHER, app
+from workspace.resolve import open_workspace
 
 
 @app.command(rich_help_panel=OTHER)
@@ -19,7 +19,7 @@ def sources(
     ] = None,
 ) -> None:
     """List every source: whether it needs a key, whether it names licences, and its limits."""
-    from flows.source_table import source_table
+    from cli.source_table import source_table
 
     config = open_workspace(workspace)[1] if workspace else None
     typer.echo(source_table(config, check=check))
@@ -32,6 +32,6 @@ def gallery(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve pictures as a small image-search site on this machine, to try the whole path on them."""
-    from flows.demo import serve_gallery
+    from cli.demo import serve_gallery
 
     serve_gallery(photos, recorded, port)

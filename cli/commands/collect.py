@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from flows.opening import open_workspace, parse_overrides, with_options
-from flows.progress import CONSOLE, listening
+from cli.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
+from workspace.resolve import open_workspace, parse_overrides, with_options
+from workspace.terminal import CONSOLE, listening
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -22,7 +22,7 @@ def collect(
 ) -> None:
     """Search, download and clean until every class has its clean pictures, or its sources have no more."""
     from flows.collecting import collect_until_clean
-    from flows.registry import find_step
+    from flows.step_table import find_step
     from workspace.catalog.records import StepCounts
     from workspace.storage.lock import PATIENCE_S, hold
 

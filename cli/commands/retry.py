@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, Folder, Settings, app
-from flows.opening import open_workspace, parse_overrides
-from flows.progress import CONSOLE, listening
+from cli.commands.app import OTHER, Folder, Settings, app
+from workspace.resolve import open_workspace, parse_overrides
+from workspace.terminal import CONSOLE, listening
 
 
 @app.command(rich_help_panel=OTHER)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, Folder, app
-from flows.opening import open_workspace
-from flows.progress import CONSOLE
+from cli.commands.app import OTHER, Folder, app
+from workspace.resolve import open_workspace
+from workspace.terminal import CONSOLE
 
 
 @app.command(rich_help_panel=OTHER)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.app import OTHER, app
-from flows.progress import CONSOLE
+from cli.commands.app import OTHER, app
+from workspace.terminal import CONSOLE
 
 
 @app.command(rich_help_panel=OTHER)
@@ -22,7 +22,7 @@ def serve(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Try the model on a page of this machine: drop a picture, see the answer. No picture is kept."""
-    from flows.prediction import model_folder
+    from cli.predict_io import model_folder
     from pages.local_auth import serve_page
     from pages.try_model import try_app
     from training.inference.classifier import Classifier
