@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from cli.commands.app import app
+from cli.app import app
 from workspace.errors import CollectAndTrainError
 from workspace.terminal import CONSOLE
 

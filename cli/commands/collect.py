@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
+from cli.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
 from workspace.resolve import open_workspace, parse_overrides, with_options
 from workspace.terminal import CONSOLE, listening
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import OPERATE, Folder, Settings, app
+from cli.app import OPERATE, Folder, Settings, app
 from workspace.resolve import parse_overrides
 from workspace.terminal import CONSOLE
 

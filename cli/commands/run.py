@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.commands.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
+from cli.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
 from workspace.resolve import folder_for, open_workspace, parse_overrides, with_options, write_example
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli.commands.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
+from cli.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
 from flows.step_table import STEPS, Phase, Step
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import listening

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import OTHER, Folder, app
+from cli.app import OTHER, Folder, app
 
 
 class Target(StrEnum):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import OTHER, Folder, app
+from cli.app import OTHER, Folder, app
 
 
 @app.command(rich_help_panel=OTHER)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.app import OTHER, app
+from cli.app import OTHER, app
 
 if TYPE_CHECKING:
     from training.inference.classifier import Prediction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.app import OTHER, Folder, app
+from cli.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
     from preprocessing.dataset.usage import RunUse

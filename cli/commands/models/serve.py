@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import OTHER, app
+from cli.app import OTHER, app
 from workspace.terminal import CONSOLE
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands.app import OTHER, Folder, Settings, app
+from cli.app import OTHER, Folder, Settings, app
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import CONSOLE, listening
 
