@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.photo_sets import SETS_HELP, PhotoSet, collect
-from benchmarks.rivals import learn
+from benchmarks.support.photo_sets import SETS_HELP, PhotoSet, collect
+from benchmarks.support.rivals import learn
 
 BACKBONE = "efficientnet_lite0"
 

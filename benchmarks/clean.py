@@ -22,8 +22,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.copies_data import KINDS, make
-from benchmarks.peers import peer_python
+from benchmarks.support.copies_data import KINDS, make
+from benchmarks.support.peers import peer_python
 from preprocessing import clean
 from preprocessing.edited_copies import STAGE, find_near_copies
 from workspace.catalog.records import Download, Hit, Verdict

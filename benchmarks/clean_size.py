@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.copies_data import jpeg
-from benchmarks.peers import CHECKOUT
-from benchmarks.process_tree import measure
+from benchmarks.support.copies_data import jpeg
+from benchmarks.support.peers import CHECKOUT
+from benchmarks.support.process_tree import measure
 from workspace.catalog.records import Download, Hit
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace

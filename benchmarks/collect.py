@@ -24,19 +24,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers import CHECKOUT, peer_python
-from benchmarks.process_tree import Cost, measure
+from benchmarks.support.peers import CHECKOUT, peer_python
+from benchmarks.support.process_tree import Cost, measure
 
 CONNECTIONS = 32
-_SCRIPT = CHECKOUT / "benchmarks" / "collect_clients.py"
+_SCRIPT = CHECKOUT / "benchmarks" / "support" / "collect_clients.py"
 _PEERS = {"icrawler": "icrawler==0.6.10", "img2dataset": "img2dataset==1.47.0"}
 NAMES = ("this_project", *_PEERS, "raw")
 
 
 @contextmanager
 def photo_server(*options: str) -> Iterator[str]:
-    """The server of benchmarks.photo_server while the block runs; gives its base address."""
-    command = [sys.executable, "-m", "benchmarks.photo_server", *options]
+    """The server of benchmarks/support/photo_server.py while the block runs; gives its base address."""
+    command = [sys.executable, "-m", "benchmarks.support.photo_server", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as server:
         try:
             assert server.stdout is not None

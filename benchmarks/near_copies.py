@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks.clean import prepare
-from benchmarks.copies_data import jpeg, watermarked
+from benchmarks.support.copies_data import jpeg, watermarked
 from preprocessing import clean
 from preprocessing.edited_copies import STAGE, find_near_copies
 from preprocessing.images.decode import decode

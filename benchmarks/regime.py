@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.photo_sets import SETS_HELP, PhotoSet, collect
+from benchmarks.support.photo_sets import SETS_HELP, PhotoSet, collect
 from training.fit.diagnostics import diagnose
 from training.fit.regime import THRESHOLDS, decide
 from training.network.backbone import load_backbone

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
-from benchmarks.rivals import METHODS, Answer
+from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
+from benchmarks.support.rivals import METHODS, Answer
 from training.stats.fold_comparison import compare
 from training.stats.scores import balanced_accuracy
 

@@ -10,8 +10,9 @@ from workspace.terminal import CONSOLE
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
-    *("run", "collect", "steps", "review", "operate"),
-    *("predict", "serve", "export", "models", "sources", "retry", "leaks", "forget"),
+    *("run", "collect", "steps", "images.review", "operate"),
+    *("models.predict", "models.serve", "models.export", "models.history"),
+    *("images.sources", "images.retry", "images.leaks", "images.forget"),
 )
 for _module in COMMAND_MODULES:
     importlib.import_module(f"cli.commands.{_module}")

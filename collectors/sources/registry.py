@@ -21,21 +21,23 @@ from workspace.reasons import find_reason
 
 # The modules of the sources, in the order in which a person reads of them.
 _MODULES = (
-    "openverse",
-    "results_page",
-    "wikimedia",
-    "inaturalist",
-    "gbif",
-    "flickr",
-    "naver",
-    "kakao",
-    "website",
-    "folder",
-    "url_list",
-    "bing",
+    "apis.openverse",
+    "html.results_page",
+    "apis.wikimedia",
+    "apis.inaturalist",
+    "apis.gbif",
+    "apis.flickr",
+    "apis.naver",
+    "apis.kakao",
+    "html.website",
+    "local.folder",
+    "local.url_list",
+    "html.bing",
 )
 
-SOURCES: dict[str, SourceInfo] = {name: import_module(f"collectors.{name}").INFO for name in _MODULES}
+SOURCES: dict[str, SourceInfo] = {
+    info.name: info for info in (import_module(f"collectors.sources.{module}").INFO for module in _MODULES)
+}
 
 LEFT_OUT: dict[str, str] = {
     "pexels": "its terms exclude training models on its pictures",

@@ -1,6 +1,6 @@
 """One collector at work, as a script that each environment can run: it imports nothing of the others.
 
-    PYTHON benchmarks/collect_clients.py NAME URLS FOLDER CONNECTIONS
+    PYTHON benchmarks/support/collect_clients.py NAME URLS FOLDER CONNECTIONS
 
 NAME is this_project, icrawler, img2dataset or raw (as fast as plain sockets and threads go; keeps nothing). Prints one
 JSON line: seconds from the call to the last file, and how many files there are and how many bytes they hold.

@@ -1,6 +1,6 @@
 """The pictures of Prefect's page in the README, made anew.
 
-    python -m benchmarks.prefect_pages [--folder /tmp/pandas] [--chromium /usr/bin/chromium]
+    python -m benchmarks.support.prefect_pages [--folder /tmp/pandas] [--chromium /usr/bin/chromium]
 
 Serves the demo's pictures, starts `collect-and-train up` on a workspace in a folder of its own, collects and trains by
 the literal command, drops new pictures into the inbox, waits for the decision, and photographs Prefect's page. Takes a
@@ -30,7 +30,7 @@ from workspace.resolve import open_workspace
 from workspace.storage.champion import read_decisions
 from workspace.storage.paths import Workspace
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 WINDOW_PX = (1280, 860)
 COLOURS = 96  # keeps each picture below 150 kB

@@ -1,6 +1,6 @@
 """A fast server of photographs on loopback, for benchmarks of collecting; runs as a process of its own.
 
-    python -m benchmarks.photo_server [--delay-ms 20] [--tiny]
+    python -m benchmarks.support.photo_server [--delay-ms 20] [--tiny]
 
 Prints its port. Every address /<number>.jpg is another file: one of 64 photo-like JPEGs of 100 to 200 kB with the
 number in a comment segment, or with --tiny a picture of 16 x 16 px. Plain asyncio, no framework, so that the clients

@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torchvision.transforms import v2
 
-from benchmarks.peers import peer_python
-from benchmarks.photo_sets import PhotoSet
+from benchmarks.support.peers import peer_python
+from benchmarks.support.photo_sets import PhotoSet
 from preprocessing.images.pixel_cache import PixelCache
 from training.fit import selection as recipe
 from training.fit.selection import Outcome, Setup, TrainingSet

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.package_sets import SETS, prepare
+from benchmarks.support.package_sets import SETS, prepare
 from flows.step_table import step_function
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache
