@@ -11,7 +11,7 @@ from collectors.sources.html import bing
 from workspace.errors import SourceFailed
 from workspace.licenses import license_from
 
-FIXTURES = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[3].parent / "shared" / "fixtures"
 recorded = pytest.mark.skipif(not FIXTURES.is_dir(), reason="no recorded answers in ../shared/fixtures")
 BY_SA = "https://creativecommons.org/licenses/by-sa/4.0/"
 LICENSES = {"0": "", "1": "https://creativecommons.org/licenses/by-nc-sa/2.0/", "4": BY_SA.replace("-sa/4", "/2")}

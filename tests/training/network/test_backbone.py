@@ -14,7 +14,7 @@ from training.network.views import clean_view
 from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
 
-BEARS = Path(__file__).resolve().parents[2].parent / "shared" / "photos" / "bears"
+BEARS = Path(__file__).resolve().parents[3].parent / "shared" / "photos" / "bears"
 LITE0 = BACKBONES["efficientnet_lite0"]
 RESNET = BACKBONES["resnet50"]
 

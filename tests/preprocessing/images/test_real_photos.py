@@ -7,7 +7,7 @@ from preprocessing import clean
 from preprocessing.images.decode import decode
 from workspace.catalog.records import Verdict
 
-PHOTOS = Path(__file__).resolve().parents[2].parent / "shared" / "photos"
+PHOTOS = Path(__file__).resolve().parents[3].parent / "shared" / "photos"
 
 pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is not here")
 

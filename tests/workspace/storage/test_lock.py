@@ -11,7 +11,7 @@ from workspace.errors import WorkspaceError
 from workspace.storage.lock import WorkspaceBusy, hold, owner_of
 from workspace.storage.paths import Workspace
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 HOLD = (
     "import sys, time, pathlib; from workspace.storage.lock import hold; from workspace.storage.paths import Workspace\n"
     "with hold(Workspace(pathlib.Path(sys.argv[1])), 'retrain'): print('held', flush=True); time.sleep(60)"

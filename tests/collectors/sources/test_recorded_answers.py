@@ -10,7 +10,7 @@ from collectors.sources.html.images import LAZY_ATTRIBUTES, SRCSET_ATTRIBUTES, r
 from workspace.errors import SourceFailed
 from workspace.licenses import license_name
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 
 ANSWER = {
     "result_count": 2,
