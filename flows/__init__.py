@@ -1,21 +1,5 @@
-"""Prefect flows and the command line: orchestration and nothing else.
+"""Prefect: flows, tasks, deployments and the local server. The steps themselves know nothing of it."""
 
-Prefect, albumentations and OpenMP read their settings from the environment when they are loaded, so our defaults are
-set here, before anything imports them; what a person has set wins.
-"""
+from workspace.environment import set_defaults
 
-import os
-
-_DEFAULTS = {
-    # A cold start of the ephemeral server took up to 19 s on 2 busy cores, against Prefect's limit of 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # Nothing that people collect or train is reported to anybody.
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    # Threads that wait sleep: with another process on the same 2 cores fine-tuning ran at 52 img/s so, spinning at 11.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # albumentations asks the network for a newer release of itself at import unless told not to.
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-}
-for _name, _value in _DEFAULTS.items():
-    os.environ.setdefault(_name, _value)
+set_defaults()

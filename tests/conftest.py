@@ -1,21 +1,90 @@
-"""Loaded before every test: the environment's defaults are those that the command line sets."""
+"""Before every test the environment has the command line's defaults; fixtures: a site, and commands to run on it."""
 
 import flows  # noqa: F401, I001  (sets them, before torch and Prefect are loaded)
 import prefect  # noqa: F401  (runs its plugin hooks now: it cannot inside the event loop that a browser test keeps open)
 
-from collections.abc import Generator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
-SETUP_BROWSER = "make setup-browser"
+from gallery.site import Gallery
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+# A network without ImageNet weights on few pictures: the mechanics are the same, the seconds fewer.
+QUICK: dict[str, object] = {
+    "train.backbone": "efficientnet_lite0",
+    "train.weights": "random",
+    "train.epochs": 1,
+    "train.regime": "head-first",
+    "train.folds": 2,
+    "split.min_per_class": 3,
+    "evaluate.bootstrap": 200,
+    "network.allow_private_addresses": True,
+    "network.per_host_pause_s": 0,
+}
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # after what pytest itself prints
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-    yield
-    skipped = [one for one in terminalreporter.getreports("skipped") if SETUP_BROWSER in str(one.longrepr)]
-    if skipped:
-        terminalreporter.write_line(
-            f"{len(skipped)} browser tests were skipped, for want of a Chromium. To run them too: {SETUP_BROWSER}",
-            yellow=True,
+@pytest.fixture(scope="session")
+def site() -> Iterator[Gallery]:
+    with Gallery.rendered(per_class=12, seed=3) as gallery:
+        yield gallery
+
+
+@pytest.fixture(scope="session")
+def quick(site: Gallery) -> dict[str, object]:
+    """Settings that make a run against the site quick."""
+    return QUICK | {"search.openverse.url": site.openverse_url}
+
+
+@pytest.fixture(scope="session")
+def quick_words(quick: dict[str, object]) -> list[str]:
+    """The same settings as words for the command line."""
+    return [word for name, value in quick.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment of our own for Prefect, so that nothing of the person who runs the tests is read or written."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    home = tmp_path_factory.mktemp("prefect")
+    kept["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [kept.get("PYTHONPATH"), _plugin(home)])])
+    return kept | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "2"}
+
+
+def _plugin(folder: Path) -> str:
+    """Where the entry point of flows/plugin.py is found, should the environment have been made before it was there."""
+    if entry_points(group="prefect.plugins", name="collect-and-train"):
+        return ""
+    made = folder / "entry-points" / "collect_and_train_plugin-0.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: collect-and-train-plugin\nVersion: 0\n")
+    (made / "entry_points.txt").write_text("[prefect.plugins]\ncollect-and-train = flows.plugin\n")
+    return str(made.parent)
+
+
+@pytest.fixture
+def command(environment: dict[str, str]) -> Command:
+    """Run one of the environment's commands in the checkout and wait for it."""
+
+    def run(*words: str | Path, timeout: float = 170, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / words[0], *words[1:]],
+            cwd=CHECKOUT,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
+
+    return run

@@ -1,1 +1,1 @@
-"""benchmarks.support."""
+"""What several benchmarks share: photo sets, peers, servers, measurement of processes."""

@@ -1,1 +1,1 @@
-"""The commands of `collect-and-train`, one small module per matter; cli/main.py puts them in order."""
+"""The commands of the whole path, one module each."""

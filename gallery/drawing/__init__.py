@@ -1,1 +1,1 @@
-"""gallery.drawing."""
+"""The rendered images: scenes, things, light, and their encoding."""

@@ -1,1 +1,1 @@
-"""preprocessing.dataset."""
+"""The data set: groups, stratified splits, export, and which runs use an image."""

@@ -1,1 +1,1 @@
-"""preprocessing.duplicates."""
+"""Copies of images: perceptual hashes, their search, registration, groups."""

@@ -25,8 +25,8 @@ class Copies:
     Attributes:
         kept: the picture that each file is a copy of; the best copy of a picture, and a picture without copies,
             have themselves here.
-        view: how each file has to be seen to look like that picture: as preprocessing/duplicates/orientation.py counts the ways, or
-            `EDITED` (preprocessing/duplicates/match.py).
+        view: how each file has to be turned to look like that picture: as preprocessing/duplicates/orientation.py
+            counts, or `EDITED` (preprocessing/duplicates/match.py).
         kin: for every file the name of what must stay in one split: the best sha256 among all that are the same
             or nearly so, also along a chain.
     """

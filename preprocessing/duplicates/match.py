@@ -19,8 +19,8 @@ from workspace.config.clean import CleanConfig
 
 Mask = npt.NDArray[np.bool_]
 
-# Measured on 801 photographs (bears, aerial and Openverse thumbnails, as in benchmarks/support/photo_sets.py): the correlation
-# of the thumbs of a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400 copies)
+# Measured on 801 photographs (bears, aerial and Openverse thumbnails, as in benchmarks/support/photo_sets.py): the
+# correlation of the thumbs of a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400 copies)
 # was 0.944 at least and 0.97 in 99 of 100; of 320,400 pairs of different photographs the nearest had 0.887, and one
 # photograph sold in two colours 0.948.
 SAME_CORRELATION = 0.96
@@ -36,8 +36,8 @@ EDITED = TURNS
 class Matches(NamedTuple):
     """Pairs of pictures that look alike, each (i, j, view) once, i < j, in that order.
 
-    `view` tells how j has to be seen to look like i, as preprocessing/duplicates/orientation.py counts the ways, or `EDITED`; `same`
-    whether they are the same picture, else they are kin.
+    `view` tells how j has to be turned to look like i, as preprocessing/duplicates/orientation.py counts, or `EDITED`;
+    `same` whether they are the same picture, else they are kin.
     """
 
     i: Indices

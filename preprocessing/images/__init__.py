@@ -1,1 +1,1 @@
-"""preprocessing.images."""
+"""Bytes to upright RGB: decoding in isolated worker processes, colour, the pixel cache."""

@@ -1,1 +1,1 @@
-"""preprocessing.quality."""
+"""Statistics of single images, and the checks that judge by them."""

@@ -1,1 +1,1 @@
-"""training.evaluation."""
+"""Held-out answers, and what is measured of a model."""

@@ -1,1 +1,1 @@
-"""training.inference."""
+"""The saved model at work: classification, export to other programs, heat maps."""

@@ -1,1 +1,1 @@
-"""training.network."""
+"""The network: pretrained backbones, their stages, devices, augmented views, cached features."""

@@ -33,7 +33,7 @@ class Device:
         return f"{self.place.type}-{str(self.precision).removeprefix('torch.')}"
 
     def of_rank(self, rank: int) -> Device:
-        """The device of another process of a team (training/fit/distributed.py): the GPU of its number, or the same CPU."""
+        """Return the device of another rank (training/fit/distributed.py): the GPU of its number, or the same CPU."""
         return self if self.place.type == "cpu" else Device(torch.device(self.place.type, rank), self.precision)
 
     def autocast(self) -> AbstractContextManager[object]:

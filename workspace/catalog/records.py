@@ -74,7 +74,7 @@ MEASURES_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """Numbers about an image's grey levels g (ITU-R 601 luma, 0 to 1) and colours (preprocessing/quality/statistics.py).
+    """Statistics of an image's grey levels g (ITU-R 601 luma, 0 to 1) and colours: preprocessing/quality/statistics.py.
 
     `brightness` is the mean of g; `contrast` its standard deviation, 0 to 0.5; `entropy` that of the histogram of
     256 levels, 0 to 8 bits; `sharpness` the variance of the Laplacian (4 neighbours) of g with the shorter side at

@@ -1,1 +1,1 @@
-"""workspace.config."""
+"""The settings of workspace.toml: one model per section."""

@@ -1,1 +1,1 @@
-"""workspace.storage."""
+"""The workspace folder: paths, frozen runs, image files, cached arrays, model cards, the lock."""

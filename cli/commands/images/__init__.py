@@ -1,1 +1,1 @@
-"""cli.commands.images."""
+"""Commands on the images of a workspace: sources, retry, review, leaks, forget."""

@@ -1,1 +1,1 @@
-"""cli.commands.models."""
+"""Commands on trained models: predict, serve, export, models."""

@@ -1,1 +1,1 @@
-"""collectors.sources.apis."""
+"""Sources with a documented API."""

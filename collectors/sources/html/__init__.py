@@ -1,1 +1,1 @@
-"""collectors.sources.html."""
+"""Sources whose pages are read as HTML."""

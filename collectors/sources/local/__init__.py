@@ -1,1 +1,1 @@
-"""collectors.sources.local."""
+"""Sources on this machine: a folder of images, a file of URLs."""

@@ -13,7 +13,8 @@ from workspace.storage.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 HOLD = (
-    "import sys, time, pathlib; from workspace.storage.lock import hold; from workspace.storage.paths import Workspace\n"
+    "import sys, time, pathlib\n"
+    "from workspace.storage.lock import hold\nfrom workspace.storage.paths import Workspace\n"
     "with hold(Workspace(pathlib.Path(sys.argv[1])), 'retrain'): print('held', flush=True); time.sleep(60)"
 )
 
