@@ -2,8 +2,8 @@
 
     python -m benchmarks.regime [--sets photos/bears,drawn] [--keep DIR]
 
-The thresholds of training/fit/regime.py rest on this, with `python -m benchmarks.ablation`, which says what opening stages
-gains on each set. Each is shown whole, and cut to fewer pictures per class.
+The thresholds of training/fit/regime.py rest on this, with `python -m benchmarks.ablation`, which says what opening
+stages gains on each set. Each is shown whole, and cut to fewer pictures per class.
 """
 
 from __future__ import annotations
