@@ -21,8 +21,8 @@ Mask = npt.NDArray[np.bool_]
 
 # Measured on 801 photographs (bears, aerial and Openverse thumbnails, as in benchmarks/support/photo_sets.py): the
 # correlation of the thumbs of a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400
-# copies) was 0.944 at least and 0.97 in 99 of 100; of 320,400 pairs of different photographs the nearest had 0.887, and one
-# photograph sold in two colours 0.948.
+# copies) was 0.944 at least and 0.97 in 99 of 100; of 320,400 pairs of different photographs the nearest had 0.887, and
+# one photograph sold in two colours 0.948.
 SAME_CORRELATION = 0.96
 # 5 % crops that the hashes find have 0.62 or more; pairs that only look alike from afar are then mostly below.
 KIN_CORRELATION = 0.6
