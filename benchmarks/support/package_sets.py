@@ -52,6 +52,11 @@ SETS: Mapping[str, PackageSet] = {
 }
 
 
+def installed_sets() -> list[str]:
+    """The names of the sets whose package is installed."""
+    return [name for name, package_set in SETS.items() if package_set.folder.is_dir()]
+
+
 def prepare(name: str, target: Path) -> Path:
     """Write a set's pictures as RGB on white below `target`, a folder per class; returns `target`.
 

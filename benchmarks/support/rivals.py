@@ -21,12 +21,13 @@ from benchmarks.support.peers import peer_python
 from benchmarks.support.photo_sets import PhotoSet
 from preprocessing.images.pixel_cache import PixelCache
 from training.fit import selection as recipe
+from training.fit.finetune import schedule
 from training.fit.selection import Outcome, Setup, TrainingSet
-from training.network.backbone import load_backbone, normalised
+from training.network.backbone import Backbone, load_backbone, normalised
 from training.network.device import choose_device
 from training.network.features import Extractor
-from training.network.registry import BACKBONES, BackboneSpec, build_network, load_imagenet
-from training.network.views import clean_view
+from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
+from training.network.views import Augmenter, clean_view, preset_for
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
 from workspace.storage.paths import Workspace
@@ -37,6 +38,9 @@ Answer = tuple[Logits, float, str]
 """Logits of the test pictures [n, classes], seconds of training, and a word on what was kept."""
 
 SGD_EPOCHS, SGD_RATE, SGD_BATCH = 15, 0.01, 16
+LP_FT_EPOCHS = 12
+
+TIMM_NAMES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 
 FASTAI = ("fastai==2.8.12", "timm==1.0.30", "torch==2.14.1", "torchvision==0.29.1")
 
@@ -70,37 +74,108 @@ def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     return logits, seconds, outcome.chosen
 
 
-def probe(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
-    """Pooled features of the whole frozen network, standardised, and scikit-learn's logistic regression as it comes."""
+def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
+    """Pooled features of the whole frozen network, standardised, and scikit-learn's logistic regression with this C."""
+
+    def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+        began = time.monotonic()
+        backbone, _ = load_backbone(photos.config.train, seed)
+        backbone.eval().to(memory_format=torch.channels_last)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        model.fit(pooled(backbone, photos, train), photos.labels[train])
+        seconds = time.monotonic() - began
+        scores = model.decision_function(pooled(backbone, photos, test))
+        logits = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+        return logits.astype(np.float32), seconds, ""
+
+    return fit
+
+
+def pooled(backbone: Backbone, photos: PhotoSet, rows: Rows) -> Logits:
+    """The last stage's features of clean views, float32 [rows, feature_dim]."""
+    found = []
+    for start in range(0, len(rows), 32):
+        with torch.inference_mode():
+            inputs = clean_inputs(backbone.spec, photos, rows[start : start + 32])
+            found.append(backbone(inputs)[:, : backbone.spec.feature_dim].numpy())
+    return np.concatenate(found)
+
+
+def clean_inputs(spec: BackboneSpec, photos: PhotoSet, rows: Rows) -> torch.Tensor:
+    """The clean views of these rows as the network's inputs."""
     pixels = PixelCache(photos.workspace, photos.config.clean)
+    views = [clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in rows]
+    return normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)
+
+
+def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
+    """Linear probe, then fine-tuning (Kumar et al. 2022, arXiv 2202.10054), as plainly as it can be written.
+
+    A probe with C = 0.01 becomes the head; the last half of the network and the head are trained with SGD, momentum
+    0.9, head 0.01, backbone 0.0033, batch 16, a fresh augmented view of every picture in each of 12 epochs, linear
+    warm-up over a tenth of the steps and a cosine, batch norm frozen, gradients clipped to 5.
+    """
     began = time.monotonic()
+    torch.manual_seed(seed)
     backbone, _ = load_backbone(photos.config.train, seed)
     backbone.eval().to(memory_format=torch.channels_last)
-
-    def features(rows: Rows) -> npt.NDArray[np.float32]:
-        spec, found = backbone.spec, []
-        for start in range(0, len(rows), 32):
-            views = [clean_view(pixels.read(photos.keys[row])) for row in rows[start : start + 32]]
+    spec, pixels = backbone.spec, PixelCache(photos.workspace, photos.config.clean)
+    features = pooled(backbone, photos, train)
+    scaler = StandardScaler().fit(features)
+    fitted = LogisticRegression(C=0.01, max_iter=1000).fit(scaler.transform(features), photos.labels[train])
+    frozen, tuned = halves(backbone)
+    head = nn.Linear(spec.feature_dim, len(photos.classes))
+    weight, bias = fitted.coef_ / scaler.scale_, fitted.intercept_ - (fitted.coef_ / scaler.scale_) @ scaler.mean_
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight))
+        head.bias.copy_(torch.from_numpy(bias))
+    per_class = int(np.median(np.bincount(photos.labels[train])))
+    augmenter = Augmenter(preset_for(per_class), photos.config.augment, spec.crop_px)
+    groups = [{"params": [*tuned.parameters()], "peak": 0.0033}, {"params": [*head.parameters()], "peak": 0.01}]
+    optimizer = torch.optim.SGD(groups, lr=0.0033, momentum=0.9)
+    batches = -(-len(train) // 16)
+    for epoch in range(LP_FT_EPOCHS):
+        order = train[np.random.default_rng((seed, epoch)).permutation(len(train))]
+        for number, rows in enumerate(np.array_split(order, batches), start=epoch * batches):
+            keys = [photos.keys[row] for row in rows]
+            views = np.stack([augmenter.view(pixels.read(key), (seed, 1 + epoch, key)) for key in keys])
             with torch.inference_mode():
-                inputs = normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)
-                found.append(backbone(inputs)[:, : spec.feature_dim].numpy())
-        return np.concatenate(found)
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(features(train), photos.labels[train])
+                start = frozen(normalised(torch.from_numpy(views), spec.mean, spec.std))
+            loss = nn.functional.cross_entropy(head(tuned(start.clone())), torch.from_numpy(photos.labels[rows]))
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * schedule(number, batches * LP_FT_EPOCHS)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_([*tuned.parameters(), *head.parameters()], 5.0)
+            optimizer.step()
     seconds = time.monotonic() - began
-    scores = model.decision_function(features(test))
-    logits = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-    return logits.astype(np.float32), seconds, ""
+    with torch.inference_mode():
+        parts = [test[start : start + 32] for start in range(0, len(test), 32)]
+        logits = [head(tuned(frozen(clean_inputs(spec, photos, rows)))).numpy() for rows in parts]
+    return np.concatenate(logits), seconds, ""
+
+
+def halves(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
+    """The half of a network that LP-FT leaves frozen, and the half that it trains, from picture to pooled features.
+
+    ResNets: from layer3 on; EfficientNets of timm: from block 4 of 0 to 6 on, the second half of the third stage.
+    """
+    *first, middle, last = backbone.stages.children()
+    children = list(middle.children())
+    cut = len(children) // 2
+    tuned = nn.Sequential(*children[cut:], last).requires_grad_(True)
+    return nn.Sequential(*first, *children[:cut]).eval(), tuned.eval()
 
 
 def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     """Every layer and a new head, SGD with momentum and a cosine, random crops and flips, batch norm in train mode."""
-    pixels, spec = PixelCache(photos.workspace, photos.config.clean), BACKBONES[photos.config.train.backbone]
+    pixels, spec = PixelCache(photos.workspace, photos.config.clean), spec_of(photos.config.train.backbone)
     began = time.monotonic()
     torch.manual_seed(seed)
     network = build_network(spec, seed)
-    load_imagenet(spec, network)
+    load_imagenet(spec, network, photos.config.train.weights_file)
     network.classifier = nn.Linear(spec.feature_dim, len(photos.classes))
     network.to(memory_format=torch.channels_last)
     change = v2.Compose([v2.RandomResizedCrop(224, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()])
@@ -128,16 +203,16 @@ def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
     """Fastai's vision_learner and `fine_tune(epochs)`, in an environment of its own."""
 
     def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
-        spec = BACKBONES[photos.config.train.backbone]
+        spec = spec_of(photos.config.train.backbone)
         network = build_network(spec)
-        load_imagenet(spec, network)
+        load_imagenet(spec, network, photos.config.train.weights_file)
         with tempfile.TemporaryDirectory() as scratch:
             weights, task, answers = (Path(scratch) / name for name in ("weights.pth", "task.json", "answers.npz"))
             torch.save(network.state_dict(), weights)
             labels = [photos.classes[label] for label in photos.labels[train]]
             words = {
                 "weights": str(weights),
-                "backbone": "tf_efficientnet_lite0",
+                "backbone": TIMM_NAMES.get(spec.name, spec.name.removeprefix("timm:")),
                 "epochs": epochs,
                 "seed": seed,
                 "train": list(zip(photos.files(train), labels, strict=True)),
@@ -164,7 +239,9 @@ def run_peer(name: str, requirements: tuple[str, ...], script: Path, task: Path)
 
 METHODS: dict[str, Callable[[PhotoSet, Rows, Rows, int], Answer]] = {
     "this project": ours,
-    "linear probe": probe,
+    "linear probe": probe(1.0),
+    "linear probe, C = 0.01": probe(0.01),
+    "LP-FT": lp_ft,
     "fastai fine_tune(4)": fastai(4),
     "fastai fine_tune(15)": fastai(15),
     "plain SGD": sgd,
