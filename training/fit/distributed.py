@@ -236,5 +236,12 @@ def _join_group(team: Team, rendezvous: Path) -> None:
 
 
 def _leave_group() -> None:
+    """Leave torch's process group, or forget one that could not be joined.
+
+    Torch names a group by how many the process had before, and counts one whose rendezvous failed. Ranks that count
+    differently wait for each other for 30 minutes; destroy_process_group resets the count, but only of a group joined.
+    """
     if distributed.is_initialized():
         distributed.destroy_process_group()
+    else:
+        distributed.distributed_c10d._world.group_count = 0

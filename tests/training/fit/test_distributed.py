@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import math
 import multiprocessing
 import operator
 import os
 import signal
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -95,6 +97,17 @@ def test_of_three_the_one_that_was_killed_is_named_not_the_one_that_lost_it():
         while True:
             team.total(1.0)
     assert not multiprocessing.active_children()
+
+
+def test_after_a_rendezvous_that_failed_the_next_one_works(monkeypatch):
+    short = functools.partial(torch.distributed.init_process_group, timeout=timedelta(seconds=60))
+    monkeypatch.setattr(torch.distributed, "init_process_group", short)  # in place of 30 minutes
+    with monkeypatch.context() as patch, pytest.raises(WorkspaceError, match="process 1 of the 2"):
+        patch.setenv("GLOO_SOCKET_IFNAME", "none-of-this-name")
+        with team_of(2, CPU, operator.methodcaller("total", 1.0)):
+            pass
+    with team_of(2, CPU, operator.methodcaller("total", 1.5)) as team:
+        assert team.total(1.0) == 2.5
 
 
 def test_an_error_of_this_process_is_not_blamed_on_the_others(monkeypatch):
