@@ -43,7 +43,7 @@ class _Decisions(BaseModel):
 
 
 def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> FastAPI:
-    """The page as an application; `pages.guard.serve_page` serves it.
+    """The page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
         workspace: whose pictures.

@@ -22,7 +22,7 @@ MAX_MB = 50.0
 
 
 def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_mb: float = MAX_MB) -> FastAPI:
-    """The page as an application; `pages.guard.serve_page` serves it.
+    """The page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
         classifier: what answers; one picture at a time.

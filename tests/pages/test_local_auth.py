@@ -188,5 +188,5 @@ def test_only_the_named_files_of_the_package_are_served() -> None:
         base = url.partition("/?")[0]
         style = session.get(f"{base}/static/page.css", timeout=5)
         assert style.headers["content-type"] == "text/css; charset=utf-8"
-        for name in ("guard.py", "..%2Fworkspace%2Fpaths.py", "page.js"):
+        for name in ("local_auth.py", "..%2Fworkspace%2Fstorage%2Fpaths.py", "page.js"):
             assert session.get(f"{base}/static/{name}", timeout=5).status_code == 404

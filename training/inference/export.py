@@ -134,7 +134,8 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
 def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> Exported:
     """Write model.pt2, for torch.export.load: views uint8 [n, crop, crop, 3] in, the same three out as in ONNX.
 
-    Pictures must be cut to views first, as training.augment.clean_view does. Arguments and errors as in export_onnx.
+    Pictures must be cut to views first, as training.network.views.clean_view does. Arguments and errors as in
+    export_onnx.
     """
     network = AnsweringNetwork(model)
     with _silence():

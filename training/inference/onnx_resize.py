@@ -21,7 +21,7 @@ OPSET = 20
 IR_VERSION = 9
 
 REDUCING_GAP = 3.0
-"""As in preprocessing.decode.shrink: large pictures are averaged in blocks to no less than 3 times the final size."""
+"""As in preprocessing.images.decode.shrink: blocks of a large image are averaged to at least 3 times the final size."""
 
 # Pillow 13 resizes columns first where many more rows than columns go (pull request 9549); 12 goes along rows first.
 _TALL_ONES_DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13
@@ -111,7 +111,7 @@ class _Axis:
 
 
 def _axis(graph: _Graph, size: str, short: str, plan: tuple[int, int, int]) -> _Axis:
-    """preprocessing.decode.shrink and training.augment.clean_view along one axis.
+    """preprocessing.images.decode.shrink and training.network.views.clean_view along one axis.
 
     Of the shrunk picture only what the crop looks at is made: of a panorama that is little.
     """

@@ -103,7 +103,7 @@ def reliability_dots(bins: Sequence[Bin]) -> tuple[Dot, ...]:
     """Lay out a reliability diagram: confidence to the right, the share that was right upwards, area by pictures.
 
     Args:
-        bins: as training.calibrate.quality gives them, n >= 1.
+        bins: as training.stats.calibration.quality gives them, n >= 1.
     """
     most = max(one.n for one in bins)
     return tuple(

@@ -1,8 +1,8 @@
 """The settings of a workspace: one frozen model per step, read from workspace.toml.
 
-The sections stand in collect_config.py, clean_config.py, train_config.py and retrain_config.py. Every field carries
-its unit in its name or its description; `workspace.template` prints these descriptions as the comments of a new
-workspace.toml, so that they are written once.
+The sections stand beside it: collect.py, clean.py, train.py and retrain.py. Every field carries its unit in its name or
+its description; `workspace.config.template` prints these descriptions as the comments of a new workspace.toml, so that
+they are written once.
 """
 
 from __future__ import annotations

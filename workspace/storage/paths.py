@@ -60,7 +60,7 @@ class Workspace:
 
     @property
     def images(self) -> Path:
-        """The downloaded bytes, named by their sha256: workspace.image_store."""
+        """The downloaded bytes, named by their sha256: workspace.storage.image_store."""
         return self.root / "images"
 
     @property
@@ -85,7 +85,7 @@ class Workspace:
 
     @property
     def lock_file(self) -> Path:
-        """Says which process writes to the workspace now: workspace.lock."""
+        """Says which process writes to the workspace now: workspace.storage.lock."""
         return self.root / "lock.json"
 
     @property

@@ -109,7 +109,7 @@ def test_answers_that_differ_are_refused(model, tmp_path):
 def test_only_an_export_to_onnx_loads_the_libraries_of_onnx() -> None:
     script = """
 import sys
-import flows.cli, training.predict, training.publish, training.export
+import cli.main, training.inference.classifier, training.publish, training.inference.export
 print(*sorted({"onnx", "onnxruntime", "onnxscript", "onnx_ir"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
