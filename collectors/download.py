@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
-from collectors.http.recording import Fetched
+from collectors.http.recording import FetchResult
 from collectors.http.session import PoliteSession
 from collectors.intake import Intake, failed_row
 from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
@@ -92,7 +92,7 @@ def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> 
         url = next(queue, None)
         if url is None:
             return 0
-        future = pool.submit(fetch_one, session, url, intake, config.search.folder.path)
+        future = pool.submit(fetch_image, session, url, intake, config.search.folder.path)
         future.add_done_callback(finished.put)
         return 1
 
@@ -126,7 +126,7 @@ def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[
     return batch, None
 
 
-def fetch_one(session: PoliteSession, url: str, intake: Intake, folder: str = "") -> Download:
+def fetch_image(session: PoliteSession, url: str, intake: Intake, folder: str = "") -> Download:
     """Fetch one url, store its bytes if they are an image, and say what came of it; a failure is a row, no error.
 
     Args:
@@ -143,7 +143,7 @@ def fetch_one(session: PoliteSession, url: str, intake: Intake, folder: str = ""
     now = session.began if is_local else session.now
     try:
         if is_local:
-            answer = Fetched(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
+            answer = FetchResult(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
         else:
             answer = session.fetch(url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True)
     except TransferFailed as error:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Page, Source
-from collectors.url_identity import one_address, picture_key
+from collectors.sources.base import ResultPage, Source
+from collectors.url_identity import canonical_url, image_key
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import urls_of
 from workspace.catalog.exclusions import leave_out
@@ -17,7 +17,7 @@ from workspace.reasons import find_reason
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryOutcome:
     """What came of one page: the query's new state, urls new to the class, and how many of these are left out."""
 
     state: Search
@@ -26,18 +26,18 @@ class Asked:
 
 
 def known_images(catalog: Catalog, label: str) -> dict[str, str]:
-    """Map the images that were found for a class, by `picture_key`, to the url at which each was found."""
-    return {picture_key(url): url for url in urls_of(catalog, label)}
+    """Map the images that were found for a class, by `image_key`, to the url at which each was found."""
+    return {image_key(url): url for url in urls_of(catalog, label)}
 
 
-def ask_page(
+def query_next_page(
     catalog: Catalog,
     session: PoliteSession,
     source: Source,
     state: Search,
     known: dict[str, str],
     licenses: Sequence[str] | None,
-) -> Asked:
+) -> QueryOutcome:
     """Ask for the page at the query's cursor, and record the hits first, then the query's new state.
 
     A url of an image that the class has at another url is recorded as skipped. A query that was exhausted is asked for
@@ -56,7 +56,7 @@ def ask_page(
     except SourceFailed as error:
         reason = find_reason(error.reason)
         is_end = reason is not None and reason.outcome == "exhausted"
-        asked = Asked(
+        asked = QueryOutcome(
             replace(
                 state,
                 status="exhausted" if is_end else "failed",
@@ -73,29 +73,29 @@ def ask_page(
 
 
 def _record(
-    catalog: Catalog, state: Search, page: Page, known: dict[str, str], licenses: Sequence[str] | None, now: str
-) -> Asked:
+    catalog: Catalog, state: Search, page: ResultPage, known: dict[str, str], licenses: Sequence[str] | None, now: str
+) -> QueryOutcome:
     again = state.cursor is None and state.found > 0  # the first page anew: ranks begin again, and most is known
-    hits = hits_of(replace(state, found=0) if again else state, page, now)
+    hits = hit_rows(replace(state, found=0) if again else state, page, now)
     fresh, left_out = _add(catalog, hits, known, licenses)
     over = page.next_cursor is None or state.status == "exhausted"
     after = replace(
         state,
         status="exhausted" if over else "open",
         cursor=None if over else page.next_cursor,
-        found=state.found + (fresh if again else len(page.found)),
+        found=state.found + (fresh if again else len(page.hits)),
         reason="",
         detail="",
         asked_at=now,
     )
-    return Asked(after, fresh, left_out)
+    return QueryOutcome(after, fresh, left_out)
 
 
 def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Sequence[str] | None) -> tuple[int, int]:
     fresh: set[str] = set()
     same = []
     for hit in hits:
-        key = picture_key(hit.image_url)
+        key = image_key(hit.image_url)
         if key not in known:
             known[key] = hit.image_url
             fresh.add(hit.image_url)
@@ -108,7 +108,7 @@ def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Seq
     return len(fresh), len(fresh & left_out)
 
 
-def hits_of(state: Search, page: Page, now: str) -> list[Hit]:
+def hit_rows(state: Search, page: ResultPage, now: str) -> list[Hit]:
     """What a page gave, as rows; ranks go on from `state.found`."""
     return [
         Hit(
@@ -116,7 +116,7 @@ def hits_of(state: Search, page: Page, now: str) -> list[Hit]:
             keyword=state.keyword,
             source=state.source,
             rank=state.found + place,
-            image_url=one_address(found.image_url),
+            image_url=canonical_url(found.image_url),
             page_url=found.page_url,
             title=found.title,
             creator=found.creator,
@@ -127,5 +127,5 @@ def hits_of(state: Search, page: Page, now: str) -> list[Hit]:
             height=found.height,
             found_at=now,
         )
-        for place, found in enumerate(page.found)
+        for place, found in enumerate(page.hits)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from collectors.query import ask_page, known_images
+from collectors.query import known_images, query_next_page
 from collectors.sources.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog.class_progress import class_states
 from workspace.catalog.records import Search, StepCounts
@@ -33,14 +33,16 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             progress.begin("Asking searches again", len(due))
             for state in due:
                 known = known_images(catalog, state.label)
-                asked = ask_page(catalog, session, sources[state.source], state, known, config.search.wanted_licenses)
+                asked = query_next_page(
+                    catalog, session, sources[state.source], state, known, config.search.wanted_licenses
+                )
                 after = asked.state
                 outcomes["new hits"] += asked.fresh
                 if after.status == "failed":
                     outcomes["failed searches"] += 1
                     progress.warn(f"{state.source} failed for {state.keyword!r}: {after.reason} ({after.detail})")
                 progress.advance()
-    return StepCounts("search again", done=len(due), by_reason=dict(outcomes))
+    return StepCounts("refresh", done=len(due), by_reason=dict(outcomes))
 
 
 def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:

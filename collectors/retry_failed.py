@@ -23,7 +23,7 @@ def run(
 
     Args:
         workspace: whose catalogue it is.
-        config: its settings, which may have changed since (a larger `download.max_mb` heals `too_large`).
+        config: its settings, which may have changed since (a larger `download.max_mb` solves `too_large`).
         reasons: as in the catalogue; empty: every one that may heal by itself.
         progress: is told how it goes.
 
@@ -45,7 +45,7 @@ def run(
             )
         chosen = reasons or [reason for reason in failed if is_retryable(reason)]
         questions, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
-    asked = search.ask_again(workspace, config, questions, progress) if questions else 0
+    asked = search.retry_searches(workspace, config, questions, progress) if questions else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)
     with workspace.open_catalog() as catalog:

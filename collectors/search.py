@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from collectors.http.session import PoliteSession
-from collectors.query import Asked, ask_page, known_images
+from collectors.query import QueryOutcome, known_images, query_next_page
 from collectors.sources.base import Source
 from collectors.sources.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog.catalog import Catalog
@@ -21,7 +21,7 @@ from workspace.storage.paths import Workspace
 
 
 def run(
-    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, ask_failed_again: bool = True
+    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, retry_failed: bool = True
 ) -> StepCounts:
     """Find as many pictures of every class as it probably still needs; no answered question is asked again.
 
@@ -32,7 +32,7 @@ def run(
         workspace: whose catalogue it is.
         config: classes, sources, and how many clean pictures are wanted.
         progress: is told what failed.
-        ask_failed_again: ask again what failed in an earlier run; off in later rounds of one run.
+        retry_failed: ask again what failed in an earlier run; off in later rounds of one run.
 
     Raises:
         ConfigError: a source is not known, or all that was found is left out.
@@ -44,7 +44,7 @@ def run(
         before = sum(catalog.hits_per_label().values())
         leave_out(catalog, config.search.wanted_licenses)
         progress.begin("Searching", len(config.classes))
-        asking = _Asking(catalog, session, sources, config, ask_failed_again)
+        asking = _Searching(catalog, session, sources, config, retry_failed)
         for label in config.classes:
             asking.fill(label)
             progress.advance()
@@ -73,7 +73,7 @@ def run(
     return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
 
 
-def ask_again(
+def retry_searches(
     workspace: Workspace, config: WorkspaceConfig, questions: Sequence[Search], progress: Progress = SILENT
 ) -> int:
     """Ask these questions once more, one page each, whether or not more pictures are wanted.
@@ -91,14 +91,14 @@ def ask_again(
     named = [one for one in questions if one.source in sources and one.keyword in config.classes.get(one.label, ())]
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         progress.begin("Asking again", len(named))
-        asking = _Asking(catalog, session, sources, config, ask_failed_again=True)
+        asking = _Searching(catalog, session, sources, config, retry_failed=True)
         for question in named:
             asking.ask(question, known_images(catalog, question.label))
             progress.advance()
     return len(named)
 
 
-class _Asking:
+class _Searching:
     """The questions of one run; `notes` gathers what a person should know."""
 
     def __init__(
@@ -107,10 +107,10 @@ class _Asking:
         session: PoliteSession,
         sources: dict[str, Source],
         config: WorkspaceConfig,
-        ask_failed_again: bool,
+        retry_failed: bool,
     ) -> None:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
-        self._over = {"exhausted"} if ask_failed_again else {"exhausted", "failed"}
+        self._over = {"exhausted"} if retry_failed else {"exhausted", "failed"}
         self._states = class_states(catalog, config.classes)
         self.notes: list[str] = []
 
@@ -152,10 +152,10 @@ class _Asking:
                     questions.append(state or Search(label, keyword, name, "open"))
         return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
 
-    def ask(self, state: Search, known: dict[str, str]) -> Asked:
+    def ask(self, state: Search, known: dict[str, str]) -> QueryOutcome:
         """Ask for one page of a query."""
         licenses = self._config.search.wanted_licenses
-        return ask_page(self._catalog, self._session, self._sources[state.source], state, known, licenses)
+        return query_next_page(self._catalog, self._session, self._sources[state.source], state, known, licenses)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][!-~\u00a0-\U0
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 
-def one_address(url: str) -> str:
+def canonical_url(url: str) -> str:
     """The one spelling of an http address: no fragment, default port or `utm_…`, scheme and host in lower case.
 
     Everything else stays to the letter: order, escapes and unknown parameters may matter to the server, or be signed.
@@ -30,7 +30,7 @@ def one_address(url: str) -> str:
     return f"{scheme}://{host.lower().removesuffix(_DEFAULT_PORT[scheme])}{path or '/'}{mark}{query}"
 
 
-def picture_key(url: str) -> str:
+def image_key(url: str) -> str:
     """What two addresses have in common when they lead to the same picture in two sizes; else the address itself."""
     for info in SOURCES.values():
         if info.image_urls and (match := info.image_urls.fullmatch(url)):

@@ -59,7 +59,7 @@ class Step:
 STEPS = (
     Step("inbox", "collectors.inbox", Phase.ARRIVAL, "Take in the pictures that were dropped into the inbox."),
     Step(
-        "again",
+        "refresh",
         "collectors.refresh",
         Phase.ARRIVAL,
         "Ask again the searches that already ran, for what is new.",
@@ -71,7 +71,7 @@ STEPS = (
         Phase.COLLECT,
         "Ask the sources for every keyword: what was found goes to the catalogue.",
         uses_network=True,
-        later_rounds={"ask_failed_again": False},
+        later_rounds={"retry_failed": False},
     ),
     Step(
         "download",

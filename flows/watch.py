@@ -63,7 +63,7 @@ def _look(folder: Path, logger: Logger) -> Arrivals:
     with hold(place, "watch"):
         taken = step_task("inbox")(place, config)
         if due_searches(place, config):
-            step_task("again")(place, config)
+            step_task("refresh")(place, config)
             taken_more = step_task("download")(place, config).done
         else:
             taken_more = 0

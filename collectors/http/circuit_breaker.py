@@ -18,7 +18,7 @@ class _Record:
     reason: str = ""
 
 
-class HostBreaker:
+class CircuitBreaker:
     """Counts, per host, the urls in a row that failed for reasons of the host; shared by all threads of a run.
 
     A failure counts only if its last try began after the host's last good answer: of many transfers at a time, the
@@ -53,9 +53,9 @@ class HostBreaker:
                 record.trial_at = now + self._pause_s  # one url tries, the others go on waiting for what it meets
                 return True
             detail = f"{host} failed {record.failures} times in a row, last with {record.reason}, and was given up"
-        raise AttemptFailed(GIVEN_UP, detail, heals=False, asked=False)
+        raise AttemptFailed(GIVEN_UP, detail, retryable=False, sent=False)
 
-    def good(self, host: str) -> None:
+    def record_success(self, host: str) -> None:
         """The host gave an answer, whatever it was, that shows it to be alive."""
         with self._lock:
             record = self._records.get(host)
@@ -63,7 +63,7 @@ class HostBreaker:
                 record = self._records[host] = _Record()
             record.failures, record.trial_at, record.last_good = 0, None, time.monotonic()
 
-    def bad(self, host: str, reason: str, began: float) -> None:
+    def record_failure(self, host: str, reason: str, began: float) -> None:
         """A url of this host failed for a reason of the host.
 
         Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
-class HostPace:
+class RateLimiter:
     """Shared by all threads of a run.
 
     Args:
@@ -35,7 +35,7 @@ class HostPace:
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(connections))
 
     @contextmanager
-    def turn(self, host: str) -> Iterator[None]:
+    def slot(self, host: str) -> Iterator[None]:
         """Wait for this host's turn, and hold one of its places while the block runs."""
         with self._lock:
             slot = self._slots[host]
@@ -43,7 +43,7 @@ class HostPace:
             self._wait(host)
             yield
 
-    def silence(self, host: str, seconds: float) -> None:
+    def pause(self, host: str, seconds: float) -> None:
         """Ask this host nothing for so long; every thread keeps to it."""
         with self._lock:
             self._next_start[host] = max(self._next_start[host], time.monotonic() + seconds)

@@ -32,7 +32,7 @@ _KEY_IN_URL = re.compile(r"\b((?:api_?key|access_token|client_secret|client_id|t
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """A whole answer: its last address, status (None for a local file), content type and size, and the tries."""
 
     final_url: str
@@ -42,14 +42,14 @@ class Fetched:
     attempts: int
 
 
-Ask = Callable[[], Fetched]
+Ask = Callable[[], FetchResult]
 """Puts the question to the network: fills the body, or raises TransferFailed."""
 
 
-class Tape(Protocol):
+class Cassette(Protocol):
     """What stands between a session and the network: nothing, a recorder or a player."""
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
+    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
         """Answer one question; fills `out`.
 
         Args:
@@ -73,7 +73,7 @@ class Tape(Protocol):
         """Let go of open files."""
 
 
-def open_tape(record: str, replay: str) -> Tape:
+def open_cassette(record: str, replay: str) -> Cassette:
     """The tape that the settings ask for; both empty: straight to the network.
 
     Raises:
@@ -84,7 +84,7 @@ def open_tape(record: str, replay: str) -> Tape:
     return _Recorder(Path(record)) if record else _Live()
 
 
-def note_keys(record: str, names: Collection[str]) -> None:
+def record_key_names(record: str, names: Collection[str]) -> None:
     """Remember which keys are set while a recording is made, by their names.
 
     Raises:
@@ -94,7 +94,7 @@ def note_keys(record: str, names: Collection[str]) -> None:
     write_head(Path(record), {**opened, "keys": sorted({*opened.get("keys", []), *names})})
 
 
-def recorded_keys(replay: str) -> tuple[str, ...]:
+def recorded_key_names(replay: str) -> tuple[str, ...]:
     """The names of the keys that were set while this recording was made.
 
     Raises:
@@ -114,7 +114,7 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
 class _Live:
     """No tape at all."""
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
+    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
         return ask()
 
     def now(self) -> str:
@@ -157,7 +157,7 @@ class _Recorder(_TellsTime):
         except OSError as error:
             raise unwritable(folder, error) from error
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
+    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
         row: dict[str, Any] = {"asked": _question(url, is_form, secrets)}
         try:
             fetched = ask()
@@ -202,7 +202,7 @@ class _Player(_TellsTime):
         self._folder = folder
         self._answers = read_answers(folder / "answers.jsonl")
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> Fetched:
+    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
         asked = _question(url, is_form, secrets)
         row = self._answers.get(asked)
         if row is None:
@@ -221,7 +221,7 @@ class _Player(_TellsTime):
         out.seek(0)
         out.truncate()
         out.write(self._body(row["sha256"]))
-        return Fetched(**row["fetched"])
+        return FetchResult(**row["fetched"])
 
     def close(self) -> None:
         self._answers.clear()

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from bs4 import BeautifulSoup
 from protego import Protego
 
-from collectors.http.rate_limit import HostPace
+from collectors.http.rate_limit import RateLimiter
 from collectors.http.transfer import AttemptFailed
 from collectors.http.urls import origin
 from workspace.reasons import GIVEN_UP
@@ -48,18 +48,23 @@ class Robots:
 
     Args:
         fetch: writes the start of an address's body into a file, or raises AttemptFailed.
-        pace: learns of a host's Crawl-delay.
-        longest_delay_s: the longest Crawl-delay that is kept to, in seconds.
-        ask_again_s: how long a failure to read the rules counts, in seconds.
+        rate_limiter: learns of a host's Crawl-delay.
+        max_delay_s: the longest Crawl-delay that is kept to, in seconds.
+        recheck_after_s: how long a failure to read the rules counts, in seconds.
     """
 
     def __init__(
-        self, fetch: Callable[[str, BinaryIO], None], pace: HostPace, *, longest_delay_s: float, ask_again_s: float
+        self,
+        fetch: Callable[[str, BinaryIO], None],
+        rate_limiter: RateLimiter,
+        *,
+        max_delay_s: float,
+        recheck_after_s: float,
     ) -> None:
         self._fetch = fetch
-        self._pace = pace
-        self._longest_delay_s = longest_delay_s
-        self._ask_again_s = ask_again_s
+        self._rate_limiter = rate_limiter
+        self._max_delay_s = max_delay_s
+        self._recheck_after_s = recheck_after_s
         self._lock = threading.Lock()
         self._sites: OrderedDict[str, _Site] = OrderedDict()
 
@@ -81,25 +86,25 @@ class Robots:
                 self._ask(site, here)
             failure = site.failure
         if failure is not None:  # each address has a failure of its own, because the session writes on it
-            raise dataclasses.replace(failure, heals=False, blames_host=False, wait_s=None)
+            raise dataclasses.replace(failure, retryable=False, blames_host=False, wait_s=None)
         if site.rules is not None and not site.rules.can_fetch(url, PRODUCT):
-            raise AttemptFailed("robots", f"{here}/robots.txt disallows it", heals=False)
+            raise AttemptFailed("robots", f"{here}/robots.txt disallows it", retryable=False)
 
     def _ask(self, site: _Site, here: str) -> None:
         body = io.BytesIO()
         try:
             self._fetch(f"{here}/robots.txt", body)
         except AttemptFailed as failure:
-            site.failure = _judged(failure, here)
-            if failure.asked and site.failure is not None:
-                site.ask_at = time.monotonic() + self._ask_again_s
+            site.failure = _interpret_failure(failure, here)
+            if failure.sent and site.failure is not None:
+                site.ask_at = time.monotonic() + self._recheck_after_s
                 return
             site.ask_at = _NEVER if site.failure is None else 0.0
         else:
-            site.rules = Protego.parse(own_rules(body.getvalue().decode("utf-8-sig", "replace")))
+            site.rules = Protego.parse(applicable_rules(body.getvalue().decode("utf-8-sig", "replace")))
             site.failure, site.ask_at = None, _NEVER
-            delay_s = min(site.rules.crawl_delay(PRODUCT) or 0.0, self._longest_delay_s)
-            self._pace.slow_down(urlsplit(here).hostname or "", delay_s)
+            delay_s = min(site.rules.crawl_delay(PRODUCT) or 0.0, self._max_delay_s)
+            self._rate_limiter.slow_down(urlsplit(here).hostname or "", delay_s)
 
 
 class _Site:
@@ -112,7 +117,7 @@ class _Site:
         self.failure: AttemptFailed | None = None
 
 
-def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
+def _interpret_failure(failure: AttemptFailed, here: str) -> AttemptFailed | None:
     """What a failed question for robots.txt means for the site's addresses; None: they are allowed.
 
     A 4xx says that there are no rules, and so do endless redirects (RFC 9309, sections 2.3.1.2 and 2.3.1.3). 429 is
@@ -128,12 +133,12 @@ def _judged(failure: AttemptFailed, here: str) -> AttemptFailed | None:
     return AttemptFailed(
         "robots_unreachable",
         f"{here}/robots.txt could not be read, so nothing is allowed for now: {failure.reason}: {failure.detail}",
-        heals=False,
+        retryable=False,
         http_status=failure.http_status,
     )
 
 
-def own_rules(text: str) -> str:
+def applicable_rules(text: str) -> str:
     """The groups of a robots.txt that speak to us or to everybody, each with those names alone.
 
     The parser keeps every rule once per name, so that thousands of names before thousands of rules would fill the

@@ -19,18 +19,18 @@ from urllib.parse import urlsplit
 import requests
 
 from collectors.http import robots
-from collectors.http.circuit_breaker import HostBreaker
-from collectors.http.rate_limit import HostPace
-from collectors.http.recording import Fetched, open_tape
-from collectors.http.ssrf import Guard, GuardedAdapter
+from collectors.http.circuit_breaker import CircuitBreaker
+from collectors.http.rate_limit import RateLimiter
+from collectors.http.recording import FetchResult, open_cassette
+from collectors.http.ssrf import AddressPolicy, AddressPolicyAdapter
 from collectors.http.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
-from collectors.http.urls import checked, joined, origin, server
+from collectors.http.urls import host_port, origin, parse_url, redirect_target
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_BACKOFF_S = 0.5
-_LONGEST_BACKOFF_S = 30.0
+_MAX_BACKOFF_S = 30.0
 
 
 class PoliteSession:
@@ -52,28 +52,28 @@ class PoliteSession:
         host_pauses_s: Mapping[str, float] | None = None,
     ) -> None:
         self.network = network
-        self._tape = open_tape(network.record, network.replay)
+        self._cassette = open_cassette(network.record, network.replay)
         self.stopped = threading.Event()
-        self._pace = HostPace(
+        self._rate_limiter = RateLimiter(
             pause_s=network.per_host_pause_s,
             connections=per_host_connections,
             stopped=self.stopped,
             host_pauses_s=host_pauses_s,
         )
-        self._breaker = HostBreaker(limit=network.give_up_after, pause_s=network.give_up_s)
+        self._breaker = CircuitBreaker(limit=network.give_up_after, pause_s=network.give_up_s)
         self._robots = robots.Robots(
             self._fetch_robots,
-            self._pace,
-            longest_delay_s=network.longest_crawl_delay_s,
-            ask_again_s=network.give_up_s,
+            self._rate_limiter,
+            max_delay_s=network.longest_crawl_delay_s,
+            recheck_after_s=network.give_up_s,
         )
         self._session = requests.Session()
         # A proxy would hide the address that is connected to, and with it the address rule.
         self._session.trust_env = False
         contact = f"; {network.contact}" if network.contact else ""
         self._session.headers["User-Agent"] = f"{robots.PRODUCT}/0.1 (image classifier training{contact})"
-        guard = Guard(network.allow_private_addresses, network.private_hosts, network.transfer_timeout_s)
-        adapter = GuardedAdapter(guard, connections=connections)
+        policy = AddressPolicy(network.allow_private_addresses, network.private_hosts, network.transfer_timeout_s)
+        adapter = AddressPolicyAdapter(policy, connections=connections)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
@@ -85,15 +85,15 @@ class PoliteSession:
     ) -> None:
         self.stopped.set()
         self._session.close()
-        self._tape.close()
+        self._cassette.close()
 
     def now(self) -> str:
         """When this thread's latest answer came, in a replay as it was recorded: UTC, ISO 8601."""
-        return self._tape.now()
+        return self._cassette.now()
 
     def began(self) -> str:
         """The time for what asks nobody, such as a local file: now, or when the recording was begun."""
-        return self._tape.began()
+        return self._cassette.began()
 
     def fetch(
         self,
@@ -106,7 +106,7 @@ class PoliteSession:
         form: Mapping[str, str] | None = None,
         crawled: bool = False,
         secrets: Collection[str] = (),
-    ) -> Fetched:
+    ) -> FetchResult:
         """Fetch one url into `out`, which is emptied before each try; a replay gives what was recorded.
 
         Args:
@@ -124,7 +124,7 @@ class PoliteSession:
         """
         question = _Question(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, crawled)
 
-        def ask() -> Fetched:
+        def ask() -> FetchResult:
             try:
                 return self._answer(question)
             except AttemptFailed as error:
@@ -137,28 +137,28 @@ class PoliteSession:
                 attempts=failure.attempts,
             ) from None
 
-        return self._tape.fetch(url, out, ask, is_form=form is not None, secrets=secrets)
+        return self._cassette.fetch(url, out, ask, is_form=form is not None, secrets=secrets)
 
     def _fetch_robots(self, url: str, out: BinaryIO) -> None:
-        self._answer(_Question(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, cut=True))
+        self._answer(_Question(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True))
 
-    def _answer(self, question: _Question) -> Fetched:
+    def _answer(self, question: _Question) -> FetchResult:
         """Try until it works, cannot heal, or has been tried often enough."""
         last: AttemptFailed | None = None
         for attempt in range(1, self.network.attempts + 1):
             try:
                 return self._follow(question, attempt)
             except AttemptFailed as failure:
-                if last is not None and not failure.asked:
+                if last is not None and not failure.sent:
                     break  # its host was given up meanwhile; what it met itself says more
                 last = failure
-                last.attempts = attempt if failure.asked else 0
-            if not last.heals or attempt == self.network.attempts or not self._may_wait(last, attempt):
+                last.attempts = attempt if failure.sent else 0
+            if not last.retryable or attempt == self.network.attempts or not self._may_wait(last, attempt):
                 break
         assert last is not None  # attempts is at least 1
         # An API that says 429 is busy with us, and its source says so; of a site's files there may be thousands more.
         if last.blames_host and (question.crawled or last.reason != "rate_limited"):
-            self._breaker.bad(server(last.url), last.reason, last.began)
+            self._breaker.record_failure(host_port(last.url), last.reason, last.began)
         raise last
 
     def _may_wait(self, failure: AttemptFailed, attempt: int) -> bool:
@@ -166,7 +166,7 @@ class PoliteSession:
         wait_s = failure.wait_s
         if wait_s is None:
             # Full jitter (M. Brooker, "Exponential Backoff and Jitter"); timing only, no result depends on it.
-            wait_s = random.uniform(0, min(_FIRST_BACKOFF_S * 2**attempt, _LONGEST_BACKOFF_S))
+            wait_s = random.uniform(0, min(_FIRST_BACKOFF_S * 2**attempt, _MAX_BACKOFF_S))
             if failure.reason != "rate_limited":
                 self.stopped.wait(wait_s)
                 return not self.stopped.is_set()
@@ -174,29 +174,29 @@ class PoliteSession:
             failure.detail += f"; it asks for {wait_s:.0f} s, longer than longest_wait_s"
             failure.detail += f" = {self.network.longest_wait_s:g}"
             return False
-        self._pace.silence(urlsplit(failure.url).hostname or "", wait_s)  # its other urls wait too
+        self._rate_limiter.pause(urlsplit(failure.url).hostname or "", wait_s)  # its other urls wait too
         return True
 
-    def _follow(self, question: _Question, attempt: int) -> Fetched:
+    def _follow(self, question: _Question, attempt: int) -> FetchResult:
         here = question.url
         for _ in range(self.network.max_redirects + 1):
             answer = self._hop(question, here, attempt)
-            if isinstance(answer, Fetched):
+            if isinstance(answer, FetchResult):
                 return answer
-            here = joined(here, answer)
-        raise AttemptFailed("too_many_redirects", f"more than {self.network.max_redirects} redirects", heals=False)
+            here = redirect_target(here, answer)
+        raise AttemptFailed("too_many_redirects", f"more than {self.network.max_redirects} redirects", retryable=False)
 
-    def _hop(self, question: _Question, here: str, attempt: int) -> Fetched | str:
+    def _hop(self, question: _Question, here: str, attempt: int) -> FetchResult | str:
         """Ask one address: the answer, or where it sends us."""
-        host = checked(here).hostname or ""
-        is_trial = self._breaker.admit(server(here))
+        host = parse_url(here).hostname or ""
+        is_trial = self._breaker.admit(host_port(here))
         if question.crawled and self.network.robots:
             self._robots.check(here)
-        with self._pace.turn(host):
+        with self._rate_limiter.slot(host):
             if self.stopped.is_set():
-                raise AttemptFailed("stopped", "the run was stopped", heals=False, asked=False)
+                raise AttemptFailed("stopped", "the run was stopped", retryable=False, sent=False)
             if not is_trial:
-                self._breaker.admit(server(here))  # what was learnt while this thread waited for its turn
+                self._breaker.admit(host_port(here))  # what was learnt while this thread waited for its turn
             began = time.monotonic()
             try:
                 with self._request(here, question) as response:
@@ -204,27 +204,27 @@ class PoliteSession:
             except AttemptFailed as failure:
                 failure.url, failure.began = here, began
                 if not failure.blames_host:
-                    self._breaker.good(server(here))
+                    self._breaker.record_success(host_port(here))
                 raise
-            except TransferFailed as refusal:  # by the guard at the socket
-                raise AttemptFailed(refusal.reason, refusal.detail, heals=False, url=here) from refusal
+            except TransferFailed as refusal:  # by the policy at the socket
+                raise AttemptFailed(refusal.reason, refusal.detail, retryable=False, url=here) from refusal
             except TRANSPORT_ERRORS as error:
                 broken = transport_failure(error, host)
                 broken.url, broken.began = here, began
                 raise broken from error
-        self._breaker.good(server(here))
+        self._breaker.record_success(host_port(here))
         return answer
 
-    def _read(self, response: requests.Response, question: _Question, here: str, attempt: int) -> Fetched | str:
+    def _read(self, response: requests.Response, question: _Question, here: str, attempt: int) -> FetchResult | str:
         if response.status_code in _REDIRECTS and "Location" in response.headers and question.form is None:
             return response.headers["Location"]
         check_status(response)
         if question.crawled and self.network.opt_outs:
             said = robots.header_opt_out(response.raw.headers.getlist("X-Robots-Tag"))
             if said:
-                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {said}", heals=False)
-        size = stream(response, question.out, question.max_bytes, cut=question.cut)
-        return Fetched(here, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
+                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {said}", retryable=False)
+        size = stream(response, question.out, question.max_bytes, truncate=question.truncate)
+        return FetchResult(here, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
 
     def _request(self, url: str, question: _Question) -> requests.Response:
         same = url == question.url or origin(url) == origin(question.url)
@@ -252,4 +252,4 @@ class _Question:
     headers: Mapping[str, str]
     form: Mapping[str, str] | None = None
     crawled: bool = False
-    cut: bool = False
+    truncate: bool = False

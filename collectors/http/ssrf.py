@@ -39,23 +39,23 @@ for _name in ("urllib3.connection", "urllib3.response"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-class DeadlineOver(TimeoutError):
+class DeadlineExceeded(TimeoutError):
     """The whole answer took too long, though each piece of it came in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AddressPolicy:
     """What a connection keeps to.
 
     Attributes:
         allow_private: connect to any address.
         private_hosts: hosts, as an address names them, that may have a private address.
-        answer_s: the longest time for one answer, from the end of the request to the last byte, in seconds.
+        response_s: the longest time for one answer, from the end of the request to the last byte, in seconds.
     """
 
     allow_private: bool
     private_hosts: Collection[str]
-    answer_s: float
+    response_s: float
 
 
 def is_public(address: str) -> bool:
@@ -79,38 +79,38 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-class GuardedAdapter(HTTPAdapter):
-    """A requests adapter whose sockets keep to a guard.
+class AddressPolicyAdapter(HTTPAdapter):
+    """A requests adapter whose sockets keep to a policy.
 
     Args:
-        guard: for every connection.
+        policy: for every connection.
         connections: sockets kept open per host.
     """
 
-    def __init__(self, guard: Guard, *, connections: int) -> None:
-        self._guard = guard
+    def __init__(self, policy: AddressPolicy, *, connections: int) -> None:
+        self._policy = policy
         super().__init__(pool_connections=64, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools that open guarded sockets."""
         super().init_poolmanager(*args, **kwargs)
-        held = {"guard": self._guard}
-        plain = type("Connection", (_Guarded, HTTPConnection), held)
-        secure = type("SecureConnection", (_Guarded, HTTPSConnection), held)
+        held = {"policy": self._policy}
+        plain = type("Connection", (_PolicyConnection, HTTPConnection), held)
+        secure = type("SecureConnection", (_PolicyConnection, HTTPSConnection), held)
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
         }
 
 
-class _Guarded(HTTPConnection):
-    guard: ClassVar[Guard]
+class _PolicyConnection(HTTPConnection):
+    policy: ClassVar[AddressPolicy]
 
     def _new_conn(self) -> socket.socket:
-        return _connect(self, self.guard)
+        return _connect(self, self.policy)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        deadline = time.monotonic() + self.guard.answer_s
+        deadline = time.monotonic() + self.policy.response_s
         begun: list[_TimedResponse] = []
 
         def begin(*args: Any, **kwargs: Any) -> _TimedResponse:
@@ -155,14 +155,14 @@ class _TimedReader(io.RawIOBase):
                 return self._raw.readinto(buffer)
         except TimeoutError:
             pass
-        raise DeadlineOver("the time for the whole answer is over")
+        raise DeadlineExceeded("the time for the whole answer is over")
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
-def _connect(connection: HTTPConnection, guard: Guard) -> socket.socket:
+def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket:
     host = connection._dns_host
     try:
         # Without the dot of a whole name: resolvers differ on `127.0.0.1.` and `localhost.`.
@@ -170,7 +170,7 @@ def _connect(connection: HTTPConnection, guard: Guard) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(host, connection, error) from error  # type: ignore[arg-type]
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not guard.allow_private and host.strip("[]").lower() not in guard.private_hosts:
+    if not policy.allow_private and host.strip("[]").lower() not in policy.private_hosts:
         for address in addresses:
             if not is_public(address):
                 raise TransferFailed(

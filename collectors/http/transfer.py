@@ -21,12 +21,12 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import IncompleteRead as Urllib3IncompleteRead
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
-from collectors.http.ssrf import DeadlineOver
+from collectors.http.ssrf import DeadlineExceeded
 from workspace.reasons import find_reason
 
 # Everything that a transfer raises for reasons of the network or of the other side.
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError)
-_MAY_HEAL = frozenset({408, 425, 429, 500, 502, 503, 504})  # and 520 to 529, which Cloudflare says of its origins
+_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})  # and 520 to 529, which Cloudflare says of its origins
 _CHUNK_BYTES = 1 << 16
 
 
@@ -37,11 +37,11 @@ class AttemptFailed(Exception):
     Attributes:
         reason: the name of a Reason (workspace/reasons.py).
         detail: a sentence for people.
-        heals: whether another try may help.
+        retryable: whether another try may help.
         http_status: the status code, or None when there was no answer.
         wait_s: how long the server asks us to wait, in seconds, or None.
         blames_host: it speaks against the whole host, not against this one file.
-        asked: whether the host was asked at all.
+        sent: whether the host was asked at all.
         url: the hop that failed, once it is known.
         began: when that hop was asked, by time.monotonic.
         attempts: how many tries there were, this one included.
@@ -49,11 +49,11 @@ class AttemptFailed(Exception):
 
     reason: str
     detail: str
-    heals: bool
+    retryable: bool
     http_status: int | None = None
     wait_s: float | None = None
     blames_host: bool = False
-    asked: bool = True
+    sent: bool = True
     url: str = ""
     began: float = 0.0
     attempts: int = 1
@@ -75,23 +75,23 @@ def check_status(response: requests.Response) -> None:
     if code == 200:
         return
     reason = "rate_limited" if code == 429 else f"http_{code}"
-    heals = code in _MAY_HEAL or 520 <= code < 530
-    wait_s = retry_after_s(response.headers.get("Retry-After", "")) if heals else None
+    retryable = code in _RETRYABLE or 520 <= code < 530
+    wait_s = retry_after_s(response.headers.get("Retry-After", "")) if retryable else None
     detail = f"the server answered {code} {(response.reason or '')[:100]}".strip()
     # A host that keeps saying 429 after every pause is best left alone for this run.
     raise AttemptFailed(
-        reason, detail, heals, http_status=code, wait_s=wait_s, blames_host=code == 429 or 500 <= code < 600
+        reason, detail, retryable, http_status=code, wait_s=wait_s, blames_host=code == 429 or 500 <= code < 600
     )
 
 
-def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: bool = False) -> int:
+def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, truncate: bool = False) -> int:
     """Copy the body piece by piece as it arrives, with any content encoding undone.
 
     Args:
         response: with its body unread.
         out: emptied first.
         max_bytes: the most to write.
-        cut: be content with the first `max_bytes` of a larger body.
+        truncate: accept the first `max_bytes` of a larger body.
 
     Returns:
         The bytes written.
@@ -100,7 +100,7 @@ def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: b
         AttemptFailed: `too_large`.
     """
     declared = response.headers.get("Content-Length", "")
-    if declared.isdecimal() and int(declared[:20]) > max_bytes and not cut:
+    if declared.isdecimal() and int(declared[:20]) > max_bytes and not truncate:
         raise _too_large(max_bytes)
     out.seek(0)
     out.truncate()
@@ -108,7 +108,7 @@ def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: b
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         if size > max_bytes:
-            if not cut:
+            if not truncate:
                 raise _too_large(max_bytes)
             out.write(chunk[: len(chunk) - (size - max_bytes)])
             return max_bytes
@@ -117,7 +117,7 @@ def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, cut: b
 
 
 def _too_large(max_bytes: int) -> AttemptFailed:
-    return AttemptFailed("too_large", f"larger than {max_bytes} bytes", heals=False)
+    return AttemptFailed("too_large", f"larger than {max_bytes} bytes", retryable=False)
 
 
 def transport_failure(error: Exception, host: str) -> AttemptFailed:
@@ -130,26 +130,29 @@ def transport_failure(error: Exception, host: str) -> AttemptFailed:
 
     if met(NameResolutionError):
         return AttemptFailed(
-            "unknown_host", f"the name {host} cannot be looked up; is there a network?", heals=True, blames_host=True
+            "unknown_host",
+            f"the name {host} cannot be looked up; is there a network?",
+            retryable=True,
+            blames_host=True,
         )
-    if met(DeadlineOver):
+    if met(DeadlineExceeded):
         return AttemptFailed(
-            "too_slow", f"{host} had not sent all when transfer_timeout_s was over", heals=False, blames_host=True
+            "too_slow", f"{host} had not sent all when transfer_timeout_s was over", retryable=False, blames_host=True
         )
     if met(requests.Timeout, Urllib3Timeout, TimeoutError) and not met(NewConnectionError):
         told = f"{host} did not answer in time (connect_timeout_s, read_timeout_s)"
-        return AttemptFailed("timeout", told, heals=True, blames_host=True)
+        return AttemptFailed("timeout", told, retryable=True, blames_host=True)
     if isinstance(error, requests.exceptions.SSLError):
-        return AttemptFailed("tls", text, heals=False, blames_host=True)
+        return AttemptFailed("tls", text, retryable=False, blames_host=True)
     if isinstance(error, (requests.exceptions.InvalidURL, LocationValueError, UnicodeError)):
-        return AttemptFailed("bad_url", text, heals=False)
+        return AttemptFailed("bad_url", text, retryable=False)
     if met(DecodeError):
-        return AttemptFailed("bad_encoding", text, heals=False)
+        return AttemptFailed("bad_encoding", text, retryable=False)
     if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength, ValueError):
         return AttemptFailed("incomplete", f"{host} closed before the end of the body: {text}", True, blames_host=True)
     if met(*_NOT_HTTP) and not met(http.client.RemoteDisconnected):
-        return AttemptFailed("bad_http", f"{host} does not speak HTTP as it should: {text}", heals=False)
-    return AttemptFailed("connection", text, heals=True, blames_host=True)
+        return AttemptFailed("bad_http", f"{host} does not speak HTTP as it should: {text}", retryable=False)
+    return AttemptFailed("connection", text, retryable=True, blames_host=True)
 
 
 _NOT_HTTP = (http.client.HTTPException, InvalidChunkLength, requests.exceptions.InvalidHeader, ValueError)

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from collectors.http.transfer import AttemptFailed
 
-_LONGEST_URL = 16_384  # characters; servers take 8,000 or so
+_MAX_URL_LENGTH = 16_384  # characters; servers take 8,000 or so
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # WHATWG "URL", forbidden host code points; the colon and the brackets have their places, which are checked apart.
 _NOT_IN_A_HOST = re.compile(r"[\s#/<>?@\\^|%\"`{}\[\]]")
@@ -30,14 +30,14 @@ _BLOCKED_PORTS = frozenset((
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def checked(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """The parts of an address that may be asked; its host is not empty.
 
     Raises:
         AttemptFailed: `bad_url`: it is no plain http or https address; says why, without a password that it may hold.
     """
-    if len(url) > _LONGEST_URL:
-        raise _bad(f"the address has {len(url)} characters, more than {_LONGEST_URL}")
+    if len(url) > _MAX_URL_LENGTH:
+        raise _bad(f"the address has {len(url)} characters, more than {_MAX_URL_LENGTH}")
     if _CONTROL.search(url):
         raise _bad("the address holds control characters or line breaks")
     try:
@@ -58,7 +58,7 @@ def checked(url: str) -> SplitResult:
     return parts
 
 
-def joined(here: str, location: str) -> str:
+def redirect_target(here: str, location: str) -> str:
     """Where a redirect from `here` leads, by its Location header as it came (RFC 9110 allows a relative one).
 
     Raises:
@@ -75,10 +75,10 @@ def joined(here: str, location: str) -> str:
 def origin(url: str) -> str:
     """Scheme, host and port as one text, `https://example.org:443`; of an address that was checked."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{server(url)}"
+    return f"{parts.scheme}://{host_port(url)}"
 
 
-def server(url: str) -> str:
+def host_port(url: str) -> str:
     """Host and port as one text, `example.org:443`; of an address that was checked."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -91,4 +91,4 @@ def _without_quotes(error: ValueError) -> str:
 
 
 def _bad(detail: str) -> AttemptFailed:
-    return AttemptFailed("bad_url", detail, heals=False)
+    return AttemptFailed("bad_url", detail, retryable=False)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from bs4 import BeautifulSoup
 
-from collectors.http.recording import Fetched, without_secrets
+from collectors.http.recording import FetchResult, without_secrets
 from collectors.http.robots import page_opt_out
 from collectors.http.session import PoliteSession
 from workspace.config.collect import SearchConfig
@@ -36,7 +36,7 @@ _KEY_IN_URL = re.compile(r"(api_key|access_token|client_secret)=[^&\s]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """A picture as a source describes it; `width`, `height` in px or None, texts empty when not known.
 
     `license` is a short lower-case name (`by`, `by-sa`, `cc0`, `pdm`), without version.
@@ -54,17 +54,17 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ResultPage:
     """One page of answers, best first; `next_cursor` is what asks for the page after it, None at the end."""
 
-    found: tuple[Found, ...]
+    hits: tuple[SearchHit, ...]
     next_cursor: str | None
 
 
 class Source(Protocol):
     """Where pictures are looked for."""
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page.
 
         Args:
@@ -156,7 +156,7 @@ def _environment(search: SearchConfig, name: str) -> str:
     return os.environ.get(name, "") if search.keys_from_environment else ""
 
 
-def ask_json(
+def fetch_json(
     session: PoliteSession, url: str, *, headers: Mapping[str, str] | None = None, secrets: Collection[str] = ()
 ) -> Any:
     """Fetch an answer that must be JSON.
@@ -200,17 +200,17 @@ def read_json(text: str | bytes) -> Any:
     return value
 
 
-def ask_html(session: PoliteSession, url: str) -> bytes:
+def fetch_html(session: PoliteSession, url: str) -> bytes:
     """Fetch an answer that must be a page of html, as bytes with whatever encoding it declares.
 
     Raises:
         SourceFailed: no answer, a refusal, or something else than html.
     """
-    return ask_page(session, url)[0]
+    return fetch_page(session, url)[0]
 
 
-def ask_page(session: PoliteSession, url: str) -> tuple[bytes, str]:
-    """Like ask_html, with the address where redirects led to, which completes the page's relative addresses.
+def fetch_page(session: PoliteSession, url: str) -> tuple[bytes, str]:
+    """Like fetch_html, with the address where redirects led to, which completes the page's relative addresses.
 
     Raises:
         SourceFailed: no answer, a refusal (by robots.txt or an opt-out too), or something else than html.
@@ -243,7 +243,7 @@ def documented_shape(service: str) -> Iterator[None]:
         ) from error
 
 
-def expect_pictures(rows: Collection[Any], found: tuple[Found, ...]) -> tuple[Found, ...]:
+def expect_hits(rows: Collection[Any], found: tuple[SearchHit, ...]) -> tuple[SearchHit, ...]:
     """What was found in an answer's rows: some rows without a picture are usual, many without any are another format.
 
     Raises:
@@ -284,7 +284,7 @@ def _ask(
     secrets: Collection[str],
     *,
     crawled: bool = False,
-) -> tuple[bytes, Fetched]:
+) -> tuple[bytes, FetchResult]:
     out = io.BytesIO()
     failure: TransferFailed
     try:

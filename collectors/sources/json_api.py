@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ask_json
+from collectors.sources.base import fetch_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +32,4 @@ class JsonApi:
             SourceFailed: no answer, a refusal, a captcha, or something else than JSON.
         """
         url = f"{self.url}{path}?{urlencode(question)}"
-        return ask_json(session, url, headers=self.headers or None, secrets=self.secrets)
+        return fetch_json(session, url, headers=self.headers or None, secrets=self.secrets)

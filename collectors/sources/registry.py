@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from collectors.http.recording import NOT_KEPT, note_keys, recorded_keys
+from collectors.http.recording import NOT_KEPT, record_key_names, recorded_key_names
 from collectors.http.session import PoliteSession
 from collectors.sources.base import Source, SourceInfo, find_keys
 from workspace.config.collect import NetworkConfig, SearchConfig
@@ -39,7 +39,7 @@ SOURCES: dict[str, SourceInfo] = {
     info.name: info for info in (import_module(f"collectors.sources.{module}").INFO for module in _MODULES)
 }
 
-LEFT_OUT: dict[str, str] = {
+UNSUPPORTED: dict[str, str] = {
     "pexels": "its terms exclude training models on its pictures",
     "unsplash": "its API's terms exclude training models on its pictures",
     "duckduckgo": "it has no API for images, and its terms exclude automated questions",
@@ -111,10 +111,10 @@ def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
     search, network = config.search, config.network
     if network.record:
         names = {name for info in SOURCES.values() for keys in info.keys for name in keys}
-        note_keys(network.record, [name for name in sorted(names) if find_keys(search, (name,))])
+        record_key_names(network.record, [name for name in sorted(names) if find_keys(search, (name,))])
     if not network.replay:
         return search
-    credentials = {name: SecretStr(NOT_KEPT) for name in recorded_keys(network.replay)}
+    credentials = {name: SecretStr(NOT_KEPT) for name in recorded_key_names(network.replay)}
     return search.model_copy(update={"credentials": credentials, "keys_from_environment": False})
 
 
@@ -130,7 +130,7 @@ def source_rows(search: SearchConfig) -> list[SourceRow]:
         )
         for name, info in SOURCES.items()
     ]
-    return rows + [SourceRow(name, f"Left out: {reason}.", "", "", "") for name, reason in LEFT_OUT.items()]
+    return rows + [SourceRow(name, f"Left out: {reason}.", "", "", "") for name, reason in UNSUPPORTED.items()]
 
 
 def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str, str]:
@@ -164,8 +164,8 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
     except SourceFailed as error:
         reason = find_reason(error.reason)
         return reason.source_state if reason else "down", str(error)
-    if page.found:
-        return "up", f"{len(page.found)} pictures for {keyword!r}"
+    if page.hits:
+        return "up", f"{len(page.hits)} pictures for {keyword!r}"
     if page.next_cursor is not None:
         return "up", f"it answered, so far without a picture for {keyword!r}"
     return "changed", f"it found nothing at all for {keyword!r}"
@@ -173,8 +173,8 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
 
 def _unknown_names(search: SearchConfig) -> list[str]:
     unknown = [name for name in dict.fromkeys(search.sources) if name not in SOURCES]
-    problems = [f"{name} is left out: {LEFT_OUT[name]}" for name in unknown if name in LEFT_OUT]
-    strange = [name for name in unknown if name not in LEFT_OUT]
+    problems = [f"{name} is left out: {UNSUPPORTED[name]}" for name in unknown if name in UNSUPPORTED]
+    strange = [name for name in unknown if name not in UNSUPPORTED]
     if strange:
         problems.append(f"unknown {', '.join(strange)}; the known sources are {', '.join(SOURCES)}")
     with_url = {name for name, info in SOURCES.items() if info.url}

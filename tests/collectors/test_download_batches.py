@@ -30,7 +30,7 @@ def rows(workspace) -> list[Download]:
 
 @pytest.mark.parametrize("count", [1, 3, 16, 17, 300])
 def test_every_url_gets_its_row_whatever_the_number(count, workspace, config, monkeypatch) -> None:
-    monkeypatch.setattr(download, "fetch_one", lambda _s, url, _i, _f: Download(url, "ok"))
+    monkeypatch.setattr(download, "fetch_image", lambda _s, url, _i, _f: Download(url, "ok"))
     put_hits(workspace, count)
     assert download.run(workspace, config).by_reason == {"ok": count}
     assert [row.image_url for row in rows(workspace)] == [f"u{n:04}" for n in range(count)]
@@ -44,7 +44,7 @@ def test_what_is_there_is_committed_while_a_slow_one_is_under_way(workspace, con
             may_end.wait(20)
         return Download(url, "ok")
 
-    monkeypatch.setattr(download, "fetch_one", fetch)
+    monkeypatch.setattr(download, "fetch_image", fetch)
     put_hits(workspace, 10)
     runner = threading.Thread(target=download.run, args=(workspace, config))
     runner.start()
@@ -68,7 +68,7 @@ def test_an_error_ends_the_run_and_keeps_what_was_done_before_it(workspace, conf
             raise WorkspaceError("the disk is full")
         return Download(url, "ok")
 
-    monkeypatch.setattr(download, "fetch_one", fetch)
+    monkeypatch.setattr(download, "fetch_image", fetch)
     put_hits(workspace, 500)
     with pytest.raises(WorkspaceError, match="the disk is full"):
         download.run(workspace, config)

@@ -261,7 +261,7 @@ def test_a_picture_comes_over_ipv6_and_only_where_that_is_allowed(tmp_path: Path
         outcomes = []
         for hosts in ((), ("[::1]",)):
             with PoliteSession(NetworkConfig(private_hosts=hosts, attempts=1)) as session:
-                outcomes.append(download.fetch_one(session, url, intake))
+                outcomes.append(download.fetch_image(session, url, intake))
         server.shutdown()
         thread.join()
     assert [(row.status, row.reason) for row in outcomes] == [("refused", "private_address"), ("ok", "")]

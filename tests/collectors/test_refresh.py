@@ -6,7 +6,7 @@ import pytest
 
 from collectors import refresh as again
 from collectors import search
-from collectors.sources.base import Found, Page
+from collectors.sources.base import ResultPage, SearchHit
 from gallery.site import Gallery
 from workspace.catalog.records import Download, Hit, Search
 from workspace.config.model import WorkspaceConfig
@@ -77,15 +77,17 @@ class Sizes:
     def __init__(self) -> None:
         self.asked: list[str | None] = []
 
-    def search(self, _session, keyword, cursor) -> Page:
+    def search(self, _session, keyword, cursor) -> ResultPage:
         if keyword == "b":
-            return Page((), None)
+            return ResultPage((), None)
         self.asked.append(cursor)
         if cursor:
             raise SourceFailed("depth_limit", "no deeper")
         size = "" if len(self.asked) > 1 else "_b"
         photos = ("1", "2", "3") if len(self.asked) > 2 else ("1", "2")
-        return Page(tuple(Found(f"https://live.staticflickr.com/1/{one}23_0a1b{size}.jpg") for one in photos), "2")
+        return ResultPage(
+            tuple(SearchHit(f"https://live.staticflickr.com/1/{one}23_0a1b{size}.jpg") for one in photos), "2"
+        )
 
 
 def test_another_size_is_recorded_as_skipped_and_the_end_of_a_source_as_the_end(tmp_path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, features
 
 from collectors import download, search
-from collectors.sources.base import Found, Page
+from collectors.sources.base import ResultPage, SearchHit
 from gallery.site import Gallery
 from preprocessing.images.decode import decode
 from workspace.catalog.records import Download, Hit, Search
@@ -150,11 +150,11 @@ def test_the_depth_that_a_source_shows_is_its_end_and_is_not_asked_for_again(sit
     class Shallow:
         asked = 0
 
-        def search(self, _session, _keyword, cursor) -> Page:
+        def search(self, _session, _keyword, cursor) -> ResultPage:
             self.asked += 1
             if cursor:
                 raise SourceFailed("depth_limit", "no deeper")
-            return Page((Found("http://x.example/1.jpg"),), "2")
+            return ResultPage((SearchHit("http://x.example/1.jpg"),), "2")
 
     source = Shallow()
     with patch("collectors.search.make_sources", return_value={"shallow": source}):
@@ -166,9 +166,11 @@ def test_the_depth_that_a_source_shows_is_its_end_and_is_not_asked_for_again(sit
 
 def test_one_picture_in_two_sizes_is_fetched_once(site, workspace, configure) -> None:
     class Flickr:
-        def search(self, _session, keyword, _cursor) -> Page:
+        def search(self, _session, keyword, _cursor) -> ResultPage:
             where = f"https://LIVE.staticflickr.com/1/{len(keyword)}23_0a1b"
-            return Page(tuple(Found(f"{where}{size}.jpg?utm_source=x#top") for size in ("_b", "", "_b")), None)
+            return ResultPage(
+                tuple(SearchHit(f"{where}{size}.jpg?utm_source=x#top") for size in ("_b", "", "_b")), None
+            )
 
     with patch("collectors.search.make_sources", return_value={"flickr": Flickr()}):
         search.run(workspace, configure(site))

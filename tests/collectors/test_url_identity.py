@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.url_identity import one_address, picture_key
+from collectors.url_identity import canonical_url, image_key
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from collectors.url_identity import one_address, picture_key
     ],
 )
 def test_one_address_has_one_spelling(url: str, same: str) -> None:
-    assert one_address(url) == same
+    assert canonical_url(url) == same
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_one_address_has_one_spelling(url: str, same: str) -> None:
     ],
 )
 def test_what_may_be_read_in_two_ways_stays_to_the_letter(url: str) -> None:
-    assert one_address(url) == url
+    assert canonical_url(url) == url
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[a-zA-Z.]{1,9}(:(80|443))?(/|\?)[ -~]{0,30}", fullmatch=True))
 def test_a_spelling_is_final(url: str) -> None:
-    assert one_address(one_address(url)) == one_address(url)
+    assert canonical_url(canonical_url(url)) == canonical_url(url)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_spelling_is_final(url: str) -> None:
     ],
 )
 def test_sizes_of_one_picture_are_one_picture(urls) -> None:
-    assert len({picture_key(url) for url in urls}) == 1
+    assert len({image_key(url) for url in urls}) == 1
 
 
 def test_other_pictures_are_others() -> None:
@@ -77,4 +77,4 @@ def test_other_pictures_are_others() -> None:
         "https://inaturalist-open-data.s3.amazonaws.com/photos/12/medium.jpg",
         "https://inaturalist-open-data.s3.amazonaws.com/photos/13/medium.jpg",
     ]
-    assert len({picture_key(url) for url in urls}) == len(urls)
+    assert len({image_key(url) for url in urls}) == len(urls)

@@ -57,7 +57,7 @@ def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tm
     monkeypatch.setattr("collectors.search.run", lambda *_, **options: told.append(options))
     for number in (1, 2):
         find_step("search").run(Workspace(tmp_path), None, round_number=number)
-    assert told == [{}, {"ask_failed_again": False}]
+    assert told == [{}, {"retry_failed": False}]
 
 
 def test_the_steps_stand_in_the_order_of_the_path() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from collectors import inbox
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Page
+from collectors.sources.base import ResultPage
 from collectors.sources.html.website import Website
 from collectors.sources.local.folder import Folder
 from collectors.sources.local.url_list import UrlList
@@ -48,7 +48,7 @@ def _in_the_inbox(name: str, tmp_path: Path) -> int:
         return len(catalog.all(Hit))
 
 
-def _ask(source: Folder | UrlList | Website, session: PoliteSession) -> Page:
+def _ask(source: Folder | UrlList | Website, session: PoliteSession) -> ResultPage:
     return source.search(session, "red panda", None)
 
 
@@ -58,7 +58,7 @@ def _in_a_folder(name: str, tmp_path: Path) -> int:
     return len(
         _ask(
             Folder(SearchConfig(folder=FolderConfig(path=str(tmp_path / "mine")))), PoliteSession(NetworkConfig())
-        ).found
+        ).hits
     )
 
 
@@ -68,7 +68,7 @@ def _in_a_list(name: str, tmp_path: Path) -> int:
         _ask(
             UrlList(SearchConfig(url_list=UrlListConfig(file=str(tmp_path / "list.csv")))),
             PoliteSession(NetworkConfig()),
-        ).found
+        ).hits
     )
 
 
@@ -108,11 +108,11 @@ def session_of_pages(monkeypatch: pytest.MonkeyPatch) -> PoliteSession:
     session = PoliteSession(NetworkConfig())
     session.asked = []  # type: ignore[attr-defined]
 
-    def ask_page(asking, url: str) -> tuple[bytes, str]:
+    def fetch_page(asking, url: str) -> tuple[bytes, str]:
         asking.asked.append(url)
         return b"<html><img src=x.jpg></html>", url
 
-    monkeypatch.setattr("collectors.sources.html.website.ask_page", ask_page)
+    monkeypatch.setattr("collectors.sources.html.website.fetch_page", fetch_page)
     return session
 
 

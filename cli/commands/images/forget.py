@@ -63,7 +63,7 @@ def forget(
 
 
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
-    from collectors.url_identity import one_address
+    from collectors.url_identity import canonical_url
     from workspace.catalog.records import Withdrawal
     from workspace.clock import utc_now
     from workspace.config.collect import LICENSE_PARTS, LICENSES
@@ -74,7 +74,7 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
     now = utc_now()
     rules = [Withdrawal("creator", name.strip(), now) for name in creators]
     for given in urls:
-        rules += [Withdrawal("url", one, now) for one in dict.fromkeys((given.strip(), one_address(given.strip())))]
+        rules += [Withdrawal("url", one, now) for one in dict.fromkeys((given.strip(), canonical_url(given.strip())))]
     for word in licenses:
         name = word.strip().lower()
         name = name if name in (*LICENSES, *LICENSE_PARTS) else license_from(word)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
@@ -15,7 +15,7 @@ from workspace.licenses import license_from
 
 _KEYS = ("FLICKR_API_KEY",)
 _PAGE_SIZE = 100
-_DEEPEST = 4000  # later pages repeat earlier ones (documentation of flickr.photos.search)
+_MAX_DEPTH = 4000  # later pages repeat earlier ones (documentation of flickr.photos.search)
 _SIZES = ("l", "c", "z", "m", "n", "s")  # 1024, 800, 640, 500, 320, 240 px; a small photo lacks the large ones
 _ERRORS = {100: "needs_key", 10: "unreachable", 105: "unreachable", 106: "unreachable"}
 
@@ -36,7 +36,7 @@ class Flickr:
         self._licenses = search.licenses
         self._license_urls: dict[str, str] = {}
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of 100; the cursor is its number; see Source.search."""
         if not self._license_urls:  # asked for, since Flickr adds licences (version 4.0 in June 2025)
             self._license_urls = parse_licenses(self._ask(session, {"method": "flickr.photos.licenses.getInfo"}))
@@ -55,18 +55,18 @@ class Flickr:
         if self._licenses:
             wanted = [key for key, url in self._license_urls.items() if license_from(url) in self._licenses]
             if not wanted:
-                return Page((), None)  # Flickr has no picture under any of them
+                return ResultPage((), None)  # Flickr has no picture under any of them
             question["license"] = ",".join(wanted)
         found, pages = parse(self._ask(session, question), self._license_urls)
-        more = number < pages and number * _PAGE_SIZE < _DEEPEST
-        return Page(found, str(number + 1) if more else None)
+        more = number < pages and number * _PAGE_SIZE < _MAX_DEPTH
+        return ResultPage(found, str(number + 1) if more else None)
 
     def _ask(self, session: PoliteSession, question: Mapping[str, str]) -> Any:
         whole = {**question, "format": "json", "nojsoncallback": "1", "api_key": self._key}
         return self._api.ask(session, whole, "/")
 
 
-def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[Found, ...], int]:
+def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[SearchHit, ...], int]:
     """Read one answer: the photographs, best first, and how many pages there are.
 
     Args:
@@ -80,7 +80,7 @@ def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[Found, .
         _check(payload)
         photos, pages = payload["photos"]["photo"], int(payload["photos"]["pages"])
         found = tuple(one for photo in photos if (one := _found(photo, license_urls)))
-        return expect_pictures(photos, found), pages
+        return expect_hits(photos, found), pages
 
 
 def parse_licenses(payload: Any) -> dict[str, str]:
@@ -102,12 +102,12 @@ def _check(payload: Any) -> None:
         )
 
 
-def _found(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> Found | None:
+def _found(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> SearchHit | None:
     size = next((name for name in _SIZES if photo.get(f"url_{name}")), None)
     if size is None:
         return None  # its owner shows thumbnails only
     license_url = license_urls.get(str(photo.get("license", "")), "")
-    return Found(
+    return SearchHit(
         image_url=str(photo[f"url_{size}"]),
         page_url=f"https://www.flickr.com/photos/{photo['owner']}/{photo['id']}",
         title=plain_text(photo.get("title")),

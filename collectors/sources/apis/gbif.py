@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 from workspace.licenses import license_from
 
 _PAGE_SIZE = 100  # at most 300
-_DEEPEST = 100_000  # offset + limit; beyond it the service asks for a download order
+_MAX_DEPTH = 100_000  # offset + limit; beyond it the service asks for a download order
 
 
 class Gbif:
@@ -25,20 +25,20 @@ class Gbif:
     def __init__(self, search: SearchConfig) -> None:
         self._api = JsonApi(INFO.base_url(search))
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for up to 100 records; the cursor is `field:offset`; see Source.search."""
         field, _, text = (cursor or "scientificName:0").partition(":")
         offset = int(text)
         question = {field: keyword, "mediaType": "StillImage", "limit": _PAGE_SIZE, "offset": offset}
         found, total, at_end = parse(self._api.ask(session, question, "/occurrence/search"))
         if field == "scientificName" and not total:
-            return Page((), "q:0")
+            return ResultPage((), "q:0")
         following = offset + _PAGE_SIZE
-        more = not at_end and following + _PAGE_SIZE <= _DEEPEST
-        return Page(found, f"{field}:{following}" if more else None)
+        more = not at_end and following + _PAGE_SIZE <= _MAX_DEPTH
+        return ResultPage(found, f"{field}:{following}" if more else None)
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], int, bool]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int, bool]:
     """Read one answer: the pictures, the number of records in all, and whether these were the last.
 
     Raises:
@@ -60,9 +60,9 @@ def _is_picture(medium: Mapping[str, Any]) -> bool:
     return kind == "StillImage" and str(form).startswith("image/")
 
 
-def _found(row: Mapping[str, Any], medium: Mapping[str, Any]) -> Found:
+def _found(row: Mapping[str, Any], medium: Mapping[str, Any]) -> SearchHit:
     terms = str(medium.get("license") or "")
-    return Found(
+    return SearchHit(
         image_url=str(medium["identifier"]),
         page_url=str(medium.get("references") or f"https://www.gbif.org/occurrence/{row['key']}"),
         title=plain_text(medium.get("title") or row.get("vernacularName") or row.get("scientificName")),

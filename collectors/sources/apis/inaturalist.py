@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 from workspace.licenses import license_from
@@ -28,7 +28,7 @@ class INaturalist:
         self._api = JsonApi(INFO.base_url(search))
         self._licenses = search.licenses
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for up to 100 observations, newest first; a name of no taxon is then looked for in all texts.
 
         The cursor is `field:id`: page numbers end at 10,000 results, while ids do not; see Source.search.
@@ -36,8 +36,8 @@ class INaturalist:
         field, _, below = (cursor or "taxon_name:").partition(":")
         found, last, total = parse(self._api.ask(session, self._question(field, keyword, below), "/observations"))
         if field == "taxon_name" and not below and not total:
-            return Page((), "q:")
-        return Page(found, f"{field}:{last}" if last is not None else None)
+            return ResultPage((), "q:")
+        return ResultPage(found, f"{field}:{last}" if last is not None else None)
 
     def _question(self, field: str, keyword: str, below: str) -> dict[str, str]:
         question = {
@@ -55,7 +55,7 @@ class INaturalist:
         return question
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], int | None, int]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int | None, int]:
     """Read one answer: the pictures, the last observation's id (None at the end), and how many there are in all.
 
     Raises:
@@ -66,18 +66,18 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int | None, int]:
         found = tuple(_found(row, photo) for row in rows for photo in row["photos"] if photo.get("url"))
         # total_results counts what is left below the last id, so the last page is the one that holds all of it.
         last = int(rows[-1]["id"]) if rows and total > len(rows) else None
-        expect_pictures(rows, found)
+        expect_hits(rows, found)
     return found, last, total
 
 
-def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> Found:
+def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> SearchHit:
     taxon, user = row.get("taxon") or {}, row.get("user") or {}
     size = photo.get("original_dimensions") or {}
     width, height = pixels(size.get("width")), pixels(size.get("height"))
     if width and height:
         scale = min(1.0, _MEDIUM_PX / max(width, height))
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    return Found(
+    return SearchHit(
         # The sizes are square, small, medium, large, original; the API gives the address of square only.
         image_url=re.sub(r"/square(?=\.\w+)", "/medium", str(photo["url"])),
         page_url=str(row.get("uri") or f"https://www.inaturalist.org/observations/{row['id']}"),

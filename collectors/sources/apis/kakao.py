@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 
@@ -28,15 +28,15 @@ class Kakao:
         (key,) = INFO.find_keys(search).values()
         self._api = JsonApi(INFO.base_url(search), {"Authorization": f"KakaoAK {key}"}, (key,))
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of 80; the cursor is its number; see Source.search."""
         number = int(cursor or 1)
         question = {"query": keyword, "sort": "accuracy", "page": number, "size": _PAGE_SIZE}
         found, at_end = parse(self._api.ask(session, question))
-        return Page(found, None if at_end or number >= _LAST_PAGE else str(number + 1))
+        return ResultPage(found, None if at_end or number >= _LAST_PAGE else str(number + 1))
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], bool]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], bool]:
     """Read one answer: the pictures, best first, and whether this was the last page.
 
     Raises:
@@ -44,11 +44,11 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], bool]:
     """
     with documented_shape("Kakao"):
         rows, at_end = payload["documents"], bool(payload["meta"]["is_end"])
-        return expect_pictures(rows, tuple(_found(row) for row in rows if row.get("image_url"))), at_end
+        return expect_hits(rows, tuple(_found(row) for row in rows if row.get("image_url"))), at_end
 
 
-def _found(row: Mapping[str, Any]) -> Found:
-    return Found(
+def _found(row: Mapping[str, Any]) -> SearchHit:
+    return SearchHit(
         image_url=str(row["image_url"]),
         page_url=str(row.get("doc_url") or ""),
         title=plain_text(row.get("display_sitename")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, expect_pictures, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 
@@ -15,7 +15,7 @@ _OLD = "https://openapi.naver.com/v1/search/image", ("X-Naver-Client-Id", "X-Nav
 _HUB_KEYS = ("NAVER_API_HUB_CLIENT_ID", "NAVER_API_HUB_CLIENT_SECRET")
 _OLD_KEYS = ("NAVER_CLIENT_ID", "NAVER_CLIENT_SECRET")
 _PAGE_SIZE = 100  # `display`, at most 100
-_DEEPEST = 1000  # `start`, at most 1000
+_MAX_DEPTH = 1000  # `start`, at most 1000
 
 
 class Naver:
@@ -34,16 +34,16 @@ class Naver:
         named = dict(zip(headers, keys.values(), strict=True))
         self._api = JsonApi(search.base_url(INFO.name, url), named, keys.values())
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of 100; the cursor is the place of its first picture; see Source.search."""
         start = int(cursor or 1)
         question = {"query": keyword, "display": _PAGE_SIZE, "start": start, "sort": "sim", "filter": "all"}
         found, total = parse(self._api.ask(session, question))
         following = start + _PAGE_SIZE
-        return Page(found, str(following) if found and following <= min(total, _DEEPEST) else None)
+        return ResultPage(found, str(following) if found and following <= min(total, _MAX_DEPTH) else None)
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int]:
     """Read one answer: the pictures, best first, and how many Naver knows in all.
 
     Raises:
@@ -51,11 +51,11 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
     """
     with documented_shape("Naver"):
         rows = payload["items"]
-        return expect_pictures(rows, tuple(_found(item) for item in rows if item.get("link"))), int(payload["total"])
+        return expect_hits(rows, tuple(_found(item) for item in rows if item.get("link"))), int(payload["total"])
 
 
-def _found(item: Mapping[str, Any]) -> Found:
-    return Found(
+def _found(item: Mapping[str, Any]) -> SearchHit:
+    return SearchHit(
         image_url=str(item["link"]),
         title=plain_text(item.get("title")),
         width=pixels(item.get("sizewidth")),

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import (
-    Found,
-    Page,
+    ResultPage,
+    SearchHit,
     SourceInfo,
-    ask_json,
     documented_shape,
-    expect_pictures,
+    expect_hits,
+    fetch_json,
     find_keys,
     pixels,
 )
@@ -45,7 +45,7 @@ class Openverse:
         self._page_size = _KEYED_PAGE if self._credentials else _ANONYMOUS_PAGE
         self._token = ""
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of 20, or of 240 with credentials; see Source.search."""
         number = self._page_number(cursor)
         question = {"q": keyword, "page": number, "page_size": self._page_size}
@@ -63,7 +63,7 @@ class Openverse:
             raise
         found, page_count = parse(answer)
         more = found and number < page_count
-        return Page(found, f"{number + 1}/{self._page_size}" if more else None)
+        return ResultPage(found, f"{number + 1}/{self._page_size}" if more else None)
 
     def _page_number(self, cursor: str | None) -> int:
         """The page that the cursor `number/size` means with today's page size; pages of 20 have no size."""
@@ -72,21 +72,21 @@ class Openverse:
 
     def _ask(self, session: PoliteSession, url: str) -> Any:
         if self._credentials is None:
-            return ask_json(session, url)
+            return fetch_json(session, url)
         if self._token:
             try:
-                return ask_json(session, url, headers=self._authorization(), secrets=(self._token,))
+                return fetch_json(session, url, headers=self._authorization(), secrets=(self._token,))
             except SourceFailed as error:
                 if error.reason != "needs_key":
                     raise  # a token lives for some hours; only when it is refused do we ask for another
         self._token = _ask_token(session, f"{self._base_url}/auth_tokens/token/", *self._credentials)
-        return ask_json(session, url, headers=self._authorization(), secrets=(self._token,))
+        return fetch_json(session, url, headers=self._authorization(), secrets=(self._token,))
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int]:
     """Read one answer: the pictures, best first, and how many pages there are.
 
     Raises:
@@ -94,11 +94,11 @@ def parse(payload: Any) -> tuple[tuple[Found, ...], int]:
     """
     with documented_shape("Openverse"):
         results, page_count = payload["results"], int(payload["page_count"])
-        return expect_pictures(results, tuple(_found(result) for result in results if result.get("url"))), page_count
+        return expect_hits(results, tuple(_found(result) for result in results if result.get("url"))), page_count
 
 
-def _found(result: dict[str, Any]) -> Found:
-    return Found(
+def _found(result: dict[str, Any]) -> SearchHit:
+    return SearchHit(
         image_url=str(result["url"]),
         page_url=_text(result, "foreign_landing_url"),
         title=_text(result, "title"),

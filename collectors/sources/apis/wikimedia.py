@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, documented_shape, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, pixels, plain_text
 from collectors.sources.json_api import JsonApi
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
@@ -34,7 +34,7 @@ class Wikimedia:
     def __init__(self, search: SearchConfig) -> None:
         self._api = JsonApi(INFO.base_url(search))
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of up to 50; the cursor is MediaWiki's own `continue`; see Source.search."""
         question = {
             "action": "query",
@@ -51,10 +51,10 @@ class Wikimedia:
             "maxlag": "5",
         } | (json.loads(cursor) if cursor else {})
         found, following = parse(self._api.ask(session, question))
-        return Page(found, json.dumps(following, sort_keys=True) if following else None)
+        return ResultPage(found, json.dumps(following, sort_keys=True) if following else None)
 
 
-def parse(payload: Any) -> tuple[tuple[Found, ...], dict[str, str]]:
+def parse(payload: Any) -> tuple[tuple[SearchHit, ...], dict[str, str]]:
     """Read one answer: the pictures in the search's order, and what asks for the next page, empty at the end.
 
     Pages without imageinfo are left out: their turn comes in a later part of the same answer.
@@ -80,16 +80,16 @@ def _is_picture(info: Mapping[str, Any]) -> bool:
     return bool(info.get("url")) and info.get("mime", _PICTURES[0]) in _PICTURES
 
 
-def _found(row: Mapping[str, Any], info: Mapping[str, Any]) -> Found:
+def _found(row: Mapping[str, Any], info: Mapping[str, Any]) -> SearchHit:
     facts = {key: field.get("value") for key, field in info.get("extmetadata", {}).items()}
     url, width, height = info["url"], pixels(info.get("width")), pixels(info.get("height"))
     if info.get("thumburl") and (width is None or width > _WIDTH_PX):
         url, width, height = info["thumburl"], pixels(info.get("thumbwidth")), pixels(info.get("thumbheight"))
     names = [plain_text(facts.get(key)) for key in ("LicenseUrl", "License", "LicenseShortName")]
     title = plain_text(facts.get("ObjectName")) or str(row.get("title", "")).removeprefix("File:")
-    return Found(
-        image_url=without_campaign(url),
-        page_url=without_campaign(info.get("descriptionurl") or info.get("descriptionshorturl") or ""),
+    return SearchHit(
+        image_url=without_tracking(url),
+        page_url=without_tracking(info.get("descriptionurl") or info.get("descriptionshorturl") or ""),
         title=_SUFFIX.sub("", title),
         creator=plain_text(facts.get("Artist")) or str(info.get("user", "")),
         license=next((short for name in names if (short := license_from(name))), ""),
@@ -100,7 +100,7 @@ def _found(row: Mapping[str, Any], info: Mapping[str, Any]) -> Found:
     )
 
 
-def without_campaign(url: str) -> str:
+def without_tracking(url: str) -> str:
     """The address without `utm_…` parameters, which differ by the way a picture was found."""
     parts = urlsplit(url)
     kept = [(key, value) for key, value in parse_qsl(parts.query, True) if not key.startswith("utm_")]

@@ -13,10 +13,10 @@ from bs4 import BeautifulSoup, Tag
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import (
-    Found,
-    Page,
+    ResultPage,
+    SearchHit,
     SourceInfo,
-    ask_html,
+    fetch_html,
     looks_like_captcha,
     pixels,
     plain_text,
@@ -27,7 +27,7 @@ from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
 _STEP = 35
-_LAST_FIRST = 30 * _STEP
+_MAX_FIRST = 30 * _STEP
 
 
 class Bing:
@@ -40,22 +40,22 @@ class Bing:
     def __init__(self, search: SearchConfig) -> None:
         self._url = INFO.base_url(search)
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page of 35; see Source.search.
 
         The cursor is `first:digest` with the digest of the last page, since past its end Bing repeats that page.
         """
         first, _, before = (cursor or "0:").partition(":")
         question = {"q": keyword, "first": first, "count": _STEP, "adlt": "moderate"}
-        found = parse(ask_html(session, f"{self._url}/images/async?{urlencode(question)}"))
+        found = parse(fetch_html(session, f"{self._url}/images/async?{urlencode(question)}"))
         digest = hashlib.sha256("\n".join(picture.image_url for picture in found).encode()).hexdigest()[:16]
         if not found or digest == before:
-            return Page((), None)
+            return ResultPage((), None)
         following = int(first) + _STEP
-        return Page(found, f"{following}:{digest}" if following <= _LAST_FIRST else None)
+        return ResultPage(found, f"{following}:{digest}" if following <= _MAX_FIRST else None)
 
 
-def parse(html: bytes) -> tuple[Found, ...]:
+def parse(html: bytes) -> tuple[SearchHit, ...]:
     """Read one page of results; a tile that cannot be read is left out, unless none can.
 
     Raises:
@@ -63,7 +63,7 @@ def parse(html: bytes) -> tuple[Found, ...]:
     """
     page = BeautifulSoup(html, "html.parser")
     tiles = page.select("a.iusc")
-    found: dict[str, Found] = {}
+    found: dict[str, SearchHit] = {}
     for tile in tiles:
         try:
             picture = _found(tile)
@@ -79,13 +79,13 @@ def parse(html: bytes) -> tuple[Found, ...]:
     return ()
 
 
-def _found(tile: Tag) -> Found:
+def _found(tile: Tag) -> SearchHit:
     facts = read_json(str(tile["m"]))
     size = parse_qs(urlsplit(str(tile.get("href") or "")).query)
     url = str(facts["murl"])
     if not url.startswith(("http://", "https://")):
         raise ValueError(url)
-    return Found(
+    return SearchHit(
         image_url=url,
         page_url=str(facts.get("purl") or ""),
         title=plain_text(facts.get("t")),

@@ -9,7 +9,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.sources.base import Found, pixels
+from collectors.sources.base import SearchHit, pixels
 from workspace.licenses import license_name
 
 LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
@@ -28,7 +28,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)[wx]")
 class PageContent:
     """What a page offers: pictures in its order, and the addresses of pages it links to, without fragments."""
 
-    found: tuple[Found, ...]
+    hits: tuple[SearchHit, ...]
     links: tuple[str, ...]
 
 
@@ -56,15 +56,15 @@ def read_page(html: bytes, url: str) -> PageContent:
     return PageContent(() if "noimageindex" in said else _pictures(page, here, url), pages)
 
 
-def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...]:
+def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[SearchHit, ...]:
     license_link = page.find(["a", "link"], rel="license", href=True)
     terms = _joined(here, str(license_link["href"])) if isinstance(license_link, Tag) else ""
     heading = _words(page.title.get_text() if page.title else "")
-    found: dict[str, Found] = {}
+    found: dict[str, SearchHit] = {}
 
     def add(address: str, title: str, width: int | None = None, height: int | None = None) -> None:
         if address and not _OTHER_FILE.search(urlsplit(address).path):
-            picture = Found(address, page_url, title, "", license_name(terms), terms, "", width, height)
+            picture = SearchHit(address, page_url, title, "", license_name(terms), terms, "", width, height)
             found.setdefault(address, picture)
 
     for tag in page.find_all("meta", attrs={"property": re.compile(r"^og:image(:url|:secure_url)?$")}):
@@ -79,7 +79,7 @@ def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...
         if _PICTURE_FILE.search(urlsplit(linked).path):
             add(linked, title)
         else:
-            address, declared = best_address(image)
+            address, declared = best_image_url(image)
             add(_joined(here, address), title, *((width, height) if declared else (None, None)))
     for link in page.find_all("a", href=_PICTURE_FILE):
         if not link.find_parent(_FURNITURE):
@@ -87,7 +87,7 @@ def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[Found, ...
     return tuple(found.values())
 
 
-def best_address(image: Tag) -> tuple[str, bool]:
+def best_image_url(image: Tag) -> tuple[str, bool]:
     """Find the URL of an image's largest version, and whether the tag's width and height are about it.
 
     Of several sizes (srcset, picture) the largest is taken; lazy-loading attributes come before a placeholder `src`.

@@ -7,8 +7,8 @@ from urllib.parse import quote, urljoin
 from bs4 import BeautifulSoup, Tag
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, ask_page, looks_like_captcha, says_no_results
-from collectors.sources.html.images import best_address
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, fetch_page, looks_like_captcha, says_no_results
+from collectors.sources.html.images import best_image_url
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 from workspace.licenses import license_name
@@ -26,10 +26,10 @@ class ResultsPage:
     def __init__(self, search: SearchConfig) -> None:
         self._template = search.results_page.url
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Ask for one page; the next one is where the page's own rel=next points; see Source.search."""
         url = cursor or self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1")
-        html, here = ask_page(session, url)
+        html, here = fetch_page(session, url)
         found, next_url = parse(html, here)
         if not found and looks_like_captcha(html):
             raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
@@ -37,13 +37,13 @@ class ResultsPage:
             raise SourceFailed(
                 "changed", f"{url} has no linked picture and does not say that there is none: is it that site's search?"
             )
-        return Page(found, next_url)
+        return ResultPage(found, next_url)
 
 
-def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
+def parse(html: bytes, url: str) -> tuple[tuple[SearchHit, ...], str | None]:
     """Read a results page: the linked pictures in the order of the page, and the address of the next page.
 
-    Each in its largest version (page_images.best_address); pictures in header, footer, nav and aside are the site's
+    Each in its largest version (best_image_url); pictures in header, footer, nav and aside are the site's
     furniture.
 
     Args:
@@ -53,7 +53,7 @@ def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
     page = BeautifulSoup(html, "html.parser")
     base = page.find("base", href=True)
     here = urljoin(url, str(base["href"])) if isinstance(base, Tag) else url
-    found: dict[str, Found] = {}
+    found: dict[str, SearchHit] = {}
     for image in page.find_all("img"):
         if image.find_parent(_FURNITURE) is None and (picture := _picture(image, here)):
             found.setdefault(picture.image_url, picture)
@@ -61,8 +61,8 @@ def parse(html: bytes, url: str) -> tuple[tuple[Found, ...], str | None]:
     return tuple(found.values()), urljoin(here, str(following["href"])) if isinstance(following, Tag) else None
 
 
-def _picture(image: Tag, here: str) -> Found | None:
-    address, _declared = best_address(image)
+def _picture(image: Tag, here: str) -> SearchHit | None:
+    address, _declared = best_image_url(image)
     link = image.find_parent("a", href=True)
     if not address or link is None:
         return None
@@ -70,7 +70,7 @@ def _picture(image: Tag, here: str) -> Found | None:
     license_link = tile.find("a", rel="license", href=True)
     license_url = str(license_link["href"]) if isinstance(license_link, Tag) else ""
     creator = tile.find(rel="author") or tile.find(class_="creator")
-    return Found(
+    return SearchHit(
         image_url=urljoin(here, address),
         page_url=urljoin(here, str(link["href"])),
         title=str(image.get("alt") or image.get("title") or "").strip(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, ask_page, looks_like_captcha
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, fetch_page, looks_like_captcha
 from collectors.sources.html.images import read_page
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
@@ -18,7 +18,7 @@ from workspace.names import name_key
 _PAGE_IS_MISSING = frozenset(
     {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots", "opted_out"}
 )
-_LONGEST_URL = 1000  # characters; longer ones are traps or sessions
+_MAX_URL_LENGTH = 1000  # characters; longer ones are traps or sessions
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _Crawl:
 
     def push(self, url: str, depth: int, limit: int) -> None:
         mark = hashlib.sha256(url.encode()).hexdigest()[:12]
-        if len(self.seen) < limit and len(url) <= _LONGEST_URL and mark not in self.seen:
+        if len(self.seen) < limit and len(url) <= _MAX_URL_LENGTH and mark not in self.seen:
             self.seen.append(mark)
             self.queue.append((url, depth))
 
@@ -56,22 +56,22 @@ class Website:
             self._starts[name_key(keyword)] = self._starts.get(name_key(keyword), ()) + pages
         self._depth, self._limit = search.website.depth, search.website.pages
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Read one page; a keyword without start pages has none to read; see Source.search.
 
         A page that is missing is passed over, unless no page at all could be read.
         """
         crawl = self._resume(keyword, cursor)
         if not crawl.queue:
-            return Page((), None)
+            return ResultPage((), None)
         url, depth = crawl.queue.pop(0)
-        found: tuple[Found, ...] = ()
+        found: tuple[SearchHit, ...] = ()
         try:
             found = self._read(session, crawl, url, depth)
         except SourceFailed as error:
             if error.reason not in _PAGE_IS_MISSING or not (crawl.queue or crawl.read):
                 raise
-        return Page(found, _cursor(crawl) if crawl.queue else None)
+        return ResultPage(found, _cursor(crawl) if crawl.queue else None)
 
     def _resume(self, keyword: str, cursor: str | None) -> _Crawl:
         if cursor is not None:
@@ -82,15 +82,15 @@ class Website:
             crawl.push(page.replace("{keyword}", quote(keyword, safe="")), 0, self._limit)
         return crawl
 
-    def _read(self, session: PoliteSession, crawl: _Crawl, url: str, depth: int) -> tuple[Found, ...]:
-        html, landed = ask_page(session, url)
+    def _read(self, session: PoliteSession, crawl: _Crawl, url: str, depth: int) -> tuple[SearchHit, ...]:
+        html, landed = fetch_page(session, url)
         site = _site(landed if depth == 0 else url)
         if _site(landed) != site:
             return ()  # a link of the site that leads away from it
         content = read_page(html, landed)
-        if not content.found and looks_like_captcha(html):
+        if not content.hits and looks_like_captcha(html):
             raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
-        if depth == 0 and not content.found and not content.links:
+        if depth == 0 and not content.hits and not content.links:
             raise SourceFailed(
                 "changed", f"{url} has neither pictures nor links; what a script draws in a browser cannot be read here"
             )
@@ -99,7 +99,7 @@ class Website:
             for link in content.links:
                 if _site(link) == site:
                     crawl.push(link, depth + 1, self._limit)
-        return content.found
+        return content.hits
 
 
 def _cursor(crawl: _Crawl) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
 from workspace.names import same_name
@@ -40,7 +40,7 @@ class Folder:
             )
         self._root = Path(search.folder.path).expanduser()
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """List up to 500 files after the one that the cursor names; see Source.search.
 
         Raises:
@@ -52,8 +52,8 @@ class Folder:
             raise SourceFailed("unreachable", f"search.folder.path = {str(self._root)!r}: {error.strerror}") from error
         following = [name for name in names if cursor is None or name > cursor]
         page = following[:_PAGE_SIZE]
-        found = tuple(Found(SCHEME + quote(name), title=Path(name).stem) for name in page)
-        return Page(found, page[-1] if len(following) > len(page) else None)
+        found = tuple(SearchHit(SCHEME + quote(name), title=Path(name).stem) for name in page)
+        return ResultPage(found, page[-1] if len(following) > len(page) else None)
 
 
 def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:

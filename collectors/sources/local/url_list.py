@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Found, Page, SourceInfo, pixels, read_json
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, pixels, read_json
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.licenses import license_from
@@ -45,7 +45,7 @@ class UrlList:
             )
         self._template = search.url_list.file
 
-    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> Page:
+    def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Read up to 2000 rows; the cursor is the number of rows read before; see Source.search.
 
         Raises:
@@ -66,7 +66,7 @@ class UrlList:
             ) from error
         labelled = "{keyword}" not in self._template
         found = parse(rows, keyword if labelled else None, str(file))
-        return Page(found, str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
+        return ResultPage(found, str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
 
 
 def read_rows(file: Path) -> Iterator[Row]:
@@ -79,7 +79,7 @@ def read_rows(file: Path) -> Iterator[Row]:
     yield from _READERS[file.suffix.lower()](file)
 
 
-def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[Found, ...]:
+def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[SearchHit, ...]:
     """Make pictures of rows.
 
     Args:
@@ -101,9 +101,9 @@ def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[Found, ...]
     return tuple(found)
 
 
-def _found(row: Row, url: str) -> Found:
+def _found(row: Row, url: str) -> SearchHit:
     terms = str(row.get("license_url") or "")
-    return Found(
+    return SearchHit(
         image_url=url,
         page_url=str(row.get("page_url") or ""),
         title=str(row.get("title") or ""),

@@ -5,30 +5,30 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collectors import download, search
-from collectors.http.circuit_breaker import HostBreaker
+from collectors.http.circuit_breaker import CircuitBreaker
 from collectors.http.transfer import AttemptFailed
 from workspace.catalog.records import Download, Hit
 
 
-def admitted(breaker: HostBreaker, host: str = "a") -> bool:
+def admitted(breaker: CircuitBreaker, host: str = "a") -> bool:
     try:
         breaker.admit(host)
     except AttemptFailed as failure:
-        assert (failure.reason, failure.status, failure.heals) == ("host_given_up", "failed", False)
+        assert (failure.reason, failure.status, failure.retryable) == ("host_given_up", "failed", False)
         return False
     return True
 
 
-def bad(breaker: HostBreaker, times: int, host: str = "a") -> None:
+def bad(breaker: CircuitBreaker, times: int, host: str = "a") -> None:
     for _ in range(times):
-        breaker.bad(host, "timeout", time.monotonic())
+        breaker.record_failure(host, "timeout", time.monotonic())
 
 
 def test_a_host_is_given_up_after_so_many_failures_in_a_row_and_no_other_with_it() -> None:
-    breaker = HostBreaker(limit=3, pause_s=60)
+    breaker = CircuitBreaker(limit=3, pause_s=60)
     bad(breaker, 2)
     assert admitted(breaker)
-    breaker.good("a")
+    breaker.record_success("a")
     bad(breaker, 2)
     assert admitted(breaker)
     bad(breaker, 1)
@@ -37,7 +37,7 @@ def test_a_host_is_given_up_after_so_many_failures_in_a_row_and_no_other_with_it
 
 
 def test_one_url_tries_a_given_up_host_after_a_pause_and_its_answer_opens_it() -> None:
-    breaker = HostBreaker(limit=1, pause_s=0.05)
+    breaker = CircuitBreaker(limit=1, pause_s=0.05)
     bad(breaker, 1)
     assert not admitted(breaker)
     time.sleep(0.06)
@@ -46,28 +46,28 @@ def test_one_url_tries_a_given_up_host_after_a_pause_and_its_answer_opens_it() -
     bad(breaker, 1)
     time.sleep(0.06)
     assert breaker.admit("a") is True
-    breaker.good("a")
+    breaker.record_success("a")
     assert breaker.admit("a") is False
     assert admitted(breaker)
 
 
 def test_a_failure_that_began_before_the_latest_answer_says_nothing() -> None:
-    breaker = HostBreaker(limit=2, pause_s=60)
+    breaker = CircuitBreaker(limit=2, pause_s=60)
     began = time.monotonic()
-    breaker.good("a")
+    breaker.record_success("a")
     for _ in range(10):  # transfers that hung while others were answered
-        breaker.bad("a", "timeout", began)
+        breaker.record_failure("a", "timeout", began)
     assert admitted(breaker)
 
 
 def test_threads_that_mix_good_and_bad_give_nothing_up_and_lose_no_count() -> None:
-    breaker = HostBreaker(limit=2000, pause_s=60)
+    breaker = CircuitBreaker(limit=2000, pause_s=60)
 
     def work() -> None:
         for _ in range(200):
             bad(breaker, 1, "dead")
             bad(breaker, 1, "alive")
-            breaker.good("alive")
+            breaker.record_success("alive")
 
     threads = [threading.Thread(target=work) for _ in range(10)]
     for thread in threads:

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.http.robots import header_opt_out, page_opt_out
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ask_json, ask_page
+from collectors.sources.base import fetch_json, fetch_page
 from collectors.sources.html.website import Website
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
@@ -182,7 +182,7 @@ def test_an_api_is_asked_by_its_own_terms_and_the_rule_can_be_switched_off(site:
     site.pages["/robots.txt"] = "User-agent: *\nDisallow: /\n"
     site.pages["/api"] = "[1]"
     with session() as made:
-        assert ask_json(made, site.url + "/api") == [1]
+        assert fetch_json(made, site.url + "/api") == [1]
     with session(robots=False) as made:
         assert outcome(made, site.url + "/a.jpg") == ("ok", "")
     assert "/robots.txt" not in site.asked
@@ -257,16 +257,16 @@ def test_a_page_that_opts_out_is_a_failure_with_its_reason_and_a_crawl_passes_ov
     site.pages |= {"/b": '<html><img src="b.jpg"></html>', "/robots.txt": 404}
     with session() as made:
         with pytest.raises(SourceFailed, match="opted_out: .*/closed says noai in its robots tag"):
-            ask_page(made, site.url + "/closed")
+            fetch_page(made, site.url + "/closed")
         source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [site.url + "/"]}}}))
         cursor, found = None, []
         for _ in range(3):
             page = source.search(made, "bear", cursor)
-            found += [one.image_url.removeprefix(site.url) for one in page.found]
+            found += [one.image_url.removeprefix(site.url) for one in page.hits]
             cursor = page.next_cursor
     assert (found, cursor) == (["/a.jpg", "/b.jpg"], None)
     with session(opt_outs=False) as made:
-        assert ask_page(made, site.url + "/closed")[0] == closed.encode()
+        assert fetch_page(made, site.url + "/closed")[0] == closed.encode()
 
 
 def test_a_site_that_disallows_its_start_page_is_a_failed_search_and_no_empty_one(site: Site) -> None:

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.http.rate_limit import HostPace
+from collectors.http.rate_limit import RateLimiter
 from collectors.http.session import PoliteSession
 from collectors.http.transfer import retry_after_s
 from workspace.config.collect import NetworkConfig
@@ -147,13 +147,13 @@ def test_retry_after_is_read_in_both_forms() -> None:
 
 
 def test_one_host_is_asked_in_turns_with_a_pause_and_others_are_not_held_up() -> None:
-    pace = HostPace(pause_s=0.15, connections=2, stopped=threading.Event())
+    limiter = RateLimiter(pause_s=0.15, connections=2, stopped=threading.Event())
     began = time.monotonic()
     for _ in range(3):
-        with pace.turn("slow.example"):
+        with limiter.slot("slow.example"):
             pass
     assert time.monotonic() - began >= 0.3
     began = time.monotonic()
-    with pace.turn("other.example"):
+    with limiter.slot("other.example"):
         pass
     assert time.monotonic() - began < 0.15

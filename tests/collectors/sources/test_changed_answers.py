@@ -38,11 +38,11 @@ class Page:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch):
-    def ask_page(session: Page, url: str) -> tuple[bytes, str]:
+    def fetch_page(session: Page, url: str) -> tuple[bytes, str]:
         return session.html.encode(), url
 
     for module in ("collectors.sources.html.results_page", "collectors.sources.html.website"):
-        monkeypatch.setattr(f"{module}.ask_page", ask_page)
+        monkeypatch.setattr(f"{module}.fetch_page", fetch_page)
     return Page
 
 
@@ -53,7 +53,7 @@ def test_a_page_of_results_that_says_so_has_none(said: str, served) -> None:
     source = results_page.ResultsPage(
         SearchConfig(results_page=ResultsPageConfig(url="https://s.example/?q={keyword}"))
     )
-    assert source.search(served(f"<html><main><h1>{said}</h1></main></html>"), "zebra", None).found == ()
+    assert source.search(served(f"<html><main><h1>{said}</h1></main></html>"), "zebra", None).hits == ()
 
 
 @pytest.mark.parametrize("html", ["<html><div id='root'></div></html>", "<html>10 results<img src='1.jpg'></html>"])
@@ -64,7 +64,7 @@ def test_a_page_of_results_that_says_nothing_of_the_kind_is_a_failure(html: str,
     with pytest.raises(SourceFailed, match="has no linked picture") as caught:
         source.search(served(html), "zebra", None)
     assert caught.value.reason == "changed"
-    assert source.search(served(html), "zebra", "https://s.example/?page=9").found == ()  # past the last one
+    assert source.search(served(html), "zebra", "https://s.example/?page=9").hits == ()  # past the last one
 
 
 def test_a_start_page_that_a_script_would_draw_is_a_failure(served) -> None:

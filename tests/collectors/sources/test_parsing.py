@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collectors.sources.apis import flickr, gbif, inaturalist, kakao, naver, openverse, wikimedia
-from collectors.sources.base import Found, pixels, plain_text, read_json
+from collectors.sources.base import SearchHit, pixels, plain_text, read_json
 from collectors.sources.html import bing
 from workspace.errors import SourceFailed
 from workspace.licenses import license_from
@@ -102,7 +102,7 @@ def test_flickr_photo_list_has_owner_page_size_and_licence() -> None:
     answer = load("flickr/flickr_example_pretty.json")
     found, pages = flickr.parse(answer, LICENSES)
     assert (len(found), pages) == (len(answer["photos"]["photo"]), 1)
-    assert found[0] == Found(
+    assert found[0] == SearchHit(
         "https://live.staticflickr.com/65535/49514337848_bbdbb5f761_b.jpg",
         "https://www.flickr.com/photos/7478087@N06/49514337848",
         "Warsy (église) • 7433",
@@ -143,7 +143,7 @@ def test_naver_sizes_are_texts_and_titles_carry_markup() -> None:
     marked = {
         "items": [{"link": "https://p/1.jpg", "title": "<b>고양이</b> &amp; 개", "sizewidth": "", "sizeheight": "0"}]
     }
-    assert naver.parse(marked | {"total": 1})[0][0] == Found("https://p/1.jpg", title="고양이 & 개")
+    assert naver.parse(marked | {"total": 1})[0][0] == SearchHit("https://p/1.jpg", title="고양이 & 개")
 
 
 def test_kakao_gives_page_and_size() -> None:
@@ -160,7 +160,7 @@ def test_kakao_gives_page_and_size() -> None:
         "documents": [row, row | {"image_url": ""}],
     }
     assert kakao.parse(answer) == (
-        (Found("https://p.example/1.jpg", "https://blog.example/1", "네이버블로그", width=640, height=480),),
+        (SearchHit("https://p.example/1.jpg", "https://blog.example/1", "네이버블로그", width=640, height=480),),
         False,
     )
 
@@ -182,7 +182,7 @@ def test_inaturalist_gives_the_medium_size_and_the_last_id() -> None:
     }
     found, last, total = inaturalist.parse({"total_results": 3, "results": [row]})
     assert (last, total) == (77, 3)
-    assert found[0] == Found(
+    assert found[0] == SearchHit(
         "https://inaturalist-open-data.s3.amazonaws.com/photos/5/medium.jpeg",
         "https://www.inaturalist.org/observations/77",
         "Red Panda",
@@ -226,8 +226,8 @@ def test_gbif_gives_still_images_with_their_own_licence() -> None:
     assert (total, at_end) == (800, False)
     title = "Ailurus fulgens F. Cuvier"
     assert found == (
-        Found("https://m/1.jpg", "https://www.gbif.org/occurrence/12", title, "A", "by-sa", BY_SA),
-        Found("https://m/3.jpg", "https://m/3", title, "Museum", "by-nc"),
+        SearchHit("https://m/1.jpg", "https://www.gbif.org/occurrence/12", title, "A", "by-sa", BY_SA),
+        SearchHit("https://m/3.jpg", "https://m/3", title, "Museum", "by-nc"),
     )
 
 
@@ -248,7 +248,7 @@ def test_a_broken_bing_tile_costs_only_itself_and_sizes_come_from_its_link() -> 
         f'<a class="iusc" m="{good}" href="/images/search?view=detailV2&amp;exph=480&amp;expw=640"></a>'
         '<a class="iusc" m="{broken"></a><a class="iusc"></a><a class="iusc" m="{}"></a><a class="iusc" m="[]"></a>'
     )
-    assert bing.parse(html.encode()) == (Found("https://p/1.jpg", "https://s/1", "A & B", width=640, height=480),)
+    assert bing.parse(html.encode()) == (SearchHit("https://p/1.jpg", "https://s/1", "A & B", width=640, height=480),)
 
 
 @pytest.mark.parametrize(

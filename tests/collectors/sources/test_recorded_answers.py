@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from collectors.sources.apis import openverse
-from collectors.sources.base import Found
+from collectors.sources.base import SearchHit
 from collectors.sources.html import results_page
 from collectors.sources.html.images import LAZY_ATTRIBUTES, SRCSET_ATTRIBUTES, read_page
 from workspace.errors import SourceFailed
@@ -38,7 +38,7 @@ def test_openverse_keeps_licence_and_creator_and_leaves_unknown_things_empty() -
     found, pages = openverse.parse(ANSWER)
     assert pages == 7
     assert found == (
-        Found(
+        SearchHit(
             "https://pictures.example/1.jpg",
             "https://pictures.example/photo/1",
             "Ein Käfer <b>",
@@ -49,7 +49,7 @@ def test_openverse_keeps_licence_and_creator_and_leaves_unknown_things_empty() -
             1024,
             768,
         ),
-        Found("https://pictures.example/2.jpg"),
+        SearchHit("https://pictures.example/2.jpg"),
     )
 
 
@@ -126,6 +126,6 @@ def test_a_licence_is_known_by_its_address(url: str, name: str) -> None:
 )
 def test_a_results_page_and_a_website_find_the_same_lazy_images(image: str) -> None:
     html, url = f'<html><a href="/photo/1">{image}</a></html>'.encode(), "https://site.example/search/"
-    assert [picture.image_url for picture in read_page(html, url).found] == ["https://site.example/search/large.jpg"]
+    assert [picture.image_url for picture in read_page(html, url).hits] == ["https://site.example/search/large.jpg"]
     found, _following = results_page.parse(html, url)
     assert [picture.image_url for picture in found] == ["https://site.example/search/large.jpg"]

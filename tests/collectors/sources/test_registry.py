@@ -12,7 +12,7 @@ from rich.console import Console
 
 from collectors import search
 from collectors.http.session import PoliteSession
-from collectors.sources.registry import LEFT_OUT, SOURCES, check, make_sources, open_session, source_rows
+from collectors.sources.registry import SOURCES, UNSUPPORTED, check, make_sources, open_session, source_rows
 from workspace.catalog.records import Hit, Search
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
@@ -174,7 +174,7 @@ def test_the_cursor_asks_for_the_next_page_even_by_a_new_source(
 ) -> None:
     config = settings(stand_in, sources=[name])
     first = make_sources(config)[name].search(session, "cat", None)
-    assert len(first.found) == 1
+    assert len(first.hits) == 1
     assert not any(key in str(first.next_cursor) for key in KEYS.values())
     make_sources(config)[name].search(session, "cat", first.next_cursor)
     question = stand_in.asked[-1][1]
@@ -192,8 +192,8 @@ def test_pages_end(stand_in: StandIn, session: PoliteSession) -> None:
 def test_a_name_of_no_taxon_is_looked_for_in_all_texts(stand_in: StandIn, session: PoliteSession) -> None:
     source = make_sources(settings(stand_in, sources=["inaturalist"], licenses=["by", "cc0"]))["inaturalist"]
     page = source.search(session, "nobody", None)
-    assert (page.found, page.next_cursor) == ((), "q:")
-    assert len(source.search(session, "nobody", page.next_cursor).found) == 1
+    assert (page.hits, page.next_cursor) == ((), "q:")
+    assert len(source.search(session, "nobody", page.next_cursor).hits) == 1
     assert stand_in.asked[-1][1]["q"] == "nobody"
     assert stand_in.asked[-1][1]["photo_license"] == "cc-by,cc0"
 
@@ -203,7 +203,7 @@ def test_services_that_can_are_asked_for_the_wanted_licences_alone(stand_in: Sta
     sources = ["openverse", "inaturalist", "flickr"]
     made = make_sources(settings(stand_in, sources=sources, licenses=["by", "by-nc"], exclude_licenses=["nc"]))
     for name, source in made.items():
-        assert len(source.search(session, "cat", None).found) == 1
+        assert len(source.search(session, "cat", None).hits) == 1
         asked[name] = stand_in.asked[-1][1]
     assert (asked["openverse"]["license"], asked["inaturalist"]["photo_license"]) == ("by", "cc-by")
     assert asked["flickr"]["license"] == "4"
@@ -237,7 +237,7 @@ def test_keys_go_where_they_belong_and_nowhere_else(
 def test_the_older_naver_api_is_asked_with_its_own_keys(stand_in: StandIn, session: PoliteSession) -> None:
     old = {"NAVER_CLIENT_ID": "old-1d", "NAVER_CLIENT_SECRET": "old-s3cret"}
     source = make_sources(settings(stand_in, sources=["naver"], credentials=old))["naver"]
-    assert len(source.search(session, "cat", None).found) == 1
+    assert len(source.search(session, "cat", None).hits) == 1
     name, _question, headers = stand_in.asked[-1]
     assert name == "naver"
     assert (headers["X-Naver-Client-Id"], headers["X-Naver-Client-Secret"]) == ("old-1d", "old-s3cret")
@@ -246,7 +246,7 @@ def test_the_older_naver_api_is_asked_with_its_own_keys(stand_in: StandIn, sessi
 def test_a_redirect_to_another_host_does_not_get_the_key(stand_in: StandIn, session: PoliteSession) -> None:
     stand_in.state = "elsewhere"
     source = make_sources(settings(stand_in, sources=["kakao"]))["kakao"]
-    assert len(source.search(session, "cat", None).found) == 1
+    assert len(source.search(session, "cat", None).hits) == 1
     (_, _, first), (_, _, second) = stand_in.asked
     assert first["Authorization"] == f"KakaoAK {KEYS['KAKAO_REST_API_KEY']}"
     assert second["Host"].startswith("localhost:")
@@ -323,7 +323,7 @@ def test_settings_of_sources_are_checked_where_they_are_read(setting: str, value
 def test_the_table_of_sources_names_keys_and_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAKAO_REST_API_KEY", "k")
     rows = {row.name: row for row in source_rows(SearchConfig())}
-    assert rows.keys() == SOURCES.keys() | LEFT_OUT.keys()
+    assert rows.keys() == SOURCES.keys() | UNSUPPORTED.keys()
     assert rows["kakao"].key == "yes: KAKAO_REST_API_KEY (set)"
     assert rows["flickr"].key == "yes: FLICKR_API_KEY (not set)"
     assert rows["openverse"].key.startswith("optional: OPENVERSE_CLIENT_ID and")
@@ -376,7 +376,7 @@ def test_a_service_is_asked_with_the_pause_that_its_source_names(
     began = time.monotonic()
     with open_session(NetworkConfig(allow_private_addresses=True, per_host_pause_s=0)) as session:
         for _ in range(2):
-            assert slow.factory(settings(stand_in)).search(session, "cat", None).found
+            assert slow.factory(settings(stand_in)).search(session, "cat", None).hits
     assert time.monotonic() - began >= 0.3
     assert {name for name, info in SOURCES.items() if info.pause_s >= 1} == {"openverse", "inaturalist"}
 

@@ -78,7 +78,7 @@ def source(service: Service, **credentials: str) -> Openverse:
 
 def test_credentials_buy_larger_pages_with_one_token(service: Service, session: PoliteSession) -> None:
     page = source(service, **CREDENTIALS).search(session, "cat", None)
-    assert len(page.found) == 240
+    assert len(page.hits) == 240
     assert page.next_cursor == "2/240"
     assert service.forms == [
         {
@@ -95,7 +95,7 @@ def test_a_token_that_is_no_longer_believed_is_asked_for_again(service: Service,
     asking.search(session, "dog", None)
     assert service.tokens == 1
     service.tokens = 5  # the service forgot the first token
-    assert len(asking.search(session, "cow", None).found) == 240
+    assert len(asking.search(session, "cow", None).hits) == 240
     assert service.tokens == 6
 
 
@@ -111,7 +111,7 @@ def test_refused_credentials_are_named_and_not_shown(service: Service, session: 
 
 def test_half_of_the_credentials_is_anonymous(service: Service, session: PoliteSession) -> None:
     page = source(service, OPENVERSE_CLIENT_ID="cl1ent-id").search(session, "cat", None)
-    assert (len(page.found), service.forms) == (20, [])
+    assert (len(page.hits), service.forms) == (20, [])
 
 
 def test_the_end_of_what_we_may_see_is_said_and_is_not_no_results(service: Service, session: PoliteSession) -> None:
@@ -119,7 +119,7 @@ def test_the_end_of_what_we_may_see_is_said_and_is_not_no_results(service: Servi
     with pytest.raises(SourceFailed) as caught:
         while True:
             page = asking.search(session, "cat", cursor)
-            seen, cursor = seen + len(page.found), page.next_cursor
+            seen, cursor = seen + len(page.hits), page.next_cursor
     assert seen == 240
     assert caught.value.reason == "depth_limit"
     assert "240 pictures for 'cat'" in caught.value.detail

@@ -28,7 +28,7 @@ PAGE = """<!doctype html><html><head><title>Bears &amp; more</title><base href="
 def test_a_page_gives_its_pictures_in_their_largest_size_and_its_links() -> None:
     content = read_page(PAGE.encode(), "https://site.example/start?x=1")
     zoo = "https://site.example/zoo/"
-    assert [picture.image_url for picture in content.found] == [
+    assert [picture.image_url for picture in content.hits] == [
         "https://cdn.example/og.jpg",
         zoo + "plain.jpg",
         zoo + "lazy.jpg",
@@ -44,17 +44,17 @@ def test_a_page_gives_its_pictures_in_their_largest_size_and_its_links() -> None
         "https://elsewhere.example/x",
         zoo + "map.html",
     )
-    plain = content.found[1]
+    plain = content.hits[1]
     assert (plain.title, plain.width, plain.height) == ("A <bear>", 640, 480)
     assert (plain.license, plain.page_url) == ("by", "https://site.example/start?x=1")
-    assert (content.found[0].title, content.found[6].title) == ("Bears & more", "linked")
+    assert (content.hits[0].title, content.hits[6].title) == ("Bears & more", "linked")
 
 
 def test_a_page_that_wants_no_picture_or_no_link_of_it_used_is_obeyed() -> None:
     content = read_page(b'<meta name="Robots" content="NoImageIndex"><img src="a.jpg"><a href="b">b</a>', "https://s/")
-    assert (content.found, content.links) == ((), ("https://s/b",))
+    assert (content.hits, content.links) == ((), ("https://s/b",))
     closed = read_page(b'<meta name="robots" content="nofollow"><img src="a.jpg"><a href="b">b</a>', "https://s/")
-    assert (len(closed.found), closed.links) == (1, ())
+    assert (len(closed.hits), closed.links) == (1, ())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def crawl(site: Site, session: PoliteSession, **more: object) -> list[str]:
     cursor, names = None, []
     for _ in range(50):
         result = Website(SearchConfig.model_validate(values)).search(session, "Bear", cursor)
-        names += [picture.image_url.removeprefix(site.url) for picture in result.found]
+        names += [picture.image_url.removeprefix(site.url) for picture in result.hits]
         if (cursor := result.next_cursor) is None:
             return names
     raise AssertionError("the crawl does not end")
@@ -176,14 +176,14 @@ def test_a_busy_site_stops_the_crawl_and_the_next_run_goes_on_there(site: Site, 
         source.search(session, "bear", first.next_cursor)
     site.pages["/a"] = page("a")
     second = source.search(session, "bear", first.next_cursor)
-    assert [picture.image_url for picture in second.found] == [f"{site.url}/a.jpg"]
+    assert [picture.image_url for picture in second.hits] == [f"{site.url}/a.jpg"]
     assert site.asked == ["/", "/a", "/a"]
 
 
 def test_start_pages_by_keyword_or_for_every_keyword(site: Site, session: PoliteSession) -> None:
     site.pages |= {"/tag/red%20panda": page("panda")}
     config = SearchConfig.model_validate({"website": {"start_pages": {"*": [f"{site.url}/tag/{{keyword}}"]}}})
-    assert len(Website(config).search(session, "red panda", None).found) == 1
+    assert len(Website(config).search(session, "red panda", None).hits) == 1
     one = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
     assert one.search(session, "fox", None).next_cursor is None
     with pytest.raises(ConfigError, match="needs start pages"):
@@ -193,13 +193,13 @@ def test_start_pages_by_keyword_or_for_every_keyword(site: Site, session: Polite
 def test_xhtml_is_read_too() -> None:
     root = b"<body xmlns='http://www.w3.org/1999/xhtml'>"  # without html, the parser takes it for XML and warns
     xhtml = b"<?xml version='1.0'?>\n" + root + b"<img src='a.jpg' width='99999999999'/></body>"
-    assert [picture.image_url for picture in read_page(xhtml, "https://s/").found] == ["https://s/a.jpg"]
+    assert [picture.image_url for picture in read_page(xhtml, "https://s/").hits] == ["https://s/a.jpg"]
 
 
 def test_a_hostile_page_does_not_hang() -> None:
     deep = b"<div>" * 3000 + b'<img srcset="' + b"a" * 200_000 + b' 1q 2q"><img src="b.jpg">'
     content = read_page(deep, "https://s/")
-    assert [len(picture.image_url) for picture in content.found] == [
+    assert [len(picture.image_url) for picture in content.hits] == [
         200_000 + len("https://s/"),
         len("https://s/b.jpg"),
     ]

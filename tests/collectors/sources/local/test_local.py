@@ -42,17 +42,17 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_gives_its_pictures_by_keyword_and_they_can_be_read(folder: Path) -> None:
     source = Folder(SearchConfig(folder=FolderConfig(path=str(folder))))
     page = source.search(SESSION, "Red Panda", None)
-    assert [picture.image_url for picture in page.found] == [
+    assert [picture.image_url for picture in page.hits] == [
         "folder:red%20panda/a%20b%25.PNG",
         "folder:red%20panda/b.jpg",
         "folder:red%20panda/more/c.webp",
     ]
     assert page.next_cursor is None
-    read = [read_local(str(folder), picture.image_url, 1000) for picture in page.found]
+    read = [read_local(str(folder), picture.image_url, 1000) for picture in page.hits]
     assert read == [b"red panda/a b%.PNG", b"red panda/b.jpg", b"red panda/more/c.webp"]
     decomposed = unicodedata.normalize("NFD", "강아지")  # as some file systems write it
-    assert len(source.search(SESSION, decomposed, None).found) == 1
-    assert source.search(SESSION, "fox", None).found == ()
+    assert len(source.search(SESSION, decomposed, None).hits) == 1
+    assert source.search(SESSION, "fox", None).hits == ()
     assert check("folder", SESSION, SearchConfig(folder=FolderConfig(path=str(folder))))[0] == "up"
 
 
@@ -63,8 +63,8 @@ def test_a_large_folder_comes_in_pages(tmp_path: Path) -> None:
     source, cursor, sizes, names = Folder(SearchConfig(folder=FolderConfig(path=str(tmp_path)))), None, [], set()
     while True:
         page = source.search(SESSION, "cat", cursor)
-        sizes.append(len(page.found))
-        names |= {picture.image_url for picture in page.found}
+        sizes.append(len(page.hits))
+        names |= {picture.image_url for picture in page.hits}
         if (cursor := page.next_cursor) is None:
             break
     assert (sizes, len(names)) == ([500, 500, 201], 1201)
@@ -151,11 +151,11 @@ def test_every_kind_of_list_gives_the_rows_of_the_keyword(tmp_path: Path, suffix
     write(file)
     source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file))))
     page = source.search(SESSION, "cat", None)
-    assert [picture.image_url for picture in page.found] == ["https://p.example/1.jpg", "https://p.example/3.jpg"]
+    assert [picture.image_url for picture in page.hits] == ["https://p.example/1.jpg", "https://p.example/3.jpg"]
     assert page.next_cursor is None
-    assert len(source.search(SESSION, "강아지", None).found) == 1
+    assert len(source.search(SESSION, "강아지", None).hits) == 1
     if suffix != ".txt":
-        assert (page.found[0].license, page.found[0].creator, page.found[0].width) == ("by", "Ä", 640)
+        assert (page.hits[0].license, page.hits[0].creator, page.hits[0].width) == ("by", "Ä", 640)
     assert check("url_list", SESSION, SearchConfig(url_list=UrlListConfig(file=str(file)))) == (
         "up",
         "2 pictures for 'cat'",
@@ -165,7 +165,7 @@ def test_every_kind_of_list_gives_the_rows_of_the_keyword(tmp_path: Path, suffix
 def test_a_file_per_keyword_needs_no_label(tmp_path: Path) -> None:
     (tmp_path / "cat.txt").write_text("https://p.example/1.jpg\n")
     source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(tmp_path / "{keyword}.txt"))))
-    assert len(source.search(SESSION, "cat", None).found) == 1
+    assert len(source.search(SESSION, "cat", None).hits) == 1
     with pytest.raises(SourceFailed, match="unreachable"):
         source.search(SESSION, "dog", None)
 
@@ -177,7 +177,7 @@ def test_a_long_list_comes_in_pages_and_none_is_lost(tmp_path: Path) -> None:
     source, cursor, found = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file)))), None, []
     while True:
         page = source.search(SESSION, "cat", cursor)
-        found += [picture.image_url for picture in page.found]
+        found += [picture.image_url for picture in page.hits]
         if (cursor := page.next_cursor) is None:
             break
     assert found == [f"https://p.example/{n}.jpg" for n in range(1, 5000, 2)]
