@@ -2,8 +2,7 @@
 
     python -m benchmarks.speed [--backbone efficientnet_lite0] [--pictures 192] [--device cpu]
 
-Weights are random: the speed does not depend on them. On a GPU the training loop is also compared with the same loop
-on data that is on the device already; without one a line says that this was skipped.
+Weights are random: the speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ import torch
 from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.fit.cached_dataset import CachedPictures
-from training.fit.finetune import Job, finetune
-from training.network.backbone import Network, load_backbone, normalised
+from training.fit.finetune import Job, TunedNetwork, finetune
+from training.network.backbone import load_backbone, normalised
 from training.network.device import Device, choose_device
 from training.network.features import Extractor
+from training.network.stages import with_folded_batch_norm
+from training.network.view_source import ViewSource
 from training.network.views import Augmenter, clean_view, preset_for
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.progress import SILENT
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=192)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     given = parser.parse_args()
-    settings = {"train.backbone": given.backbone, "train.weights": "random", "train.epochs": 1, "features.views": 1}
+    settings = {"train.backbone": given.backbone, "train.weights": "random", "train.epochs": 1}
     config = parse_config('[classes]\na = "a"\nb = "b"', "speed", settings)
     device = choose_device(given.device)
     with tempfile.TemporaryDirectory() as folder:
@@ -48,19 +48,16 @@ def main() -> None:
         cold, bare = feature_step(workspace, config, keys, device)
         print(f"feature step                {cold:8.1f} pictures/s, {cold / bare:.2f} of the bare forward ({bare:.1f})")
         print(f"augmentation, one thread    {augmentation(workspace, config, keys):8.1f} pictures/s")
-        cached, live, whole = (
-            finetuning(workspace, config, keys, device, kind) for kind in ("cached", "live", "whole")
+        print(
+            f"frozen half, batch norm folded into convolutions {folding(workspace, config, keys, device):.2f} as fast"
         )
-        print(f"last stage from the cache   {cached:8.1f} pictures/s")
-        print(f"last stage, prefix re-run   {live:8.1f} pictures/s: the cache is {cached / live:.1f} times as fast")
-        print(f"the whole network           {whole:8.1f} pictures/s: the cache is {cached / whole:.1f} times as fast")
-        if device.place.type == "cuda":
-            resident = finetuning(workspace, config, keys, device, "resident")
+        for name, stages in (("last half", 2), ("every stage", 4)):
+            tuned = finetuning(workspace, config, keys, device, stages)
+            ready = resident(workspace, config, keys, device, stages)
             print(
-                f"data on the GPU already     {resident:8.1f} pictures/s: the loop is at {cached / resident:.2f} of it"
+                f"fine-tuning, {name:11}    {tuned:8.1f} pictures/s, {tuned / ready:.2f} of the same loop on views "
+                f"that are on the device already ({ready:.1f})"
             )
-        else:
-            print("no GPU here: the loop was not compared with one whose data is on the device already")
 
 
 def drawn(folder: Path, config: WorkspaceConfig, count: int) -> tuple[Workspace, list[str]]:
@@ -109,60 +106,77 @@ def augmentation(workspace: Workspace, config: WorkspaceConfig, keys: list[str])
     return rate(len(keys), lambda: [augmenter.view(cache.read(key), (0, 1, key)) for key in keys])
 
 
-def finetuning(workspace: Workspace, config: WorkspaceConfig, keys: list[str], device: Device, kind: str) -> float:
-    """One epoch: `cached` activations, a `live` frozen part, the `whole` network, or data `resident` on the device."""
+def job_of(
+    workspace: Workspace, config: WorkspaceConfig, keys: list[str], device: Device, stages: int, checkpoint: Path
+) -> tuple[TunedNetwork, Job]:
+    """One epoch of fine-tuning the last stages."""
     backbone, _ = load_backbone(config.train, 0)
-    backbone.open(len(backbone.stages) if kind == "whole" else 1)
-    network = device.put(Network(backbone, nn.Linear(backbone.width, CLASSES)))
-    labels = np.arange(len(keys)) % CLASSES
-    extractor = Extractor(workspace, config, backbone, device)
-    views = extractor.extract_views(keys, Augmenter(preset_for(30), config.augment), SILENT)
-    assert views.activations is not None
-    cached = (views.activations, views.features, backbone.frozen_width)
-    pictures = CachedPictures(tuple(keys), labels, *cached, 1)
-    if kind == "live":
-        return rate(len(keys), lambda: live_epoch(workspace, config, keys, network, device))
-    if kind == "resident":
-        return rate(len(keys), lambda: resident_epoch(network, pictures, config.train.batch_size, device))
+    frozen = backbone.stages[: len(backbone.stages) - stages]
+    augmenter = Augmenter(preset_for(30), config.augment, backbone.spec.crop_px)
+    network = TunedNetwork(backbone.copy_of_last(stages), nn.Linear(backbone.spec.feature_dim, CLASSES))
+    job = Job(
+        keys=tuple(keys),
+        labels=np.arange(len(keys)) % CLASSES,
+        classes=CLASSES,
+        views=ViewSource(PixelCache(workspace, config.clean), augmenter, backbone.spec, 0),
+        frozen=device.put(with_folded_batch_norm(frozen, backbone.spec.crop_px)),
+        config=config.train,
+        epochs=1,
+        seed=0,
+        workers=config.features.workers,
+        checkpoint=checkpoint,
+        fingerprint="speed",
+    )
+    return device.put(network), job
+
+
+def finetuning(workspace: Workspace, config: WorkspaceConfig, keys: list[str], device: Device, stages: int) -> float:
+    """As train does it, from the pixel cache."""
     with tempfile.TemporaryDirectory() as scratch:
-        nobody = CachedPictures((), labels[:0], *cached)
-        job = Job(pictures, nobody, config.train, CLASSES, 0, Path(scratch) / "checkpoint.pt", "speed")
+        network, job = job_of(workspace, config, keys, device, stages, Path(scratch) / "checkpoint.pt")
         return rate(len(keys), lambda: finetune(network, job, device, SILENT))
 
 
-def step(network: Network, features: torch.Tensor, labels: torch.Tensor, optimizer: torch.optim.SGD) -> None:
-    """From the features backward, and update; what `finetune` does at each step."""
-    loss = nn.functional.cross_entropy(network.head(features).float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def live_epoch(
-    workspace: Workspace, config: WorkspaceConfig, keys: list[str], network: Network, device: Device
-) -> None:
-    """The frozen stages run anew for every picture, as without a cache of activations."""
-    cache, spec, size = PixelCache(workspace, config.clean), network.backbone.spec, config.train.batch_size
-    optimizer = torch.optim.SGD([one for one in network.parameters() if one.requires_grad], lr=0.001, momentum=0.9)
-    network.train()
+def resident(workspace: Workspace, config: WorkspaceConfig, keys: list[str], device: Device, stages: int) -> float:
+    """The same steps on batches of views that were made and moved to the device before."""
+    network, job = job_of(workspace, config, keys, device, stages, Path())
+    size, spec, batches = config.train.batch_size, job.views.spec, []
     for start in range(0, len(keys), size):
-        views = np.stack([clean_view(cache.read(key)) for key in keys[start : start + size]])
-        labels = device.tensor(np.arange(len(views)) % CLASSES)
-        step(network, network.backbone(normalised(device.tensor(views), spec.mean, spec.std)), labels, optimizer)
+        views = device.tensor(job.views.augmented(keys[start : start + size], 0))
+        batches.append((views, device.tensor(job.labels[start : start + size])))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+
+    def epoch() -> None:
+        for views, labels in batches:
+            with torch.no_grad(), device.autocast():
+                activations = job.frozen(normalised(views, spec.mean, spec.std))
+            with device.autocast():
+                logits = network(activations).float()
+            loss = nn.functional.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return rate(len(keys), epoch)
 
 
-def resident_epoch(network: Network, pictures: CachedPictures, size: int, device: Device) -> None:
-    """The same steps on batches that were moved to the device before."""
-    batches = []
-    for rows in np.array_split(np.arange(len(pictures.keys)), -(-len(pictures.keys) // size)):
-        arrays = pictures.mixed_batch(rows, 0)
-        inputs, frozen, labels = (device.tensor(array) for array in arrays)
-        batches.append((inputs.float().contiguous(memory_format=torch.channels_last), frozen, labels))
-    optimizer = torch.optim.SGD([one for one in network.parameters() if one.requires_grad], lr=0.001, momentum=0.9)
-    network.train()
-    for inputs, frozen, labels in batches:
-        with device.autocast():
-            step(network, network.backbone.resume(inputs, frozen), labels, optimizer)
+def folding(workspace: Workspace, config: WorkspaceConfig, keys: list[str], device: Device) -> float:
+    """How many times as fast the frozen half runs with its batch norm folded into the convolutions."""
+    backbone, _ = load_backbone(config.train, 0)
+    half, spec = backbone.stages[:2], backbone.spec
+    cache = PixelCache(workspace, config.clean)
+    views = device.tensor(np.stack([clean_view(cache.read(key)) for key in keys[:32]]))
+
+    def run(stages: nn.Sequential) -> None:
+        with torch.no_grad(), device.autocast():
+            stages(normalised(views, spec.mean, spec.std))
+
+    rates = []
+    for stages in (half, with_folded_batch_norm(half, spec.crop_px)):
+        device.put(stages)
+        run(stages)  # warm
+        rates.append(max(rate(len(views), lambda stages=stages: run(stages)) for _ in range(3)))  # type: ignore[misc]
+    return rates[1] / rates[0]
 
 
 if __name__ == "__main__":

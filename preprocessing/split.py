@@ -19,7 +19,7 @@ from workspace.storage.champion import read_decisions
 from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, digest, write_atomic
-from workspace.storage.run import SHAPING_SECTIONS
+from workspace.storage.run import RECIPE_VERSION, model_settings
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -28,7 +28,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     Once a model was decided on, its pictures keep their splits, so that the next model is measured on test pictures
     that neither of the two has learnt from.
 
-    The run's name is a digest of its rows and of the settings that shape a model.
+    The run's name is a digest of its rows, of the settings that shape a model, and of the recipe's version.
 
     Raises:
         DatasetError: a class has too few pictures, or too few that are independent; names class, count and remedy.
@@ -176,9 +176,8 @@ def _sample(
 
 
 def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
-    sections = [getattr(config, name).model_dump(mode="json") for name in SHAPING_SECTIONS]
     rows = sorted(dataclasses.astuple(one) for one in samples)
-    return digest(rows, config.seed, sections, config.clean.cache_side_px, DECODER_VERSION)
+    return digest(rows, model_settings(config), DECODER_VERSION, RECIPE_VERSION)
 
 
 def _notes(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     samples = frozen.samples()
     refuse_withdrawn(workspace, folder, samples)
     held_out = read_held_out(folder, samples)
-    fitted = calibrate_model(workspace, config, model, held_out, progress) if held_out else None
+    fitted = calibrate_model(workspace, config, model, held_out, samples, progress) if held_out else None
     measured = measure(workspace, config, model, samples, progress, held_out, fitted)
     explained = worst_mistakes(measured.leading)[:EXPLAINED]
     added = {

@@ -92,7 +92,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     extractor = Extractor(workspace, config, backbone, device)
     extractor.extract_clean(pictures.keys, progress)
     outcome = learn(Setup(pictures, config, extractor, backbone, device, folder.checkpoints), progress)
-    card = _card(data, origin, config, folder, device, backbone.head_stages, outcome)
+    card = _card(data, origin, config, folder, device, outcome)
     _save(outcome, card, folder)
     return _counts(card, done=1)
 
@@ -103,7 +103,6 @@ def _card(
     config: WorkspaceConfig,
     folder: RunFolder,
     device: Device,
-    head_stages: int,
     outcome: Outcome,
 ) -> ModelCard:
     spec = spec_of(origin.used)
@@ -130,7 +129,8 @@ def _card(
         run_id=folder.run_id,
         device=device.name,
         versions={name: version(name) for name in _LIBRARIES},
-        head_stages=head_stages,
+        head_stages=outcome.network.backbone.head_stages,
+        tuned_stages=outcome.network.tuned_stages,
         chosen=outcome.chosen,
         why=outcome.why,
         regime=outcome.regime.regime if outcome.regime else None,

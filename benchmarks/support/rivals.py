@@ -21,7 +21,7 @@ from benchmarks.support.peers import peer_python
 from benchmarks.support.photo_sets import PhotoSet
 from preprocessing.images.pixel_cache import PixelCache
 from training.fit import selection as recipe
-from training.fit.finetune import schedule
+from training.fit.schedule import learning_rate
 from training.fit.selection import Outcome, Setup, TrainingSet
 from training.network.backbone import Backbone, load_backbone, normalised
 from training.network.device import choose_device
@@ -145,7 +145,7 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
                 start = frozen(normalised(torch.from_numpy(views), spec.mean, spec.std))
             loss = nn.functional.cross_entropy(head(tuned(start.clone())), torch.from_numpy(photos.labels[rows]))
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * schedule(number, batches * LP_FT_EPOCHS)
+                group["lr"] = group["peak"] * learning_rate(number, batches * LP_FT_EPOCHS)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_([*tuned.parameters(), *head.parameters()], 5.0)

@@ -34,7 +34,7 @@ def run(command: str, *words: str, exit_code: int = 0) -> str:
 def test_status_tells_what_is_there(capfd: pytest.CaptureFixture[str]) -> None:
     text = run("status") + capfd.readouterr().out
     assert f"{RUN_ID}, 41 pictures, test accuracy 0.667 on 6" in text
-    assert "nothing has changed" in text
+    assert "workspace.toml has other settings: train.batch_size" in text  # whose default is another by now
 
 
 def test_predict_answers_as_it_did() -> None:
@@ -58,11 +58,12 @@ def test_every_step_goes_on_where_the_old_version_stopped() -> None:
     assert CLEANED in run("clean")
     assert "pictures 41" in run("features")
     run("curate")
-    assert "0 done, 41 already there" in run("split")  # the same pictures and settings: the same run
-    assert Path("workspace/runs/latest").read_text().strip() == RUN_ID
     for step in ("train", "evaluate", "publish"):
         assert run(step).startswith(f"{step}: 0 done"), step
     assert "pictures credited 41" in run("report")
+    assert run("split").startswith("split: 41 done")  # the recipe is another: a new run of the same pictures
+    assert Path("workspace/runs/latest").read_text().strip() != RUN_ID
+    assert json.loads(Path("workspace/models/champion.json").read_text())["champion"] == RUN_ID  # it goes on answering
     assert (RUN / "model/model.safetensors").read_bytes() == model
 
 

@@ -85,7 +85,7 @@ def test_the_same_content_is_the_same_run_to_the_byte(collected, judged) -> None
     assert run.config_file.read_text().startswith(f"# frozen settings of run {run.run_id}\n")
 
 
-def test_what_shapes_the_model_shapes_the_run_s_name_and_nothing_else_does(collected, judged) -> None:
+def test_what_shapes_the_model_shapes_the_run_s_name_and_nothing_else_does(collected, judged, monkeypatch) -> None:
     for _ in range(12):
         judged.add("a")
         judged.add("b")
@@ -93,11 +93,15 @@ def test_what_shapes_the_model_shapes_the_run_s_name_and_nothing_else_does(colle
     for name, sections in {
         "plain": {}, "seed": {"seed": 1}, "train": {"train": {"epochs": 3}}, "side": {"clean": {"cache_side_px": 300}},
         "network": {"network": {"attempts": 2}}, "bootstrap": {"evaluate": {"bootstrap": 100}},
+        "where": {"train": {"device": "cpu", "time_limit_s": 60}},
     }.items():  # fmt: skip
         split.run(judged.workspace, config_for(collected, "a", "b", **sections))
         names[name] = judged.workspace.latest_run().run_id
-    assert names["network"] == names["bootstrap"] == names["plain"]
-    assert len({names[name] for name in ("plain", "seed", "train", "side")}) == 4
+    assert names["network"] == names["bootstrap"] == names["where"] == names["plain"]
+    monkeypatch.setattr(split, "RECIPE_VERSION", 0)
+    split.run(judged.workspace, config_for(collected, "a", "b"))
+    names["recipe"] = judged.workspace.latest_run().run_id
+    assert len({names[name] for name in ("plain", "seed", "train", "side", "recipe")}) == 5
 
 
 def test_copies_kin_and_creators_stay_together(collected, judged) -> None:

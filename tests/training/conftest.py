@@ -49,7 +49,6 @@ def settings() -> Settings:
             "train.folds": 2,
             "train.batch_size": 8,
             "features.batch_size": 8,
-            "features.views": 1,
         }
         text = "[classes]\n" + "\n".join(f'{kind} = "{kind}"' for kind in KINDS)
         return parse_config(

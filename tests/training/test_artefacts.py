@@ -111,8 +111,8 @@ def test_a_file_without_a_version_is_read_and_written_again_with_every_key_in_it
     assert found.version == 0
     found.write(file)
     written = json.loads(file.read_text(encoding="utf-8"))
-    assert json.dumps(written) == json.dumps({"version": 1} | json.loads(OLD[kind]))
-    assert kind.read(file).version == 1
+    assert json.dumps(written) == json.dumps({"version": kind.VERSION} | json.loads(OLD[kind]))
+    assert kind.read(file).version == kind.VERSION
 
 
 def test_the_values_of_old_files_have_their_types(tmp_path):
@@ -150,8 +150,9 @@ def test_a_file_of_something_else_says_which_field_is_wrong(kind: type[Artefact]
 
 @every_kind
 def test_a_file_of_a_newer_program_says_so_whatever_its_fields_are(kind: type[Artefact], tmp_path):
-    with pytest.raises(ModelError, match=r"newer program \(version 2, this one reads up to 1\); update"):
-        kind.read(_file(tmp_path, '{"version": 2, "format": 9, "other": []}'))
+    newer = kind.VERSION + 1
+    with pytest.raises(ModelError, match=rf"newer program \(version {newer}, this one reads up to {kind.VERSION}\)"):
+        kind.read(_file(tmp_path, f'{{"version": {newer}, "format": 9, "other": []}}'))
 
 
 @every_kind

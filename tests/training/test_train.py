@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from preprocessing.images.pixel_cache import PixelCache
-from training import train
-from training.fit import selection as recipe
-from training.fit.head import HeadSettings, fit_head
+from training import evaluate, train
+from training.fit.head import fit_head
 from training.inference.classifier import Classifier
 from training.network import features
 from training.network.backbone import load_backbone
 from training.network.device import choose_device
 from training.network.features import Extractor
-from training.network.views import Augmenter, preset_for
 from training.stats.fold_comparison import Comparison
 from training.stats.folds import OutOfFold
 from workspace.errors import ConfigError, DatasetError
@@ -48,11 +46,8 @@ def learnt_from(workspace):
 
 
 @pytest.fixture
-def hard(monkeypatch):
-    """The head answers these pictures without a mistake; here fine-tuning is tried, and ships, all the same."""
-    monkeypatch.setattr(recipe, "hopeless", lambda *_: False)
-    monkeypatch.setattr(recipe, "unpromising", lambda *_: False)
-    monkeypatch.setattr(recipe, "slow_start", lambda *_: False)
+def passes(monkeypatch):
+    """The head answers these pictures without a mistake; here the fine-tuned copy ships all the same."""
     monkeypatch.setattr(Comparison, "passes", True)
 
 
@@ -63,7 +58,7 @@ def outcome(workspace):
     return card, history
 
 
-def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, settings, hard):
+def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, settings, passes):
     workspace, config, listener = trainable("w"), settings(), Listener()
     first = train.run(workspace, config, listener)
     assert (first.done, first.reused) == (1, 0)
@@ -79,19 +74,18 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert card["input"] == {"resize_px": 256, "crop_px": 224, "mean": [0.5] * 3, "std": [0.5] * 3}
     assert card["trained_on"] == {"train": 15, "val": 6, "per_class": {"amber": 7, "blue": 7, "cyan": 7}}
     assert card["fitted_on"] == ["train", "val"]
-    drawn = card["augmentation"]
-    assert drawn["preset"] == dataclasses.asdict(preset_for(7)) and drawn["switches"] == config.augment.model_dump()
-    assert (drawn["size_px"], drawn["views"], drawn["seed"]) == (224, 1, 0)
-    assert len(list(workspace.cache.glob(f"features-*-{drawn['name']}-seed0-*"))) == 1
     assert {"torch", "torchvision", "timm"} <= set(card["versions"])
     assert [row["epoch"] for row in history["finetune"]] == [1, 2]
-    assert set(history["head"]) == {"C", "stages", "views", "val_accuracy", "val_loss", "n_train"}
-    assert history["guard"]["n"] == 21
+    assert ["val_loss" in row for row in history["finetune"]] == [False, True]
+    assert set(history["head"]) == {"C", "val_accuracy", "val_loss", "n_train"}
+    assert (history["guard"]["n"], history["members"], history["cut_short"]) == (21, 2, "")
+    assert [part["n"] for part in history["parts"]] == [21] * 4
     regime = json.loads(workspace.latest_run().regime_file.read_text(encoding="utf-8"))
     assert (regime["regime"], regime["number"], card["regime"]) == ("head-first", 3, "head-first")
     assert regime["by_setting"]
     assert set(regime["diagnosis"]["probes"]) == {"layer4", "layer3", "layer2"}
     assert history["chosen"] == card["chosen"] == "finetuned"
+    assert (card["tuned_stages"], card["augmentation"]["views"]) == (2, 2)
     assert history["why"] == card["why"]
     assert not workspace.latest_run().checkpoints.exists()
 
@@ -101,16 +95,16 @@ def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, setti
     assert {path: path.read_bytes() for path in workspace.latest_run().root.rglob("*") if path.is_file()} == files
 
 
-@pytest.mark.parametrize("steps", [3, 12], ids=["in the first fold", "on all pictures"])
-def test_a_kill_while_fine_tuning_changes_no_bit_of_the_model(trainable, settings, hard, steps):
+@pytest.mark.parametrize("steps", [3, 7], ids=["in the first member", "in the second"])
+def test_a_kill_while_fine_tuning_changes_no_bit_of_the_model(trainable, settings, passes, steps):
     whole, broken, config = trainable("whole"), trainable("broken"), settings()
     train.run(whole, config)
     features.run(broken, config)
     with pytest.raises(KeyboardInterrupt):
-        train.run(broken, config, Listener(steps=steps))  # 2 steps an epoch and fold, then 3; 2 epochs
+        train.run(broken, config, Listener(steps=steps))  # 2 steps an epoch, 2 epochs, 2 members
     assert not (broken.latest_run().model / "card.json").exists()
     listener = Listener()
-    train.run(broken, config, listener)
+    train.run(broken, settings(features__workers=2), listener)
     assert any("fine-tuning goes on after epoch" in said for said in listener.said)
     for name in ("model/model.safetensors", "model/card.json", "history.json", "oof.npz"):
         assert (whole.latest_run().root / name).read_bytes() == (broken.latest_run().root / name).read_bytes(), name
@@ -121,7 +115,7 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
     workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
-    assert (card["chosen"], history["finetune"]) == ("head", [])
+    assert (card["chosen"], card["tuned_stages"], card["augmentation"], history["finetune"]) == ("head", 0, None, [])
     assert "train.epochs = 0" in card["why"]
 
     classifier = Classifier.load(workspace.latest_run().model, "cpu")
@@ -129,69 +123,64 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
     backbone, _ = load_backbone(config.train, config.seed)
     extractor = Extractor(workspace, config, backbone, choose_device("cpu"))
     keys = [one.sha256 for one in samples]
-    views = extractor.extract_views(keys, Augmenter(preset_for(7), config.augment), SILENT).features_of(keys)
-    assert views.shape == (21, 2, backbone.width)
+    seen = extractor.head_features(keys)
     labels = np.array([classifier.classes.index(one.label) for one in samples])
-    chosen = HeadSettings(*(history["head"][name] for name in ("C", "stages", "views")))
-    head = fit_head(views, labels, 3, chosen, blocks=backbone.blocks)
+    head = fit_head(seen, labels, 3, history["head"]["C"], blocks=backbone.blocks)
     pixels = PixelCache(workspace, config.clean)
     answers = classifier.probabilities([pixels.read(key) for key in keys])
-    assert np.abs(answers - head.probabilities(views[:, 0])).max() < 1e-4
+    assert np.abs(answers - head.probabilities(seen)).max() < 1e-4
 
     held_out = OutOfFold.read(workspace.latest_run().oof_file)
     assert list(held_out.sha256) == keys
     assert np.array_equal(held_out.labels, labels)
     assert held_out.balanced_accuracy == history["head"]["val_accuracy"]
     assert held_out.log_loss == history["head"]["val_loss"]
+    assert [part["name"] for part in history["parts"]] == ["head on the last stage", "linear head"]
 
 
-@pytest.mark.parametrize("passes", [False, True], ids=["not better", "better"])
-def test_the_guard_decides_which_of_the_two_is_saved(trainable, settings, monkeypatch, hard, passes):
-    monkeypatch.setattr(Comparison, "passes", passes)
-    config = settings(train__head_lr=0.1, train__backbone_lr=0.1)
+@pytest.mark.parametrize("better", [False, True], ids=["worse", "not worse"])
+def test_the_guard_decides_whether_the_copy_ships(trainable, settings, monkeypatch, better):
+    monkeypatch.setattr(Comparison, "passes", better)
+    config = settings(train__folds=3)
     workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     held_out = OutOfFold.read(workspace.latest_run().oof_file)
-    guard = history["guard"]
-    assert card["chosen"] == ("finetuned" if passes else "head")
-    assert ("not better" in card["why"]) != passes
+    guard, parts = history["guard"], {part["name"]: part for part in history["parts"]}
+    assert card["chosen"] == ("finetuned" if better else "head")
     assert f"{guard['difference']:+.3f}" in card["why"]
-    assert held_out.balanced_accuracy == pytest.approx(guard["finetuned" if passes else "head"])
-    assert (held_out.distance is not None) == passes  # the head's follow from its features
-    assert not passes or (held_out.distance.min() > 0 and held_out.distance.max() <= 2)
-    linear = trainable("linear", settings(train__epochs=0))
-    train.run(linear, settings(train__epochs=0))
+    assert (guard["n"], {part["n"] for part in parts.values()}) == (14, {14})
+    assert (len(held_out.sha256), len(set(held_out.fold.tolist()))) == ((14, 2) if better else (21, 3))
+    if better:
+        assert held_out.log_loss == pytest.approx(parts["mean of both"]["log_loss"])
+    linear = trainable("linear", settings(train__epochs=0, train__folds=3))
+    train.run(linear, settings(train__epochs=0, train__folds=3))
     saved = [(place.latest_run().model / "model.safetensors").read_bytes() for place in (workspace, linear)]
-    assert (saved[0] == saved[1]) != passes
+    assert (saved[0] == saved[1]) != better
 
 
-def test_fine_tuning_that_starts_slowly_is_given_up(trainable, settings, monkeypatch):
-    monkeypatch.setattr(recipe, "hopeless", lambda *_: False)
-    workspace = trainable("w")
-    train.run(workspace, settings())
-    card, history = outcome(workspace)
-    assert (card["chosen"], len(history["finetune"])) == ("head", 1)
-    assert "after 1 of 2 epochs of the first fold fine-tuning does not look better" in card["why"]
-    assert history["guard"]["n"] < 21
+def test_what_rests_on_held_out_answers_copes_with_those_of_some_folds(trainable, settings, passes):
+    config = settings(train__folds=3)
+    workspace = trainable("w", config)
+    train.run(workspace, config)
+    evaluate.run(workspace, config)
+    metrics = json.loads(workspace.latest_run().metrics_file.read_text(encoding="utf-8"))
+    assert metrics["cross_validation"]["n"] == metrics["calibration"]["n"] == 14
+    assert len(metrics["cross_validation"]["folds"]) == 2
+    assert metrics["rejection"]["default"]["max_distance"] is not None
+    model = Classifier.load(workspace.latest_run().model, "cpu")
+    assert len(model.calibration.reference) == 21  # all that was learnt from
 
 
-def test_without_the_guard_the_fine_tuned_network_ships_and_the_comparison_is_told(trainable, settings):
+def test_without_the_guard_the_copy_ships_and_the_comparison_is_told(trainable, settings, monkeypatch):
+    monkeypatch.setattr(Comparison, "passes", False)
     config = settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1)
     workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     assert card["chosen"] == "finetuned"
     assert "train.guard = false" in card["why"]
-    assert (history["guard"]["n"], history["guard"]["passes"]) == (21, False)  # the head errs on none
-
-
-def test_without_mistakes_of_the_head_there_is_no_fine_tuning(trainable, settings):
-    workspace, listener = trainable("w"), Listener()
-    train.run(workspace, settings(), listener)
-    card, history = outcome(workspace)
-    assert (card["chosen"], history["finetune"], history["guard"]) == ("head", [], None)
-    assert "errs on 0 of 21 held-out pictures" in card["why"]
+    assert (history["guard"]["n"], history["guard"]["passes"]) == (21, False)
 
 
 def test_a_class_of_one_creator_cannot_be_held_out(trainable, settings):
@@ -205,19 +194,20 @@ def test_a_class_of_one_creator_cannot_be_held_out(trainable, settings):
     card, history = outcome(workspace)
     assert card["chosen"] == "head"
     assert "single group" in card["why"]
-    assert history["head"]["val_accuracy"] is None
+    assert (history["head"]["C"], history["head"]["val_accuracy"]) == (0.1, None)
     assert OutOfFold.read(workspace.latest_run().oof_file) is None
 
 
-def test_resnet_runs_the_same_lines(trainable, settings, hard):
-    config = settings(train__backbone="resnet18", train__epochs=1, features__views=0, train__batch_size=21)
+def test_resnet_runs_the_same_lines_and_trains_its_last_two_layers(trainable, settings, passes):
+    config = settings(train__backbone="resnet18", train__epochs=1, train__batch_size=21)
     workspace = trainable("w", config)
     train.run(workspace, config)
     card, history = outcome(workspace)
     assert (card["backbone"], card["weights"], len(history["finetune"])) == ("resnet18", "random", 1)
     assert card["input"]["mean"] == [0.485, 0.456, 0.406]
-    answers = Classifier.load(workspace.latest_run().model, "cpu").probabilities([np.zeros((90, 70, 3), np.uint8)])
-    assert answers.shape == (1, 3)
+    model = Classifier.load(workspace.latest_run().model, "cpu")
+    assert [name for name, _ in model.network.tuned.named_children()] == ["layer3", "layer4"]
+    assert model.probabilities([np.zeros((90, 70, 3), np.uint8)]).shape == (1, 3)
 
 
 def test_nothing_to_learn_from_is_an_error_that_says_so(trainable, settings):
@@ -229,13 +219,46 @@ def test_nothing_to_learn_from_is_an_error_that_says_so(trainable, settings):
         train.run(workspace, settings())
 
 
-def test_frozen_tries_nothing_and_every_layer_can_be_open(trainable, settings, hard):
-    for regime, rows in (("frozen", 0), ("all-layers", 1)):
+def test_frozen_tunes_nothing_and_every_layer_can_be_tuned(trainable, settings, passes):
+    for regime, stages in (("frozen", 0), ("all-layers", 4)):
         config = settings(train__regime=regime, train__epochs=1, train__batch_size=21)
         workspace = trainable(regime, config)
         train.run(workspace, config)
         card, history = outcome(workspace)
-        assert (card["chosen"], len(history["finetune"])) == ("finetuned" if rows else "head", rows)
+        assert (card["chosen"], card["tuned_stages"]) == ("finetuned" if stages else "head", stages)
+        assert len(history["finetune"]) == (1 if stages else 0)
+
+
+def test_without_a_limit_it_is_said_how_long_fine_tuning_will_take(trainable, settings):
+    workspace, listener = trainable("w"), Listener()
+    train.run(workspace, settings(), listener)
+    assert [said for said in listener.said if said.startswith("fine-tuning will take about")]
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_a_time_limit_drops_what_is_not_finished_and_says_so(trainable, settings, passes, monkeypatch, finished):
+    workspace, config, listener = trainable("w"), settings(train__time_limit_s=60), Listener()
+    began = []
+
+    class Clock:
+        def monotonic(self):
+            """A second passes at each reading, and an hour once so many members have ended."""
+            began.append(1)
+            return len(began) + 3600.0 * (sum("network" in said for said in listener.said) > finished)
+
+    monkeypatch.setattr("training.fit.members.time", Clock())
+    train.run(workspace, config, listener)
+    card, history = outcome(workspace)
+    words = f"train.time_limit_s = 60 ended fine-tuning with {finished} of 2 networks finished"
+    assert history["cut_short"] == words
+    assert words in listener.said
+    assert (card["chosen"], history["members"]) == ("finetuned" if finished else "head", finished)
+    evaluate.run(workspace, config)  # of a single fold, where one was finished
+    if finished:
+        metrics = json.loads(workspace.latest_run().metrics_file.read_text(encoding="utf-8"))
+        assert len(metrics["cross_validation"]["folds"]) == 1
+    else:
+        assert words in card["why"]
 
 
 def test_a_run_is_trained_with_the_settings_it_was_frozen_with_and_says_so(trainable, settings):

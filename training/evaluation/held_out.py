@@ -41,7 +41,7 @@ class HeldOut:
     """A run's oof.npz: each picture answered by a model that was trained without its fold.
 
     Attributes:
-        samples: the pictures, n of them.
+        samples: the pictures, n of them: all that were learnt from, or those of some folds.
         labels: int64 [n], places among the model's classes.
         logits: float32 [n, classes].
         fold: int64 [n]; a group is in one fold alone.
@@ -57,7 +57,7 @@ class HeldOut:
     @property
     def groups(self) -> npt.NDArray[np.str_]:
         """What is not independent, [n]."""
-        return np.array([one.group or one.sha256 for one in self.samples], dtype=np.str_)
+        return _groups(self.samples)
 
     def probabilities(self) -> Floats:
         """Float32 [n, classes], each calibrated on the other folds."""
@@ -94,37 +94,62 @@ def read_held_out(folder: RunFolder, samples: Sequence[Sample]) -> HeldOut | Non
 
 
 def calibrate_model(
-    workspace: Workspace, config: WorkspaceConfig, model: Classifier, held_out: HeldOut, progress: Progress
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    model: Classifier,
+    held_out: HeldOut,
+    samples: Sequence[Sample],
+    progress: Progress,
 ) -> Fitted:
     """Fit the temperature and the limits of "none of these" on held-out answers.
 
-    Where the linear head ships, features were not learnt from these pictures, and so each one's distance to the others
-    is that of a new picture. A fine-tuned network draws what it has learnt together: there the distances must come
-    from its folds, and without them the probability alone decides.
+    Distances are taken on the frozen backbone's features, which were not learnt from these pictures, so that each one's
+    distance to the others is that of a new picture. A backbone that an old program fine-tuned in place draws together
+    what it has learnt: its distances come from its folds, and without them the probability alone decides.
+
+    Args:
+        workspace: where the pictures are.
+        config: the share of own pictures to be answered.
+        model: what is calibrated.
+        held_out: its recipe's answers.
+        samples: the dataset; those of its splits that the model learnt from are what distances are taken to.
+        progress: told of features that must be computed.
     """
     temperature = fit_temperature(held_out.logits, held_out.labels)
     probability = scaled(held_out.logits, temperature).max(1)
     distance = held_out.distance
     reference = np.zeros((0, model.network.backbone.spec.feature_dim), np.float16)
-    if distance is not None or model.card.chosen == "head":
+    if distance is not None or model.card.frozen_backbone:
+        learnt = [one for one in samples if one.split in model.card.fitted_on] or list(held_out.samples)
         # Digests are random, so the first ones in their order are a random draw.
-        rows = np.sort(np.argsort([one.sha256 for one in held_out.samples])[:MOST_REFERENCES])
-        reference = _features(workspace, config, model, [held_out.samples[row] for row in rows], progress)
+        learnt = sorted(learnt, key=lambda one: one.sha256)[:MOST_REFERENCES]
+        reference = _features(workspace, config, model, learnt, progress)
         if distance is None:
-            probability = probability[rows]
-            distance = own_distances(reference, held_out.groups[rows])
+            rows, kept = _rows(learnt, held_out)
+            distance, probability = own_distances(reference, _groups(learnt))[rows], probability[kept]
     shares = dict.fromkeys([config.evaluate.accept, *SHARES])
     limits = tuple(fit_limits(probability, distance, share) for share in shares)
     return Fitted(Calibration(temperature, limits, reference, len(held_out.samples)), probability, distance)
 
 
+def _groups(samples: Sequence[Sample]) -> npt.NDArray[np.str_]:
+    return np.array([one.group or one.sha256 for one in samples], dtype=np.str_)
+
+
+def _rows(learnt: Sequence[Sample], held_out: HeldOut) -> tuple[list[int], list[int]]:
+    """Of the held-out pictures that have a feature: their rows among those learnt from, and among the held-out ones."""
+    row_of = {one.sha256: row for row, one in enumerate(learnt)}
+    kept = [row for row, one in enumerate(held_out.samples) if one.sha256 in row_of]
+    return [row_of[held_out.samples[row].sha256] for row in kept], kept
+
+
 def _features(
     workspace: Workspace, config: WorkspaceConfig, model: Classifier, samples: Sequence[Sample], progress: Progress
 ) -> npt.NDArray[np.float16]:
-    """L2-normalised features of the model's own network: from the cache where it holds the same ones, else computed."""
+    """L2-normalised features of the model's own backbone: from the cache where they are the same, else computed."""
     cache = PixelCache(workspace, config.clean)
     keys = [one.sha256 for one in samples]
-    if model.card.chosen == "head":
+    if model.card.frozen_backbone:
         probes = unit(model.outputs([cache.read(key) for key in keys[:2]]).features)
         try:
             found = unit(latest_features(workspace).get(keys))

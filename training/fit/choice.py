@@ -2,81 +2,88 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from training.stats.fold_comparison import Comparison
+from training.fit.history import PartScores
+from training.stats.fold_comparison import Comparison, Groups, compare
 from training.stats.folds import OutOfFold
-from training.stats.scores import Floats
+from training.stats.scores import Floats, balanced_accuracy, log_loss, softmax
 
-Epochs = list[dict[str, float]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TunedFolds:
-    """Held-out answers of fine-tuning, in the order of the head's.
-
-    Attributes:
-        logits: float32 [n, classes]; of no meaning where not `known`.
-        distance: float32 [n], to the nearest images that the fold's network learnt from.
-        known: bool [n], the images of the folds that were trained.
-        epochs: of each trained fold.
-        folds: how many there are, trained or not.
-        comparison: with the head, on the known ones.
-    """
-
-    logits: Floats
-    distance: Floats
-    known: npt.NDArray[np.bool_]
-    epochs: tuple[Epochs, ...]
-    folds: int
-    comparison: Comparison
+LAST_STAGE, HEAD, TUNED, BOTH = "head on the last stage", "linear head", "fine-tuned copy", "mean of both"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What is known of the candidates.
+    """What is known of the candidates, image by image.
 
-    `head` are the linear head's answers out of fold, None when nothing can be held out; `tuned` those of fine-tuning,
-    None when it was not tried, for the reason `not_tuned`.
+    Attributes:
+        head: the linear head's answers out of fold; None when nothing can be held out.
+        last_stage: of its half that sees the last stage alone, float32 [n, classes].
+        groups: [n], what is not independent.
+        tuned: what the fine-tuned members answer to the folds that they did not learn from, float32 [n, classes], of no
+            meaning where not `known`; None when there are no members.
+        known: bool [n], the images of these folds.
+        not_tuned: why there are no members.
     """
 
     head: OutOfFold | None
-    tuned: TunedFolds | None = None
+    last_stage: Floats | None = None
+    groups: Groups | None = None
+    tuned: Floats | None = None
+    known: npt.NDArray[np.bool_] | None = None
     not_tuned: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """The candidate that ships (head or finetuned), why, and its answers out of fold."""
+    """What ships: `head`, or `finetuned`, which is the mean of the head's and the fine-tuned copy's logits.
+
+    `why` says why, `out_of_fold` holds its own answers out of fold, `comparison` what it was judged by (None where
+    there was nothing to compare), and `parts` how each part did on the same held-out images.
+    """
 
     chosen: str
     why: str
     out_of_fold: OutOfFold | None
+    comparison: Comparison | None = None
+    parts: tuple[PartScores, ...] = ()
 
 
-def choose(evidence: Evidence, guard: bool, epochs: int) -> Choice:
-    """Choose fine-tuning where it is shown to be better than the head, else the head.
+def choose(evidence: Evidence, guard: bool) -> Choice:
+    """Choose the mean of the head and the fine-tuned copy unless held-out images show that it is worse than the head.
 
     Args:
         evidence: the held-out answers.
-        guard: False: fine-tuning ships whenever all its folds were trained.
-        epochs: of a whole fine-tuning; a first fold with fewer was stopped early.
+        guard: False: the mean ships unjudged wherever there is a fine-tuned copy.
     """
-    head, tuned = evidence.head, evidence.tuned
-    if head is None or tuned is None:
+    head, last_stage = evidence.head, evidence.last_stage
+    if head is None or last_stage is None:
         return Choice("head", evidence.not_tuned, head)
-    found = tuned.comparison
-    if not tuned.known.all():
-        after = f"{len(tuned.epochs)} of {tuned.folds} folds"
-        if len(tuned.epochs[0]) < epochs:
-            after = f"{len(tuned.epochs[0])} of {epochs} epochs of the first fold"
-        return Choice("head", f"after {after} fine-tuning does not look better: {found}", head)
+    if evidence.tuned is None or evidence.known is None or evidence.groups is None:
+        return Choice("head", evidence.not_tuned, head, None, _parts(head, {LAST_STAGE: last_stage, HEAD: head.logits}))
+    known = evidence.known
+    alone = head.part(known)
+    both = alone.answering((alone.logits + evidence.tuned[known]) / np.float32(2))
+    found = compare(alone.logits, both.logits, alone.labels, evidence.groups[known])
+    logits = {LAST_STAGE: last_stage[known], HEAD: alone.logits, TUNED: evidence.tuned[known], BOTH: both.logits}
+    parts = _parts(alone, logits)
     if guard and not found.passes:
-        return Choice("head", f"fine-tuning is not better by more than one standard error: {found}", head)
-    verdict = "is better by more than one standard error" if found.passes else "ships unjudged (train.guard = false)"
-    answers = dataclasses.replace(head, logits=tuned.logits, distance=tuned.distance)
-    return Choice("finetuned", f"fine-tuning {verdict}: {found}", answers)
+        why = f"with the fine-tuned copy it is worse by more than one standard error: {found}"
+        return Choice("head", why, head, found, parts)
+    verdict = "is not worse by more than one standard error" if guard else "ships unjudged (train.guard = false)"
+    return Choice("finetuned", f"the mean of the head and the fine-tuned copy {verdict}: {found}", both, found, parts)
+
+
+def _parts(images: OutOfFold, logits: dict[str, Floats]) -> tuple[PartScores, ...]:
+    return tuple(
+        PartScores(
+            name=name,
+            n=len(images.labels),
+            balanced_accuracy=balanced_accuracy(answers, images.labels),
+            log_loss=log_loss(softmax(answers), images.labels),
+        )
+        for name, answers in logits.items()
+    )

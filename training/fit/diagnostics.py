@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from preprocessing.neighbours import nearest, unit
-from training.fit.head import HeadSettings, fit_head
+from training.fit.head import fit_head
 from training.stats.fold_comparison import Groups, balanced_mean
 from training.stats.folds import grouped_folds
 from training.stats.scores import Floats, Labels
@@ -105,8 +105,7 @@ def _corrected(accuracy: float, classes: int) -> float:
 
 def _fit(features: Floats, labels: Labels, classes: int) -> Callable[[Floats], Labels]:
     """A probe with a C that means the same whatever the dimension: standardised features have a norm of its root."""
-    settings = HeadSettings(PROBE_STRENGTH / features.shape[1])
-    head = fit_head(features, labels, classes, settings, tolerance=1e-3)
+    head = fit_head(features, labels, classes, PROBE_STRENGTH / features.shape[1], tolerance=1e-3)
     return lambda rows: head.logits(rows).argmax(1)
 
 

@@ -1,12 +1,11 @@
-"""The linear head: multinomial logistic regression on cached features, folded into one linear layer."""
+"""The linear head: two logistic regressions on cached features, averaged and folded into one linear layer."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import product, repeat
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,46 +16,25 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from training.stats.scores import Floats, Labels, class_weights, softmax
+from training.stats.scores import Floats, Labels, class_weights, log_losses, softmax
 
-STRENGTHS: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS: tuple[float, ...] = (1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
 
-LEAD = 2.0
-"""Standard errors by which fewer stages or views must lead all of them, in log-loss, to be learnt from instead: with
-less, the choice flipped with noise on photographs (docs/decisions/0011)."""
+DEFAULT_STRENGTH = 0.1
+"""C where nothing can be held out to choose it on."""
 
 TOLERANCE = 1e-7
 """Of the solver's gradient; at scikit-learn's own 1e-4 probabilities still move in their third digit."""
 
 SEARCH_TOLERANCE = 1e-4
-"""While settings are chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
+"""While C is chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
 
 _BLAS: dict[str, Any] = {"limits": 1, "user_api": "blas"}
 """One thread: in the solver's many small products OpenBLAS's threads wait for each other; two were 3 times slower."""
 
-_TINY = 1e-12  # so that a logarithm is finite
-
 _RANK = 1e-12
 """Share of the largest eigenvalue below which one is 0 but for rounding."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadSettings:
-    """What cross-validation chooses; these values where there are too few groups for it.
-
-    `strength` is C, of the sum over pictures. `stages` says how many blocks of the features are learnt from, the first
-    ones, and `views` how many views of each picture, the clean one first; None: all. Photographs are told apart better
-    with all of both, cut-out objects by the last stage alone, drawings that always lie alike by the clean view alone.
-    """
-
-    strength: float = 1e-2
-    stages: int | None = None
-    views: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For history.json."""
-        return {"C": self.strength, "stages": self.stages, "views": self.views}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,112 +61,113 @@ class LinearHead:
         return layer
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossValidation:
+    """Answers to every image by heads that never saw its fold.
+
+    Attributes:
+        logits: of the head, float32 [n, classes].
+        last_stage: of its half that sees the last stage alone, the same shape.
+        strength: the C that all folds together choose.
+    """
+
+    logits: Floats
+    last_stage: Floats
+    strength: float
+
+
 def fit_head(
     features: Floats,
     labels: Labels,
     classes: int,
-    settings: HeadSettings | None = None,
+    strength: float = DEFAULT_STRENGTH,
     tolerance: float = TOLERANCE,
     blocks: Sequence[int] = (),
 ) -> LinearHead:
-    """Fit on standardised features.
+    """Fit two logistic regressions, on the last stage and on every stage, and average their logits.
+
+    The one is never far behind where earlier stages only distract, the other is ahead where they tell more; no choice
+    between them held on other sets of photographs as their average did (docs/decisions/0011).
 
     Args:
-        features: float32 [n, dim], or [n, views, dim]: several views of each picture, which share its weight.
+        features: float32 [n, dim].
         labels: int64 [n], every one of 0 … classes-1 present.
         classes: how many.
-        settings: what is learnt from, and how strongly; None: the defaults.
+        strength: C.
         tolerance: of the solver's gradient.
-        blocks: how many features, in order, come from the same stage; each stage then weighs as much as the first,
-            however few features it has. None: all alike.
+        blocks: how many features, in order, come from the same stage, the last stage first; each stage weighs as much
+            as the last, however few features it has. With one or none there is a single regression on all features.
     """
-    settings = settings or HeadSettings()
     with threadpool_limits(**_BLAS):
-        return _Span(features, labels, classes, blocks, settings).fit(settings.strength, tolerance)
+        return _average([span.fit(strength, tolerance) for span in _spans(features, labels, classes, blocks)])
 
 
 def cross_validate(
     features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int] = ()
-) -> tuple[Floats, HeadSettings]:
-    """Answer every picture by a head that never saw its fold, and choose the settings.
+) -> CrossValidation:
+    """Answer every image by a head that never saw its fold, and choose C.
 
-    A fold's settings are chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
+    A fold's C is chosen by the other folds' log-loss: what is measured on a fold took no part in choosing.
 
     Args:
-        features: float32 [n, dim], or [n, views, dim], of which view 0 is answered.
+        features: float32 [n, dim].
         labels: int64 [n].
         fold: int64 [n], from 0.
         classes: how many.
         blocks: as in fit_head.
-
-    Returns:
-        Logits float32 [n, classes], and the settings that all folds together choose.
     """
     with threadpool_limits(**_BLAS):
-        settings, logits = zip(*_search(features, labels, fold, classes, blocks), strict=True)
-    losses = np.array([-np.log(softmax(one)[np.arange(len(labels)), labels] + _TINY) for one in logits])
-    found = np.zeros_like(logits[0])
+        answers, last_stage = _search(features, labels, fold, classes, blocks)
+    losses = np.array([log_losses(logits, labels) for logits in answers])
+    found, last = np.zeros_like(answers[0]), np.zeros_like(answers[0])
     for number in range(int(fold.max()) + 1):
         held_out = fold == number
-        found[held_out] = logits[_choose(settings, losses[:, ~held_out])][held_out]
-    return found, settings[_choose(settings, losses)]
+        best = int(losses[:, ~held_out].mean(1).argmin())
+        found[held_out], last[held_out] = answers[best, held_out], last_stage[best, held_out]
+    return CrossValidation(found, last, STRENGTHS[int(losses.mean(1).argmin())])
 
 
 def _search(
     features: Floats, labels: Labels, fold: Labels, classes: int, blocks: Sequence[int]
-) -> Iterator[tuple[HeadSettings, Floats]]:
-    """Settings and their held-out logits [n, classes]; those that learn from all stages and views come first."""
-    clean = features if features.ndim == 2 else features[:, 0]
-    several = features.ndim == 3 and features.shape[1] > 1
+) -> tuple[Floats, Floats]:
+    """Held-out logits of the head and of its last-stage half by C: float32 [strengths, n, classes] each."""
     folds = [fold == number for number in range(int(fold.max()) + 1)]
+    answers = np.zeros((2, len(STRENGTHS), len(labels), classes), np.float32)
 
-    def answer(here: npt.NDArray[np.bool_], seen: HeadSettings) -> list[Floats]:
-        span = _Span(features[~here], labels[~here], classes, blocks, seen)
-        return [span.fit(strength, SEARCH_TOLERANCE).logits(clean[here]) for strength in STRENGTHS]
+    def answer(held_out: npt.NDArray[np.bool_]) -> None:
+        spans = _spans(features[~held_out], labels[~held_out], classes, blocks)
+        by_span = [[span.fit(strength, SEARCH_TOLERANCE) for strength in STRENGTHS] for span in spans]
+        for place, heads in enumerate(zip(*by_span, strict=True)):
+            answers[0, place, held_out] = _average(heads).logits(features[held_out])
+            answers[1, place, held_out] = heads[0].logits(features[held_out])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for stages, views in product((None, 1) if len(blocks) > 1 else (None,), (None, 1) if several else (None,)):
-            seen = HeadSettings(stages=stages, views=views)
-            answers = np.zeros((len(STRENGTHS), len(labels), classes), np.float32)
-            for here, logits in zip(folds, pool.map(answer, folds, repeat(seen)), strict=True):
-                answers[:, here] = logits
-            yield from zip((replace(seen, strength=strength) for strength in STRENGTHS), answers, strict=True)
+        list(pool.map(answer, folds))
+    return answers[0], answers[1]
 
 
-def _choose(settings: Sequence[HeadSettings], losses: npt.NDArray[np.float64]) -> int:
-    """The place of the settings to take, by their loss of every picture [settings, n]: paired, and with LEAD."""
-    means = losses.mean(1)
-    best: dict[tuple[int | None, int | None], int] = {}  # of each choice of stages and views
-    for place in np.argsort(means, kind="stable").tolist():
-        best.setdefault((settings[place].stages, settings[place].views), place)
-    everything = best.pop((None, None))
-    gains = {place: losses[everything] - losses[place] for place in best.values()}
-    leading = [
-        place for place, gain in gains.items() if gain.mean() > LEAD * gain.std(ddof=1) / np.sqrt(losses.shape[1])
-    ]
-    return min(leading, key=lambda place: float(means[place]), default=everything)
+def _spans(features: Floats, labels: Labels, classes: int, blocks: Sequence[int]) -> Iterator[_Span]:
+    """The last stage alone, then all stages where there are several; one at a time, for each is a large copy."""
+    for count in (1, len(blocks)) if len(blocks) > 1 else (len(blocks),):
+        yield _Span(features, labels, classes, blocks[:count])
+
+
+def _average(heads: Sequence[LinearHead]) -> LinearHead:
+    """The head whose logits are the mean of these heads'."""
+    weight, bias = (np.mean([getattr(head, name) for head in heads], axis=0) for name in ("weight", "bias"))
+    return LinearHead(weight.astype(np.float32), bias.astype(np.float32))
 
 
 class _Span:
-    """Standardised features in the span of the pictures, with what does not depend on C done once.
+    """Standardised features of some blocks in the span of the images, with what does not depend on C done once.
 
     The ridge penalty does not see rotations, so the same solution is found in that span: exact, and several times
-    faster where there are fewer pictures than features.
+    faster where there are fewer images than features.
     """
 
-    def __init__(
-        self,
-        features: Floats,
-        labels: Labels,
-        classes: int,
-        blocks: Sequence[int],
-        seen: HeadSettings,
-    ) -> None:
-        blocks = blocks[: seen.stages]
-        self._unused = features.shape[-1] - sum(blocks) if blocks else 0
-        views = features if features.ndim == 3 else features[:, None]
-        views = views[:, : seen.views, : features.shape[-1] - self._unused]
-        rows, count = views.reshape(-1, views.shape[-1]).astype(np.float64), views.shape[1]
+    def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int]) -> None:
+        self._unused = features.shape[1] - sum(blocks) if blocks else 0
+        rows = features[:, : features.shape[1] - self._unused].astype(np.float64)
         self._scaler = StandardScaler(copy=False)  # the rows are a copy already, and the largest thing here
         sizes = np.array(blocks or rows.shape[1:])
         self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
@@ -196,8 +175,8 @@ class _Span:
         standard *= self._block_weight
         self._axes = _axes(standard)
         self._inputs = standard @ self._axes.T
-        self._labels = np.repeat(labels, count)
-        self._class_weights = dict(enumerate(class_weights(labels, classes) / count))
+        self._labels = labels
+        self._class_weights = dict(enumerate(class_weights(labels, classes)))
         # Each C starts where the one before ended, which is near.
         self._model = LogisticRegression(class_weight=self._class_weights, max_iter=5000, warm_start=True)
 

@@ -10,7 +10,10 @@ from workspace.storage.artefact import Artefact, Part
 
 
 class HeadScores(Part):
-    """The linear head's settings, and how it did on held-out images."""
+    """The linear head's settings, and how it did on held-out images.
+
+    `stages` and `views` stand in files of programs that chose between them; now two heads are averaged.
+    """
 
     C: float | None = Field(None, description="scikit-learn's inverse regularisation, of the sum over images.")
     stages: int | None = Field(None, description="Stages it learns from, the last first; null: all that it sees.")
@@ -26,34 +29,49 @@ class HeadScores(Part):
 
 
 class Epoch(Part):
-    """One epoch of fine-tuning, the mean over the folds."""
+    """One epoch of fine-tuning, the mean over the members."""
 
     epoch: int = Field(description="From 1.")
     loss: float = Field(description="Of the training images, as it was minimised.")
     lr: float = Field(description="Learning rate of the head at the end of the epoch.")
-    val_loss: float = Field(description="Mean log-loss of the held-out images, in nats.")
-    val_accuracy: float = Field(description="Balanced, in [0, 1].")
+    val_loss: float | None = Field(None, description="Mean log-loss of held-out images, in nats; at the last epoch.")
+    val_accuracy: float | None = Field(None, description="Balanced, in [0, 1]; at the last epoch.")
 
 
 class GuardScores(Part):
     """Both recipes on the same held-out images: training.stats.fold_comparison.Comparison."""
 
     head: float = Field(description="Balanced accuracy in [0, 1].")
-    finetuned: float = Field(description="Balanced accuracy in [0, 1].")
+    finetuned: float = Field(description="Balanced accuracy in [0, 1] of the head averaged with the fine-tuned copy.")
     difference: float = Field(description="finetuned - head.")
     standard_error: float = Field(description="Of the difference, paired by group.")
+    loss_difference: float | None = Field(None, description="The same of the log-loss, in nats.")
+    loss_standard_error: float | None = Field(None, description="Of that difference.")
     n: int = Field(description="Images that both answered.")
-    passes: bool = Field(description="Whether fine-tuning is better by more than one standard error.")
+    passes: bool = Field(description="Whether it is not worse by more than one standard error.")
+
+
+class PartScores(Part):
+    """How one part of the model did on the held-out images that all parts answered."""
+
+    name: str = Field(description="In words.")
+    n: int = Field(description="Images.")
+    balanced_accuracy: float = Field(description="In [0, 1].")
+    log_loss: float = Field(description="Mean, in nats.")
 
 
 class History(Artefact):
     """history.json, written by train before the card."""
 
+    VERSION: ClassVar[int] = 2
     COMMAND: ClassVar[str] = "collect-and-train train"
     REPAIR: ClassVar[str] = "delete the run's folder model/ and train again: collect-and-train train"
 
     head: HeadScores
     finetune: tuple[Epoch, ...] = Field(description="Empty where nothing was fine-tuned.")
     guard: GuardScores | None = Field(None, description="Null where nothing was compared.")
+    parts: tuple[PartScores, ...] = Field((), description="Last-stage head, head, fine-tuned copy, mean of both.")
+    members: int = Field(0, description="Networks whose average is the fine-tuned copy, whether or not it ships.")
+    cut_short: str = Field("", description="What train.time_limit_s left out, in a sentence.")
     chosen: str = Field("", description="What ships: `head` or `finetuned`.")
     why: str = Field("", description="Why, in a sentence.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -42,7 +43,7 @@ class Thresholds:
 
     large_per_class: int = 200
     doubling_gain: float = 0.03
-    similar_probe: float = 0.90
+    similar_probe: float = 0.97
     stage_lead: float = 0.0
 
 
@@ -51,16 +52,18 @@ THRESHOLDS = Thresholds()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The regime, why, and what would have changed it.
-
-    `open_before_last` says that the stage before the last is trained too, in head-first.
-    """
+    """The regime, why, and what would have changed it."""
 
     regime: Regime
     why: str
     otherwise: tuple[str, ...]
-    open_before_last: bool
     by_setting: bool = False
+
+    def tuned_stages(self, stages: int) -> int:
+        """How many of a network's stages, the last ones, are trained; one in one piece is trained whole or not."""
+        if self.regime is Regime.FROZEN or (stages == 1 and self.regime is not Regime.ALL_LAYERS):
+            return 0
+        return stages if self.regime is Regime.ALL_LAYERS else math.ceil(stages / 2)
 
 
 def decide(found: Diagnosis, thresholds: Thresholds = THRESHOLDS, setting: str = "auto") -> Decision:
@@ -68,17 +71,17 @@ def decide(found: Diagnosis, thresholds: Thresholds = THRESHOLDS, setting: str =
     large, similar = _is_large(found, thresholds), _is_similar(found, thresholds)
     regime = _TABLE[large, similar]
     words = f"{_size_words(found, thresholds, large)}; {_similarity_words(found, thresholds, similar)}"
-    open_more = bool(found.before_last) and found.lead >= -found.probe_errors[next(iter(found.probes))]
     if setting != "auto":
         chosen = next(one for one in Regime if setting in (one.value, str(NUMBERS[one])))
         why = f'train.regime = "{setting}"; by itself it would be {regime.value} ({words})'
-        return Decision(chosen, why, (), open_more, by_setting=True)
-    return Decision(regime, words, _otherwise(found, thresholds, regime), open_more)
+        return Decision(chosen, why, (), by_setting=True)
+    return Decision(regime, words, _otherwise(found, thresholds, regime))
 
 
 class RegimeRecord(Artefact):
     """regime.json: the regime of a training, and the numbers that it follows from."""
 
+    VERSION: ClassVar[int] = 2
     COMMAND: ClassVar[str] = "collect-and-train train"
     REPAIR: ClassVar[str] = "delete the run's folder model/ and train again: collect-and-train train"
 
@@ -87,7 +90,7 @@ class RegimeRecord(Artefact):
     why: str = Field(description="In a sentence.")
     otherwise: tuple[str, ...] = Field(description="Changes of one number that would have led to another regime.")
     by_setting: bool = Field(description="Whether train.regime asked for it.")
-    opens_stage_before_last: bool = Field(description="Whether head-first trains that stage too.")
+    opens_stage_before_last: bool | None = Field(None, description="In files of programs that chose it.")
     diagnosis: Diagnosis | None
     thresholds: Thresholds
 
@@ -100,7 +103,6 @@ class RegimeRecord(Artefact):
             why=decision.why,
             otherwise=decision.otherwise,
             by_setting=decision.by_setting,
-            opens_stage_before_last=decision.open_before_last,
             diagnosis=found,
             thresholds=thresholds,
         )

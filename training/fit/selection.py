@@ -1,9 +1,8 @@
-"""Train the candidates, ask each about images held out, and fit the one that is chosen (training/fit/choice.py)."""
+"""Fit the linear head, fine-tune a copy of the last stages, and put together what held-out answers choose."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,28 +10,34 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.fit.cached_dataset import CachedPictures
-from training.fit.choice import Choice, Epochs, Evidence, TunedFolds, choose
+from training.fit.choice import Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
-from training.fit.finetune import Job, finetune, pooled, predicted
-from training.fit.head import HeadSettings, cross_validate, fit_head
+from training.fit.finetune import Epochs, Job, TunedNetwork
+from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
 from training.fit.history import HeadScores, History
-from training.fit.regime import Decision, Regime, RegimeRecord, decide
-from training.network.backbone import Backbone, Network
+from training.fit.members import Assignment, Members, train_members
+from training.fit.regime import Decision, RegimeRecord, decide
+from training.fit.schedule import epochs_for
+from training.network.backbone import Backbone, Network, averaged_network
 from training.network.device import Device
-from training.network.features import CachedViews, Extractor
+from training.network.features import Extractor
+from training.network.stages import with_folded_batch_norm
+from training.network.view_source import ViewSource
 from training.network.views import Augmenter, preset_for
-from training.stats.fold_comparison import Groups, compare, hopeless, slow_start, unpromising
+from training.stats.fold_comparison import Groups
 from training.stats.folds import OutOfFold, grouped_folds
-from training.stats.ood import neighbour_distances
-from training.stats.scores import Floats, Labels, balanced_accuracy
+from training.stats.scores import Floats, Labels
 from workspace.config.model import WorkspaceConfig
-from workspace.config.train import TrainConfig
 from workspace.progress import Progress
 from workspace.storage.model_card import Augmentation
 from workspace.storage.paths import digest
+from workspace.storage.run import model_settings
 
 Mask = npt.NDArray[np.bool_]
+
+START_STRENGTH = 1e-2
+"""C of the logistic regression that a fine-tuned copy's head starts from: a weakly fitted one leaves a loss to learn
+from (Kumar et al. 2022, LP-FT, arXiv 2202.10054)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +61,7 @@ class Outcome:
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
     recipe, None when the pictures cannot be parted into folds; `regime` is None when nothing could be diagnosed,
-    `augmentation` when no augmented view was drawn.
+    `augmentation` when it has learnt from clean views alone.
     """
 
     network: Network
@@ -75,8 +80,8 @@ class Setup:
     Attributes:
         pictures: what to learn from.
         config: how.
-        extractor: whose cache holds the clean features and activations of the pictures.
-        backbone: the extractor's; `learn` opens its stages, its weights stay as they are.
+        extractor: whose cache holds the clean features of the pictures.
+        backbone: the extractor's; it stays as it is.
         device: where to compute.
         checkpoints: folder for what a killed training goes on from.
     """
@@ -89,42 +94,40 @@ class Setup:
     checkpoints: Path
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Inputs:
-    """What both candidates are fitted on: the head's features, its settings, and the cached views, if there are any."""
-
-    setup: Setup
-    features: Floats
-    settings: HeadSettings
-    views: CachedViews | None = None
-    augmentation: Augmentation | None = None
-
-
 def learn(setup: Setup, progress: Progress) -> Outcome:
-    """Choose the regime, answer the held-out pictures by each candidate, choose one of them and fit it."""
+    """Choose the regime, ask the head and the fine-tuned members about held-out images, and put together what ships."""
     pictures, train = setup.pictures, setup.config.train
     fold = grouped_folds(pictures.labels, pictures.groups, setup.config.seed, train.folds)
     decision, regime = _decide(setup, progress)
-    if fold is None or decision is None:
-        inputs = _Inputs(setup, setup.extractor.head_features(pictures.keys), HeadSettings())
-        evidence = Evidence(None, None, _NOTHING_HELD_OUT)
-    else:
-        inputs, head = _answer_by_head(setup, decision, fold, progress)
-        not_tuned = _why_not_tuned(head, inputs, decision)
-        tuned = None if not_tuned else _answer_by_tuning(inputs, head, progress)
-        evidence = Evidence(head, tuned, not_tuned)
-    choice = choose(evidence, train.guard, train.epochs)
-    network = _fit(inputs, choice, progress)
-    history = _history(inputs, evidence, choice)
-    return Outcome(network, choice.chosen, choice.why, choice.out_of_fold, history, regime, inputs.augmentation)
+    features = setup.extractor.head_features(pictures.keys)
+    crossed, members, evidence = None, None, Evidence(None, not_tuned=_NOTHING_HELD_OUT)
+    if fold is not None and decision is not None:
+        crossed = cross_validate(features, pictures.labels, fold, pictures.classes, setup.backbone.blocks)
+        not_tuned = _why_not_tuned(setup, decision)
+        if not not_tuned:
+            members = _train_members(setup, features, fold, decision, progress)
+            not_tuned = members.cut_short
+        evidence = _evidence(setup, fold, crossed, members, not_tuned)
+    choice = choose(evidence, train.guard)
+    strength = crossed.strength if crossed else DEFAULT_STRENGTH
+    tuned = members.network if members and choice.chosen == "finetuned" else None
+    return Outcome(
+        _put_together(setup, features, strength, tuned),
+        choice.chosen,
+        choice.why,
+        choice.out_of_fold,
+        _history(setup, strength, evidence, members, choice),
+        regime,
+        _augmentation(setup, members) if members and tuned else None,
+    )
 
 
 def fitted_on(pictures: TrainingSet, config: WorkspaceConfig) -> list[int]:
-    """Count the images of each fine-tuning that `learn` may run: on all of them and without each fold, or none."""
+    """Count the images of each fine-tuning that `learn` may run: of each member, or none."""
     fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
     if fold is None or not config.train.epochs:
         return []
-    return [len(fold), *(len(fold) - np.bincount(fold)).tolist()]
+    return [len(fold) - int((fold == number).sum()) for number in range(min(config.train.members, int(fold.max()) + 1))]
 
 
 _NOTHING_HELD_OUT = (
@@ -147,149 +150,111 @@ def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, RegimeRe
     return decision, RegimeRecord.of(diagnosis, decision)
 
 
-def _answer_by_head(setup: Setup, decision: Decision, fold: Labels, progress: Progress) -> tuple[_Inputs, OutOfFold]:
-    """Open the regime's stages, cache the views, and answer each picture by a head without its fold."""
-    pictures, config, backbone = setup.pictures, setup.config, setup.backbone
-    backbone.open(
-        stages_to_open(decision, len(backbone.stages)) if config.train.epochs else 0, config.train.batch_norm_only
-    )
-    augmenter = Augmenter(preset_for(pictures.per_class), config.augment, setup.extractor.spec.crop_px)
-    views = setup.extractor.extract_views(pictures.keys, augmenter, progress)
-    drawn = augmenter.record(config.seed, config.features.views) if config.features.views else None
-    features = views.features_of(pictures.keys)
-    logits, settings = cross_validate(features, pictures.labels, fold, pictures.classes, backbone.blocks)
-    return _Inputs(setup, features, settings, views, drawn), OutOfFold(pictures.keys, pictures.labels, logits, fold)
-
-
-def _why_not_tuned(head: OutOfFold, inputs: _Inputs, decision: Decision) -> str:
-    """Why fine-tuning need not be tried; empty when it is to be."""
-    train, groups = inputs.setup.config.train, inputs.setup.pictures.groups
-    if not train.epochs:
+def _why_not_tuned(setup: Setup, decision: Decision) -> str:
+    """Why nothing is fine-tuned; empty when something is to be."""
+    if setup.config.train.epochs == 0:
         return "fine-tuning is off (train.epochs = 0)"
-    if inputs.views is None or inputs.views.activations is None:
+    if not decision.tuned_stages(len(setup.backbone.stages)):
         return f"the regime is {decision.regime.value}: {decision.why}"
-    unknown = np.zeros(len(head.labels), dtype=bool)
-    if train.guard and hopeless(head.logits, head.labels, groups, head.logits, unknown):
-        wrong = int((head.logits.argmax(1) != head.labels).sum())
-        return (
-            f"the linear head errs on {wrong} of {len(head.labels)} held-out pictures, too few for fine-tuning "
-            "to be shown better"
-        )
     return ""
 
 
-def _answer_by_tuning(inputs: _Inputs, head: OutOfFold, progress: Progress) -> TunedFolds:
-    """Fine-tune without each fold and answer it, for as long as fine-tuning may still be shown to be better."""
-    labels, groups, train = head.labels, inputs.setup.pictures.groups, inputs.setup.config.train
-    logits, known = head.logits.copy(), np.zeros(len(labels), dtype=bool)
-    distance = np.zeros(len(labels), np.float32)
-    epochs: list[Epochs] = []
-    folds = int(head.fold.max()) + 1
-    for number in range(folds):
-        held_out = head.fold == number
-        progress.say(f"fine-tuning without fold {number + 1} of {folds}, to compare it with the head")
-        reached = balanced_accuracy(head.logits[held_out], labels[held_out])
-        stop = partial(_starts_slowly, train, reached) if number == 0 else lambda _: False
-        logits[held_out], distance[held_out], history = _answer_fold(inputs, held_out, f"fold{number}", progress, stop)
-        epochs.append(history)
-        known |= held_out
-        found = compare(head.logits[known], logits[known], labels[known], groups[known])
-        if train.guard and (
-            unpromising(found, number + 1, folds) or hopeless(head.logits, labels, groups, logits, known)
-        ):
-            break
-    return TunedFolds(logits, distance, known, tuple(epochs), folds, found)
+def _train_members(setup: Setup, features: Floats, fold: Labels, decision: Decision, progress: Progress) -> Members:
+    """Fine-tune the members, member k without fold k."""
+    backbone, train = setup.backbone, setup.config.train
+    count = decision.tuned_stages(len(backbone.stages))
+    before = backbone.stages[: len(backbone.stages) - count]
+    frozen = setup.device.put(with_folded_batch_norm(before, backbone.spec.crop_px))
+    views = ViewSource(setup.extractor.pixels, _augmenter(setup), backbone.spec, setup.config.seed)
+    folds = int(fold.max()) + 1
+    learnt = len(fold) - len(fold) // folds  # images of a member, give or take what keeps groups whole
+    epochs = epochs_for(learnt) if train.epochs == "auto" else train.epochs
+    job = partial(Job, views=views, frozen=frozen, epochs=epochs)
+    assignments = [
+        _assignment(setup, features, fold == number, number, count, job) for number in range(min(train.members, folds))
+    ]
+    return train_members(assignments, setup.device, train.time_limit_s, progress)
 
 
-def _starts_slowly(train: TrainConfig, head_accuracy: float, history: Epochs) -> bool:
-    if not (train.guard and history):
-        return False
-    return slow_start(len(history), train.epochs, history[-1]["val_accuracy"], head_accuracy)
-
-
-def _answer_fold(
-    inputs: _Inputs, held_out: Mask, name: str, progress: Progress, stop: Callable[[Epochs], bool]
-) -> tuple[Floats, Floats, Epochs]:
-    """Fine-tune without one fold, and answer it.
-
-    Returns:
-        Logits [pictures of the fold, classes], their distances to the pictures learnt from, and the epochs.
-    """
-    device, size = inputs.setup.device, inputs.setup.config.train.batch_size
-    network, job = _network(inputs, ~held_out), _job(inputs, ~held_out, held_out, name)
-    history = finetune(network, job, device, progress, stop)
-    bank, own = (pooled(network, part, device, size) for part in (job.train, job.val))
-    return predicted(network, job.val, device, size), neighbour_distances(bank, own), history
-
-
-def _fit(inputs: _Inputs, choice: Choice, progress: Progress) -> Network:
-    """The chosen candidate, fitted on all pictures."""
-    everything = np.ones(len(inputs.setup.pictures.labels), dtype=bool)
-    network = _network(inputs, everything)
-    if choice.chosen == "finetuned":
-        finetune(network, _job(inputs, everything, ~everything, "whole"), inputs.setup.device, progress)
-    return network
-
-
-def _network(inputs: _Inputs, learnt: Mask) -> Network:
-    """The backbone with the linear head of these pictures."""
-    pictures, backbone = inputs.setup.pictures, inputs.setup.backbone
-    head = fit_head(
-        inputs.features[learnt], pictures.labels[learnt], pictures.classes, inputs.settings, blocks=backbone.blocks
+def _assignment(
+    setup: Setup, features: Floats, held_out: Mask, number: int, stages: int, job: partial[Job]
+) -> Assignment:
+    """A member that learns from all images but these, from a probe of its own on the last stage."""
+    pictures, config, spec = setup.pictures, setup.config, setup.backbone.spec
+    keys, labels, learnt = np.array(pictures.keys), pictures.labels, ~held_out
+    rows = [[*row] for row in zip(keys[learnt].tolist(), labels[learnt].tolist(), strict=True)]
+    head = fit_head(features[learnt, : spec.feature_dim], labels[learnt], pictures.classes, START_STRENGTH)
+    return Assignment(
+        lambda: TunedNetwork(setup.backbone.copy_of_last(stages), head.layer(), config.train.batch_norm_only),
+        job(
+            keys=tuple(keys[learnt].tolist()),
+            labels=labels[learnt],
+            classes=pictures.classes,
+            config=config.train,
+            seed=config.seed + number,
+            workers=config.features.workers,
+            checkpoint=setup.checkpoints / f"member{number}.pt",
+            fingerprint=digest(setup.extractor.features.folder.name, stages, model_settings(config), number, rows),
+        ),
+        tuple(keys[held_out].tolist()),
+        labels[held_out],
     )
-    return inputs.setup.device.put(Network(copy.deepcopy(backbone), head.layer()))
 
 
-def _job(inputs: _Inputs, learnt: Mask, held_out: Mask, name: str) -> Job:
-    setup, views = inputs.setup, inputs.views
-    pictures, config = setup.pictures, setup.config
-    assert views is not None and views.activations is not None
-    keys = np.array(pictures.keys)
-    cached = (views.activations, views.features, setup.backbone.frozen_width)
-    train = CachedPictures(tuple(keys[learnt].tolist()), pictures.labels[learnt], *cached, config.features.views)
-    val = CachedPictures(tuple(keys[held_out].tolist()), pictures.labels[held_out], *cached)
-    fingerprint = digest(
-        views.activations.folder.name,
-        config.features.views,
-        config.train.model_dump(),
-        config.seed,
-        inputs.settings.as_json(),
-        [[*row] for row in zip(train.keys, train.labels.tolist(), strict=True)],
-    )
-    return Job(train, val, config.train, pictures.classes, config.seed, setup.checkpoints / f"{name}.pt", fingerprint)
+def _evidence(
+    setup: Setup, fold: Labels, crossed: CrossValidation, members: Members | None, not_tuned: str
+) -> Evidence:
+    """What the head and the finished members answer to images that they had not learnt from."""
+    pictures = setup.pictures
+    head = OutOfFold(pictures.keys, pictures.labels, crossed.logits, fold)
+    if members is None or members.network is None:
+        return Evidence(head, crossed.last_stage, pictures.groups, not_tuned=not_tuned)
+    tuned = np.zeros_like(crossed.logits)
+    for number, logits in enumerate(members.answers):
+        tuned[fold == number] = logits
+    return Evidence(head, crossed.last_stage, pictures.groups, tuned, fold < len(members.answers))
 
 
-def _history(inputs: _Inputs, evidence: Evidence, choice: Choice) -> History:
-    held_out, tuned = evidence.head, evidence.tuned
+def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedNetwork | None) -> Network:
+    """The head fitted on all images on the frozen backbone, averaged with the fine-tuned copy where there is one."""
+    pictures, backbone = setup.pictures, setup.backbone
+    head = fit_head(features, pictures.labels, pictures.classes, strength, blocks=backbone.blocks).layer()
+    network = averaged_network(backbone, head, tuned.stages, tuned.head) if tuned else Network(backbone, head)
+    return setup.device.put(network).eval()
+
+
+def _augmenter(setup: Setup) -> Augmenter:
+    return Augmenter(preset_for(setup.pictures.per_class), setup.config.augment, setup.backbone.spec.crop_px)
+
+
+def _augmentation(setup: Setup, members: Members) -> Augmentation:
+    """The views that the members drew: one of each image in every epoch."""
+    return _augmenter(setup).record(setup.config.seed, len(members.epochs[0]))
+
+
+def _history(setup: Setup, strength: float, evidence: Evidence, members: Members | None, choice: Choice) -> History:
+    held_out = evidence.head
     head = HeadScores(
-        **inputs.settings.as_json(),
+        C=strength,
         val_accuracy=held_out and held_out.balanced_accuracy,
         val_loss=held_out and held_out.log_loss,
-        n_train=len(inputs.setup.pictures.labels),
+        n_train=len(setup.pictures.labels),
     )
     return History(
         head=head,
-        finetune=_mean(tuned.epochs) if tuned else [],
-        guard=tuned.comparison.as_json() if tuned else None,
+        finetune=_mean(members.epochs) if members else (),
+        guard=choice.comparison.as_json() if choice.comparison else None,
+        parts=choice.parts,
+        members=len(members.answers) if members else 0,
+        cut_short=members.cut_short if members else "",
         chosen=choice.chosen,
         why=choice.why,
     )
 
 
-def stages_to_open(decision: Decision, stages: int) -> int:
-    """How many of so many stages, from the last on, a regime trains; a network in one piece is trained whole or not."""
-    wanted = {
-        Regime.ALL_LAYERS: stages,
-        Regime.LATE_STAGES: 2,
-        Regime.HEAD_FIRST: 2 if decision.open_before_last else 1,
-        Regime.FROZEN: 0,
-    }[decision.regime]
-    return wanted if stages > 1 or wanted == stages and decision.regime is Regime.ALL_LAYERS else 0
-
-
-def _mean(folds: Sequence[Epochs]) -> Epochs:
-    """The epochs of all folds as one: every number's mean."""
+def _mean(members: Sequence[Epochs]) -> Epochs:
+    """The epochs of all members as one: every number's mean."""
     return [
         {name: float(np.mean([row[name] for row in rows])) if name != "epoch" else rows[0][name] for name in rows[0]}
-        for rows in zip(*folds, strict=True)
+        for rows in zip(*members, strict=True)
     ]

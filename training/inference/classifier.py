@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
-from torch import nn
 
 from preprocessing.images.decode import Pixels, shrink
 from preprocessing.images.pixel_cache import decode_small
@@ -114,7 +113,7 @@ class Classifier:
         try:
             spec = spec_of(card.backbone)
             backbone = Backbone(spec, build_network(spec), head_stages=card.head_stages)
-            network = Network(backbone, nn.Linear(backbone.width, len(card.classes)))
+            network = Network.untrained(backbone, len(card.classes), card.tuned_stages)
             network.load_state_dict(load_safetensors((folder / WEIGHTS_NAME).read_bytes()))
             return cls(network, card, chosen, Calibration.read(folder))
         except FileNotFoundError as error:
@@ -146,9 +145,9 @@ class Classifier:
         for start in range(0, len(pictures), batch_size):
             inputs = self.inputs(pictures[start : start + batch_size])
             with torch.inference_mode(), self._device.autocast():
-                pooled = self._network.backbone(inputs)
-                answers = self._network.head(pooled)
-            features.append(pooled[:, :size].float().cpu().numpy())
+                seen = self._network.features(inputs)
+                answers = self._network.head(seen)
+            features.append(seen[:, :size].float().cpu().numpy())
             logits.append(answers.float().cpu().numpy())
         return Outputs(np.concatenate(features), np.concatenate(logits))
 

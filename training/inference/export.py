@@ -64,7 +64,7 @@ class AnsweringNetwork(nn.Module):
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Answer pictures that are cut already."""
-        features = self.network.backbone(normalised(views, self.mean, self.std))
+        features = self.network.features(normalised(views, self.mean, self.std))
         logits = self.network.head(features)
         answers = (logits, (logits / self.temperature).softmax(1))
         bank = self.get_buffer("bank")

@@ -20,30 +20,35 @@ Floats = npt.NDArray[np.float32]
 def gradcam(network: Network, inputs: torch.Tensor, classes: Sequence[int]) -> Floats:
     """Maps float32 [n, rows, columns] in [0, 1], 1 where most speaks for the class (Selvaraju et al. 2017).
 
-    The last stage's channels are weighted with the mean gradient of the class's logit, summed, and cut off at 0; a map
-    is all 0 where nothing speaks for the class.
+    The last stage's channels, those of the backbone's and of the fine-tuned copy's, are weighted with the mean gradient
+    of the class's logit, summed, and cut off at 0; a map is all 0 where nothing speaks for the class.
 
     Args:
         network: left as it is.
         inputs: normalised pictures, float32 [n, 3, height, width].
         classes: of each picture, the class that is asked about.
     """
-    stage = _last_map(network, inputs)
+    stages = _last_maps(network, inputs)
     kept: list[torch.Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
         kept.append(output.detach().float().requires_grad_(True))
         return kept[-1]
 
-    handle = stage.register_forward_hook(keep)
+    handles = [stage.register_forward_hook(keep) for stage in stages]
     try:
         with torch.enable_grad():
             logits = network(inputs)
             chosen = logits[torch.arange(len(classes)), torch.tensor(list(classes), device=logits.device)]
-            (gradients,) = torch.autograd.grad(chosen.sum(), kept)
+            gradients = torch.autograd.grad(chosen.sum(), kept)
     finally:
-        handle.remove()
-    maps = (gradients.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1).relu()
+        for handle in handles:
+            handle.remove()
+    weighted = [
+        (gradient.mean((2, 3), keepdim=True) * channels.detach()).sum(1)
+        for gradient, channels in zip(gradients, kept, strict=True)
+    ]
+    maps = torch.stack(weighted).sum(0).relu()
     return np.asarray((maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-12)).cpu().numpy(), dtype=np.float32)
 
 
@@ -62,21 +67,24 @@ def explain(
     return tuple(found)
 
 
-def _last_map(network: Network, inputs: torch.Tensor) -> nn.Module:
-    """The module whose output is the last one that still has places: [n, channels, rows, columns]."""
-    last: list[nn.Module] = []
+def _last_maps(network: Network, inputs: torch.Tensor) -> list[nn.Module]:
+    """Of the backbone, and of the fine-tuned copy, the module whose output is the last [n, channels, rows, columns]."""
+    paths = [network.backbone, *([network.tuned] if network.tuned is not None else [])]
+    last: dict[int, nn.Module] = {}
+    handles = []
+    for path, modules in enumerate(paths):
 
-    def note(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-            last[:] = [module]
+        def note(module: nn.Module, _inputs: object, output: object, path: int = path) -> None:
+            if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+                last[path] = module
 
-    handles = [module.register_forward_hook(note) for module in network.backbone.modules()]
+        handles += [module.register_forward_hook(note) for module in modules.modules()]
     try:
         with torch.inference_mode():
             network(inputs[:1])
     finally:
         for handle in handles:
             handle.remove()
-    if not last:
+    if len(last) < len(paths):
         raise ValueError(f"the {network.backbone.spec.name} has no stage with places that could be shown")
-    return last[0]
+    return list(last.values())

@@ -1,10 +1,8 @@
-"""The classifier's network: stages that run one after another, of which the first stay frozen and the last are open.
-
-What is frozen is never trained, so its activations are computed once and cached; fine-tuning runs the rest on them.
-"""
+"""The classifier's network: a frozen backbone as named stages, a fine-tuned copy of its last ones, a linear head."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import replace
 
@@ -16,33 +14,26 @@ from torch import nn
 from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
 from training.network.weights_origin import Origin
 from workspace.config.train import TrainConfig
-from workspace.errors import ConfigError, WeightsError
-
-_BATCH_NORM = nn.modules.batchnorm._BatchNorm
+from workspace.errors import WeightsError
 
 _TINY = 1e-8
 """Added to a variance: the root of 0 has no gradient."""
 
 
 class Backbone(nn.Module):
-    """A network up to its features, float32 [n, 3, height, width] → [n, width], as named stages.
+    """A network up to its features, float32 [n, 3, height, width] → [n, width], as named stages; never trained.
 
     Features are the last stage's, pooled (the first `spec.feature_dim`), then of each stage before it that the head
     sees, the later first, every channel's mean and standard deviation over the picture. What ImageNet did not ask for
     is thrown away by the last stage, and pictures unlike ImageNet's are told apart by it (docs/decisions/0011).
 
-    The last `open_stages` may be trained (`tail`), those before take no gradients (`prefix`). Every batch norm, the
-    tail's too, keeps its ImageNet statistics: they stay in eval mode whatever `.train()` says, for a few hundred
-    pictures estimate them badly.
-
     Args:
         spec: what it is.
         network: whose stages are taken.
-        open_stages: how many may be trained.
         head_stages: how many stages the head sees, the last among them; all, where there are fewer.
     """
 
-    def __init__(self, spec: BackboneSpec, network: nn.Module, open_stages: int = 1, head_stages: int = 1) -> None:
+    def __init__(self, spec: BackboneSpec, network: nn.Module, head_stages: int = 1) -> None:
         super().__init__()
         self.spec = spec
         self._channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
@@ -52,79 +43,38 @@ class Backbone(nn.Module):
         self.register_buffer("source_bias", last.get_parameter("bias").detach(), persistent=False)
         self.stages = nn.Sequential(spec.stages(network))
         self.head_stages = min(head_stages, len(self.stages))
-        self.open(open_stages)
+        self.requires_grad_(False).eval()
         self.blocks = self._blocks()
-
-    def open(self, stages: int, batch_norm_only: bool = False) -> None:
-        """Let the last so many stages be trained, or of them the batch norms' scales and shifts; freeze the rest.
-
-        Raises:
-            ValueError: it has not so many.
-            ConfigError: the open stages have no batch norm, which alone was to be trained.
-        """
-        if not 0 <= stages <= len(self.stages):
-            raise ValueError(f"{self.spec.name} has {len(self.stages)} stages, so {stages} cannot be opened")
-        self._frozen = len(self.stages) - stages
-        for place, stage in enumerate(self.stages):
-            stage.requires_grad_(place >= self._frozen and not batch_norm_only)
-        if batch_norm_only:
-            norms = [module for module in self.tail.modules() if isinstance(module, _BATCH_NORM)]
-            if stages and not norms:
-                raise ConfigError(
-                    f"{self.spec.name} has no batch norm in its last {stages} stages; set train.batch_norm_only = false"
-                )
-            for norm in norms:
-                norm.requires_grad_(True)
-        self.train(False)
-
-    @property
-    def prefix(self) -> nn.Sequential:
-        """The stages that are frozen: pictures to activations."""
-        return self.stages[: self._frozen]
-
-    @property
-    def tail(self) -> nn.Sequential:
-        """The stages that are open: activations to features [n, feature_dim]."""
-        return self.stages[self._frozen :]
 
     @property
     def stage_names(self) -> tuple[str, ...]:
         """From the picture to the features."""
         return tuple(name for name, _ in self.stages.named_children())
 
-    def train(self, mode: bool = True) -> Backbone:
-        """Set the tail's mode; the prefix and all batch norms stay in eval."""
-        super().train(mode)
-        self.prefix.train(False)
-        for module in self.stages.modules():
-            if isinstance(module, _BATCH_NORM):
-                module.train(False)
-        return self
+    def copy_of_last(self, count: int) -> nn.Sequential:
+        """Copy the last `count` stages: activations after the stages before them → pooled features [n, feature_dim].
+
+        Raises:
+            ValueError: it has not so many.
+        """
+        if not 0 < count <= len(self.stages):
+            raise ValueError(f"{self.spec.name} has {len(self.stages)} stages, so {count} cannot be copied")
+        return copy.deepcopy(self.stages[len(self.stages) - count :])
 
     @property
     def width(self) -> int:
-        """How many features the head sees."""
+        """How many features it gives."""
         return sum(self.blocks)
-
-    @property
-    def frozen_width(self) -> int:
-        """How many of them, the last ones, are of frozen stages."""
-        return sum(self.blocks[max(1, len(self.tail)) :])
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Normalised pictures to features [n, width]."""
-        return self.run(inputs)[1]
+        return self.run(inputs, 0)[1]
 
-    def run(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised pictures to what the open stages start from, and to features [n, width]."""
-        start, before = self._walk(inputs, 0, self._frozen)
-        _, after = self._walk(start, self._frozen, len(self.stages))
+    def run(self, inputs: torch.Tensor, cut: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised pictures to the activations after the first `cut` stages (0: the inputs), and to features."""
+        start, before = self._walk(inputs, 0, cut)
+        _, after = self._walk(start, cut, len(self.stages))
         return start, torch.cat([*after, *before], 1)
-
-    def resume(self, activations: torch.Tensor, frozen: torch.Tensor) -> torch.Tensor:
-        """From what the open stages start from and the frozen stages' features [n, frozen_width] to [n, width]."""
-        _, after = self._walk(activations, self._frozen, len(self.stages))
-        return torch.cat([*after, frozen], 1)
 
     def statistics(self, activations: torch.Tensor) -> torch.Tensor:
         """Every channel's mean and standard deviation over the picture: float32 [n, 2 x channels]."""
@@ -156,7 +106,7 @@ class Backbone(nn.Module):
             return tuple(one.shape[1] for one in self._walk(nothing, 0, len(self.stages))[1])
 
     def source_logits(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """What ImageNet's own last layer says of features [n, feature_dim or more], while no stage was trained."""
+        """What ImageNet's own last layer says of features [n, feature_dim or more]."""
         weight, bias = (self.get_buffer(f"source_{name}").cpu().numpy() for name in ("weight", "bias"))
         return np.asarray(features[:, : weight.shape[1]] @ weight.T + bias, dtype=np.float32)
 
@@ -170,17 +120,62 @@ class Backbone(nn.Module):
 
 
 class Network(nn.Module):
-    """The classifier: a backbone and a linear head; its state's keys are backbone.stages.*, head.*."""
+    """The classifier; its state's keys are backbone.stages.*, tuned.* where there is a fine-tuned copy, and head.*.
 
-    def __init__(self, backbone: Backbone, head: nn.Linear) -> None:
+    Args:
+        backbone: as ImageNet left it.
+        head: linear layer on the features.
+        tuned: a trained copy of the backbone's last stages, or None. It starts from the activations of the stages
+            before them, which both share, and gives `spec.feature_dim` further features.
+    """
+
+    def __init__(self, backbone: Backbone, head: nn.Linear, tuned: nn.Sequential | None = None) -> None:
         super().__init__()
         self.backbone = backbone
+        self.tuned = tuned
         self.head = head
+
+    @classmethod
+    def untrained(cls, backbone: Backbone, classes: int, tuned_stages: int = 0) -> Network:
+        """Make one whose head, and tuned copy of so many stages where there is one, wait for a saved state."""
+        tuned = backbone.copy_of_last(tuned_stages) if tuned_stages else None
+        width = backbone.width + (backbone.spec.feature_dim if tuned is not None else 0)
+        return cls(backbone, nn.Linear(width, classes), tuned)
+
+    @property
+    def tuned_stages(self) -> int:
+        """How many stages the fine-tuned copy has; 0 where there is none."""
+        return 0 if self.tuned is None else len(self.tuned)
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalised pictures to what the head sees; the first `spec.feature_dim` are the frozen last stage's."""
+        if self.tuned is None:
+            frozen: torch.Tensor = self.backbone(inputs)
+            return frozen
+        start, frozen = self.backbone.run(inputs, len(self.backbone.stages) - self.tuned_stages)
+        return torch.cat([frozen, self.tuned(start)], 1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Normalised pictures [n, 3, height, width] to logits [n, classes]."""
-        logits: torch.Tensor = self.head(self.backbone(inputs))
+        logits: torch.Tensor = self.head(self.features(inputs))
         return logits
+
+
+def averaged_network(backbone: Backbone, head: nn.Linear, tuned: nn.Sequential, tuned_head: nn.Linear) -> Network:
+    """Make the network whose logits are the mean of two classifiers': the frozen backbone's and the tuned copy's.
+
+    Args:
+        backbone: frozen.
+        head: on the backbone's features.
+        tuned: trained copy of its last stages.
+        tuned_head: on the copy's pooled features.
+    """
+    classes, seen = tuned_head.weight.shape
+    both = nn.Linear(head.in_features + seen, classes)
+    with torch.no_grad():
+        both.weight.copy_(torch.cat([head.weight, tuned_head.weight], 1) / 2)
+        both.bias.copy_((head.bias + tuned_head.bias) / 2)
+    return Network(backbone, both, tuned)
 
 
 def normalised(

@@ -1,12 +1,14 @@
-"""Cutting a network into stages that run one after another: what makes caching and partial unfreezing possible."""
+"""Cutting a network into stages that run one after another: what makes partial unfreezing possible."""
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Stages = OrderedDict[str, nn.Module]
 """By name, from the picture to the pooled features; the last holds the pooling too."""
@@ -45,6 +47,36 @@ def cut_timm(network: nn.Module) -> Stages:
     if len(parts) == STAGES and _is_chain(network, [module for _, module in units]):
         return _named(parts)
     return OrderedDict(whole=nn.Sequential(OrderedDict(network=network)))
+
+
+def with_folded_batch_norm(stages: nn.Sequential, side_px: int) -> nn.Sequential:
+    """Copy frozen stages with each batch norm folded into the convolution before it: the same, in less time.
+
+    Args:
+        stages: in eval mode, the first of them fed with images; may be empty.
+        side_px: of the images.
+
+    Returns:
+        The folded copy, or a plain one where its answer to noise differs by more than SAME: modules that stand one
+        after another need not be run so.
+    """
+    plain, folded = copy.deepcopy(stages), copy.deepcopy(stages)
+    _fold(folded)
+    noise = torch.randn((1, 3, side_px, side_px), generator=torch.Generator().manual_seed(0))
+    noise = noise.to(next(stages.parameters(), noise).device)
+    with torch.inference_mode():
+        expected, answer = plain(noise), folded(noise)
+    return folded if (answer - expected).abs().max() <= SAME * max(1.0, float(expected.abs().max())) else plain
+
+
+def _fold(module: nn.Module) -> None:
+    children = list(module.named_children())
+    for (name, child), (next_name, following) in zip(children, children[1:], strict=False):
+        if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+            module.add_module(name, fuse_conv_bn_eval(child, following))
+            module.add_module(next_name, getattr(following, "act", nn.Identity()))  # timm's batch norms also activate
+    for child in module.children():
+        _fold(child)
 
 
 def _units(module: nn.Module, path: str, ends: list[str]) -> Iterator[tuple[str, nn.Module]]:

@@ -81,6 +81,10 @@ class Augmenter:
             self._transforms = _transforms(preset, switches, size_px)
         self._own = threading.local()
 
+    def __reduce__(self) -> tuple[type[Augmenter], tuple[Preset, AugmentConfig, int]]:
+        """To another process it goes as what it was made of: each thread has transforms of its own."""
+        return Augmenter, self._made_of
+
     def record(self, seed: int, views: int) -> Augmentation:
         """Describe, for the model card, so many views of each picture drawn with this seed."""
         preset, switches, size_px = self._made_of

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.evaluation.metrics_json import worst_mistakes
+from training.fit.choice import BOTH, HEAD
 from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
@@ -76,6 +77,8 @@ def facts(story: Story) -> dict[str, Any]:
         "rejection": story.metrics.rejection,
         "calibration": story.metrics.calibration,
         "history": story.history,
+        "kept_words": _kept_words(story.card),
+        "shipped_part": BOTH if story.card.tuned_stages else HEAD,
         "warnings": origin,
         "notes": [note for note in story.metrics.notes if note not in origin],
         "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in story.classes},
@@ -232,13 +235,23 @@ def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
     return Tile(thumbnails.address(sample.sha256), alt, web_address(sample.page_url, sample.image_url))
 
 
+def _kept_words(card: ModelCard) -> str:
+    if card.tuned_stages:
+        return "the mean of the linear head and a fine-tuned copy of the last stages"
+    return "the linear head on the frozen backbone" if card.chosen == "head" else "the fine-tuned network"
+
+
 def _charts(history: History) -> list[Chart]:
     rows, head = history.finetune, history.head
     if not rows:
         return []
     epochs = [row.epoch for row in rows]
-    losses = {"training": [row.loss for row in rows], "validation": [row.val_loss for row in rows]}
-    accuracies = {"validation": [row.val_accuracy for row in rows]}
+    losses = {"training": [row.loss for row in rows]}
+    val_losses = [row.val_loss for row in rows if row.val_loss is not None]
+    val_accuracies = [row.val_accuracy for row in rows if row.val_accuracy is not None]
+    if len(val_losses) < len(rows):  # asked at the last epoch alone, as the table of parts says
+        return [chart for chart in (line_chart("Log-loss while fine-tuning", epochs, losses),) if chart]
+    losses["validation"], accuracies = val_losses, {"validation": val_accuracies}
     name = "linear head, validation"
     charts = (
         line_chart("Log-loss", epochs, losses, None if head.val_loss is None else (name, head.val_loss)),

@@ -26,7 +26,7 @@ from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace, digest, write_atomic
 from workspace.storage.run import Run, open_run
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 """Raised when the making of the page changes other than in its templates, so that reports are written anew."""
 
 SHEET_ROWS = 5

@@ -135,17 +135,20 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
 
 def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
-    """Calibrated probabilities of pictures of which none helped to fit its own temperature: float32 [n, classes].
+    """Calibrated probabilities of pictures, of which none helped to fit its own temperature: float32 [n, classes].
+
+    Where all are of one fold, as after a time limit, all of them fit the one temperature.
 
     Args:
         logits: float32 [n, classes].
         labels: int64 [n].
-        fold: int64 [n], at least two different ones.
+        fold: int64 [n].
     """
     answers = np.zeros_like(logits)
     for number in np.unique(fold):
         here = fold == number
-        answers[here] = scaled(logits[here], fit_temperature(logits[~here], labels[~here]))
+        others = ~here if (~here).any() else here  # a single fold was answered: its own temperature must do
+        answers[here] = scaled(logits[here], fit_temperature(logits[others], labels[others]))
     return answers
 
 

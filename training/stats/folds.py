@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 import zipfile
@@ -25,12 +26,12 @@ class OutOfFold:
     """What a recipe answers to pictures that it did not learn from.
 
     Attributes:
-        sha256: the pictures, n of them.
+        sha256: the pictures, n of them; where a fine-tuned copy ships, those of the folds that its members left out.
         labels: int64 [n], places among the model's sorted classes.
         logits: float32 [n, classes], of the model that was trained without the picture's fold.
         fold: int64 [n], from 0; a group is in one fold alone.
-        distance: to the nearest pictures that its fold's model learnt from (training/stats/ood.py), float32 [n]; None:
-            not measured.
+        distance: to the nearest pictures that the fold's model learnt from (training/stats/ood.py), float32 [n], in
+            files of programs that trained the backbone in place; else None, for then it follows from the features.
     """
 
     sha256: tuple[str, ...]
@@ -48,6 +49,15 @@ class OutOfFold:
     def log_loss(self) -> float:
         """In nats."""
         return log_loss(softmax(self.logits), self.labels)
+
+    def part(self, rows: npt.NDArray[np.bool_]) -> OutOfFold:
+        """Those of the pictures where `rows` is true."""
+        sha256 = tuple(np.array(self.sha256)[rows].tolist())
+        return OutOfFold(sha256, self.labels[rows], self.logits[rows], self.fold[rows])
+
+    def answering(self, logits: Floats) -> OutOfFold:
+        """The same pictures with other answers, float32 [n, classes]."""
+        return dataclasses.replace(self, logits=logits)
 
     def write(self, path: Path) -> None:
         """Save as a .npz of these arrays, whole or not at all.

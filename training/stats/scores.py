@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax
 
 UNBALANCED = 1.5
 """Largest class over smallest class above which classes are weighted."""
@@ -24,6 +25,12 @@ def softmax(logits: npt.NDArray[np.floating]) -> Floats:
     """Logits [n, classes] to probabilities, float32 [n, classes]."""
     powers = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64))
     return np.asarray(powers / powers.sum(1, keepdims=True), dtype=np.float32)
+
+
+def log_losses(logits: npt.NDArray[np.floating], labels: Labels) -> npt.NDArray[np.float64]:
+    """Negative log-likelihood of every image in nats, [n], from logits [n, classes]."""
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    return np.asarray(-log_probabilities[np.arange(len(labels)), labels], dtype=np.float64)
 
 
 def log_loss(probabilities: Floats, labels: Labels) -> float:

@@ -100,7 +100,7 @@ def parse_config(
         text: TOML; names of earlier versions are read as those of today.
         place: where it came from, for the error's text.
         overrides: values by dotted name (`train.backbone`) that win over the text; by names of today only.
-        on_old: is told what to rename where the text has names of an earlier version.
+        on_old: is told what to rename or to delete where the text is of an earlier version.
 
     Raises:
         ConfigError: lists every problem of the text together, or names the new name of an override.
@@ -119,7 +119,7 @@ def parse_config(
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from error
     if renamed and on_old is not None:
-        on_old(f"{place} has settings under their old names, which are still read; rename them: {'; '.join(renamed)}")
+        on_old(f"{place} has settings of an earlier version, which is still read; put it right: {'; '.join(renamed)}")
     return config
 
 

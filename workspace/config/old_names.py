@@ -1,4 +1,4 @@
-"""Names of settings in earlier versions: read as their new names, in a workspace.toml and in a run's config.toml.
+"""Settings of earlier versions, in a workspace.toml and in a run's config.toml: read as those of today, or passed over.
 
 Until November 2026 all settings of the sources stood in one flat list under [search].
 """
@@ -17,21 +17,23 @@ _MOVED = {
     "folder": ("folder", "path"),
     "url_list": ("url_list", "file"),
 }
+_REMOVED = {("features", "views"): "fine-tuning sees a new view of every picture in every epoch"}
 _SOURCE_OF = {"naver_hub": "naver"}  # among the old `urls`: a second base URL of one source
 
 
 def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give the settings of a TOML file the names of today.
+    """Give the settings of a TOML file the names of today, without those that are no more.
 
     Returns:
-        The settings, and a sentence for each that had an old name: what it is called now.
+        The settings, and a sentence for each that had an old name or is no more: what it is called now, or why.
 
     Raises:
         ValueError: a setting stands there under its old and its new name, with different values.
     """
+    values, removed = _without_removed(values)
     search = values.get("search")
     if not isinstance(search, Mapping):
-        return dict(values), ()
+        return values, removed
     renamed = {key: value for key, value in search.items() if not _is_old(key, value)}
     sentences = []
     for (table, name), (old, value) in _moved(search).items():
@@ -42,7 +44,7 @@ def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
         sentences.append(f"search.{old} is now search.{table}.{name}")
     if search.get("urls") == {}:
         sentences.append("search.urls is now url in a table per source, such as search.openverse.url")
-    return {**values, "search": renamed}, tuple(sentences)
+    return {**values, "search": renamed}, (*removed, *sentences)
 
 
 def old_names(overrides: Mapping[str, Any]) -> tuple[str, ...]:
@@ -50,10 +52,20 @@ def old_names(overrides: Mapping[str, Any]) -> tuple[str, ...]:
     sentences: list[str] = []
     for name, value in overrides.items():
         section, _, key = name.partition(".")
+        sentences += _without_removed({section: {key: value}})[1]
         if section == "search":
             key, _, inner = key.partition(".")
             sentences += rename_old({"search": {key: {inner: value} if inner else value}})[1]
     return tuple(sentences)
+
+
+def _without_removed(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    left, sentences = dict(values), []
+    for (section, key), why in _REMOVED.items():
+        if isinstance(table := left.get(section), Mapping) and key in table:
+            left[section] = {name: value for name, value in table.items() if name != key}
+            sentences.append(f"{section}.{key} is no setting any more: {why}")
+    return left, tuple(sentences)
 
 
 def _is_old(key: str, value: Any) -> bool:

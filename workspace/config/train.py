@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from workspace.config.section import EXECUTION_ONLY, Section
 
@@ -13,12 +13,6 @@ class FeaturesConfig(Section):
     """How pictures become numbers."""
 
     batch_size: int = Field(32, ge=1, description="Pictures per forward pass.", json_schema_extra=EXECUTION_ONLY)
-    views: int = Field(
-        2,
-        ge=0,
-        le=16,
-        description="Augmented views of each training picture that are cached for training.",
-    )
     workers: int = Field(
         1,
         ge=0,
@@ -34,6 +28,13 @@ class AugmentConfig(Section):
     flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
     vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
     hue: bool = Field(True, description="Shift colours a little. Off where colour is the label.")
+
+
+def _auto_or_count(value: object) -> object:
+    """Refuse anything else with one sentence, not one for each of the two."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError('it is "auto" or a whole number from 0 on')
 
 
 class TrainConfig(Section):
@@ -63,40 +64,57 @@ class TrainConfig(Section):
         3,
         ge=1,
         le=3,
-        description="Stages whose pooled features the head may see: the last, and so many less one before it, which "
-        "know more of pictures unlike ImageNet's; cross-validation chooses between all of them and the last alone.",
+        description="Stages whose pooled features the head sees: the last, and so many less one before it, which know "
+        "more of pictures unlike ImageNet's. It is the mean of a head on the last alone and one on all of them.",
     )
+    epochs: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = Field(
+        "auto",
+        description="Passes over the pictures in fine-tuning, each with a view of its own; auto: by their number; 0: "
+        "no fine-tuning.",
+    )
+    batch_size: int = Field(16, ge=2, description="Pictures per step of fine-tuning.")
     head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
-    backbone_lr: float = Field(0.001, gt=0, description="Learning rate of the last stage: a tenth of the head's.")
+    backbone_lr: float = Field(0.0033, gt=0, description="Learning rate of the last stage: a third of the head's.")
     stage_decay: float = Field(
-        0.5, gt=0, le=1, description="Learning rate of a stage as a share of the next one's, where several are open."
+        1.0, gt=0, le=1, description="Learning rate of a stage as a share of the next one's, where several are trained."
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay of SGD.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of SGD.")
     batch_norm_only: bool = Field(
-        False, description="Of the open stages only the batch norms' scales and shifts are trained."
+        False, description="Of the trained stages only the batch norms' scales and shifts are trained."
     )
     mixup: float = Field(
         0.0,
         ge=0,
-        description="Fine-tuning learns from pairs of pictures, mixed where the open stages start by shares drawn from "
-        "Beta(mixup, mixup); 0: from pictures as they are.",
+        description="Fine-tuning learns from pairs of pictures, mixed where the trained stages start by shares drawn "
+        "from Beta(mixup, mixup); 0: from pictures as they are.",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the truth that fine-tuning spreads over all classes; 0: none."
     )
-    guard: bool = Field(
-        True,
-        description="The fine-tuned network ships only where it beats the linear head on held-out pictures; false: it "
-        "ships whatever the comparison says.",
-    )
-    epochs: int = Field(12, ge=0, description="Passes over the cached views in fine-tuning; 0: the linear head only.")
-    batch_size: int = Field(32, ge=2, description="Pictures per step of fine-tuning.")
     folds: int = Field(
         5,
         ge=2,
         le=20,
-        description="Folds of the cross-validation that chooses; fewer are quicker, and are used where groups are few.",
+        description="Folds of the cross-validation; fewer are quicker, and are used where groups are few.",
+    )
+    members: int = Field(
+        2,
+        ge=1,
+        le=20,
+        description="Networks that are fine-tuned, each without one of the folds, and averaged; at most one per fold.",
+    )
+    guard: bool = Field(
+        True,
+        description="The fine-tuned copy ships unless held-out pictures show that the linear head is better alone; "
+        "false: it ships whatever they show.",
+    )
+    time_limit_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after which fine-tuning ends with what is finished, counted anew when it is resumed; 0: "
+        "no limit.",
+        json_schema_extra=EXECUTION_ONLY,
     )
     processes: int = Field(
         1,
@@ -108,7 +126,7 @@ class TrainConfig(Section):
     )
     compile: bool = Field(
         False,
-        description="Compile the open stages (torch.compile) before they are trained: for long runs on a GPU; on a CPU "
+        description="Compile the trained stages (torch.compile) first: for long runs on a GPU; on a CPU "
         "it took 8 to 37 seconds and gained nothing.",
         json_schema_extra=EXECUTION_ONLY,
     )

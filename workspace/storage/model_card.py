@@ -85,6 +85,7 @@ class CardMetrics(Part):
 class ModelCard(Artefact):
     """model/card.json, written last by train, completed by evaluate; its presence says that the model is whole."""
 
+    VERSION: ClassVar[int] = 2
     FORMAT: ClassVar[int | None] = 2
     COMMAND: ClassVar[str] = "collect-and-train train"
     REPAIR: ClassVar[str] = "delete the folder it lies in and train again: collect-and-train train"
@@ -106,13 +107,21 @@ class ModelCard(Artefact):
     device: str = Field("", description="Where it was trained, and in which number format.")
     versions: Mapping[str, str] = Field({}, description="Version by library.")
     head_stages: int = Field(1, description="Stages of the backbone whose pooled features the head sees.")
-    chosen: str = Field("", description="What ships: `head` (frozen backbone) or `finetuned`.")
+    tuned_stages: int = Field(
+        0, description="Stages of the fine-tuned copy; 0: none, or, in old files, the backbone itself was fine-tuned."
+    )
+    chosen: str = Field("", description="What ships: `head`, or `finetuned`: its mean with a fine-tuned copy.")
     why: str = Field("", description="Why it was chosen, in a sentence.")
     regime: str | None = Field(None, description="Regime of the training; null where nothing could be diagnosed.")
     augmentation: Augmentation | None = Field(
         None, description="Null where training saw clean views alone; absent in cards of programs before version 1."
     )
     metrics: CardMetrics | None = Field(None, description="Absent until evaluate has measured the model.")
+
+    @property
+    def frozen_backbone(self) -> bool:
+        """Whether the backbone is as ImageNet left it; false where an old program fine-tuned it in place."""
+        return self.chosen == "head" or self.tuned_stages > 0
 
     @property
     def knows_augmentation(self) -> bool:

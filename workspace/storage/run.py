@@ -15,8 +15,12 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import RunFolder, Workspace
 
+RECIPE_VERSION = 2
+"""Part of a run's id: raise it whenever the same images and settings would be trained to another model."""
+
 SHAPING_SECTIONS = ("features", "augment", "train")
-"""The sections that shape a model; with `seed` and `clean.cache_side_px` they are part of a run's id."""
+"""The sections that shape a model; with `seed` and `clean.cache_side_px` they are part of a run's id, but for what is
+execution only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.fit.cached_dataset import CachedPictures
-from training.fit.finetune import Job, finetune, predicted, schedule
-from training.network.backbone import Network, load_backbone, normalised
+from training.fit.finetune import Job, TunedNetwork, finetune, predicted
+from training.fit.members import Assignment, average_of, train_members
+from training.fit.schedule import epochs_for, learning_rate
+from training.network.backbone import load_backbone
 from training.network.device import choose_device
-from training.network.features import Extractor
-from training.network.views import Augmenter, clean_view, preset_for
+from training.network.stages import with_folded_batch_norm
+from training.network.view_source import ViewSource
+from training.network.views import Augmenter, preset_for
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 from workspace.storage.dataset import read_dataset
@@ -42,12 +44,12 @@ class Stops:
         self.said.append(message)
 
 
-def fresh(config) -> Network:
+def fresh(config, batch_norm_only: bool = False) -> TunedNetwork:
     backbone, _ = load_backbone(config.train, config.seed)
-    head = nn.Linear(backbone.width, CLASSES)
+    head = nn.Linear(backbone.spec.feature_dim, CLASSES)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    return CPU.put(Network(backbone, head))
+    return CPU.put(TunedNetwork(backbone.copy_of_last(1), head, batch_norm_only))
 
 
 @pytest.fixture
@@ -57,20 +59,30 @@ def config(settings):
 
 @pytest.fixture
 def job(tmp_path, trainable, config):
+    """Of the 15 training pictures; the last stage is trained."""
     workspace = trainable("w")
-    samples = read_dataset(workspace.latest_run().dataset_file)
+    samples = [sample for sample in read_dataset(workspace.latest_run().dataset_file) if sample.split == "train"]
     names = sorted({sample.label for sample in samples})
-    backbone = fresh(config).backbone
-    extractor = Extractor(workspace, config, backbone, CPU)
+    backbone, _ = load_backbone(config.train, config.seed)
+    frozen = CPU.put(with_folded_batch_norm(backbone.stages[:3], backbone.spec.crop_px))
     augmenter = Augmenter(preset_for(5), config.augment)
-    cached = extractor.extract_views([sample.sha256 for sample in samples], augmenter, SILENT)
-    stores = (cached.activations, cached.features, backbone.frozen_width)
-    parts = {}
-    for split, views in (("train", config.features.views), ("val", 0)):
-        chosen = [sample for sample in samples if sample.split == split]
-        labels = np.array([names.index(sample.label) for sample in chosen])
-        parts[split] = CachedPictures(tuple(sample.sha256 for sample in chosen), labels, *stores, views)
-    return Job(parts["train"], parts["val"], config.train, CLASSES, config.seed, tmp_path / "checkpoint.pt", "this job")
+    return Job(
+        keys=tuple(sample.sha256 for sample in samples),
+        labels=np.array([names.index(sample.label) for sample in samples]),
+        classes=CLASSES,
+        views=ViewSource(PixelCache(workspace, config.clean), augmenter, backbone.spec, config.seed),
+        frozen=frozen,
+        config=config.train,
+        epochs=4,
+        seed=config.seed,
+        workers=1,
+        checkpoint=tmp_path / "checkpoint.pt",
+        fingerprint="this job",
+    )
+
+
+def with_config(job, **changes):
+    return dataclasses.replace(job, config=job.config.model_copy(update=changes))
 
 
 def state_bytes(network):
@@ -79,7 +91,7 @@ def state_bytes(network):
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config, mixup):
-    job = dataclasses.replace(job, config=config.train.model_copy(update={"mixup": mixup}))
+    job = with_config(job, mixup=mixup)
     whole, broken = fresh(config), fresh(config)
     history = finetune(whole, job, CPU, SILENT)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
@@ -93,101 +105,85 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job,
     assert state_bytes(resumed) == state_bytes(whole)
 
 
-def test_it_stops_when_told_to_and_a_resumed_run_does_too(tmp_path, job, config):
-    whole, broken = fresh(config), fresh(config)
+def test_no_number_depends_on_the_threads_that_make_views(tmp_path, job, config):
+    ends = []
+    for workers in (0, 1, 2):
+        network = fresh(config)
+        own = dataclasses.replace(job, workers=workers, epochs=1, checkpoint=tmp_path / f"{workers}.pt")
+        history = finetune(network, own, CPU, SILENT)
+        ends.append((history, state_bytes(network), predicted(network, own, job.keys[:5], CPU).tobytes()))
+    assert ends[0] == ends[1] == ends[2]
 
-    def after_two(history):
-        return len(history) == 2
 
-    assert [row["epoch"] for row in finetune(whole, job, CPU, SILENT, after_two)] == [1, 2]
-    elsewhere = dataclasses.replace(job, checkpoint=tmp_path / "other.pt")
-    finetune(broken, elsewhere, CPU, SILENT, after_two)
+def test_it_stops_when_told_to_and_goes_on_from_there(tmp_path, job, config):
+    whole, stopped = fresh(config), fresh(config)
+    history = finetune(whole, job, CPU, SILENT)
+    elsewhere, asked = dataclasses.replace(job, checkpoint=tmp_path / "other.pt"), iter([False, False, True])
+    assert finetune(stopped, elsewhere, CPU, SILENT, lambda: next(asked)) == history[:2]
     again = fresh(config)
-    assert len(finetune(again, elsewhere, CPU, SILENT, after_two)) == 2
-    assert state_bytes(whole) == state_bytes(broken) == state_bytes(again)
+    assert finetune(again, elsewhere, CPU, SILENT) == history
+    assert state_bytes(again) == state_bytes(whole)
 
 
-def test_only_the_tail_and_the_head_change_and_no_statistic_does(job, config):
+def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config):
     network = fresh(config)
-    before = state_bytes(network)
-    finetune(network, job, CPU, SILENT)
+    before, frozen = state_bytes(network), state_bytes(job.frozen)
+    finetune(network, dataclasses.replace(job, epochs=1), CPU, SILENT)
     changed = {name for name, value in state_bytes(network).items() if value != before[name]}
-    assert {"head.weight", "head.bias", "backbone.stages.layer4.conv_head.weight"} <= changed
-    assert not [
-        name
-        for name in changed
-        if not name.startswith(("head.", "backbone.stages.layer4.")) or "running_" in name or "num_batches" in name
-    ]
+    assert {"head.weight", "head.bias", "stages.layer4.conv_head.weight"} <= changed
+    assert not [name for name in changed if "running_" in name or "num_batches" in name]
+    assert state_bytes(job.frozen) == frozen
 
 
-def test_of_the_open_stages_the_batch_norms_alone_can_be_trained(job, config):
-    network = fresh(config)
-    network.backbone.open(1, batch_norm_only=True)
+def test_the_batch_norms_alone_can_be_trained(job, config):
+    network = fresh(config, batch_norm_only=True)
     before = state_bytes(network)
-    finetune(network, job, CPU, SILENT)
+    finetune(network, dataclasses.replace(job, epochs=1), CPU, SILENT)
     changed = {name for name, value in state_bytes(network).items() if value != before[name]}
     norms = {
-        f"backbone.stages.{name}.{kind}"
-        for name, module in network.backbone.stages.named_modules()
-        if isinstance(module, nn.BatchNorm2d) and name.startswith("layer4")
+        f"stages.{name}.{kind}"
+        for name, module in network.stages.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
         for kind in ("weight", "bias")
     }
     assert changed == norms | {"head.weight", "head.bias"}
+    with pytest.raises(ConfigError, match="no batch norm.*train.batch_norm_only = false"):
+        TunedNetwork(nn.Sequential(nn.Linear(3, 3)), nn.Linear(3, 2), batch_norm_only=True)
 
 
 @pytest.mark.parametrize("option", ["mixup", "label_smoothing"])
 def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_away(job, config, option):
-    bold = config.train.model_copy(update={"epochs": 12, "head_lr": 0.1, "backbone_lr": 0.01})
     losses = []
     for changed in ({}, {option: 0.4}):
-        own = dataclasses.replace(job, config=bold.model_copy(update=changed), fingerprint=str(changed))
+        own = with_config(job, head_lr=0.003, backbone_lr=0.0003, **changed)
+        own = dataclasses.replace(own, epochs=12, fingerprint=str(changed))
         losses.append(finetune(fresh(config), own, CPU, SILENT)[-1]["loss"])
     assert losses[1] > losses[0] + 0.05
 
 
-def test_it_learns_and_the_history_says_what_the_network_does(job, config):
+def test_it_learns_and_answers_pictures_that_it_has_not_seen(job, config):
+    rows = np.arange(len(job.keys)) % 5 > 0
+    part = dataclasses.replace(
+        with_config(job, head_lr=0.003, backbone_lr=0.0003),
+        keys=tuple(np.array(job.keys)[rows].tolist()),
+        labels=job.labels[rows],
+        epochs=12,
+    )
     network = fresh(config)
-    bold = config.train.model_copy(update={"epochs": 8, "head_lr": 0.1, "backbone_lr": 0.01})
-    history = finetune(network, dataclasses.replace(job, config=bold), CPU, SILENT)
-    assert history[-1]["loss"] < 0.8 * np.log(CLASSES)
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert set(history[0]) == {"epoch", "loss", "val_loss", "val_accuracy", "lr"}
-    assert predicted(network, job.val, CPU, 4).shape == (6, CLASSES)
-
-
-def test_the_network_ends_as_the_mean_of_its_last_epochs(tmp_path, job, config):
-    """Of six epochs the last two are averaged, each as its checkpoint held it."""
-    longer = dataclasses.replace(job, config=config.train.model_copy(update={"epochs": 6}))
-    ends = []
-
-    class Watches:
-        steps = 0
-
-        def begin(self, what, total):
-            pass
-
-        def advance(self, count=1):
-            self.steps += 1
-            if self.steps in (15, 18):
-                ends.append(network.head.weight.detach().clone())
-
-        def say(self, message):
-            pass
-
-    network = fresh(config)
-    finetune(network, longer, CPU, Watches())
-    assert torch.allclose(network.head.weight, (ends[0] + ends[1]) / 2, atol=1e-7)
-    assert not torch.equal(ends[0], ends[1])
+    history = finetune(network, part, CPU, SILENT)
+    assert history[-1]["loss"] < min(0.8 * np.log(CLASSES), history[0]["loss"])
+    assert set(history[0]) == {"epoch", "loss", "lr"}
+    assert predicted(network, part, np.array(job.keys)[~rows].tolist(), CPU).shape == (3, CLASSES)
 
 
 @pytest.mark.parametrize("kind", ["another job", "damaged", "not torch"])
 def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
+    job = dataclasses.replace(job, epochs=2)
     whole = fresh(config)
     history = finetune(whole, job, CPU, SILENT)
     if kind == "another job":
-        network = fresh(config)
         with pytest.raises(KeyboardInterrupt):
-            finetune(network, dataclasses.replace(job, fingerprint="that job", seed=9), CPU, Stops(5))
+            finetune(fresh(config), dataclasses.replace(job, fingerprint="that job", seed=9), CPU, Stops(5))
     else:
         data = job.checkpoint.read_bytes()
         job.checkpoint.write_bytes(data[: len(data) // 2] if kind == "damaged" else b"hello")
@@ -197,63 +193,44 @@ def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
     assert state_bytes(network) == state_bytes(whole)
 
 
-def test_each_epoch_shows_every_picture_once_and_moves_its_view_on(job):
-    rows = np.arange(len(job.train.keys))
-    seen = [job.train.mixed_batch(rows, epoch) for epoch in range(2)]
-    assert [sorted(labels.tolist()) for *_, labels in seen] == [sorted(job.train.labels.tolist())] * 2
-    pictures = [{array.tobytes() for array in inputs} for inputs, *_ in seen]
-    assert len(pictures[0]) == len(rows)
-    assert not pictures[0] & pictures[1]
+def test_each_epoch_draws_a_view_of_its_own_of_every_picture(job):
+    views = [job.views.augmented(job.keys, epoch) for epoch in range(2)]
+    assert len({view.tobytes() for epoch in views for view in epoch}) == 2 * len(job.keys)
+    assert np.array_equal(job.views.augmented(job.keys[3:4], 1)[0], views[1][3])
 
 
-def test_the_schedule_rises_then_falls_to_nothing():
-    rates = [schedule(step, 100) for step in range(100)]
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    rates = [learning_rate(step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
     assert all(one > two for one, two in zip(rates[9:], rates[10:], strict=False))
     assert 0 < rates[-1] < 0.001
-    assert schedule(0, 1) == 1.0
+    assert learning_rate(0, 1) == 1.0
 
 
-def test_training_on_the_cache_is_training_on_the_pictures(job, config, trainable):
-    """The frozen stages run anew at every step, in place of their cached activations in float16."""
-    cached, live = fresh(config), fresh(config)
-    clean = dataclasses.replace(job, train=dataclasses.replace(job.train, views=0))
-    finetune(cached, clean, CPU, SILENT)
-
-    workspace = trainable("live")
-    pixels, spec = PixelCache(workspace, config.clean), live.backbone.spec
-
-    class Runs:
-        def __init__(self, part):
-            self.part = part
-
-        def get(self, names):
-            views = np.stack([clean_view(pixels.read(name.split(":")[0])) for name in names])
-            with torch.inference_mode():
-                return live.backbone.run(normalised(torch.from_numpy(views), spec.mean, spec.std))[self.part].numpy()
-
-    parts = {
-        part: dataclasses.replace(getattr(clean, part), activations=Runs(0), features=Runs(1))
-        for part in ("train", "val")
-    }
-    finetune(live, dataclasses.replace(clean, checkpoint=job.checkpoint.with_name("live.pt"), **parts), CPU, SILENT)
-    for name, value in live.state_dict().items():
-        assert torch.allclose(value, cached.state_dict()[name], atol=1e-4), name
+def test_more_pictures_get_fewer_epochs_but_not_fewer_views():
+    counts = [15, 200, 400, 800, 1_200, 100_000]
+    assert [epochs_for(count) for count in counts] == [24, 16, 8, 8, 5, 4]
+    every = [epochs_for(count) for count in range(2, 3_000)]
+    assert all(one >= two for one, two in zip(every, every[1:], strict=False))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing):
     """Unbalanced classes, and batches that do not part evenly, so that the shares weigh differently."""
-    kept = np.sort(np.concatenate([np.flatnonzero(job.train.labels > 0), np.flatnonzero(job.train.labels == 0)[:1]]))
-    few = dataclasses.replace(job.train, keys=tuple(job.train.keys[row] for row in kept), labels=job.train.labels[kept])
+    kept = np.sort(np.concatenate([np.flatnonzero(job.labels > 0), np.flatnonzero(job.labels == 0)[:1]]))
+    few = dataclasses.replace(
+        with_config(job, label_smoothing=smoothing),
+        keys=tuple(job.keys[row] for row in kept),
+        labels=job.labels[kept],
+        epochs=2,
+    )
     counts = np.bincount(few.labels)
     assert counts.max() > 1.5 * counts.min()
     assert len(kept) % 2
     ends, histories = [], []
     for processes in (1, 2):
-        own = config.train.model_copy(update={"processes": processes, "label_smoothing": smoothing, "epochs": 2})
         network = fresh(config)
-        part = dataclasses.replace(job, train=few, config=own, checkpoint=tmp_path / f"{processes}.pt")
+        part = dataclasses.replace(with_config(few, processes=processes), checkpoint=tmp_path / f"{processes}.pt")
         histories.append(finetune(network, part, CPU, SILENT))
         ends.append(network.state_dict())
     for one, two in zip(*histories, strict=True):
@@ -263,12 +240,11 @@ def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing):
 
 
 def test_more_processes_than_pictures_in_a_batch_are_refused(job, config):
-    many = dataclasses.replace(job, config=config.train.model_copy(update={"processes": 9}))
     with pytest.raises(ConfigError, match=r"train\.processes = 9, but a batch has only 5"):
-        finetune(fresh(config), many, CPU, SILENT)
+        finetune(fresh(config), with_config(job, processes=9), CPU, SILENT)
 
 
-def test_the_open_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
+def test_the_trained_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
     """As torch.compile cuts them out, but without its code generator, which takes a minute."""
     seen = []
 
@@ -278,10 +254,37 @@ def test_the_open_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
 
     monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend=backend))
     plain, compiled = fresh(config), fresh(config)
+    job = dataclasses.replace(job, epochs=1)
     history = finetune(plain, job, CPU, SILENT)
-    own = dataclasses.replace(
-        job, config=config.train.model_copy(update={"compile": True}), checkpoint=tmp_path / "compiled.pt"
-    )
+    own = dataclasses.replace(with_config(job, compile=True), checkpoint=tmp_path / "compiled.pt")
     assert finetune(compiled, own, CPU, SILENT) == history
     assert seen
     assert state_bytes(plain) == state_bytes(compiled)
+
+
+def test_the_copy_is_the_average_of_its_members_which_answer_what_they_left_out(tmp_path, job, config):
+    assignments, alone = [], []
+    for number in (0, 1):
+        left_out = np.arange(len(job.keys)) % 5 == number
+        own = dataclasses.replace(
+            job,
+            keys=tuple(np.array(job.keys)[~left_out].tolist()),
+            labels=job.labels[~left_out],
+            epochs=1,
+            seed=number,
+            checkpoint=tmp_path / f"{number}.pt",
+        )
+        keys = tuple(np.array(job.keys)[left_out].tolist())
+        assignments.append(Assignment(functools.partial(fresh, config), own, keys, job.labels[left_out]))
+        network = fresh(config)
+        finetune(network, dataclasses.replace(own, checkpoint=tmp_path / f"alone{number}.pt"), CPU, SILENT)
+        alone.append((network.state_dict(), predicted(network, own, keys, CPU)))
+    members = train_members(assignments, CPU, 0, SILENT)
+    assert [answers.tobytes() for answers in members.answers] == [answers.tobytes() for _, answers in alone]
+    assert [set(rows[-1]) for rows in members.epochs] == [{"epoch", "loss", "lr", "val_loss", "val_accuracy"}] * 2
+    for name, value in members.network.state_dict().items():
+        one, two = (state[name] for state, _ in alone)
+        assert torch.equal(value, one if not value.is_floating_point() else (one + two) / 2), name
+    assert members.cut_short == ""
+    single = fresh(config)
+    assert state_bytes(average_of([single])) == state_bytes(fresh(config))

@@ -7,7 +7,6 @@ import pytest
 
 from training.fit.diagnostics import Diagnosis, diagnose
 from training.fit.regime import THRESHOLDS, Regime, RegimeRecord, decide
-from training.fit.selection import stages_to_open
 
 SMALL, LARGE = 30, THRESHOLDS.large_per_class + 20
 SIMILAR, DIFFERENT = 1.2, 0.35
@@ -26,7 +25,7 @@ def training_set(per_class: int, last: float, middle: float):
 
 
 def found(**changes: object) -> Diagnosis:
-    probes, errors = {"layer4": 0.95, "layer3": 0.8, "layer2": 0.5}, dict.fromkeys(("layer4", "layer3", "layer2"), 0.02)
+    probes, errors = {"layer4": 0.98, "layer3": 0.8, "layer2": 0.5}, dict.fromkeys(("layer4", "layer3", "layer2"), 0.02)
     return dataclasses.replace(Diagnosis(28, 30, probes, errors, 0.9, 0.7, 0.05), **changes)
 
 
@@ -71,13 +70,9 @@ def test_copies_do_not_answer_for_each_other():
     assert whole.probes["layer4"] < 0.5 < torn.probes["layer4"]
 
 
-def test_the_stage_before_is_opened_where_its_features_are_as_good():
-    weak = {"layer4": 0.6, "layer3": 0.59, "layer2": 0.5}
-    near, far = decide(found(probes=weak)), decide(found(probes=weak | {"layer3": 0.55}))
-    assert (near.open_before_last, far.open_before_last) == (True, False)
-    assert (stages_to_open(near, 4), stages_to_open(far, 4)) == (2, 1)
-    assert [stages_to_open(decide(found(), setting=name), 4) for name in ("1", "2", "4")] == [4, 2, 0]
-    assert [stages_to_open(decide(found(), setting=name), 1) for name in ("1", "2", "3")] == [1, 0, 0]
+def test_each_regime_trains_its_share_of_the_stages():
+    shares = {stages: [decide(found(), setting=name).tuned_stages(stages) for name in "1234"] for stages in (4, 3, 1)}
+    assert shares == {4: [4, 2, 2, 0], 3: [3, 2, 2, 0], 1: [1, 0, 0, 0]}
 
 
 @pytest.mark.parametrize(

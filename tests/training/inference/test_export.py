@@ -36,18 +36,23 @@ def _picture(height: int, width: int) -> np.ndarray:
     return picture
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+@pytest.fixture(scope="module", params=[0, 2], ids=["head alone", "fine-tuned copy"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     folder = tmp_path_factory.mktemp("model")
-    head = nn.Linear(SPEC.feature_dim, 3)
-    nn.init.normal_(head.weight, std=0.3)
-    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
+    network = Network.untrained(Backbone(SPEC, build_network(SPEC, 3)), 3, request.param)
+    nn.init.normal_(network.head.weight, std=0.3)
+    if network.tuned is not None:
+        for parameter in network.tuned.parameters():
+            parameter.data += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    save_file(network.state_dict(), folder / "model.safetensors")
     card = {
         "format": 2,
         "classes": ["ape", "bee", "고양이"],
         "backbone": SPEC.name,
         "cache_side_px": 256,
         "trained_on": {"train": 2, "val": 1},
+        "chosen": "finetuned" if request.param else "head",
+        "tuned_stages": request.param,
         "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from training.inference.gradcam import gradcam
-from training.network.backbone import Backbone, Network
+from training.network.backbone import Backbone, Network, averaged_network
 from training.network.registry import BACKBONES, build_network
 
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -56,3 +56,24 @@ def test_a_real_network_is_left_as_it_was_and_its_frozen_part_needs_no_gradient(
     handle.remove()
     direct = torch.einsum("c,chw->hw", network.head.weight[2], kept[0][0]).relu()
     np.testing.assert_allclose(maps[0], (direct / direct.max()).numpy(), atol=1e-4)
+
+
+def test_the_map_of_a_tuned_network_is_that_of_both_paths_together() -> None:
+    backbone = Backbone(SPEC, build_network(SPEC, 1))
+    tuned = backbone.copy_of_last(2)
+    for parameter in tuned.parameters():
+        parameter.data *= 1.2
+    heads = [nn.Linear(SPEC.feature_dim, 3) for _ in range(2)]
+    network = averaged_network(backbone, heads[0], tuned, heads[1]).eval()
+    network.head.weight.data.abs_()
+    inputs = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    maps = gradcam(network, inputs, [2])
+    kept: list[torch.Tensor] = []
+    norms = [module for name, module in network.named_modules() if name.endswith("layer4.bn2")]
+    handles = [norm.register_forward_hook(lambda _m, _i, output: kept.append(output)) for norm in norms]
+    network(inputs)
+    for handle in handles:
+        handle.remove()
+    assert [output.shape for output in kept] == [(1, SPEC.feature_dim, 3, 3)] * 2
+    direct = torch.einsum("c,chw->hw", network.head.weight[2], torch.cat(kept, 1)[0]).relu()
+    np.testing.assert_allclose(maps[0], (direct / direct.max()).detach().numpy(), atol=1e-4)

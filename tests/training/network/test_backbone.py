@@ -6,10 +6,12 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from preprocessing.images.decode import decode
-from training.network.backbone import Backbone, load_backbone, normalised
+from training.network.backbone import Backbone, Network, averaged_network, load_backbone, normalised
 from training.network.registry import BACKBONES, build_network, load_imagenet, spec_of
+from training.network.stages import with_folded_batch_norm
 from training.network.views import clean_view
 from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError, WeightsError
@@ -50,18 +52,73 @@ def test_frozen_then_open_stages_are_the_network_without_its_classifier(name):
         logits = network(inputs)
     backbone = Backbone(spec, network)
     assert backbone.stage_names == ("layer1", "layer2", "layer3", "layer4")
+    assert not any(value.requires_grad for value in backbone.parameters())
     with torch.inference_mode():
         for count in (1, 2, 4):
-            backbone.open(count)
-            activations = backbone.prefix(inputs)
-            features = backbone.tail(activations)
+            activations, whole = backbone.run(inputs, 4 - count)
+            features = backbone.copy_of_last(count)(activations)
+            assert torch.allclose(features, whole, atol=1e-4)
             assert activations.shape[1:] == {1: CUTS[name], 4: (3, 224, 224)}.get(count, activations.shape[1:])
             assert features.shape == (2, spec.feature_dim)
             assert np.allclose(backbone.source_logits(features.numpy()), logits.numpy(), atol=1e-4)
-    backbone.open(2)
-    closed = [name for name, value in backbone.named_parameters() if not value.requires_grad]
-    assert all(name.startswith(("stages.layer1.", "stages.layer2.")) for name in closed)
-    assert len(closed) < len(list(backbone.parameters()))
+    with pytest.raises(ValueError, match="has 4 stages, so 5 cannot be copied"):
+        backbone.copy_of_last(5)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_frozen_stages_with_folded_batch_norm_are_the_same_stages(name):
+    spec = spec_of(name)
+    backbone = Backbone(spec, build_network(spec))
+    generator = torch.Generator().manual_seed(0)
+    for module in backbone.stages.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as training leaves them: not 0 and 1
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) / 10)
+            module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    folded = with_folded_batch_norm(backbone.stages[:2], spec.crop_px)
+    inputs = normalised(noise(2), spec.mean, spec.std)
+    with torch.inference_mode():
+        expected = backbone.stages[:2](inputs)
+        assert (folded(inputs) - expected).abs().max() <= 1e-4 * max(1, expected.abs().max())
+    norms = [sum(isinstance(module, nn.BatchNorm2d) for module in part.modules()) for part in (backbone.stages, folded)]
+    assert norms == [0, 0] if name == "timm:convnext_atto" else norms[0] > norms[1] == 0
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_stages_that_do_not_run_in_their_order_are_not_folded():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+            self.norm.running_mean += 1
+
+        def forward(self, inputs):
+            return self.conv(self.norm(inputs))
+
+    stages = nn.Sequential(Backwards()).eval()
+    kept = with_folded_batch_norm(stages, 8)
+    inputs = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(kept(inputs), stages(inputs))
+
+
+@pytest.mark.parametrize("stages", [1, 2, 4])
+def test_a_network_with_a_tuned_copy_is_the_mean_of_two(stages):
+    backbone = Backbone(LITE0, build_network(LITE0), head_stages=3)
+    tuned = backbone.copy_of_last(stages)
+    for parameter in tuned.parameters():
+        parameter.data *= 1.1
+    head, tuned_head = nn.Linear(backbone.width, 3), nn.Linear(LITE0.feature_dim, 3)
+    network = averaged_network(backbone, head, tuned, tuned_head).eval()
+    inputs = normalised(noise(2), LITE0.mean, LITE0.std)
+    with torch.inference_mode():
+        start, features = backbone.run(inputs, 4 - stages)
+        expected = (head(features) + tuned_head(tuned(start))) / 2
+        assert torch.allclose(network(inputs), expected, atol=1e-4)
+        assert torch.equal(network.features(inputs)[:, : backbone.width], features)
+    saved = Network.untrained(Backbone(LITE0, build_network(LITE0, 1), head_stages=3), 3, stages).eval()
+    saved.load_state_dict(network.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(saved(inputs), network(inputs))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
@@ -78,13 +135,10 @@ def test_the_head_sees_the_stages_that_it_is_given(name):
         whole = backbone(inputs)
         assert torch.allclose(whole, torch.cat(parts, 1), atol=1e-3)
         assert backbone.blocks == (spec.feature_dim, 2 * third.shape[1], 2 * second.shape[1])
-        for count in range(5):
-            backbone.open(count)
-            start, features = backbone.run(inputs)
-            frozen = features[:, backbone.width - backbone.frozen_width :]
-            if count:
-                assert torch.allclose(backbone.resume(start, frozen), whole, atol=1e-5)
+        for cut in range(5):
+            start, features = backbone.run(inputs, cut)
             assert torch.equal(features, whole)
+            assert torch.equal(start, backbone.stages[:cut](inputs))
 
 
 def test_a_transformer_of_timm_is_one_piece():
@@ -96,8 +150,6 @@ def test_a_transformer_of_timm_is_one_piece():
         backbone = Backbone(spec, network, head_stages=3)
         assert (backbone.stage_names, backbone.blocks) == (("whole",), (spec.feature_dim,))
         assert np.allclose(backbone.source_logits(backbone(inputs).numpy()), logits.numpy(), atol=1e-4)
-    with pytest.raises(ConfigError, match="vit_tiny_patch16_224 has no batch norm.*train.batch_norm_only = false"):
-        backbone.open(1, batch_norm_only=True)
 
 
 def test_timm_says_what_it_does_not_have():
@@ -153,23 +205,6 @@ def test_an_unknown_backbone_lists_the_known_ones():
         spec_of("vgg")
     with pytest.raises(ConfigError, match="'vgg'"):
         load_backbone(TrainConfig(backbone="efficientnet_lite0", fallback_backbone="vgg"), 0)
-
-
-def test_frozen_parts_stay_frozen_whatever_train_says():
-    backbone = Backbone(LITE0, build_network(LITE0)).train()
-    before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
-    for seed in range(2):
-        loss = backbone(normalised(noise(4, seed), LITE0.mean, LITE0.std)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    after = backbone.state_dict()
-    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert any(name.startswith("stages.layer4.") and name.endswith("conv_pw.weight") for name in changed)
-    assert not [
-        name for name in changed if not name.startswith("stages.layer4.") or "running_" in name or "num_batches" in name
-    ]
 
 
 def test_random_weights_come_from_the_seed_and_leave_torch_alone():

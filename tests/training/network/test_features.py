@@ -8,8 +8,8 @@ from preprocessing.images.pixel_cache import PixelCache
 from training.network import features
 from training.network.backbone import load_backbone, normalised
 from training.network.device import choose_device
-from training.network.features import Extractor, view_key
-from training.network.views import Augmenter, clean_view, preset_for
+from training.network.features import Extractor
+from training.network.views import clean_view
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 
@@ -57,8 +57,8 @@ def test_every_kept_picture_gets_the_networks_own_features_once(trainable, setti
     views = torch.from_numpy(np.stack([clean_view(pixels.read(key)) for key in keys[:3]]))
     with torch.inference_mode():
         inputs = normalised(views, backbone.spec.mean, backbone.spec.std)
-        activations = backbone.prefix(inputs)
-        expected = backbone.tail(activations).numpy()
+        activations = backbone.stages[:3](inputs)
+        expected = backbone.stages[3](activations).numpy()
         assert np.allclose(stored.head_features(keys[:3]), backbone(inputs).numpy(), atol=1e-4)
     assert np.allclose(stored.features.get(keys[:3]), expected, atol=1e-4)
     pooled = stored.pooled(keys[:3])
@@ -107,47 +107,6 @@ def test_what_the_numbers_depend_on_names_their_folder(trainable, settings):
     assert extractor(workspace, settings(features__batch_size=3)).features.folder in folders
 
 
-def test_augmented_views_are_cached_by_picture_and_view(trainable, settings):
-    workspace, config = trainable("w"), settings(features__views=2)
-    keys = kept(workspace)[:5]
-    augmenter = Augmenter(preset_for(5), config.augment)
-    listener = Listener()
-    cached = extractor(workspace, config).extract_views(keys, augmenter, listener)
-    assert listener.advanced == 15
-    one, two = cached.activations.get([view_key(keys[0], 1), view_key(keys[0], 2)])
-    assert one.dtype == np.float16
-    assert not np.array_equal(one, two)
-
-    backbone, _ = load_backbone(config.train, config.seed)
-    pixels = PixelCache(workspace, config.clean).read(keys[0])
-    view = torch.from_numpy(augmenter.view(pixels, (0, 2, keys[0]))[None])
-    with torch.inference_mode():
-        expected = backbone.prefix(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
-        features = backbone(normalised(view, backbone.spec.mean, backbone.spec.std))[0].numpy()
-    assert np.allclose(two, expected, rtol=2e-3, atol=2e-3)
-    assert np.allclose(cached.features_of(keys)[0, 2], features, atol=1e-4)
-
-    again = Listener()
-    extractor(workspace, config).extract_views(keys, augmenter, again)
-    assert again.advanced == 0
-
-
-def test_a_frozen_network_does_not_see_the_clean_views_twice(trainable, settings):
-    workspace, config = trainable("w"), settings(features__views=2)
-    keys, augmenter = kept(workspace)[:5], Augmenter(preset_for(5), config.augment)
-    found = []
-    for seen_before in (False, True):
-        made, listener = extractor(trainable(f"w{seen_before}"), config), Listener()
-        made._backbone.open(0)
-        if seen_before:
-            made.extract_clean(keys, SILENT)
-        views = made.extract_views(keys, augmenter, listener)
-        assert views.activations is None
-        assert listener.advanced == (10 if seen_before else 15)
-        found.append(views.features_of(keys))
-    assert np.array_equal(*found)
-
-
 def test_a_gpu_that_is_not_there_is_an_error(trainable, settings, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="train.device"):
@@ -161,8 +120,6 @@ def test_no_number_depends_on_the_workers(trainable, settings):
         keys = kept(workspace)[:7]
         made = extractor(workspace, config)
         made.extract_clean(keys, SILENT)
-        views = made.extract_views(keys, Augmenter(preset_for(5), config.augment), SILENT)
-        names = [view_key(key, view) for key in keys for view in (0, 1)]
-        stores.append((made.features.get(keys), views.activations.get(names), views.features.get(names)))
+        stores.append((made.features.get(keys), made.head_features(keys)))
     for other in stores[1:]:
         assert all(np.array_equal(one, two) for one, two in zip(stores[0], other, strict=True))

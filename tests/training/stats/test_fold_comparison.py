@@ -2,47 +2,58 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from training.stats.fold_comparison import compare, hopeless, slow_start, unpromising
+from training.fit.choice import Evidence, choose
+from training.stats.fold_comparison import compare
+from training.stats.folds import OutOfFold
+from training.stats.scores import log_losses
 
 
-def answers(labels: np.ndarray, wrong: list[int]) -> np.ndarray:
-    logits = np.eye(int(labels.max()) + 1, dtype=np.float32)[labels]
+def answers(labels: np.ndarray, wrong: list[int], scale: float = 1.0) -> np.ndarray:
+    logits = scale * np.eye(int(labels.max()) + 1, dtype=np.float32)[labels]
     logits[wrong] = np.roll(logits[wrong], 1, axis=1)
-    return logits
+    return logits.astype(np.float32)
 
 
 LABELS = np.arange(40) % 2
 ALONE = np.arange(40).astype(str)
 
 
-def test_the_difference_and_its_error_are_those_of_paired_answers():
-    done = compare(answers(LABELS, [0, 1, 2, 3, 4, 5]), answers(LABELS, [0, 6]), LABELS, ALONE)
+def test_the_differences_and_their_errors_are_those_of_paired_answers():
+    head, both = answers(LABELS, [0, 1, 2, 3, 4, 5]), answers(LABELS, [0, 6])
+    done = compare(head, both, LABELS, ALONE)
     gains = np.zeros(40)
     gains[[1, 2, 3, 4, 5]], gains[6] = 1, -1
     assert (done.head, done.finetuned, done.n) == (pytest.approx(0.85), pytest.approx(0.95), 40)
     assert done.difference == pytest.approx(gains.mean())
     assert done.standard_error == pytest.approx(gains.std(ddof=1) / np.sqrt(40))
+    losses = log_losses(both, LABELS) - log_losses(head, LABELS)
+    assert done.loss_difference == pytest.approx(losses.mean())
+    assert done.loss_standard_error == pytest.approx(losses.std(ddof=1) / np.sqrt(40))
     assert done.passes
 
 
-@pytest.mark.parametrize(("fixed", "broken", "passes"), [(0, 0, False), (2, 2, False), (2, 1, False), (5, 1, True)])
-def test_only_a_gain_of_more_than_one_standard_error_passes(fixed, broken, passes):
+@pytest.mark.parametrize(("fixed", "broken", "passes"), [(0, 0, True), (2, 3, True), (1, 5, False), (5, 1, True)])
+def test_only_a_loss_of_more_than_one_standard_error_fails(fixed, broken, passes):
     head = answers(LABELS, list(range(6)))
-    tuned = answers(LABELS, [*range(fixed, 6), *range(10, 10 + broken)])
-    assert compare(head, tuned, LABELS, ALONE).passes is passes
+    both = answers(LABELS, [*range(fixed, 6), *range(10, 10 + broken)])
+    assert compare(head, both, LABELS, ALONE).passes is passes
 
 
-def test_a_gain_on_one_group_of_copies_counts_once():
-    head, tuned = answers(LABELS, list(range(8))), answers(LABELS, [])
+def test_right_answers_of_too_much_confidence_fail_by_their_log_loss():
+    head = answers(LABELS, [0, 1, 2, 3], scale=2)
+    assert not compare(head, answers(LABELS, [0, 1, 2, 3], scale=40), LABELS, ALONE).passes
+    assert compare(head, answers(LABELS, [0, 1, 2, 3], scale=2.5), LABELS, ALONE).passes
+
+
+def test_a_loss_on_one_group_of_copies_counts_once():
+    head, both = answers(LABELS, []), answers(LABELS, list(range(8)))
     together = ALONE.copy()
     together[:8] = "copies"
-    alone, copies = compare(head, tuned, LABELS, ALONE), compare(head, tuned, LABELS, together)
+    alone, copies = compare(head, both, LABELS, ALONE), compare(head, both, LABELS, together)
     assert alone.difference == copies.difference
     assert copies.standard_error > 2 * alone.standard_error
-    assert not compare(head, tuned, LABELS, np.full(40, "all")).passes
+    assert copies.loss_standard_error > 2 * alone.loss_standard_error
 
 
 def test_classes_count_the_same_whatever_their_size():
@@ -51,35 +62,37 @@ def test_classes_count_the_same_whatever_their_size():
     assert done.difference == pytest.approx((1 / 30 - 1 / 10) / 2)
 
 
-@given(st.sets(st.integers(0, 39)), st.sets(st.integers(0, 39)), st.integers(0, 40))
-def test_what_is_called_hopeless_never_passes(head_wrong, tuned_wrong, known_until):
-    head, tuned = answers(LABELS, sorted(head_wrong)), answers(LABELS, sorted(tuned_wrong))
-    known = np.arange(40) < known_until
-    if hopeless(head, LABELS, ALONE, tuned, known):
-        assert not compare(head, tuned, LABELS, ALONE).passes
-    elif known.all():
-        assert compare(head, tuned, LABELS, ALONE).passes
+def evidence(tuned: np.ndarray, known: np.ndarray) -> Evidence:
+    head = OutOfFold(tuple(ALONE), LABELS, answers(LABELS, [0, 1, 2]), np.arange(40) % 4)
+    return Evidence(head, answers(LABELS, [0, 1, 2, 3]), ALONE, tuned, known)
 
 
-def test_fine_tuning_that_is_not_ahead_is_given_up_and_that_is_ahead_never():
-    head = answers(LABELS, [0, 1, 2, 3])
-    behind = compare(head, answers(LABELS, range(8)), LABELS, ALONE)
-    even = compare(head, answers(LABELS, [1, 2, 3, 4]), LABELS, ALONE)
-    ahead = compare(head, answers(LABELS, [0, 1, 2]), LABELS, ALONE)
-    assert [unpromising(behind, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
-    assert [unpromising(even, folds, 5) for folds in (1, 2, 4)] == [True, True, True]
-    assert [unpromising(ahead, folds, 5) for folds in (1, 2, 4)] == [False, False, False]
+def test_what_ships_is_the_mean_of_both_and_so_are_its_held_out_answers():
+    known = np.arange(40) % 4 < 2
+    tuned = np.where(known[:, None], answers(LABELS, [0], scale=3), 99).astype(np.float32)
+    choice = choose(evidence(tuned, known), guard=True)
+    assert choice.chosen == "finetuned"
+    assert choice.out_of_fold.sha256 == tuple(ALONE[known])
+    assert set(choice.out_of_fold.fold) == {0, 1}
+    assert np.allclose(choice.out_of_fold.logits, (answers(LABELS, [0, 1, 2]) + tuned)[known] / 2)
+    names = ["head on the last stage", "linear head", "fine-tuned copy", "mean of both"]
+    assert [(part.name, part.n) for part in choice.parts] == [(name, 20) for name in names]
+    assert choice.parts[2].balanced_accuracy == pytest.approx(0.95)
+    assert choice.comparison.n == 20
 
 
-def test_the_first_fold_is_looked_at_once_a_third_of_the_way():
-    ahead = [slow_start(done, 12, 0.91, 0.9) for done in range(13)]
-    level = [slow_start(done, 12, 0.9, 0.9) for done in range(13)]
-    assert not any(ahead)
-    assert [done for done, given_up in enumerate(level) if given_up] == [4]
+def test_a_copy_that_harms_is_left_out_unless_it_ships_unjudged():
+    known, tuned = np.ones(40, bool), answers(LABELS, list(range(10, 24)), scale=9)
+    judged, unjudged = (choose(evidence(tuned, known), guard) for guard in (True, False))
+    assert (judged.chosen, unjudged.chosen) == ("head", "finetuned")
+    assert "worse by more than one standard error" in judged.why
+    assert "train.guard = false" in unjudged.why
+    assert len(judged.out_of_fold.sha256) == 40
+    assert judged.out_of_fold.balanced_accuracy == pytest.approx(0.925)
 
 
-def test_a_head_without_mistakes_needs_no_rival():
-    head = answers(LABELS, [])
-    assert hopeless(head, LABELS, ALONE, head, np.zeros(40, bool))
-    head = answers(LABELS, [0, 1, 2])
-    assert not hopeless(head, LABELS, ALONE, head, np.zeros(40, bool))
+def test_without_members_the_head_ships_for_the_reason_that_is_given():
+    head = evidence(answers(LABELS, []), np.ones(40, bool)).head
+    choice = choose(Evidence(head, head.logits, ALONE, not_tuned="the regime is frozen"), guard=True)
+    assert (choice.chosen, choice.why, choice.comparison) == ("head", "the regime is frozen", None)
+    assert [part.n for part in choice.parts] == [40, 40]

@@ -112,3 +112,11 @@ def test_a_contact_that_no_header_takes_and_a_private_host_with_a_port_are_mista
     with pytest.raises(ValidationError, match=r"nas\.local:8080: only the host"):
         NetworkConfig(private_hosts=("nas.local:8080",))
     assert NetworkConfig(private_hosts=("[::1]", "NAS.local")).private_hosts == ("::1", "nas.local")
+
+
+def test_epochs_are_a_number_or_chosen_by_the_number_of_pictures() -> None:
+    for value in ("auto", 0, 7):
+        assert parse_config(TWO, "text", {"train.epochs": value}).train.epochs == value
+    for value in (-1, True, 1.5, "some"):
+        with pytest.raises(ConfigError, match='has 1 problem:\n  train.epochs: it is "auto" or a whole number'):
+            parse_config(TWO, "text", {"train.epochs": value})

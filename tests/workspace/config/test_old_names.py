@@ -130,3 +130,13 @@ def test_a_wrong_name_under_search_is_no_table_of_a_source() -> None:
         parse_config(CLASSES + '[search.gbif]\nulr = "http://127.0.0.1:1"\n', "text")
     with pytest.raises(ConfigError, match=r"search\.per_class\.x: there is no such setting"):
         parse_config(CLASSES + "[search]\nper_class = 5\n", "text", {"search.per_class.x": 1})
+
+
+def test_a_setting_that_is_no_more_is_passed_over_with_one_sentence() -> None:
+    told: list[str] = []
+    text = CLASSES + "[features]\nviews = 2\nbatch_size = 8\n"
+    assert parse_config(text, "workspace.toml", on_old=told.append).features.batch_size == 8
+    assert len(told) == 1
+    assert "features.views is no setting any more: fine-tuning sees a new view" in told[0]
+    with pytest.raises(ConfigError, match=r"features\.views is no setting any more"):
+        parse_config(CLASSES, "workspace.toml", {"features.views": 2})

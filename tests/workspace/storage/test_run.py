@@ -87,5 +87,5 @@ def test_a_run_without_its_settings_is_an_error_with_the_remedy(frozen) -> None:
 
 def test_the_model_settings_are_the_sections_of_the_run_id_without_where_it_is_computed() -> None:
     names = set(model_settings(settings()))
-    assert {"seed", "clean.cache_side_px", "train.backbone", "augment.flip", "features.views"} < names
+    assert {"seed", "clean.cache_side_px", "train.backbone", "augment.flip", "train.epochs"} < names
     assert not {"train.device", "train.compile", "train.processes", "features.workers", "features.batch_size"} & names
