@@ -1,7 +1,7 @@
 """The command line: `collect-and-train`.
 
 Folders:
-    commands: one module per command; those on images and on models in folders of their own.
+    commands: one module for each command or for a few that belong together.
 """
 
 from workspace.environment import set_defaults

@@ -1,1 +1,6 @@
-"""The commands of the whole path, one module each."""
+"""The commands, one module for each or for a few that belong together.
+
+Folders:
+    images: commands on the images of a workspace.
+    models: commands on trained models.
+"""

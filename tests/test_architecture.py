@@ -1,0 +1,73 @@
+"""docs/architecture.md and the packages' docstrings against the code: paths, steps, folders, and their sizes."""
+
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cli.main import app
+from flows.step_table import STEPS, Phase
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGE = CHECKOUT / "docs" / "architecture.md"
+PACKAGES = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+    "root_packages"
+]
+MODULES_PER_FOLDER = 12
+
+
+def folders(package: str) -> list[Path]:
+    """The folders of a package that hold modules, the package itself first."""
+    return sorted({file.parent for file in (CHECKOUT / package).rglob("*.py")})
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of the page, without its header."""
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 2, heading
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_every_path_of_the_page_exists() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    written = re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|toml|yaml))`", text)
+    linked = [f"docs/{target}" for target in re.findall(r"\]\(([^)#]+)\)", text)]
+    assert len(written) > 60 and linked
+    of_a_workspace = {"__init__.py"}  # a name that stands in every package
+    assert [path for path in [*written, *linked] if path not in of_a_workspace and not (CHECKOUT / path).exists()] == []
+
+
+def test_the_table_of_steps_is_that_of_the_code() -> None:
+    commands = {command.name for command in app.registered_commands}
+    written = [(row[0], row[3], row[4]) for row in table("The steps")]
+    assert [name for name, _, _ in written] == [step.name for step in STEPS]
+    for step, (_, module, command) in zip(STEPS, written, strict=True):
+        assert module == f"`{step.module.replace('.', '/')}.py`"
+        if step.phase is Phase.ARRIVAL:
+            assert step.name not in commands and command.startswith("none")
+        else:
+            assert step.name in commands and command == f"`collect-and-train {step.name}`"
+
+
+def test_the_page_names_every_package() -> None:
+    assert {row[0] for row in table("The packages")} == {f"`{package}/`" for package in PACKAGES}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_what_its_folders_hold(package: str) -> None:
+    for folder in folders(package):
+        init = folder / "__init__.py"
+        assert init.is_file(), f"{folder} has modules, but no __init__.py with a docstring"
+        docstring = init.read_text(encoding="utf-8").split('"""')[1]
+        named = re.findall(r"^    (\w+): ", docstring.partition("Folders:\n")[2], re.M)
+        inside = [other.name for other in folders(package) if other.parent == folder]
+        assert sorted(named) == sorted(inside), f"Folders in the docstring of {init}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_folder_has_at_most_12_modules(package: str) -> None:
+    counts = Counter(file.parent for file in (CHECKOUT / package).rglob("*.py") if file.name != "__init__.py")
+    assert {str(folder): n for folder, n in counts.items() if n > MODULES_PER_FOLDER} == {}
