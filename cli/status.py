@@ -93,9 +93,11 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
         gone = before - set(kept)
         if gone:
             changes.append(f"{len(gone):,} of its {len(before):,} pictures were dropped or relabelled")
-    differing = settings_of_champion(workspace, config)[1]
-    if differing:
-        changes.append(f"workspace.toml has other settings: {', '.join(differing)}")
+    settings = settings_of_champion(workspace, config)
+    if settings.missing:
+        changes.append(f"{settings.missing} is missing; `retrain` would take all settings from workspace.toml")
+    if settings.differing:
+        changes.append(f"workspace.toml has other settings: {', '.join(settings.differing)}")
     return changes or ["nothing has changed"]
 
 

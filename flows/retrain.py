@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -47,12 +49,18 @@ def retrain(
     logger = get_run_logger()
     place, today = open_workspace(workspace_folder(workspace), (), settings)
     with hold(place, "retrain", wait_s=PATIENCE_S, on_wait=logger.info):
-        config, differing = settings_of_champion(place, today, settings)
-        if differing:
+        champion = settings_of_champion(place, today, settings)
+        config = champion.config
+        if champion.missing:
+            logger.warning(
+                "The live model's settings are gone (%s is missing): all settings are taken from workspace.toml",
+                champion.missing,
+            )
+        if champion.differing:
             logger.info(
                 "The live model's settings count where workspace.toml differs: %s; `collect-and-train run` uses those "
                 "of workspace.toml",
-                ", ".join(differing),
+                ", ".join(champion.differing),
             )
         counts = {
             name: step_task(name)(place, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
@@ -63,39 +71,54 @@ def retrain(
     return counts
 
 
+@dataclass(frozen=True, slots=True)
+class ChampionSettings:
+    """The settings of a retraining.
+
+    Attributes:
+        config: those that the live model was trained with, but classes and collection of workspace.toml.
+        differing: dotted names of those that workspace.toml gives another value.
+        missing: the live model's config.toml where it is gone, and all of workspace.toml counts; None where it is not.
+    """
+
+    config: WorkspaceConfig
+    differing: tuple[str, ...] = ()
+    missing: Path | None = None
+
+
 def settings_of_champion(
     workspace: Workspace, today: WorkspaceConfig, overrides: dict[str, Any] | None = None
-) -> tuple[WorkspaceConfig, list[str]]:
-    """The settings that the live model was trained with; where to collect, and the classes, as they are today.
+) -> ChampionSettings:
+    """Read the settings that the live model was trained with, for a retraining.
 
     Args:
-        workspace: whose live model; where there is none, today's settings count.
-        today: workspace.toml.
+        workspace: whose live model; where there is none, or its settings are gone, those of workspace.toml count.
+        today: the settings of workspace.toml.
         overrides: settings by dotted name that win over both.
-
-    Returns:
-        The settings, and the names of those that workspace.toml gives another value.
 
     Raises:
         ConfigError: the live model's settings, or the overrides, do not hold.
     """
     champion = read_champion(workspace)
-    file = workspace.run(champion.champion).config_file if champion else workspace.config_file
-    if champion is None or not file.is_file():
-        return load_config(workspace.config_file, overrides), []
-    theirs = load_config(file, overrides)
-    config = theirs.model_copy(update={name: getattr(today, name) for name in _OF_TODAY})
-    return config, _differing(config, today)
+    if champion is None:
+        return ChampionSettings(load_config(workspace.config_file, overrides))
+    file = workspace.run(champion.champion).config_file
+    if not file.is_file():
+        return ChampionSettings(load_config(workspace.config_file, overrides), missing=file)
+    config = load_config(file, overrides).model_copy(update={name: getattr(today, name) for name in _OF_TODAY})
+    return ChampionSettings(config, tuple(_differing(config, today)))
 
 
-def _differing(one: WorkspaceConfig, other: WorkspaceConfig) -> list[str]:
+def _differing(a: WorkspaceConfig, b: WorkspaceConfig) -> list[str]:
     names = []
     for section in WorkspaceConfig.model_fields:
-        mine, yours = (getattr(config, section) for config in (one, other))
-        if section == "classes" or mine == yours:
+        values_a, values_b = getattr(a, section), getattr(b, section)
+        if section == "classes" or values_a == values_b:
             continue
-        fields = type(mine).model_fields if hasattr(type(mine), "model_fields") else {}
-        names += [f"{section}.{name}" for name in fields if getattr(mine, name) != getattr(yours, name)] or [section]
+        fields = getattr(type(values_a), "model_fields", {})
+        names += [f"{section}.{name}" for name in fields if getattr(values_a, name) != getattr(values_b, name)] or [
+            section
+        ]
     return names
 
 

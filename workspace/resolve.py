@@ -6,7 +6,7 @@ import logging
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,20 @@ _LOG = logging.getLogger("collect_and_train")
 
 
 def open_workspace(
-    folder: Path, keywords: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+    folder: Path,
+    keywords: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    on_old: Callable[[str], None] | None = _LOG.warning,
 ) -> tuple[Workspace, WorkspaceConfig]:
-    """The workspace in this folder with its settings; made from the keywords when there is none yet.
+    """Open the workspace in this folder and read its settings; make it from the keywords when it is new.
 
     Args:
         folder: the workspace.
         keywords: one class each; empty: those of workspace.toml.
         overrides: settings by dotted name. They are written into a new workspace.toml, and count for this run
             alone when there is one.
+        on_old: is told which settings of workspace.toml have old names; None where a later reader tells.
 
     Raises:
         ConfigError: workspace.toml is missing, wrong, or has other classes than the keywords.
@@ -38,7 +43,7 @@ def open_workspace(
     _refuse_keys(overrides or {})
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
-        config = load_config(workspace.config_file, overrides, on_old=_LOG.warning)
+        config = load_config(workspace.config_file, overrides, on_old=on_old)
         wanted = {name_key(word) for word in keywords}
         if wanted and wanted != {name_key(label) for label in config.classes}:
             raise ConfigError(

@@ -50,7 +50,7 @@ def retrain(workspace: Folder, settings: Settings = None) -> None:
     from workspace.storage.paths import Workspace
 
     overrides = parse_overrides(settings or [])
-    open_workspace(workspace, (), overrides)  # a mistake in the settings shows before Prefect starts
+    open_workspace(workspace, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
     counts = flow(workspace=str(workspace), settings=overrides or None)
     CONSOLE.print(summary_table(Workspace(workspace), counts))
     for note in counts["publish"].notes:

@@ -37,8 +37,8 @@ def run(
         raise typer.BadParameter("name keywords, or a workspace with --workspace")
     overrides = parse_overrides(settings or []) | tape_settings(record, replay)
     overrides = with_options(overrides, per_class=per_class, backbone=backbone)
-    # Made here, and read: a mistake in the settings shows before Prefect starts. The flow gets the folder alone.
-    place, _config = open_workspace(workspace or folder_for(words), words, overrides)
+    # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
+    place, _config = open_workspace(workspace or folder_for(words), words, overrides, on_old=None)
     run_flow(place, overrides)
     CONSOLE.print(f"Next: [bold]collect-and-train predict -w {place.root} PICTURE_OR_FOLDER[/]", highlight=False)
 

@@ -140,6 +140,25 @@ def test_run_makes_the_workspace_and_hands_the_flow_its_folder_and_the_settings_
     assert (list(written.classes), written.search.per_class) == (["red panda", "cat"], 7)
 
 
+@pytest.mark.parametrize(("command", "flow"), [("run", "collect_and_train"), ("retrain", "retrain")])
+def test_a_command_with_a_flow_says_once_that_settings_have_old_names(
+    command: str, flow: str, tmp_path, monkeypatch, caplog
+) -> None:
+    open_workspace(tmp_path, ["cat", "dog"])
+    file = tmp_path / "workspace.toml"
+    file.write_text(file.read_text().replace("[search]\n", "[search]\nwebsite_depth = 1\n"))
+    opened = []
+
+    def open_as_the_flow_does(workspace: str, settings: dict | None) -> None:
+        opened.append(open_workspace(Path(workspace), (), settings))
+
+    monkeypatch.setattr(f"flows.{flow}.{flow}", open_as_the_flow_does)
+    CliRunner().invoke(app, [command, "-w", str(tmp_path)])
+    assert len(opened) == 1
+    (record,) = caplog.records
+    assert "search.website_depth is now search.website.depth" in record.message
+
+
 @pytest.mark.parametrize(
     ("parameters", "title"),
     [

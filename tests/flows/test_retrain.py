@@ -3,7 +3,7 @@
 import pytest
 
 from cli.status import status_text
-from flows.retrain import settings_of_champion
+from flows.retrain import ChampionSettings, settings_of_champion
 from workspace.clock import utc_now
 from workspace.config.model import load_config
 from workspace.config.template import render_config
@@ -33,18 +33,28 @@ def test_training_is_as_it_was_and_collection_as_it_is_today(tmp_path) -> None:
     change(place, "per_class = 50", "per_class = 70")
     change(place, '"dog" = ["dog"]', '"dog" = ["dog", "puppy"]')
     today = load_config(place.config_file)
-    config, differing = settings_of_champion(place, today)
-    assert (config.train.epochs, config.search.per_class) == (3, 70)
-    assert config.classes["dog"] == ("dog", "puppy")
-    assert differing == ["train.epochs"]
+    settings = settings_of_champion(place, today)
+    assert (settings.config.train.epochs, settings.config.search.per_class) == (3, 70)
+    assert settings.config.classes["dog"] == ("dog", "puppy")
+    assert (settings.differing, settings.missing) == (("train.epochs",), None)
     overrides = {"train.epochs": 5}
     today = load_config(place.config_file, overrides)
-    assert settings_of_champion(place, today, overrides)[0].train.epochs == 5
+    assert settings_of_champion(place, today, overrides).config.train.epochs == 5
 
 
 def test_without_a_champion_today_s_settings_count(tmp_path) -> None:
     place, today = open_workspace(tmp_path, ["cat", "dog"], {"train.epochs": 3})
-    assert settings_of_champion(place, today) == (today, [])
+    assert settings_of_champion(place, today) == ChampionSettings(today)
+
+
+def test_without_the_champion_s_settings_those_of_today_count_and_status_says_so(tmp_path) -> None:
+    place = with_champion(tmp_path, **{"train.epochs": 3})
+    frozen = place.run("r1").config_file
+    frozen.unlink()
+    today = load_config(place.config_file)
+    settings = settings_of_champion(place, today)
+    assert (settings.config, settings.differing, settings.missing) == (today, (), frozen)
+    assert f"{frozen} is missing; `retrain` would take all settings from workspace.toml" in status_text(place, today)
 
 
 def test_status_says_what_is_missing_and_what_has_changed(tmp_path) -> None:
