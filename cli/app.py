@@ -1,4 +1,4 @@
-"""The application that the commands register with, and the options that several of them share."""
+"""The Typer application, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ OTHER = "Other"
 
 
 def tape_settings(record: Path | None, replay: Path | None) -> dict[str, str]:
-    """--record and --replay as settings of this run."""
-    given = {"network.record": record, "network.replay": replay}
-    return {name: str(folder.resolve()) for name, folder in given.items() if folder is not None}
+    """Turn --record and --replay into settings of this run."""
+    folders = {"network.record": record, "network.replay": replay}
+    return {name: str(folder.resolve()) for name, folder in folders.items() if folder is not None}

@@ -1,4 +1,4 @@
-"""The demo: an image site of our own on loopback, and a workspace that may use it."""
+"""The demo: a local image site, and a workspace that may use it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def demo_site(folder: Path, port: int) -> Iterator[Gallery]:
 
 
 def demo_config(site: Gallery) -> WorkspaceConfig:
-    """The demo's settings: both sources, our own address allowed, and a backbone to fall back to."""
+    """Return the demo's settings: both local sources, private addresses allowed, and a fallback backbone."""
     return WorkspaceConfig.model_validate(
         {
             "classes": {keyword: keyword for keyword in site.keywords},
@@ -69,7 +69,7 @@ def demo_config(site: Gallery) -> WorkspaceConfig:
 
 
 def serve_gallery(photos: Path | None, recorded: Path | None, port: int) -> None:
-    """Serve a folder, recorded answers, or the rendered pictures until Ctrl-C, and say how to use the site.
+    """Serve a folder, recorded answers, or the rendered pictures until Ctrl-C; print a command that uses the site.
 
     Raises:
         ConfigError: the folder does not exist or holds nothing to serve, both are named, or the port is taken.

@@ -19,7 +19,7 @@ for _module in COMMAND_MODULES:
 
 
 def main() -> None:
-    """Run the command line; a failure that we foresaw is one message and exit code 1."""
+    """Run the command line; an expected failure is one message and exit code 1."""
     try:
         app()
     except CollectAndTrainError as error:

@@ -1,4 +1,4 @@
-"""From words of a command line to pictures, and from answers to lines: what `predict` reads and writes."""
+"""Input and output of `predict`: pictures from arguments, lines from predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = ("picture", "label", "probability", "best", "reason", "error")
 
 
 def model_folder(workspace: Path | None, model: Path | None, run: str | None = None) -> Path:
-    """The model that is asked: a folder, a run's, or a workspace's live model, its latest where none is live.
+    """Choose the model folder: the one named, a run's, or a workspace's live model, else its latest.
 
     Raises:
         ConfigError: neither or both of workspace and model are named, or there is no such run.
@@ -39,14 +39,14 @@ def model_folder(workspace: Path | None, model: Path | None, run: str | None = N
 
 
 def is_url(word: str) -> bool:
-    """Whether a word is fetched rather than opened."""
+    """Return whether an argument is fetched rather than opened."""
     return word.lower().startswith(("http://", "https://"))
 
 
 def pictures_of(
     words: Iterable[str], session: PoliteSession, max_bytes: int, stdin: Callable[[], bytes]
 ) -> Iterator[Picture]:
-    """Pictures for files, folders, addresses, and `-`, in their order; addresses are fetched when they are read.
+    """Yield pictures from files, folders, URLs and `-`, in their order; a URL is fetched when it is read.
 
     Args:
         words: what a person named.
@@ -65,7 +65,7 @@ def pictures_of(
 
 
 def network_of(workspace: Path | None) -> tuple[NetworkConfig, DownloadConfig]:
-    """How to fetch: a workspace's settings, else the defaults."""
+    """Return a workspace's network and download settings, else the defaults."""
     file = Workspace(workspace).config_file if workspace else None
     if file is None or not file.is_file():
         return NetworkConfig(), DownloadConfig()
@@ -74,40 +74,40 @@ def network_of(workspace: Path | None) -> tuple[NetworkConfig, DownloadConfig]:
 
 
 def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """Picture, label, probability and, for none, the reason; or picture, `error`, why; parted by tabs."""
-    for one in answers:
-        if one.answer is None:
-            yield f"{one.name}\terror\t{one.error}"
+    """Write tab-separated lines: picture, label, probability, for "none" also the reason; or picture, `error`, why."""
+    for prediction in answers:
+        if prediction.answer is None:
+            yield f"{prediction.name}\terror\t{prediction.error}"
         else:
-            reason = f"\t{one.answer.why_none}" if one.answer.why_none else ""
-            yield f"{one.name}\t{one.answer.label}\t{one.answer.probability:.3f}{reason}"
+            reason = f"\t{prediction.answer.why_none}" if prediction.answer.why_none else ""
+            yield f"{prediction.name}\t{prediction.answer.label}\t{prediction.answer.probability:.3f}{reason}"
 
 
 def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """A head and one row per picture (RFC 4180)."""
+    """Write a header and one row per picture (RFC 4180)."""
     yield ",".join(_COLUMNS)
-    for one in answers:
-        row: list[object] = [one.name, "", "", "", "", one.error]
-        if one.answer:
-            found = one.answer
-            row = [one.name, found.label, f"{found.probability:.6f}", found.best, found.why_none, ""]
+    for prediction in answers:
+        row: list[object] = [prediction.name, "", "", "", "", prediction.error]
+        if prediction.answer:
+            answer = prediction.answer
+            row = [prediction.name, answer.label, f"{answer.probability:.6f}", answer.best, answer.why_none, ""]
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="").writerow(row)
         yield buffer.getvalue()
 
 
 def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """One JSON object per line, with every class's probability."""
-    for one in answers:
-        values: dict[str, object] = {"picture": one.name}
-        if one.answer is None:
-            values["error"] = one.error
+    """Write one JSON object per line, with the probability of every class."""
+    for prediction in answers:
+        values: dict[str, object] = {"picture": prediction.name}
+        if prediction.answer is None:
+            values["error"] = prediction.error
         else:
-            found = one.answer
-            values |= {"label": found.label, "probability": found.probability, "best": found.best}
-            values |= {"reason": found.why_none} if found.label == NONE else {}
-            values |= {"distance": found.distance} if found.distance is not None else {}
-            values["probabilities"] = dict(found.probabilities)
+            answer = prediction.answer
+            values |= {"label": answer.label, "probability": answer.probability, "best": answer.best}
+            values |= {"reason": answer.why_none} if answer.label == NONE else {}
+            values |= {"distance": answer.distance} if answer.distance is not None else {}
+            values["probabilities"] = dict(answer.probabilities)
         yield json.dumps(values, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""The table of `collect-and-train sources`."""
+"""The table of the command `sources`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.terminal import CONSOLE
 
 
 def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
-    """Every source, and those that are left out with the reason; with `check` also which of them answer.
+    """Render a table of every source; with `check` also whether each answers.
 
     Args:
         config: whose addresses and keys to use; None: the defaults and the environment.

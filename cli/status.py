@@ -1,4 +1,4 @@
-"""A workspace at a glance."""
+"""The text of the command `status`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rich.table import Table
 from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import arrivals
 from workspace.catalog import curation
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.dataset import read_dataset
-from workspace.storage.lock import owner_of
+from workspace.storage.lock import lock_owner
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace
 from workspace.terminal import CONSOLE
 
 
 def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
-    """Pictures per class, the last run, the live model and what has changed since it was trained, as text."""
+    """Summarise pictures per class, the last run, the live model and the changes since it was trained."""
     run = _latest(workspace)
     samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
     with workspace.open_catalog() as catalog:
-        states = class_states(catalog, config.classes)
+        states = class_progress(catalog, config.classes)
         usable = catalog.kept(ignoring=[curation.STAGE])
-    splits = Counter((one.label, one.split) for one in samples)
+    splits = Counter((sample.label, sample.split) for sample in samples)
     table = Table(show_edge=False, pad_edge=False)
     for title in ("class", "found", "clean", "kept", "to review", "reviewed", "train", "val", "test"):
         table.add_column(title, justify="left" if title == "class" else "right")
@@ -64,7 +64,7 @@ def _lines(
         if last.action == "kept_champion":
             lines.append(("last challenger", f"{last.run_id}, {last.made_at}: {last.why}"))
         lines += [("since then", text) for text in _changes(workspace, config, workspace.run(champion.champion), kept)]
-    owner = owner_of(workspace)
+    owner = lock_owner(workspace)
     if owner:
         lines.append(("now", f"in use by {owner}"))
     return lines
@@ -81,7 +81,7 @@ def _run_line(run: RunFolder, samples: list[Sample]) -> str:
 
 
 def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kept: list[tuple[str, str]]) -> list[str]:
-    """What is different from when the live model was trained, in sentences; empty: nothing."""
+    """List the changes since the live model was trained, as sentences."""
     changes = []
     fresh = arrivals(workspace, config)
     limit = config.retrain.min_new_images
@@ -89,7 +89,7 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
         per_class = ", ".join(f"{label} {count}" for label, count in fresh.per_class.items())
         changes.append(f"{fresh.new:,} new clean pictures ({per_class}); {limit} start a retraining")
     if live.dataset_file.is_file():
-        before = {(one.sha256, one.label) for one in read_dataset(live.dataset_file)}
+        before = {(sample.sha256, sample.label) for sample in read_dataset(live.dataset_file)}
         gone = before - set(kept)
         if gone:
             changes.append(f"{len(gone):,} of its {len(before):,} pictures were dropped or relabelled")

@@ -16,8 +16,8 @@ from collectors.sources.local.folder import read_local
 from collectors.sources.registry import open_session
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
-from workspace.catalog.exclusions import leave_out
-from workspace.catalog.failures import given_up_notes, urls_to_try_again
+from workspace.catalog.exclusions import record_exclusions
+from workspace.catalog.failures import given_up_notes, urls_to_retry
 from workspace.catalog.records import Download, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed
@@ -53,13 +53,13 @@ def run(
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
     with workspace.open_catalog() as catalog:
-        leave_out(catalog, config.search.wanted_licenses)
+        record_exclusions(catalog, config.search.wanted_licenses)
         intake = Intake(  # not durable: what a power cut undoes is fetched again
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=False
         )
         if urls is None:
             wanted = config.classes, config.search.per_class
-            urls = urls_to_fetch(catalog, *wanted) + urls_to_try_again(catalog, *wanted, config.network.give_up_s)
+            urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
         progress.begin("Downloading", len(urls))
         anonymous = not config.network.contact and not config.network.allow_private_addresses
         if urls and anonymous and warn_of_contact:

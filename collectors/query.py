@@ -10,7 +10,7 @@ from collectors.sources.base import ResultPage, Source
 from collectors.url_identity import canonical_url, image_key
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import urls_of
-from workspace.catalog.exclusions import leave_out
+from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.records import Download, Hit, Search
 from workspace.errors import SourceFailed
 from workspace.reasons import find_reason
@@ -104,7 +104,7 @@ def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Seq
             same.append(Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at))
     catalog.add_new(hits)
     catalog.add_new(same)
-    left_out = leave_out(catalog, licenses, [hit.image_url for hit in hits])
+    left_out = record_exclusions(catalog, licenses, [hit.image_url for hit in hits])
     return len(fresh), len(fresh & left_out)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from collectors.query import known_images, query_next_page
 from collectors.sources.registry import make_sources, open_session, with_recorded_keys
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Search, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -56,7 +56,7 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     latest = utc_now(ago_s=3600 * hours)
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
-        classes = class_states(catalog, config.classes)
+        classes = class_progress(catalog, config.classes)
     lacking = {label for label, state in classes.items() if state.still_to_fetch(config.search.per_class)}
     return [
         state

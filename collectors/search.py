@@ -10,9 +10,9 @@ from collectors.query import QueryOutcome, known_images, query_next_page
 from collectors.sources.base import Source
 from collectors.sources.registry import make_sources, open_session, with_recorded_keys
 from workspace.catalog.catalog import Catalog
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import download_counts
-from workspace.catalog.exclusions import leave_out
+from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.records import Search, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError
@@ -42,7 +42,7 @@ def run(
     sources = make_sources(with_recorded_keys(config))
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         before = sum(catalog.hits_per_label().values())
-        leave_out(catalog, config.search.wanted_licenses)
+        record_exclusions(catalog, config.search.wanted_licenses)
         progress.begin("Searching", len(config.classes))
         asking = _Searching(catalog, session, sources, config, retry_failed)
         for label in config.classes:
@@ -111,7 +111,7 @@ class _Searching:
     ) -> None:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
         self._over = {"exhausted"} if retry_failed else {"exhausted", "failed"}
-        self._states = class_states(catalog, config.classes)
+        self._states = class_progress(catalog, config.classes)
         self.notes: list[str] = []
 
     def fill(self, label: str) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees in Prefect's page: counts, progress, the report and the models' history."""
+"""Prefect artifacts: counts, progress, the report and the models' history on Prefect's page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_UPDATES = 2.0
 
 
 class ArtifactProgress:
-    """Passes everything on, and shows a stretch of work that takes long as a progress artifact.
+    """Forwards progress, and shows a stage that takes long as a progress artifact.
 
     Args:
         inner: hears everything too.
@@ -45,13 +45,13 @@ class ArtifactProgress:
         self._artifact: UUID | None = None
 
     def begin(self, what: str, total: int | None) -> None:
-        """Start a stretch; the artifact that the one before has, if any, goes on with this one."""
+        """Start a stage; the artifact of the stage before, if any, continues with this one."""
         self._inner.begin(what, total)
         self._what, self._total, self._done = what, total or 0, 0
         self._next = time.monotonic() + _SECONDS_BEFORE_SHOWING
 
     def advance(self, count: int = 1) -> None:
-        """Count, and show it now and then."""
+        """Count, and update the artifact every few seconds."""
         self._inner.advance(count)
         self._done += count
         if self._total and time.monotonic() >= self._next:
@@ -59,15 +59,15 @@ class ArtifactProgress:
             self._next = time.monotonic() + _SECONDS_BETWEEN_UPDATES
 
     def say(self, message: str) -> None:
-        """Pass a message on."""
+        """Forward a message."""
         self._inner.say(message)
 
     def warn(self, message: str) -> None:
-        """Pass a warning on."""
+        """Forward a warning."""
         self._inner.warn(message)
 
     def close(self) -> None:
-        """Show the last state, where any was shown."""
+        """Update the artifact a last time, where there is one."""
         if self._artifact is not None and self._total:
             self._show()
 
@@ -84,7 +84,7 @@ class ArtifactProgress:
 
 @contextmanager
 def page_may_be_away(logger: Logger) -> Iterator[None]:
-    """Go on without Prefect's page, and say so: hours of work must not fail for a table of counts."""
+    """Continue when the Prefect server does not answer, with a warning: hours of work must not fail for a table."""
     try:
         yield
     except httpx.HTTPError as error:
@@ -92,14 +92,14 @@ def page_may_be_away(logger: Logger) -> Iterator[None]:
 
 
 def show_counts(workspace: Workspace, counts: StepCounts, key: str, logger: Logger) -> None:
-    """The counts of one step by outcome or reason, as a table."""
+    """Create a table artifact of the counts of one step by outcome or reason."""
     rows = [{"outcome": reason, "count": count} for reason, count in counts.by_reason.items()]
     with page_may_be_away(logger):
         create_table_artifact(key=key, table=rows, description=f"{workspace.root.name}: {counts.line()}")
 
 
 def show_result(workspace: Workspace, counts: Mapping[str, StepCounts], logger: Logger) -> None:
-    """What came of a run: the report in short, and the history of the workspace's models."""
+    """Create the artifacts of a finished run: the report's summary, and the history of the workspace's models."""
     name = workspace.root.name
     with page_may_be_away(logger):
         create_markdown_artifact(

@@ -1,4 +1,4 @@
-"""Collection and cleaning without training."""
+"""The flow `collect`: collection and cleaning without training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.collecting import collect_until_clean
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
 from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
-from workspace.storage.lock import PATIENCE_S, hold
+from workspace.storage.lock import LOCK_WAIT_S, hold
 
 
 def _run_name() -> str:
@@ -39,9 +39,9 @@ def collect(
     """
     words = keywords or ()
     overrides = with_options(settings, per_class=per_class)
-    place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
-    with hold(place, "collect", wait_s=PATIENCE_S, on_wait=get_run_logger().info):
-        return collect_until_clean(place, config, lambda name, number: step_task(name, number)(place, config))
+    opened, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    with hold(opened, "collect", wait_s=LOCK_WAIT_S, on_wait=get_run_logger().info):
+        return collect_until_clean(opened, config, lambda name, number: step_task(name, number)(opened, config))
 
 
 if __name__ == "__main__":

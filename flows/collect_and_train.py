@@ -1,4 +1,4 @@
-"""The whole path on one screen: keywords in, classifier out."""
+"""The flow `collect-and-train`: from keywords to a classifier."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
 from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
-from workspace.storage.lock import PATIENCE_S, hold
+from workspace.storage.lock import LOCK_WAIT_S, hold
 
 
 def _run_name() -> str:
@@ -45,16 +45,16 @@ def collect_and_train(
     """
     words = keywords or ()
     overrides = with_options(settings, per_class=per_class, backbone=backbone)
-    place, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    opened, config = open_workspace(workspace_folder(workspace, words), words, overrides)
     logger = get_run_logger()
 
     def run_step(name: str, number: int = 1) -> StepCounts:
-        return step_task(name, number)(place, config)
+        return step_task(name, number)(opened, config)
 
-    with hold(place, "run", wait_s=PATIENCE_S, on_wait=logger.info):
-        counts = collect_until_clean(place, config, run_step)
+    with hold(opened, "run", wait_s=LOCK_WAIT_S, on_wait=logger.info):
+        counts = collect_until_clean(opened, config, run_step)
         counts |= {name: run_step(name) for name in steps_of(Phase.DATASET, Phase.RUN)}
-    show_result(place, counts, logger)
+    show_result(opened, counts, logger)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Search, download and clean, round after round, until every class has its clean pictures or can get no more."""
+"""Rounds of search, download and clean until every class has its clean pictures or can get no more."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from flows.step_table import Phase, steps_of
-from workspace.catalog.class_progress import ClassState, class_states
-from workspace.catalog.exclusions import left_out_counts
+from workspace.catalog.class_progress import ClassProgress, class_progress
+from workspace.catalog.exclusions import exclusion_counts
 from workspace.catalog.records import Search, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.reasons import in_order
@@ -18,7 +18,7 @@ RunStep = Callable[[str, int], StepCounts]
 
 
 def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step: RunStep) -> dict[str, StepCounts]:
-    """Take in the inbox, then repeat the three steps until no class gains by it, at most `search.max_rounds` times.
+    """Take in the inbox, then repeat search, download and clean until no class gains, up to `search.max_rounds` times.
 
     Each round asks for what is missing, divided by the share of pictures that turned out clean so far.
 
@@ -26,15 +26,15 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         The counts of each step over all rounds; the notes of `search` say how every class ended.
     """
     totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() else {}
-    before: list[ClassState] = []
+    before: list[ClassProgress] = []
     for number in range(1, config.search.max_rounds + 1):
         for name in steps_of(Phase.COLLECT):
             counts = run_step(name, number)
             totals[name] = _together(totals[name], counts) if name in totals else counts
         with workspace.open_catalog() as catalog:
-            states = list(class_states(catalog, config.classes).values())
-            searches = [one for one in catalog.all(Search) if _is_asked(one, config)]
-            left_out = {state.label: left_out_counts(catalog, state.label) for state in states}
+            states = list(class_progress(catalog, config.classes).values())
+            searches = [search for search in catalog.all(Search) if _is_asked(search, config)]
+            left_out = {state.label: exclusion_counts(catalog, state.label) for state in states}
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
         before = states
@@ -43,37 +43,43 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
 
 
 def ending(
-    state: ClassState, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig, rounds: int
+    state: ClassProgress, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig, rounds: int
 ) -> str:
-    """How far a class has come, and why no further, in one sentence."""
+    """Say in one sentence how far a class has come, and why no further."""
     wanted = config.search.per_class
-    own = [one for one in searches if one.label == state.label]
-    said = [f"{state.label}: {state.clean} of {wanted} clean pictures"]
-    said += [f"{one.source} failed for {one.keyword!r}: {one.reason}" for one in own if one.status == "failed"]
-    exhausted = [f"{one.source} ({one.keyword!r})" for one in own if one.status == "exhausted"]
+    own = [search for search in searches if search.label == state.label]
+    clauses = [f"{state.label}: {state.clean} of {wanted} clean pictures"]
+    clauses += [
+        f"{search.source} failed for {search.keyword!r}: {search.reason}" for search in own if search.status == "failed"
+    ]
+    exhausted = [f"{search.source} ({search.keyword!r})" for search in own if search.status == "exhausted"]
     if state.clean < wanted:
         if state.found >= _limit(config):
-            said.append(f"{state.found} were found, and {_limit(config)} is the limit (search.max_found_per_picture)")
+            clauses.append(
+                f"{state.found} were found, and {_limit(config)} is the limit (search.max_found_per_picture)"
+            )
         elif _may_grow(state, own, config):
-            said.append(f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again")
+            clauses.append(
+                f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again"
+            )
         elif exhausted:
-            said.append("exhausted after " + ", ".join(exhausted))
-        said += [f"{count} of {state.found} left out: {reason}" for reason, count in in_order(left_out).items()]
-    return "; ".join(said)
+            clauses.append("exhausted after " + ", ".join(exhausted))
+        clauses += [f"{count} of {state.found} left out: {reason}" for reason, count in in_order(left_out).items()]
+    return "; ".join(clauses)
 
 
 def _is_asked(question: Search, config: WorkspaceConfig) -> bool:
-    """Whether the settings of today still ask this: sources and keywords come and go."""
+    """Return whether a recorded search is still among today's sources and keywords."""
     return question.source in config.search.sources and question.keyword in config.classes.get(question.label, ())
 
 
-def _may_grow(state: ClassState, searches: Iterable[Search], config: WorkspaceConfig) -> bool:
-    """Whether another round may bring the class nearer to what is wanted."""
+def _may_grow(state: ClassProgress, searches: Iterable[Search], config: WorkspaceConfig) -> bool:
+    """Return whether another round may bring the class more clean images."""
     if state.clean >= config.search.per_class:
         return False
     if state.waiting or state.unjudged:
         return True
-    is_open = any(one.label == state.label and one.status == "open" for one in searches)
+    is_open = any(search.label == state.label and search.status == "open" for search in searches)
     return is_open and state.found < _limit(config)
 
 

@@ -1,4 +1,4 @@
-"""A plugin of Prefect's own command line: `prefect deployment run collect-and-train` takes the bare name of a flow.
+"""Prefect CLI plugin: completes a bare flow name in `prefect deployment run collect-and-train`.
 
 Prefect wants FLOW/DEPLOYMENT. Its plugins run before it reads its arguments (entry point group `prefect.plugins`,
 switched on in pyproject.toml), so that a bare name can be completed when exactly one deployment has a flow of that
@@ -26,29 +26,29 @@ _FLAGS = {"--watch", "--no-watch", "--help", "-h"}  # options of `deployment run
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult | None:
-    """Complete the deployment's name in sys.argv, where that can be done in one way only."""
+    """Complete the deployment's name in sys.argv where exactly one fits; set the API URL of a running `up`."""
     if not _is_prefect():
         return None
     api_url = ctx.api_url or _running_server()
-    place = bare_name(sys.argv)
-    if api_url and place is not None:
-        names = _deployments_of(api_url, sys.argv[place])
+    position = bare_name(sys.argv)
+    if api_url and position is not None:
+        names = _deployments_of(api_url, sys.argv[position])
         if len(names) == 1:
-            sys.argv[place] = f"{sys.argv[place]}/{names[0]}"
+            sys.argv[position] = f"{sys.argv[position]}/{names[0]}"
     if ctx.api_url or not api_url:
         return None
     return SetupResult(env={"PREFECT_API_URL": api_url}, note=f"the server of `collect-and-train up`: {api_url}")
 
 
 def bare_name(words: list[str]) -> int | None:
-    """Where the name stands in `prefect … deployment run NAME …` when it has no slash, else None."""
+    """Find the index of NAME in `prefect … deployment run NAME …` when it has no slash, else None."""
     for start in range(1, len(words) - 2):
         if words[start : start + 2] == ["deployment", "run"]:
-            place = start + 2
-            while place < len(words) and words[place].startswith("-"):
-                takes_value = words[place] not in _FLAGS and "=" not in words[place]
-                place += 2 if takes_value else 1
-            return place if place < len(words) and "/" not in words[place] else None
+            position = start + 2
+            while position < len(words) and words[position].startswith("-"):
+                takes_value = words[position] not in _FLAGS and "=" not in words[position]
+                position += 2 if takes_value else 1
+            return position if position < len(words) and "/" not in words[position] else None
     return None
 
 
@@ -57,7 +57,7 @@ def _is_prefect() -> bool:
 
 
 def _running_server() -> str | None:
-    """The address of the API of a `collect-and-train up` that is alive."""
+    """Return the API URL of a running `collect-and-train up`, else None."""
     from prefect.settings import get_current_settings
 
     try:
@@ -69,7 +69,7 @@ def _running_server() -> str | None:
 
 
 def _deployments_of(api_url: str, flow_name: str) -> list[str]:
-    """The deployments of flows of this name, two at most; none when the server does not answer as expected."""
+    """List the deployments of flows of this name, two at most; none when the server does not answer as expected."""
     import httpx
     from prefect.settings import get_current_settings
 
@@ -86,6 +86,6 @@ def _deployments_of(api_url: str, flow_name: str) -> list[str]:
             timeout=_TIMEOUT_S,
         )
         answer.raise_for_status()
-        return [str(one["name"]) for one in answer.json()]
+        return [str(deployment["name"]) for deployment in answer.json()]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return []  # Prefect will say what is wrong with its server

@@ -1,4 +1,4 @@
-"""New pictures, a new model from the live one's settings, and a decision between the two."""
+"""The flow `retrain`: train a challenger with new images, and publish it if it beats the live model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.resolve import open_workspace, run_title, workspace_folder
 from workspace.storage.champion import read_champion
-from workspace.storage.lock import PATIENCE_S, hold
+from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
 
 # Where and how to collect, and when to retrain, are those of workspace.toml today; all else is the live model's.
@@ -47,9 +47,9 @@ def retrain(
         What each step did, by its name.
     """
     logger = get_run_logger()
-    place, today = open_workspace(workspace_folder(workspace), (), settings)
-    with hold(place, "retrain", wait_s=PATIENCE_S, on_wait=logger.info):
-        champion = settings_of_champion(place, today, settings)
+    opened, today = open_workspace(workspace_folder(workspace), (), settings)
+    with hold(opened, "retrain", wait_s=LOCK_WAIT_S, on_wait=logger.info):
+        champion = settings_of_champion(opened, today, settings)
         config = champion.config
         if champion.missing:
             logger.warning(
@@ -63,11 +63,11 @@ def retrain(
                 ", ".join(champion.differing),
             )
         counts = {
-            name: step_task(name)(place, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
+            name: step_task(name)(opened, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
         }
     for note in counts["publish"].notes:
         logger.info("%s", note)
-    show_result(place, counts, logger)
+    show_result(opened, counts, logger)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""The steps in the order of the path: what the command line, the flows and their tasks know of each."""
+"""The table of steps, in order: name, module and options of each, for commands, flows and tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.storage.paths import Workspace
 
 
 class Phase(Enum):
-    """Which part of the path a step belongs to."""
+    """The part of the pipeline that a step belongs to."""
 
     ARRIVAL = auto()
     """Brings new images to a workspace; a flow starts it, it has no command."""
@@ -28,7 +28,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the path.
+    """A step of the pipeline.
 
     Attributes:
         name: of its command and its task.
@@ -138,5 +138,5 @@ def steps_of(*phases: Phase) -> tuple[str, ...]:
 
 
 def step_function(name: str) -> Callable[..., StepCounts]:
-    """Return a step as a plain function `(workspace, config, progress, round_number)`, for notebooks and tests."""
+    """Return a step as a function `(workspace, config, progress, round_number)`, for notebooks and tests."""
     return find_step(name).run

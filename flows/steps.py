@@ -1,4 +1,4 @@
-"""Each step as a Prefect task: retries that fit its faults, counts as an artifact."""
+"""Steps as Prefect tasks, with retries for network failures and artifacts of their counts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, CollectError
 from workspace.storage.paths import Workspace
-from workspace.terminal import listening
+from workspace.terminal import progress_reporter
 
 
 class ForeseenFilter(logging.Filter):
-    """Leaves out the traceback of a failure that we foresaw: its text already names the cause and the remedy."""
+    """Drops the traceback of an expected failure: its text already names the cause and the remedy."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, some without their traceback."""
+        """Let every record pass, expected failures without traceback."""
         if record.exc_info and isinstance(record.exc_info[1], CollectAndTrainError):
             record.exc_info = None
         return True
@@ -34,7 +34,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
 
 
 def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], StepCounts]:
-    """A step as a Prefect task; of the steps that collect, in a round counted from 1.
+    """Wrap a step as a Prefect task; `number` is the round of a collecting step, from 1.
 
     Only steps that use the network are tried again, and only when the network was at fault: a wrong setting or a full
     disk stays wrong. Results are not cached by Prefect; the workspace itself knows what is done.
@@ -56,7 +56,7 @@ def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], 
     )
     def run_step(workspace: Workspace, config: WorkspaceConfig) -> StepCounts:
         logger = get_run_logger()
-        with listening(logger) as inner:
+        with progress_reporter(logger) as inner:
             progress = ArtifactProgress(inner, f"{name}-progress", workspace.root.name, logger)
             counts = step.run(workspace, config, progress, number)
             progress.close()
@@ -68,7 +68,7 @@ def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], 
 
 
 def network_was_at_fault(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether a failed task may work when it is tried again."""
+    """Return whether a failed task may succeed when it is tried again."""
     try:
         state.result(raise_on_failure=True)
     except (CollectError, ConnectionError, TimeoutError):

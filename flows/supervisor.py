@@ -1,4 +1,4 @@
-"""One long-running process among those that `collect-and-train up` keeps going."""
+"""A supervised child process of `up`: Prefect's server or worker."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _QUICK_DEATHS = 3
 
 
 @dataclass
-class Part:
-    """A long-running process: started again when it dies, told to stop twice, then killed with all that it started."""
+class ChildProcess:
+    """A supervised process: restarted when it dies, terminated with its whole process tree."""
 
     name: str
     command: Sequence[str | Path]
@@ -36,7 +36,7 @@ class Part:
     deaths: int = field(default=0)
 
     def start(self) -> None:
-        """Start it in a process group of its own, so that Ctrl-C reaches us alone and we stop things in order."""
+        """Start the process in a group of its own: Ctrl-C reaches `up` alone, which stops its children in order."""
         out = self.log.open("ab") if self.log else None
         self.process = subprocess.Popen(
             self.command,
@@ -53,11 +53,11 @@ class Part:
 
     @property
     def died(self) -> bool:
-        """Whether it ended without being told to."""
+        """Whether the process ended without being stopped."""
         return self.process is not None and self.process.poll() is not None
 
     def start_again(self) -> None:
-        """Start it again after it died.
+        """Restart the process after it died.
 
         Raises:
             WorkspaceError: it died soon after its start, several times in a row.
@@ -71,14 +71,14 @@ class Part:
         self.start()
 
     def stop(self) -> None:
-        """Ask it and all that it started to end, ask again (an idle worker may need that), then kill what is left."""
+        """Terminate the process tree: SIGTERM, SIGTERM again (an idle worker needs two), then SIGKILL."""
         if self.process is None:
             return
         # Asked for now: once it has ended, nobody knows them. A worker's runs are in process groups of their own.
-        started = _started_by(self.process.pid)
-        for one in started:
+        children = _started_by(self.process.pid)
+        for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.terminate()
+                child.terminate()
         for _ in range(2):
             if self.process.poll() is None:
                 self.process.terminate()
@@ -86,9 +86,9 @@ class Part:
                     self.process.wait(_STOP_S)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        for one in started:
+        for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+                child.kill()
         self.process.wait()
 
 

@@ -1,4 +1,4 @@
-"""A Prefect server with its pool, deployments and worker, started together and stopped together."""
+"""The command `up`: a Prefect server with work pool, deployments and worker, started and stopped together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import httpx
 import yaml
 
 from flows.plugin import NOTE
-from flows.supervisor import CHECKOUT, Part
+from flows.supervisor import CHECKOUT, ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.storage.paths import write_atomic
 from workspace.terminal import CONSOLE
@@ -60,8 +60,8 @@ _CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What `up` was asked for.
+class UpSettings:
+    """Options of `up`.
 
     `workspace` is absolute or relative to the checkout, "" leaves the choice to each flow; `watch_s` is in seconds.
     """
@@ -73,7 +73,7 @@ class Settings:
 
 
 def check_address(host: str) -> None:
-    """Refuse an address that others can reach, unless Prefect's server asks them for a password.
+    """Refuse an address that other machines can reach, unless Prefect's server has a password.
 
     Raises:
         ConfigError: it is not loopback and no password is set, or it is no address of this machine.
@@ -92,7 +92,7 @@ def check_address(host: str) -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """The port if it is free, or any free one for 0.
+    """Return the port if it is free, or any free port for 0.
 
     Raises:
         ConfigError: it is taken.
@@ -106,8 +106,8 @@ def free_port(host: str, port: int) -> int:
         ) from error
 
 
-def serve(settings: Settings) -> None:
-    """Start everything, say what comes next, and keep it running until Ctrl-C or SIGTERM.
+def serve(settings: UpSettings) -> None:
+    """Start the server and the worker, print the next command, and supervise them until Ctrl-C or SIGTERM.
 
     Raises:
         ConfigError: the address is not safe or not free.
@@ -123,9 +123,9 @@ def serve(settings: Settings) -> None:
     log.write_bytes(b"")
     prefect = Path(sys.executable).parent / "prefect"
     host_and_port = ("--host", settings.host, "--port", str(port))
-    server = Part("server", [prefect, "server", "start", *host_and_port], environment, log)
+    server = ChildProcess("server", [prefect, "server", "start", *host_and_port], environment, log)
     worker_words = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "4")
-    worker = Part("worker", [prefect, *worker_words], environment, None)
+    worker = ChildProcess("worker", [prefect, *worker_words], environment, None)
     with _stopped_by_signals(), _announced(home, f"{page}/api"):
         try:
             CONSOLE.print(f"Starting Prefect's server at {page} (its log: {log}) …", highlight=False)
@@ -138,9 +138,9 @@ def serve(settings: Settings) -> None:
             worker.start()
             CONSOLE.print(_what_next(page, settings), highlight=False)
             while True:
-                for part in (server, worker):
-                    if part.died:
-                        part.start_again()
+                for child in (server, worker):
+                    if child.died:
+                        child.start_again()
                 time.sleep(0.5)
         except KeyboardInterrupt:
             CONSOLE.print("Stopping the worker and the server …")
@@ -163,7 +163,7 @@ def _environment(api: str) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
 
 
-def _what_next(page: str, settings: Settings) -> str:
+def _what_next(page: str, settings: UpSettings) -> str:
     # Without the plugin (an environment that was made before it) Prefect wants the server's address and a whole name.
     plugin = entry_points(group="prefect.plugins", name="collect-and-train")
     command = "prefect deployment run collect-and-train"
@@ -178,8 +178,8 @@ def _what_next(page: str, settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def _deployments_file(settings: Settings) -> Iterator[Path]:
-    """prefect.yaml with the workspace and the interval that were asked for, beside it for as long as it is needed."""
+def _deployments_file(settings: UpSettings) -> Iterator[Path]:
+    """Write prefect.yaml with the requested workspace and interval to a temporary file."""
     document: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))
     for deployment in document["deployments"]:
         if settings.workspace:
@@ -201,17 +201,17 @@ def _once(environment: dict[str, str], *command: str | Path) -> None:
 
 
 def _show_killed_runs_as_crashed(environment: Mapping[str, str]) -> None:
-    """Make the automation, where an earlier `up` has not made it."""
+    """Create the automation where no earlier `up` did."""
     name_and_password = environment.get("PREFECT_API_AUTH_STRING", "").split(":", 1)
     auth = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
     with httpx.Client(base_url=environment["PREFECT_API_URL"], auth=auth, timeout=20) as client:
         question = {"automations": {"name": {"any_": [_CRASHED_WITHOUT_HEARTBEAT["name"]]}}}
-        there = client.post("/automations/filter", json=question).raise_for_status().json()
-        if not there:
+        existing = client.post("/automations/filter", json=question).raise_for_status().json()
+        if not existing:
             client.post("/automations/", json=_CRASHED_WITHOUT_HEARTBEAT).raise_for_status()
 
 
-def _wait_until_healthy(url: str, server: Part) -> None:
+def _wait_until_healthy(url: str, server: ChildProcess) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and not server.died:
         try:
@@ -224,7 +224,7 @@ def _wait_until_healthy(url: str, server: Part) -> None:
 
 @contextlib.contextmanager
 def _announced(home: Path, api: str) -> Iterator[None]:
-    """Leave a note where flows/plugin.py looks, so that Prefect's command finds this server without being told."""
+    """Record the server's address where flows/plugin.py looks, so that Prefect's command finds it."""
     note = home / NOTE
     write_atomic(note, json.dumps({"api_url": api, "pid": os.getpid()}).encode())
     try:
@@ -235,7 +235,7 @@ def _announced(home: Path, api: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, and so does a terminal that is closed, unless nohup says otherwise."""
+    """Turn SIGTERM, and SIGHUP unless nohup ignores it, into KeyboardInterrupt while the block runs."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A short flow on a schedule: has enough arrived for a retraining? Then it says so, as a Prefect event."""
+"""The scheduled flow `watch`: emit a Prefect event when enough new images have arrived for a retraining."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _run_name() -> str:
 
 @flow(name="watch", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
 def watch(workspace: str = "") -> dict[str, int]:
-    """Look at the inbox and ask earlier searches again, clean what is new, and tell when it is enough to retrain.
+    """Take in the inbox, repeat earlier searches, clean what is new, and emit an event when it is enough to retrain.
 
     Args:
         workspace: The workspace's folder; empty: all under data/ that have a published model.
@@ -59,19 +59,19 @@ def watch(workspace: str = "") -> dict[str, int]:
 
 
 def _look(folder: Path, logger: Logger) -> Arrivals:
-    place, config = open_workspace(folder)
-    with hold(place, "watch"):
-        taken = step_task("inbox")(place, config)
-        if due_searches(place, config):
-            step_task("refresh")(place, config)
-            taken_more = step_task("download")(place, config).done
+    workspace, config = open_workspace(folder)
+    with hold(workspace, "watch"):
+        taken = step_task("inbox")(workspace, config)
+        if due_searches(workspace, config):
+            step_task("refresh")(workspace, config)
+            taken_more = step_task("download")(workspace, config).done
         else:
             taken_more = 0
         if taken.done or taken_more:
-            step_task("clean")(place, config)
-        found = arrivals(place, config)
+            step_task("clean")(workspace, config)
+        found = arrivals(workspace, config)
         enough = found.enough(config)
-        due = enough and not _told_before(place)
+        due = enough and not _told_before(workspace)
     if due:  # after the lock is given back, since the retraining wants it
         logger.info("%s: %d new clean pictures, which is enough: %s", folder.name, found.new, EVENT)
         tell(folder, found)
@@ -84,12 +84,12 @@ def _look(folder: Path, logger: Logger) -> Arrivals:
 
 
 def _told_before(workspace: Workspace) -> bool:
-    """Whether the event went out since the last decision, not long ago; if not, remember that it goes out now."""
+    """Return whether the event was sent since the last decision, not long ago; if not, record it as sent now."""
     file = workspace.cache / "arrivals-told.json"
     decisions = len(read_decisions(workspace))
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if told["decisions"] == decisions and 0 <= time.time() - told["at"] < _PATIENCE_S:
+        sent = json.loads(file.read_text(encoding="utf-8"))
+        if sent["decisions"] == decisions and 0 <= time.time() - sent["at"] < _PATIENCE_S:
             return True
     except (OSError, ValueError, KeyError, TypeError):
         pass  # never told, or the cache was cleared
@@ -98,7 +98,7 @@ def _told_before(workspace: Workspace) -> bool:
 
 
 def tell(folder: Path, found: Arrivals) -> None:
-    """Emit the event on which the deployment of `retrain` starts; see prefect.yaml."""
+    """Emit the event that starts the deployment of `retrain`; see prefect.yaml."""
     emit_event(
         event=EVENT,
         resource={"prefect.resource.id": f"{RESOURCE}{folder.name}", "prefect.resource.name": folder.name},

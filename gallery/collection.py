@@ -1,4 +1,4 @@
-"""What the site serves: pictures, in the order in which each keyword finds them, and where their bytes come from."""
+"""The site's pictures, in the order in which each keyword finds them, and the source of their bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LICENCES: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class Planted:
-    """The truth about one served picture.
+    """Ground truth of one served picture.
 
     Attributes:
         url_path: Its path on the site, such as ``/images/teapot-1b2c3d4e.jpg``; unique.
@@ -51,7 +51,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Picture:
-    """One address of the site, and what the search says about it. Sizes are in pixels, None where unknown."""
+    """One served picture and its search metadata. Sizes are in pixels, None where unknown."""
 
     id: str
     name: str
@@ -77,7 +77,7 @@ class Picture:
 
 
 def same_keyword(text: str) -> str:
-    """The form in which keywords are compared: NFC, case folded, single spaces."""
+    """Normalise a keyword for comparison: NFC, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
@@ -110,11 +110,11 @@ class Collection:
         return tuple(k for k in self.openverse if self.openverse[k] or self.results.get(k))
 
     def find(self, listing: Mapping[str, Sequence[Picture]], query: str) -> Sequence[Picture]:
-        """The pictures of ``listing`` for a query as typed; empty for an unknown one."""
+        """Return the pictures of ``listing`` for a query as typed; empty for an unknown one."""
         wanted = same_keyword(query)
         return next((found for keyword, found in listing.items() if same_keyword(keyword) == wanted), ())
 
     def truth(self) -> list[Planted]:
-        """What every picture is, in the order of keyword, then rank."""
+        """List the ground truth of every picture, in the order of keyword, then rank."""
         paths = {picture.id: picture.url_path for picture in self.by_id.values()}
         return [Planted(p.url_path, p.keyword, p.kind, paths[p.of] if p.of else None) for p in self.by_id.values()]

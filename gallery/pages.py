@@ -1,4 +1,4 @@
-"""The site's answers: Openverse's JSON search, the html results page, a picture's landing page."""
+"""The site's answers: Openverse's JSON search, the HTML results page, a picture's landing page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def openverse_search(
 
 
 def openverse_result(picture: Picture, base_url: str) -> dict[str, object]:
-    """One result of the JSON search."""
+    """Return one result of the JSON search."""
     ours: dict[str, object] = {
         "url": base_url + picture.url_path,
         "thumbnail": f"{base_url}/v1/images/{picture.id}/thumb/",
@@ -91,7 +91,7 @@ def openverse_result(picture: Picture, base_url: str) -> dict[str, object]:
 
 
 def attribution(picture: Picture) -> str | None:
-    """The credit line in Openverse's wording; None where no licence is known."""
+    """Return the credit line in Openverse's wording; None where no licence is known."""
     if picture.license is None or picture.license not in LICENCES:
         return None
     name = LICENCES[picture.license][2]
@@ -104,7 +104,7 @@ def attribution(picture: Picture) -> str | None:
 
 
 def results_page(query: str, pictures: Sequence[Picture], page: int, base_url: str) -> str:
-    """The html results page number ``page`` (from 1), with every way in which real pages show an image."""
+    """Render the HTML results page number ``page`` (from 1), with the ways in which real pages show an image."""
     start = (page - 1) * TILES_PER_PAGE
     shown = pictures[start : start + TILES_PER_PAGE]
     tiles = "\n".join(_tile(picture, start + n, base_url) for n, picture in enumerate(shown))
@@ -117,7 +117,7 @@ def results_page(query: str, pictures: Sequence[Picture], page: int, base_url: s
 
 
 def landing_page(picture: Picture) -> str:
-    """The page of one picture."""
+    """Render the page of one picture."""
     body = (
         f'<main><h1>{escape(picture.title)}</h1><img src="{picture.url_path}" alt="{escape(picture.title)}">'
         f"<p>{_credit(picture)}</p></main>"

@@ -85,7 +85,7 @@ def _photo(keyword: str, path: Path) -> Picture:
 
 
 def _recordings(folder: Path) -> Iterator[tuple[int, str, Path]]:
-    """(number of parameters, query, file) of each recorded answer to a query; other recordings are ignored."""
+    """List (number of parameters, query, file) of each recorded answer to a query; other recordings are ignored."""
     for path in folder.glob(f"{RECORDING_PREFIX}*.json"):
         text = path.stem.removeprefix(RECORDING_PREFIX)
         for suffix in RECORDING_SUFFIXES:

@@ -1,4 +1,4 @@
-"""The rendered site's plan: which pictures there are, what each is, and at which rank each keyword finds it."""
+"""The plan of the rendered site: its pictures, their kinds, and the rank at which each keyword finds them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ TWIN_RANKS = ((0.04, 0.85), (0.85, 0.04), (0.40, 0.40))
 
 @dataclass(frozen=True)
 class Entry:
-    """A planned picture: what the search says of it, and how it is made."""
+    """A planned picture: its search metadata, and how it is made."""
 
     picture: Picture
     spec: Spec
 
 
 def share(per_60: int, per_class: int) -> int:
-    """How many of something a keyword of ``per_class`` honest pictures gets, given the number for 60; at least 1."""
+    """Scale a number given for 60 honest pictures per keyword to ``per_class``; at least 1."""
     return max(1, round(per_60 * per_class / 60))
 
 
@@ -97,7 +97,7 @@ class _Planner:
         self.unused: list[Entry] = []  # honest pictures that nothing has copied yet
 
     def own_entries(self) -> list[Entry]:
-        """The honest pictures, their copies and the broken ones, in no order yet."""
+        """Plan the honest pictures, their copies and the broken ones, in no order yet."""
         honest = [self._entry("honest", self.deck[n % len(self.deck)]) for n in range(self.per_class)]
         self.unused = [honest[i] for i in self.rng.permutation(len(honest))]
         entries = list(honest)
@@ -111,18 +111,18 @@ class _Planner:
         return entries
 
     def take_original(self, entries: Sequence[Entry]) -> Entry:
-        """An honest picture for another keyword to find as well; one without a copy as long as there is one."""
+        """Take an honest picture for another keyword to find too; preferably one without a copy."""
         if self.unused:
             return self.unused.pop()
         honest = [e for e in entries if e.spec.kind == "honest"]
         return honest[int(self.rng.integers(len(honest)))]
 
     def twin(self, original: Entry, *, recompressed: bool) -> Entry:
-        """Another keyword's picture, found under this one: the same bytes, or recompressed."""
+        """Plan another keyword's picture under this one: the same bytes, or recompressed."""
         return self._copy("two_keywords", original, quality=45 if recompressed else None)
 
     def rank(self, entries: Sequence[Entry], pinned: Sequence[tuple[float, Entry]]) -> tuple[list[Entry], list[Entry]]:
-        """Put the pictures in order: what Openverse finds, and what the results page shows."""
+        """Order the pictures for Openverse and for the results page."""
         floating = [entries[i] for i in self.rng.permutation(len(entries))]
         total = len(floating) + len(pinned)
         cut = round(total * OPENVERSE_SHARE) - len(pinned)
@@ -181,7 +181,7 @@ class _Planner:
 
 
 def _size(kind: str, encoding: str, rng: np.random.Generator) -> tuple[int, int]:
-    """Width and height in pixels, between 240 and 1100 but for icons."""
+    """Draw width and height in pixels, between 240 and 1100 but for icons."""
     if kind == "tiny":
         side = int(rng.choice([16, 20, 24, 32]))
         return side, side

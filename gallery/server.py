@@ -1,4 +1,4 @@
-"""The HTTP side of the gallery: routes, headers, counting, and an orderly stop."""
+"""The HTTP server of the gallery: routes, headers, counting, and an orderly stop."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class GalleryServer(ThreadingHTTPServer):
             thread.join(timeout=5.0)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Visitors that leave in the middle of an answer are no error of ours."""
+        """Ignore clients that disconnect in the middle of an answer."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _route(self) -> tuple[str, Answer]:
-        """The kind of the request, as counted, and its honest answer."""
+        """Return the kind of the request, as counted, and its honest answer."""
         address = urlsplit(self.path)
         parameters = dict(parse_qsl(address.query))
         parts = [unquote(part) for part in address.path.strip("/").split("/")]
@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def narrowed(body: bytes, width: int) -> bytes:
-    """The picture scaled down to ``width`` pixels as JPEG, for ``srcset``; as it is where it cannot be decoded."""
+    """Scale a picture down to ``width`` pixels as JPEG, for ``srcset``; unchanged where it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(body)) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")

@@ -49,7 +49,7 @@ class Gallery:
 
     @classmethod
     def rendered(cls, *, per_class: int = 60, seed: int = 0, port: int = 0) -> Gallery:
-        """The demo's site: ``per_class`` honest drawn pictures of each of five things, and planted faults."""
+        """Make the demo's site: ``per_class`` drawn pictures of each of five objects, and planted faults."""
         return cls(rendered_collection(per_class=per_class, seed=seed), port=port)
 
     @classmethod
@@ -72,7 +72,7 @@ class Gallery:
 
     @property
     def base_url(self) -> str:
-        """The site's address, without a slash at its end.
+        """The site's base URL, without a slash at its end.
 
         Raises:
             RuntimeError: The site is not open.
@@ -83,16 +83,16 @@ class Gallery:
 
     @property
     def openverse_url(self) -> str:
-        """The base of the JSON search: ``{openverse_url}/images/?q=…``."""
+        """Base URL of the JSON search: ``{openverse_url}/images/?q=…``."""
         return self.base_url + "/v1"
 
     @property
     def results_url(self) -> str:
-        """The html results page, with the placeholders {keyword} and {page}."""
+        """URL of the HTML results page, with the placeholders {keyword} and {page}."""
         return self.base_url + "/search?q={keyword}&page={page}"
 
     def truth(self) -> list[Planted]:
-        """What every served picture is."""
+        """List the ground truth of every served picture."""
         return self.collection.truth()
 
     def misbehave(self, path_prefix: str, kind: str, times: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The words of the rendered site: keywords, titles in several scripts, and creators."""
+"""Texts of the rendered site: keywords, titles in several scripts, and creators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LAST = ("O'Neill", "Sørensen", "Kowalska", "김", "Петрова", "García &
 
 @dataclass(frozen=True)
 class Creator:
-    """Someone who took several of the pictures, always under one licence."""
+    """A creator of several pictures, always under one licence."""
 
     name: str
     url: str
@@ -45,7 +45,7 @@ class Creator:
 
 
 def creators_of(keyword: str, number: int, rng: np.random.Generator) -> list[Creator]:
-    """``number`` creators who have pictures of this keyword only."""
+    """Return ``number`` creators who have pictures of this keyword only."""
     # Each keyword owns every fifth combination of names, so that no two keywords share a creator.
     combinations = [f"{first} {last}" for first in _FIRST for last in _LAST]
     own = combinations[KEYWORDS.index(keyword) :: len(KEYWORDS)]
@@ -58,7 +58,7 @@ def creators_of(keyword: str, number: int, rng: np.random.Generator) -> list[Cre
 
 
 def title_of(keyword: str, rng: np.random.Generator) -> str:
-    """A title as people write them: any language, html's special characters, numbers."""
+    """Return a title as people write them: any language, HTML's special characters, numbers."""
     names = _NAMES[keyword]
     # Half of the titles are in the keyword's own words.
     name = names[0] if rng.random() < 0.5 else names[int(rng.integers(len(names)))]

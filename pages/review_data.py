@@ -17,7 +17,7 @@ from workspace.catalog.catalog import Catalog
 from workspace.catalog.curation import STAGE
 from workspace.catalog.overrides import Change, Outcome, decide
 from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
-from workspace.catalog.standing import Pair, count_images, standing_of
+from workspace.catalog.standing import Pair, count_images, effective_verdicts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import latest_features
@@ -184,7 +184,7 @@ class Album:
                 shot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
                 if hit.label not in shot.labels[sha]:
                     shot.labels[sha].append(hit.label)
-        shot.standing = standing_of(one for verdicts in shot.verdicts.values() for one in verdicts)
+        shot.standing = effective_verdicts(one for verdicts in shot.verdicts.values() for one in verdicts)
         shot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
         shot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
         return shot

@@ -1,4 +1,4 @@
-"""The time as the workspace writes it: UTC, ISO 8601, of one length, so that texts sort as times do."""
+"""Timestamps: UTC, ISO 8601, of one length, so that they sort as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defaults of the environment variables that Prefect, albumentations and OpenMP read when they are loaded."""
+"""Defaults of the environment variables that Prefect, albumentations and OpenMP read at import."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ _DEFAULTS = {
 
 
 def set_defaults() -> None:
-    """Set each variable that a person has not set; to be called before those libraries are imported."""
+    """Set each variable that is not set yet; call it before those libraries are imported."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)

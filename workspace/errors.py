@@ -1,4 +1,4 @@
-"""Every error that the project raises on purpose.
+"""Exceptions that the project raises on purpose.
 
 ::
 
@@ -21,11 +21,11 @@ from __future__ import annotations
 
 
 class CollectAndTrainError(Exception):
-    """Base of every error raised on purpose; its text is fit to be shown to a person."""
+    """Base of every exception raised on purpose; its text can be shown to a user."""
 
 
 class ConfigError(CollectAndTrainError):
-    """The configuration does not hold; the text lists every problem found."""
+    """Invalid settings or arguments; the text lists every problem found."""
 
 
 class WorkspaceError(CollectAndTrainError):
@@ -33,11 +33,11 @@ class WorkspaceError(CollectAndTrainError):
 
 
 class CollectError(CollectAndTrainError):
-    """Collection as a whole cannot go on."""
+    """Collection as a whole cannot continue."""
 
 
 class SourceFailed(CollectError):
-    """A source did not answer the question that it was asked.
+    """A source did not answer a search.
 
     Attributes:
         reason: the name of a Reason of the stage search or download (workspace/reasons.py).
@@ -50,7 +50,7 @@ class SourceFailed(CollectError):
 
 
 class TransferFailed(CollectError):
-    """A url could not be fetched.
+    """A URL could not be fetched.
 
     Attributes:
         status: `failed` (may work another day) or `refused` (we will not fetch it).
@@ -71,7 +71,7 @@ class TransferFailed(CollectError):
 
 
 class ImageRefused(CollectAndTrainError):
-    """A file that cannot become an upright RGB picture.
+    """A file that cannot be decoded to an upright RGB image.
 
     Attributes:
         reason: `empty`, or the name of a Reason of the stage decode (workspace/reasons.py).
@@ -84,11 +84,11 @@ class ImageRefused(CollectAndTrainError):
 
 
 class DatasetError(CollectAndTrainError):
-    """There are too few pictures or classes for the step that was asked for."""
+    """Too few images or classes, or a dataset that cannot be read."""
 
 
 class WeightsError(CollectAndTrainError):
-    """Pretrained weights cannot be had; the text names every remedy.
+    """Pretrained weights are not available; the text names every remedy.
 
     Attributes:
         cause: what is wrong, without the remedies.

@@ -1,4 +1,4 @@
-"""Licences by the many names that sources give them, as the short names of Creative Commons: `by-sa`, `cc0`, `pdm`."""
+"""Short names of Creative Commons licences (`by-sa`, `cc0`, `pdm`) from the many forms that sources use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
 
 
 def license_name(license_url: str) -> str:
-    """The short name of a Creative Commons licence by its address: `by-sa`, `cc0`; empty for any other address."""
+    """Return the short name of a Creative Commons licence by its URL: `by-sa`, `cc0`; empty for any other URL."""
     parts = urlsplit(license_url)
     if (parts.hostname or "").removeprefix("www.") != _LICENSE_HOST:
         return ""
@@ -29,7 +29,7 @@ def license_name(license_url: str) -> str:
 
 
 def license_from(text: str) -> str:
-    """The short name for a licence's address or name; empty for what is no Creative Commons licence.
+    """Parse the URL or name of a licence to its short name; empty for what is no Creative Commons licence.
 
     Reads `https://creativecommons.org/licenses/by/4.0/`, `CC BY-SA 4.0`, `cc-by-nc`, `CC_BY_NC_4_0`, `CC0`,
     `Public domain`, `Creative Commons Attribution-ShareAlike 4.0`.

@@ -1,4 +1,4 @@
-"""When two names mean the same class or keyword: the one rule for folders, labels of lists, settings and arguments."""
+"""Comparison of class names and keywords: one rule for folders, lists, settings and arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a step tells how far it is, without knowing whether a terminal, Prefect or nobody listens."""
+"""The interface by which a step reports its progress, whoever shows it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What a step reports to."""
+    """Receiver of progress reports."""
 
     def begin(self, what: str, total: int | None) -> None:
-        """Start a stretch of work of `total` items (None: not known); ends the stretch before it."""
+        """Start a stage of `total` items (None: unknown); ends the stage before it."""
 
     def advance(self, count: int = 1) -> None:
-        """`count` more items are done."""
+        """Count `count` more items as done."""
 
     def say(self, message: str) -> None:
-        """A decision, or how things go on."""
+        """Report a decision or a state."""
 
     def warn(self, message: str) -> None:
-        """Something that a person should read: a source that failed, another network than was asked for."""
+        """Report what the user should read: a source that failed, another network than requested."""
 
 
 class Silent:
-    """Listens to nobody; the default for tests and notebooks."""
+    """Discards all reports; the default for tests and notebooks."""
 
     def begin(self, what: str, total: int | None) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Define every reason for which a search, a url or an image goes another way: one registry, in the order of the counts.
+"""The registry of reasons: why a search, a URL or an image failed, was skipped or was dropped.
 
 Steps write the names into the catalogue. Whoever shows, sorts or retries by reason asks here, so that a new reason is
 one entry; tests/workspace/test_reasons.py finds each reason in the code and fails for one that has no entry.
@@ -43,7 +43,7 @@ class Reason:
     source_state: str = "down"
 
     def matches(self, name: str) -> bool:
-        """Whether a name is this reason's, or belongs to its family."""
+        """Return whether a name is this reason, or belongs to its family."""
         stem = self.name.rstrip("x")
         digits = len(self.name) - len(stem)
         if digits < 2:
@@ -220,34 +220,34 @@ _ENTRIES = (
     ),
 )
 
-REASONS: dict[str, Reason] = {one.name: one for one in _ENTRIES}
+REASONS: dict[str, Reason] = {reason.name: reason for reason in _ENTRIES}
 """Every reason by its name, in the order in which stages give them and counts are shown."""
 
 
 def find_reason(name: str) -> Reason | None:
-    """Look a reason up by its name as the catalogue holds it, or as counts show it (`failed: timeout`).
+    """Look up a reason by its name as the catalogue holds it, or as counts show it (`failed: timeout`).
 
     Returns:
         None for one that this version does not know.
     """
     name = name.rpartition(": ")[2]
-    return REASONS.get(name) or next((one for one in REASONS.values() if one.matches(name)), None)
+    return REASONS.get(name) or next((reason for reason in REASONS.values() if reason.matches(name)), None)
 
 
 def words_for(name: str) -> str:
-    """Say a reason in words; empty for one that this version does not know, which is shown by its name alone."""
+    """Return a reason in words; empty for one that this version does not know."""
     reason = find_reason(name)
     return reason.words if reason else ""
 
 
 def is_retryable(name: str) -> bool:
-    """Whether what failed for this reason may work another day, with nothing changed on our side."""
+    """Return whether a failure with this reason may succeed later with nothing changed on our side."""
     reason = find_reason(name)
     return reason is not None and reason.retryable
 
 
 def order_of(name: str) -> tuple[int, str]:
-    """Give the key that sorts names as the registry does; unknown ones come last, by name."""
+    """Return the sort key of a name: the order of the registry; unknown names come last, by name."""
     reason = find_reason(name)
     return list(REASONS).index(reason.name) if reason else len(REASONS), name
 
@@ -260,9 +260,9 @@ def in_order(counts: Mapping[str, int] | Iterable[tuple[str, int]]) -> dict[str,
 def reasons_table() -> str:
     """Write the registry as the Markdown table of data/README.md."""
     rows = ["| reason | stage | outcome | in words |", "|---|---|---|---|"]
-    for one in REASONS.values():
-        outcome = f"{one.outcome}, may heal" if one.retryable else one.outcome
-        rows.append(f"| `{one.name}` | {one.stage} | {outcome} | {one.words} |")
+    for reason in REASONS.values():
+        outcome = f"{reason.outcome}, may heal" if reason.retryable else reason.outcome
+        rows.append(f"| `{reason.name}` | {reason.stage} | {outcome} | {reason.words} |")
     return "\n".join(rows)
 
 

@@ -1,4 +1,4 @@
-"""From what a person typed to a workspace and its settings."""
+"""Resolve command-line arguments and flow parameters to a workspace and its settings."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def open_workspace(
 
 
 def write_example(folder: Path) -> Path:
-    """Write a commented workspace.toml with every setting, to be edited.
+    """Write a commented workspace.toml with every setting, for the user to edit.
 
     Raises:
         ConfigError: there is one already.
@@ -73,23 +73,23 @@ def write_example(folder: Path) -> Path:
 
 
 def folder_for(keywords: Sequence[str]) -> Path:
-    """The folder for these keywords when none was named: data/red-panda-raccoon."""
+    """Derive the default folder from the keywords: data/red-panda-raccoon."""
     words = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", " ".join(keywords)).casefold()).strip("-")
     return Path("data") / (words[:60].rstrip("-") or "workspace")
 
 
 def workspace_folder(workspace: str, keywords: Sequence[str] = ()) -> Path:
-    """The folder that a flow was given, else the one named after the keywords, else the only one under data/.
+    """Choose the folder of a flow: the named one, else one derived from the keywords, else the only one under data/.
 
     Raises:
         ConfigError: nothing was named, and data/ does not have exactly one workspace; lists what it has.
     """
     if workspace or keywords:
         return Path(workspace) if workspace else folder_for(keywords)
-    there = workspaces_under(Path("data"))
-    if len(there) == 1:
-        return there[0]
-    found = f"data/ has {', '.join(path.name for path in there)}" if there else "data/ has no workspace yet"
+    folders = workspaces_under(Path("data"))
+    if len(folders) == 1:
+        return folders[0]
+    found = f"data/ has {', '.join(path.name for path in folders)}" if folders else "data/ has no workspace yet"
     raise ConfigError(
         f"which workspace? {found}; name one with the parameter workspace, for example workspace=data/pandas, "
         "together with keywords when it is new"
@@ -97,12 +97,12 @@ def workspace_folder(workspace: str, keywords: Sequence[str] = ()) -> Path:
 
 
 def workspaces_under(folder: Path) -> list[Path]:
-    """The folders in this one that are workspaces, by name."""
+    """List the workspaces in a folder, by name."""
     return sorted(file.parent for file in folder.glob("*/workspace.toml"))
 
 
 def run_title(parameters: Mapping[str, Any]) -> str:
-    """Name the workspace of a flow's parameters for the title of its run: its folder, `data` when none is named yet."""
+    """Derive the title of a flow run from its parameters: the workspace folder's name, `data` when none is named."""
     if parameters["workspace"]:
         return Path(parameters["workspace"]).name or "data"
     return folder_for(parameters.get("keywords") or ["data"]).name
@@ -111,13 +111,13 @@ def run_title(parameters: Mapping[str, Any]) -> str:
 def with_options(
     settings: Mapping[str, Any] | None, *, per_class: int | None = None, backbone: str | None = None
 ) -> dict[str, Any]:
-    """Add the settings that have an option of their own to those given by name; None leaves a setting as it is."""
+    """Merge settings that have an option of their own into those of --set; None leaves a setting as it is."""
     options = {"search.per_class": per_class, "train.backbone": backbone}
     return dict(settings or {}) | {name: value for name, value in options.items() if value is not None}
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
-    """Read `section.key=value` words; values as in TOML, bare words as texts.
+    """Parse `section.key=value` arguments; values as in TOML, bare words as strings.
 
     Raises:
         ConfigError: a word has no `=` or no name.
@@ -135,7 +135,7 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _refuse_keys(overrides: Mapping[str, Any]) -> None:
-    """Keys as settings would be seen in the list of processes, and kept by Prefect among a run's parameters."""
+    """Reject API keys as settings: the process list shows them, and Prefect stores them among the parameters."""
     if any(name == _CREDENTIALS or name.startswith(f"{_CREDENTIALS}.") for name in overrides):
         raise ConfigError(
             f"{_CREDENTIALS} is not taken from --set or a flow's settings, which others can read: set the key as an "

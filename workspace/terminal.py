@@ -1,4 +1,4 @@
-"""Progress on a terminal as bars, and in a log as a line now and then."""
+"""Progress on a terminal as bars, and in a log as a line every few seconds."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CONSOLE = Console(stderr=True, soft_wrap=True)
 
 
 class BarProgress:
-    """Bars on a terminal, one per stretch of work."""
+    """Progress bars on a terminal, one per stage."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._task: TaskID | None = None
 
     def begin(self, what: str, total: int | None) -> None:
-        """Add a bar; none for nothing to do."""
+        """Add a bar; none for a stage without items."""
         self._task = self._bars.add_task(what, total=total) if total != 0 else None
 
     def advance(self, count: int = 1) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._task is not None:
             self._bars.advance(self._task, count)
 
@@ -42,23 +42,23 @@ class BarProgress:
         self._bars.console.print(message, highlight=False, markup=False)
 
     def warn(self, message: str) -> None:
-        """Print above the bars, marked."""
+        """Print above the bars, marked as a warning."""
         self._bars.console.print(f"[yellow]![/] {escape(message)}", highlight=False, markup=True)
 
 
 class LogProgress:
-    """Lines in a log: counts now and then, never a line per picture."""
+    """Progress as lines of a log: a count every few seconds, never a line per image."""
 
     def __init__(self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
         self._logger = logger
         self._what, self._total, self._done, self._said = "", None, 0, 0.0  # type: tuple[str, int | None, int, float]
 
     def begin(self, what: str, total: int | None) -> None:
-        """Start counting."""
+        """Start counting a stage."""
         self._what, self._total, self._done, self._said = what, total, 0, time.monotonic()
 
     def advance(self, count: int = 1) -> None:
-        """Count, and say so when the last line is a while ago."""
+        """Count, and log when the last line is some time ago."""
         self._done += count
         if time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
@@ -75,8 +75,8 @@ class LogProgress:
 
 
 @contextmanager
-def listening(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
-    """Bars where a person watches, lines in the log where none does."""
+def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
+    """Report progress as bars on a terminal, else as lines of the log."""
     if not CONSOLE.is_terminal:
         yield LogProgress(logger)
         return

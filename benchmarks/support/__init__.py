@@ -1,1 +1,1 @@
-"""What several benchmarks share: photo sets, peers, servers, measurement of processes."""
+"""Code shared by several benchmarks: photo sets, peers, servers, measurement of processes."""

@@ -1,4 +1,4 @@
-"""One collector at work, as a script that each environment can run: it imports nothing of the others.
+"""Download clients to compare, run as a script in the environment of each; imports none of our packages.
 
     PYTHON benchmarks/support/collect_clients.py NAME URLS FOLDER CONNECTIONS
 
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 
 def this_project(urls: Path, folder: Path, connections: int) -> None:
-    """The download step over a catalogue that holds these urls as hits; every limit of the settings is on."""
+    """Run the project's download step over a catalogue that holds these URLs as hits; every limit is on."""
     from collectors import download
     from workspace.catalog.records import Hit
     from workspace.config.model import WorkspaceConfig
@@ -46,7 +46,7 @@ def this_project(urls: Path, folder: Path, connections: int) -> None:
 
 
 def icrawler(urls: Path, folder: Path, connections: int) -> None:
-    """Icrawler's own crawler of a list of urls."""
+    """Run icrawler's crawler of a list of URLs."""
     from icrawler.builtin import UrlListCrawler
 
     crawler = UrlListCrawler(
@@ -56,7 +56,7 @@ def icrawler(urls: Path, folder: Path, connections: int) -> None:
 
 
 def img2dataset(urls: Path, folder: Path, connections: int) -> None:
-    """img2dataset into plain files, without resizing and without encoding again."""
+    """Run img2dataset into plain files, without resizing and without re-encoding."""
     from img2dataset import download
 
     _timed(
@@ -76,7 +76,7 @@ def img2dataset(urls: Path, folder: Path, connections: int) -> None:
 
 
 def raw(urls: Path, folder: Path, connections: int) -> None:
-    """Plain http.client with kept-alive connections, and nothing else: what the server can give to one process."""
+    """Download with http.client and kept-alive connections alone: the most that one process can get from the server."""
     addresses = urls.read_text().split()
     host = urlsplit(addresses[0]).netloc
 
@@ -99,11 +99,11 @@ def _timed(folder: Path, call) -> None:  # type: ignore[no-untyped-def]
     began = time.time()
     call()
     last, files, size = began, 0, 0
-    for place, _, names in os.walk(folder):  # no list of all files: peak memory is what is measured
+    for directory, _, names in os.walk(folder):  # no list of all files: peak memory is what is measured
         for name in names:
             if name.endswith((".jpg", ".jpeg")):
-                one = os.stat(os.path.join(place, name))  # noqa: PTH116, PTH118 (a Path each would be the slower half)
-                last, files, size = max(last, one.st_mtime), files + 1, size + one.st_size
+                status = os.stat(os.path.join(directory, name))  # noqa: PTH116, PTH118 (a Path each would be the slower half)
+                last, files, size = max(last, status.st_mtime), files + 1, size + status.st_size
     print(json.dumps({"seconds": last - began, "files": files, "bytes": size}))
 
 

@@ -1,4 +1,4 @@
-"""Photo-like pictures with planted copies, for the benchmark of cleaning: made once, the same for everybody."""
+"""Photo-like pictures with planted copies, for the benchmark of cleaning; the same for everybody."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def make(folder: Path, count: int, seed: int = 0) -> list[tuple[str, str, str]]:
-    """Write `count` JPEGs, a fifth of them copies of others, unless they are there; the truth as (file, kind, of).
+    """Write `count` JPEGs where missing, a fifth of them copies; return the truth as (file, kind, of).
 
     An original has one copy at most. The kinds take turns.
     """
@@ -52,12 +52,12 @@ def _write(folder: Path, originals: int, seed: int, index: int) -> tuple[str, st
 
 
 def name_of(seed: int, index: int) -> str:
-    """A name that tells nothing about what is a copy of what."""
+    """Return a file name that does not reveal which file copies which."""
     return f"{np.random.default_rng((seed, 2, index)).integers(2**48):012x}.jpg"
 
 
 def photo(seed: int, index: int) -> Image.Image:
-    """Noise whose amplitude falls as 1/f, a light gradient, things before it that cast no shadow, and grain."""
+    """Draw noise whose amplitude falls as 1/f, a light gradient, shapes without shadows, and grain."""
     rng = np.random.default_rng((seed, 0, index))
     height, width = HEIGHT // 2, WIDTH // 2
     canvas: npt.NDArray[np.float32] = np.zeros((height, width, 3), np.float32)
@@ -79,7 +79,7 @@ def photo(seed: int, index: int) -> Image.Image:
 
 
 def _put_thing(canvas: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
-    """A convex shape of its own shade, through which the ground's texture shows, somewhere."""
+    """Draw a convex shape of its own shade, with the ground's texture showing through."""
     height, width = canvas.shape[:2]
     centre, size = rng.uniform((0, 0), (width, height)), rng.uniform(15, 110)
     angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
@@ -94,7 +94,7 @@ def _put_thing(canvas: npt.NDArray[np.float32], rng: np.random.Generator) -> Non
 
 
 def edited(image: Image.Image, kind: str, rng: np.random.Generator) -> tuple[Image.Image, int]:
-    """The copy, and the quality to save it with."""
+    """Return the edited copy, and the quality to save it with."""
     width, height = image.size
     if kind == "half":
         return image.resize((width // 2, height // 2), Image.Resampling.BICUBIC), 85
@@ -112,7 +112,7 @@ def edited(image: Image.Image, kind: str, rng: np.random.Generator) -> tuple[Ima
 
 
 def watermarked(image: Image.Image) -> Image.Image:
-    """Half-transparent words across the picture, and a name in its corner."""
+    """Draw half-transparent words across the picture, and a name in its corner."""
     width, height = image.size
     layer = Image.new("RGBA", image.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
@@ -124,7 +124,7 @@ def watermarked(image: Image.Image) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:
-    """The file's bytes."""
+    """Encode as JPEG."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

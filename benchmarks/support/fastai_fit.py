@@ -1,4 +1,4 @@
-"""One fastai fine-tuning, run by the peer's own interpreter: reads a task file, writes logits and seconds.
+"""Fine-tuning by fastai, run by its own interpreter: reads a task file, writes logits and seconds.
 
     python fastai_fit.py TASK.json
 
@@ -20,7 +20,7 @@ from fastai.vision.all import ImageDataLoaders, Resize, aug_transforms, set_seed
 
 
 def main() -> None:
-    """Fit as fastai's own beginners' chapter does: Resize, aug_transforms, vision_learner, fine_tune."""
+    """Fit as fastai's beginners' chapter does: Resize, aug_transforms, vision_learner, fine_tune."""
     warnings.simplefilter("ignore")
     task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     set_seed(task["seed"], reproducible=True)

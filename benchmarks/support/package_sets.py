@@ -1,4 +1,4 @@
-"""Two sets of pictures that any Debian has: cut-out objects on white, and drawn icons.
+"""Two picture sets from Debian packages: cut-out objects on white, and drawn icons.
 
 They are unlike photographs in the two ways that matter to training: no background tells the class, or no object of
 ImageNet is there. `apt-get install tuxpaint-stamps-default oxygen-icon-theme`.
@@ -20,7 +20,7 @@ PER_CLASS = 100
 
 @dataclass(frozen=True, slots=True)
 class PackageSet:
-    """The Debian package, its folder, and the sub-folder of every class."""
+    """A Debian package, its folder, and the sub-folder of every class."""
 
     package: str
     folder: Path

@@ -1,4 +1,4 @@
-"""An environment of its own for each peer that a benchmark runs against; made once, kept beside .venv."""
+"""Virtual environments of the peers that benchmarks compare with; made once, kept beside .venv."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = CHECKOUT / ".peers"
 
 
 def peer_python(name: str, *requirements: str, python: str = sys.executable) -> Path:
-    """Give the interpreter of an environment that has these packages; it is made when it is not there yet.
+    """Return the interpreter of an environment with these packages; create it where it is missing.
 
     Args:
         name: of the environment, such as `fastai`.

@@ -1,4 +1,4 @@
-"""A fast server of photographs on loopback, for benchmarks of collecting; runs as a process of its own.
+"""A fast server of photograph-like pictures on loopback, for benchmarks of collection; a process of its own.
 
     python -m benchmarks.support.photo_server [--delay-ms 20] [--tiny]
 
@@ -23,7 +23,7 @@ _ROBOTS = b"User-agent: *\nAllow: /\n"
 
 
 def photo(seed: int, size_px: tuple[int, int] = _SIZE_PX) -> bytes:
-    """A JPEG with structure at every scale (1/f noise in each channel), as photographs have; the same for each seed."""
+    """Render a JPEG with structure at every scale (1/f noise in each channel), as photographs have."""
     rng = np.random.default_rng(seed)
     width, height = size_px
     canvas = np.zeros((height, width, 3))
@@ -42,7 +42,7 @@ def photo(seed: int, size_px: tuple[int, int] = _SIZE_PX) -> bytes:
 
 
 def numbered(jpeg: bytes, number: int) -> bytes:
-    """The same picture in another file: with its number in a comment segment (JPEG, ITU-T T.81, B.2.4.5)."""
+    """Return the picture as another file: with its number in a comment segment (JPEG, ITU-T T.81, B.2.4.5)."""
     text = f"{number:012}".encode()
     first = 4 + int.from_bytes(jpeg[4:6], "big")  # behind JFIF's segment, which must be the first
     return jpeg[:first] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[first:]

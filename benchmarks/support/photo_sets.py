@@ -1,4 +1,4 @@
-"""The photo sets that training is measured on: collected and cleaned by the project, parted into folds."""
+"""The photo sets that training is measured on: collected and cleaned by the project, split into folds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETS_HELP = f"drawn, {', '.join(SETS)}, folders of photographs or of recorded Op
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoSet:
-    """Pictures by sha256 with labels int64 [n], groups [n] and the fold [n] in which each is tested."""
+    """Images by sha256 with labels int64 [n], groups [n] and the fold [n] in which each is tested."""
 
     name: str
     workspace: Workspace
@@ -40,7 +40,7 @@ class PhotoSet:
     fold: npt.NDArray[np.int64]
 
     def files(self, rows: npt.NDArray[np.int64]) -> list[str]:
-        """The cached pixels of these rows as .png files, for what reads files: the same pixels for everybody."""
+        """Write the cached pixels of these rows as .png files, so that every peer reads the same pixels."""
         cache = PixelCache(self.workspace, self.config.clean)
         paths = [self.workspace.root / "png" / f"{self.keys[row]}.png" for row in rows]
         for row, path in zip(rows, paths, strict=True):
@@ -87,14 +87,16 @@ def collect(name: str, root: Path, backbone: str) -> PhotoSet:
         workspace, config = open_workspace(root / name, keywords, settings)
         for step in ("search", "download", "clean", "split"):
             step_function(step)(workspace, config, SILENT)
-    samples = sorted(read_dataset(workspace.latest_run().dataset_file), key=lambda one: one.sha256)
-    classes = tuple(sorted({one.label for one in samples}))
-    labels = np.array([classes.index(one.label) for one in samples], dtype=np.int64)
-    groups = np.array([one.group or one.sha256 for one in samples])
+    samples = sorted(read_dataset(workspace.latest_run().dataset_file), key=lambda sample: sample.sha256)
+    classes = tuple(sorted({sample.label for sample in samples}))
+    labels = np.array([classes.index(sample.label) for sample in samples], dtype=np.int64)
+    groups = np.array([sample.group or sample.sha256 for sample in samples])
     cache = PixelCache(workspace, config.clean)
-    for one in samples:
-        cache.read(one.sha256)  # decoded again where the cache is of another version, so that nobody's seconds hold it
+    for sample in samples:
+        cache.read(
+            sample.sha256
+        )  # decoded again where the cache is of another version, so that nobody's seconds hold it
     fold = grouped_folds(labels, groups, seed=1000, most=FOLDS)
     if fold is None:
         raise SystemExit(f"{name}: a class has a single group of pictures, so it cannot be parted into folds")
-    return PhotoSet(name, workspace, config, classes, tuple(one.sha256 for one in samples), labels, groups, fold)
+    return PhotoSet(name, workspace, config, classes, tuple(sample.sha256 for sample in samples), labels, groups, fold)

@@ -1,4 +1,4 @@
-"""The pictures of Prefect's page in the README, made anew.
+"""Screenshots of Prefect's page for the documentation.
 
     python -m benchmarks.support.prefect_pages [--folder /tmp/pandas] [--chromium /usr/bin/chromium]
 
@@ -37,19 +37,19 @@ COLOURS = 96  # keeps each picture below 150 kB
 
 
 def main() -> None:
-    """Run the tour and photograph it."""
+    """Run the flows and photograph the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/pandas"), help="emptied first; shows in the pictures")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--per-class", type=int, default=24, help="honest pictures of each of the five things")
-    given = parser.parse_args()
-    shutil.rmtree(given.folder, ignore_errors=True)
-    place = Workspace(given.folder / "things")
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    workspace = Workspace(arguments.folder / "things")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment["PREFECT_HOME"] = str(given.folder / ".prefect")
-    with Gallery.rendered(per_class=given.per_class, seed=1) as site:
+    environment["PREFECT_HOME"] = str(arguments.folder / ".prefect")
+    with Gallery.rendered(per_class=arguments.per_class, seed=1) as site:
         settings = {
-            "search.per_class": 2 * given.per_class,
+            "search.per_class": 2 * arguments.per_class,
             "search.openverse.url": site.openverse_url,
             "network.allow_private_addresses": True,
             "network.per_host_pause_s": 0,
@@ -58,11 +58,11 @@ def main() -> None:
             "retrain.min_new_images": 30,
             "retrain.settle_s": 1,
         }
-        open_workspace(place.root, site.keywords, settings)
-        log = given.folder / "log"
+        open_workspace(workspace.root, site.keywords, settings)
+        log = arguments.folder / "log"
         with log.open("wb") as out:
             up = subprocess.Popen(
-                [BIN / "collect-and-train", "up", "--port", "0", "-w", place.root, "--watch-every", "30"],
+                [BIN / "collect-and-train", "up", "--port", "0", "-w", workspace.root, "--watch-every", "30"],
                 env=environment,
                 cwd=CHECKOUT,
                 stderr=out,
@@ -77,20 +77,20 @@ def main() -> None:
                 check=True,
             )
             for round_ in (1, 2):
-                drop(place, site.keywords, round_)
-                wait_for(lambda wanted=round_ + 1: len(read_decisions(place)) == wanted, up)  # type: ignore[misc]
+                drop(workspace, site.keywords, round_)
+                wait_for(lambda wanted=round_ + 1: len(read_decisions(workspace)) == wanted, up)  # type: ignore[misc]
             time.sleep(5)
-            photograph(page, given.chromium)
+            photograph(page, arguments.chromium)
         finally:
             up.send_signal(signal.SIGTERM)
             up.wait(60)
 
 
-def drop(place: Workspace, keywords: tuple[str, ...] | list[str], round_: int) -> None:
-    """New pictures of each thing into the inbox, eight at a time."""
+def drop(workspace: Workspace, keywords: tuple[str, ...] | list[str], round_: int) -> None:
+    """Drop new pictures of each object into the inbox, eight at a time."""
     for keyword in keywords:
         for number in range(8):
-            file = place.inbox / keyword / f"{round_}-{number}.jpg"
+            file = workspace.inbox / keyword / f"{round_}-{number}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body_of(Spec(70 + round_, keyword, number, "honest", "jpeg", (480, 360))) or b"")
 
@@ -105,7 +105,7 @@ def wait_for(condition: Callable[[], bool], up: subprocess.Popen[bytes]) -> None
 
 
 def ask(page: str, what: str, question: Mapping[str, object]) -> dict[str, str]:
-    """The first row of an answer of Prefect's API."""
+    """Return the first row of an answer of Prefect's API."""
     answer = httpx.post(f"{page}/api/{what}/filter", json=question, timeout=60).raise_for_status()
     row: dict[str, str] = answer.json()[0]
     return row

@@ -15,7 +15,7 @@ _EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a command took.
+    """Cost of a command.
 
     `memory_mb` is the largest sum, at one moment, of the proportional set sizes of its processes (10^6 bytes): what
     several of them share counts once. `samples` has every such sum with the seconds since the start. `cpu_s` is the
@@ -29,12 +29,12 @@ class Cost:
     samples: tuple[tuple[float, float], ...]
 
     def peak_before(self, seconds: float) -> float:
-        """The largest memory in the first so many seconds."""
+        """Return the peak memory of the first `seconds`."""
         return max((memory for moment, memory in self.samples if moment <= seconds), default=0.0)
 
 
 def measure(command: Sequence[str | Path], env: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end; what it prints on standard output is kept, standard error passes.
+    """Run a command and measure its process tree; keep its standard output, pass its standard error on.
 
     Raises:
         SystemExit: it failed.
@@ -67,14 +67,14 @@ def measure(command: Sequence[str | Path], env: dict[str, str] | None = None) ->
 
 
 def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for one in found:
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
+    pids = [pid]
+    for parent in pids:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                found += [int(child) for child in children.read_text().split()]
+                pids += [int(child) for child in children.read_text().split()]
             except OSError:
                 continue  # it ended meanwhile
-    return found
+    return pids
 
 
 def _proportional_bytes(pid: int) -> int:

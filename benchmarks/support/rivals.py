@@ -1,4 +1,4 @@
-"""What training is measured against, each from the same pixels and the same ImageNet weights to logits and seconds."""
+"""Training methods to compare, each from the same pixels and ImageNet weights to logits and seconds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FASTAI = ("fastai==2.8.12", "timm==1.0.30", "torch==2.14.1", "torchvision==0.29.
 
 
 def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcome, BackboneSpec, float]:
-    """The train step's own recipe on these rows, from cached pixels and an empty cache of features, and its seconds."""
+    """Run the train step's own selection on these rows, from cached pixels and an empty cache of features."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(Path(scratch))
         workspace.cache.mkdir()
@@ -65,7 +65,7 @@ def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcom
 
 
 def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
-    """What `learn` ends with, asked through the network."""
+    """Predict with the model that `learn` trained."""
     outcome, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
     network, pixels = outcome.network.eval(), PixelCache(photos.workspace, photos.config.clean)
     views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
@@ -75,7 +75,7 @@ def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
 
 
 def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
-    """Pooled features of the whole frozen network, standardised, and scikit-learn's logistic regression with this C."""
+    """Fit scikit-learn's logistic regression with this C on standardised pooled features of the frozen network."""
 
     def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         began = time.monotonic()
@@ -92,7 +92,7 @@ def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
 
 
 def pooled(backbone: Backbone, photos: PhotoSet, rows: Rows) -> Logits:
-    """The last stage's features of clean views, float32 [rows, feature_dim]."""
+    """Compute the last stage's features of clean views, float32 [rows, feature_dim]."""
     found = []
     for start in range(0, len(rows), 32):
         with torch.inference_mode():
@@ -102,7 +102,7 @@ def pooled(backbone: Backbone, photos: PhotoSet, rows: Rows) -> Logits:
 
 
 def clean_inputs(spec: BackboneSpec, photos: PhotoSet, rows: Rows) -> torch.Tensor:
-    """The clean views of these rows as the network's inputs."""
+    """Return the clean views of these rows as the network's inputs."""
     pixels = PixelCache(photos.workspace, photos.config.clean)
     views = [clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in rows]
     return normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)
@@ -170,7 +170,7 @@ def halves(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
 
 
 def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
-    """Every layer and a new head, SGD with momentum and a cosine, random crops and flips, batch norm in train mode."""
+    """Fine-tune every layer and a new head: SGD with momentum and cosine schedule, random crops and flips."""
     pixels, spec = PixelCache(photos.workspace, photos.config.clean), spec_of(photos.config.train.backbone)
     began = time.monotonic()
     torch.manual_seed(seed)
@@ -200,7 +200,7 @@ def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
 
 
 def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
-    """Fastai's vision_learner and `fine_tune(epochs)`, in an environment of its own."""
+    """Run fastai's vision_learner and `fine_tune(epochs)`, in an environment of its own."""
 
     def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         spec = spec_of(photos.config.train.backbone)
@@ -229,7 +229,7 @@ def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
 
 
 def run_peer(name: str, requirements: tuple[str, ...], script: Path, task: Path) -> None:
-    """Run a script of ours with a peer's interpreter, and stop with its own words when it fails."""
+    """Run a script of ours with a peer's interpreter; stop with its messages when it fails."""
     import subprocess
 
     done = subprocess.run([peer_python(name, *requirements), script, task], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Let it run by itself: up, watch, retrain, status."""
+"""The commands `up`, `watch`, `retrain` and `status`: unattended operation."""
 
 from __future__ import annotations
 
@@ -23,44 +23,43 @@ def up(
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
     from flows.supervisor import CHECKOUT
-    from flows.up import Settings as Wanted
-    from flows.up import serve
+    from flows.up import UpSettings, serve
 
     folder = workspace.resolve() if workspace else None  # flows run in the checkout, wherever we are now
     if folder and folder.is_relative_to(CHECKOUT):
         folder = folder.relative_to(CHECKOUT)
-    serve(Wanted(str(folder or ""), host, port, watch_every))
+    serve(UpSettings(str(folder or ""), host, port, watch_every))
 
 
 @app.command(rich_help_panel=OPERATE)
-def watch(workspace: Folder) -> None:
-    """Take in the inbox, ask earlier searches again, and say whether it is enough to retrain."""
+def watch(folder: Folder) -> None:
+    """Take in the inbox, repeat earlier searches, and say whether there is enough new to retrain."""
     from flows.watch import watch as flow
 
-    for folder, new in flow(workspace=str(workspace)).items():
-        CONSOLE.print(f"{new} new clean pictures. Train on them: [bold]collect-and-train retrain -w {folder}[/]")
+    for name, new in flow(workspace=str(folder)).items():
+        CONSOLE.print(f"{new} new clean pictures. Train on them: [bold]collect-and-train retrain -w {name}[/]")
 
 
 @app.command(rich_help_panel=OPERATE)
-def retrain(workspace: Folder, settings: Settings = None) -> None:
-    """Train on what has come since, from the live model's settings; published only if better."""
+def retrain(folder: Folder, settings: Settings = None) -> None:
+    """Train on the new pictures with the live model's settings; publish the result only if it is better."""
     from flows.retrain import retrain as flow
     from training.report.summary import summary_table
     from workspace.resolve import open_workspace
     from workspace.storage.paths import Workspace
 
     overrides = parse_overrides(settings or [])
-    open_workspace(workspace, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
-    counts = flow(workspace=str(workspace), settings=overrides or None)
-    CONSOLE.print(summary_table(Workspace(workspace), counts))
+    open_workspace(folder, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
+    counts = flow(workspace=str(folder), settings=overrides or None)
+    CONSOLE.print(summary_table(Workspace(folder), counts))
     for note in counts["publish"].notes:
         typer.echo(note)
 
 
 @app.command(rich_help_panel=OPERATE)
-def status(workspace: Folder) -> None:
-    """A workspace at a glance: pictures per class, the last run, the live model, what has come since."""
+def status(folder: Folder) -> None:
+    """Summarise a workspace: pictures per class, last run, live model, changes since."""
     from cli.status import status_text
     from workspace.resolve import open_workspace
 
-    typer.echo(status_text(*open_workspace(workspace)))
+    typer.echo(status_text(*open_workspace(folder)))

@@ -1,4 +1,4 @@
-"""The whole path: run, demo, init."""
+"""The commands `run`, `demo` and `init`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(
     keywords: Annotated[
         list[str] | None, typer.Argument(help="One class each; none: the classes of workspace.toml.")
     ] = None,
-    workspace: Annotated[
+    folder: Annotated[
         Path | None,
         typer.Option("--workspace", "-w", help="The workspace's folder; made when new.", show_default="data/KEYWORDS"),
     ] = None,
@@ -28,31 +28,31 @@ def run(
     replay: Replay = None,
     settings: Settings = None,
 ) -> None:
-    """Keywords in, classifier out: every step, only what is not done yet.
+    """Build a classifier from keywords: run every step, doing only what is not done yet.
 
     Example: collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas
     """
     words = keywords or []
-    if not words and workspace is None:
+    if not words and folder is None:
         raise typer.BadParameter("name keywords, or a workspace with --workspace")
     overrides = parse_overrides(settings or []) | tape_settings(record, replay)
     overrides = with_options(overrides, per_class=per_class, backbone=backbone)
     # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
-    place, _config = open_workspace(workspace or folder_for(words), words, overrides, on_old=None)
-    run_flow(place, overrides)
-    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {place.root} PICTURE_OR_FOLDER[/]", highlight=False)
+    workspace, _config = open_workspace(folder or folder_for(words), words, overrides, on_old=None)
+    run_flow(workspace, overrides)
+    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {workspace.root} PICTURE_OR_FOLDER[/]", highlight=False)
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
 def demo(
-    workspace: Folder = Path("data/demo"),
+    folder: Folder = Path("data/demo"),
     port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: a free one.", min=0, max=65535)] = 0,
 ) -> None:
-    """Try the whole path on pictures that the project draws and serves itself: no account, no key, no internet."""
+    """Run every step on pictures that the project draws and serves itself: no account, no key, no internet."""
     from cli.demo import demo_site
 
-    with demo_site(workspace, port):
-        run_flow(Workspace(workspace), {})
+    with demo_site(folder, port):
+        run_flow(Workspace(folder), {})
     CONSOLE.print(
         "Now your own keywords:\n"
         '  [bold]collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas[/]',
@@ -61,14 +61,14 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
-def init(workspace: Folder = Path("data/my-classifier")) -> None:
+def init(folder: Folder = Path("data/my-classifier")) -> None:
     """Write a commented workspace.toml with every setting, to edit and then run."""
-    file = write_example(workspace)
-    CONSOLE.print(f"Wrote {file}. Edit its \\[classes], then: [bold]collect-and-train run -w {workspace}[/]")
+    file = write_example(folder)
+    CONSOLE.print(f"Wrote {file}. Edit its \\[classes], then: [bold]collect-and-train run -w {folder}[/]")
 
 
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
-    """Run the flow here, under Prefect, and print what came of it."""
+    """Run the flow in this process, under Prefect, and print its result."""
     from flows.collect_and_train import collect_and_train
     from training.report.summary import summary_table
 

@@ -1,4 +1,4 @@
-"""One command per step."""
+"""The commands of single steps, made from the table of steps."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import typer
 from cli.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
 from flows.step_table import STEPS, Phase, Step
 from workspace.resolve import open_workspace, parse_overrides
-from workspace.terminal import listening
+from workspace.terminal import progress_reporter
 
 
 def _add_command(step: Step) -> None:
-    def command(workspace: Folder, settings: Settings = None) -> None:
-        _run_step(step, workspace, parse_overrides(settings or []))
+    def command(folder: Folder, settings: Settings = None) -> None:
+        _run_step(step, folder, parse_overrides(settings or []))
 
-    def networked(workspace: Folder, record: Record = None, replay: Replay = None, settings: Settings = None) -> None:
-        _run_step(step, workspace, parse_overrides(settings or []) | tape_settings(record, replay))
+    def networked(folder: Folder, record: Record = None, replay: Replay = None, settings: Settings = None) -> None:
+        _run_step(step, folder, parse_overrides(settings or []) | tape_settings(record, replay))
 
     app.command(step.name, help=step.help, rich_help_panel=SINGLE_STEPS)(networked if step.uses_network else command)
 
 
-def _run_step(step: Step, workspace: Path, overrides: dict[str, Any]) -> None:
-    from workspace.storage.lock import PATIENCE_S, hold
+def _run_step(step: Step, folder: Path, overrides: dict[str, Any]) -> None:
+    from workspace.storage.lock import LOCK_WAIT_S, hold
     from workspace.storage.run import open_run
 
-    place, config = open_workspace(workspace, (), overrides)
+    workspace, config = open_workspace(folder, (), overrides)
     log = logging.getLogger(f"collect_and_train.{step.name}")
-    with listening(log) as progress, hold(place, step.name, wait_s=PATIENCE_S, on_wait=progress.say):
+    with progress_reporter(log) as progress, hold(workspace, step.name, wait_s=LOCK_WAIT_S, on_wait=progress.say):
         if step.phase is Phase.RUN:
-            open_run(place).refuse_changes(config, overrides)
-        counts = step.run(place, config, progress)
+            open_run(workspace).refuse_changes(config, overrides)
+        counts = step.run(workspace, config, progress)
     typer.echo(counts.line())
 
 

@@ -1,4 +1,4 @@
-"""Pictures of nothing that anyone searched for: patterns, charts, pages of text."""
+"""Off-topic pictures: patterns, charts, pages of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Rng = np.random.Generator
 
 
 def abstract(size: tuple[int, int], rng: Rng) -> Image.Image:
-    """An off-topic picture, RGB of ``size`` (width, height) pixels."""
+    """Draw an off-topic picture, RGB of ``size`` (width, height) pixels."""
     ground, ink, third = (tuple(int(v) for v in rng.integers(0, 256, 3)) for _ in range(3))
     style = int(rng.integers(4))
     if style == 0:

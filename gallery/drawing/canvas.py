@@ -1,4 +1,4 @@
-"""A canvas at twice the picture's resolution, with shapes in the drawer's own units and soft light on them."""
+"""A canvas at twice the output resolution, with shapes in local units and soft light."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUPERSAMPLE = 2
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """``a`` with ``share`` (0–1) of ``b`` in it."""
+    """Blend a ``share`` (0–1) of ``b`` into ``a``."""
     return (
         round(a[0] + (b[0] - a[0]) * share),
         round(a[1] + (b[1] - a[1]) * share),
@@ -24,24 +24,24 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """``colour`` darker (factor below 1) or lighter (above)."""
+    """Darken (factor below 1) or lighten (above) a colour."""
     return mix(colour, (0, 0, 0), 1 - factor) if factor < 1 else mix(colour, (255, 255, 255), factor - 1)
 
 
 def box(left: float, bottom: float, right: float, top: float) -> list[Point]:
-    """A rectangle's corners."""
+    """Return a rectangle's corners."""
     return [(left, bottom), (right, bottom), (right, top), (left, top)]
 
 
 def oval(cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360) -> list[Point]:
-    """Points on an ellipse from ``start`` to ``end`` degrees, clockwise from three o'clock."""
+    """Return points on an ellipse from ``start`` to ``end`` degrees, clockwise from three o'clock."""
     steps = max(8, round(48 * abs(end - start) / 360))
     angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
     return [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles]
 
 
 def curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
-    """A Bézier curve through the first and last of two to four points, drawn towards those between."""
+    """Return a Bézier curve through the first and last of two to four control points."""
     result = []
     for i in range(steps + 1):
         t = i / steps
@@ -55,7 +55,7 @@ def curve(points: Sequence[Point], steps: int = 24) -> list[Point]:
 
 
 def tapered(path: Sequence[Point], start: float, end: float) -> list[Point]:
-    """The outline of a stroke along ``path`` whose half width goes from ``start`` to ``end``."""
+    """Return the outline of a stroke along ``path`` whose half width goes from ``start`` to ``end``."""
     left, right = [], []
     for i, (x, y) in enumerate(path):
         ax, ay = path[max(0, i - 1)]
@@ -69,7 +69,7 @@ def tapered(path: Sequence[Point], start: float, end: float) -> list[Point]:
 
 
 class Canvas:
-    """An RGB picture under way. Units are those of ``place``: at first, picture heights from the top left corner."""
+    """An RGB picture being drawn, in the units set by ``place``: at first, picture heights from the top left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.size = (width * SUPERSAMPLE, height * SUPERSAMPLE)
@@ -89,7 +89,7 @@ class Canvas:
         stretch: float = 1.0,
         lean: float = 0.0,
     ) -> None:
-        """Let (0, 0) be at x, y (in picture heights) and one unit be ``scale`` picture heights.
+        """Set the origin to x, y (in picture heights) and one unit to ``scale`` picture heights.
 
         Args:
             x: Across, from the left edge.
@@ -108,21 +108,21 @@ class Canvas:
         self._unit = unit
 
     def pixels(self, points: Sequence[Point]) -> list[Point]:
-        """Where points lie on the canvas, in its pixels."""
+        """Convert points to the canvas's pixels."""
         a, b, c, d = self._matrix
         ox, oy = self._origin
         return [(a * x + b * y + ox, c * x + d * y + oy) for x, y in points]
 
     def fill(self, points: Sequence[Point], colour: Colour) -> None:
-        """A polygon in one colour."""
+        """Fill a polygon with one colour."""
         self._draw.polygon(self.pixels(points), fill=colour)
 
     def stroke(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """A line with round joints, ``width`` units wide."""
+        """Draw a line with round joints, ``width`` units wide."""
         self._draw.line(self.pixels(points), fill=colour, width=max(1, round(width * self._unit)), joint="curve")
 
     def round(self, points: Sequence[Point], colour: Colour, *, light: float = 0.35, depth: float = 0.5) -> None:
-        """A polygon shaded like a round body from its left to its right.
+        """Fill a polygon with the shading of a round body, from its left to its right.
 
         Args:
             points: The outline.
@@ -138,13 +138,13 @@ class Canvas:
         self._ramp(points, table.astype(np.uint8), (min(xs), 0.0), (max(xs), 0.0))
 
     def gradient(self, points: Sequence[Point], a: Colour, b: Colour, start: Point, end: Point) -> None:
-        """A polygon whose colour goes from ``a`` at ``start`` to ``b`` at ``end``."""
+        """Fill a polygon with a gradient from ``a`` at ``start`` to ``b`` at ``end``."""
         share = np.linspace(0, 1, 256)[:, None]
         table = np.array(a)[None] * (1 - share) + np.array(b)[None] * share
         self._ramp(points, table.astype(np.uint8), start, end)
 
     def soft(self, points: Sequence[Point], colour: Colour, opacity: float, blur: float) -> None:
-        """A polygon with a blurred edge, for shadows, clouds, glows; ``blur`` in units."""
+        """Fill a polygon with a blurred edge, for shadows, clouds, glows; ``blur`` in units."""
         small = 8  # drawn at an eighth of the resolution: nothing sharp is lost
         mask = Image.new("L", (self.size[0] // small + 1, self.size[1] // small + 1))
         outline = [(x / small, y / small) for x, y in self.pixels(points)]
@@ -163,7 +163,7 @@ class Canvas:
         self.image.paste(small.resize(self.size, Image.Resampling.BICUBIC))
 
     def finished(self) -> Image.Image:
-        """The picture at its own resolution."""
+        """Return the picture at its output resolution."""
         return self.image.reduce(SUPERSAMPLE)
 
     def _ramp(

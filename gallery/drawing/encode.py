@@ -1,4 +1,4 @@
-"""Pictures into bytes, in the formats in which the web keeps them."""
+"""Encoding of pictures, in the formats found on the web."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _LAID_DOWN = {
 
 
 def encoding_deck(rng: np.random.Generator) -> list[str]:
-    """60 encodings in random order, in the shares in which a keyword's pictures have them."""
+    """Return 60 encodings in random order, in the shares of a keyword's pictures."""
     deck = [name for name, count in _SHARES.items() for _ in range(count)]
     return [deck[i] for i in rng.permutation(len(deck))]
 
@@ -114,7 +114,7 @@ def _save(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 def _cut_out(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Make the picture's margin transparent, with a soft edge in the shape of a blob."""
+    """Make the picture's margin transparent, with a soft edge."""
     width, height = image.size
     mask = Image.new("L", image.size, 0)
     turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)

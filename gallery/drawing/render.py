@@ -1,4 +1,4 @@
-"""The rendered pictures: a thing in a scene, in some light, through some lens; and the planted faults."""
+"""Rendering of the drawn pictures: an object in a scene, light, lens effects, and planted faults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _HABITAT = {
 
 @dataclass(frozen=True)
 class Spec:
-    """How to make one picture's bytes.
+    """Parameters of one picture's bytes.
 
     Attributes:
         seed: The site's.
@@ -66,13 +66,13 @@ class Spec:
     strength: float = 1.0
 
     def rng(self) -> Rng:
-        """The generator of every draw for this picture."""
+        """The random generator of every draw for this picture."""
         return np.random.default_rng([self.seed, zlib.crc32(self.keyword.encode()), self.number])
 
 
 @lru_cache(maxsize=64)
 def body_of(spec: Spec) -> bytes | None:
-    """The bytes that the site serves for a picture; None for a missing one."""
+    """Return the bytes that the site serves for a picture; None for a missing one."""
     if spec.original is not None:
         return _copy(spec, spec.original)
     rng = spec.rng()
@@ -97,7 +97,7 @@ def body_of(spec: Spec) -> bytes | None:
 
 
 def draw(keyword: str | None, size: tuple[int, int], rng: Rng) -> Image.Image:
-    """Draw a picture of the thing called ``keyword``, or of none of the five; upright RGB of ``size`` pixels."""
+    """Draw a picture of the object called ``keyword``, or of none of the five; upright RGB of ``size`` pixels."""
     scale = min(1.0, WORK_SIDE / max(size))
     width, height = round(size[0] * scale), round(size[1] * scale)
     canvas = Canvas(width, height)
@@ -119,7 +119,7 @@ def draw(keyword: str | None, size: tuple[int, int], rng: Rng) -> Image.Image:
 
 
 def _put(canvas: Canvas, rng: Rng, keyword: str, stage: Stage) -> None:
-    """Put the thing, or two or three of it, on the stage."""
+    """Place one to three of the object in the scene."""
     number = int(rng.choice([1, 1, 1, 1, 1, 2, 3]))
     wide = 1.35 if keyword in ("teapot", "watering can") else 1.0  # about the width of one that is 1 high
     largest = min(0.92 if wide == 1.0 else 0.85, canvas.aspect * 0.9 / wide)
@@ -144,7 +144,7 @@ def _put(canvas: Canvas, rng: Rng, keyword: str, stage: Stage) -> None:
 
 
 def _in_front(canvas: Canvas, rng: Rng) -> None:
-    """Something near the lens, in part before the thing: a prop, or a few leaves out of focus."""
+    """Draw an occluder near the lens: a prop, or a few leaves out of focus."""
     if rng.random() < 0.5:
         prop(canvas, rng, rng.uniform(0, canvas.aspect), rng.uniform(0.95, 1.1), paint)
         return
@@ -156,7 +156,7 @@ def _in_front(canvas: Canvas, rng: Rng) -> None:
 
 
 def _photograph(image: Image.Image, rng: Rng) -> Image.Image:
-    """Light, exposure, colour cast, texture, grain and focus."""
+    """Apply light, exposure, colour cast, texture, grain and focus."""
     if rng.random() < 0.2:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.3)))
     width, height = image.size
@@ -173,7 +173,7 @@ def _photograph(image: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _framed(image: Image.Image, rng: Rng) -> Image.Image:
-    """Now and then a border, as of a print or a slide; the size stays."""
+    """Add a border now and then, as of a print or a slide; the size stays."""
     if rng.random() > 0.07:
         return image
     border = max(4, round(min(image.size) * rng.uniform(0.02, 0.06)))
@@ -182,7 +182,7 @@ def _framed(image: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _blank(size: tuple[int, int], rng: Rng) -> Image.Image:
-    """A placeholder or a failed scan: one colour, with the faintest noise."""
+    """Draw a placeholder or a failed scan: one colour, with the faintest noise."""
     colour = rng.choice([0, 255, *rng.integers(40, 220, 2)])
     pixels = np.full((size[1], size[0], 3), colour, np.float32) + rng.normal(0, 0.6, (size[1], size[0], 1))
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Indoor scenes, and what stands about in them."""
+"""Indoor scenes and their furnishings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Rng = np.random.Generator
 
 
 def room(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """A table or shelf before a wall: plain, papered, tiled, with a window or a picture on it, and things about."""
+    """Draw a table or shelf before a wall: plain, papered, tiled, with a window or a picture on it."""
     wall = paint(rng)
     wash(canvas, rng, shade(wall, rng.uniform(0.7, 1.2)), shade(wall, rng.uniform(0.45, 1.0)), rng.uniform(3, 16))
     _on_the_wall(canvas, rng, paint)
@@ -37,7 +37,7 @@ def room(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
 
 
 def studio(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """A seamless backdrop with a pool of light, as in a catalogue."""
+    """Draw a seamless backdrop with a pool of light, as in a catalogue."""
     colour = mix(paint(rng), (236, 234, 230), rng.choice([0.0, 0.5, 0.85]))
     wash(canvas, rng, shade(colour, rng.uniform(0.5, 1.1)), shade(colour, rng.uniform(0.5, 1.1)), rng.uniform(4, 20))
     x, y = rng.uniform(0, canvas.aspect), rng.uniform(0.1, 0.9)
@@ -127,7 +127,7 @@ _PROPS = (_books, _bottle, _cup, _crate, _fruit, _plant)
 
 
 def prop(canvas: Canvas, rng: Rng, x: float, ground: float, paint: Paint, scale: float = 1.0) -> None:
-    """Something that is none of the five, standing on (x, ground): books, a bottle, a cup, a crate, fruit, a plant."""
+    """Draw another object, standing on (x, ground): books, a bottle, a cup, a crate, fruit, a plant."""
     colour, size = paint(rng), rng.uniform(0.08, 0.22)
     canvas.place(x, ground, scale, flip=bool(rng.random() < 0.5))
     _PROPS[int(rng.integers(len(_PROPS)))](canvas, rng, colour, size, paint)

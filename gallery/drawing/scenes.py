@@ -1,4 +1,4 @@
-"""Where the things stand: sky and sea, fields, gardens, streets, rooms; each composed anew every time."""
+"""Scenes: sky and sea, fields, gardens, streets, rooms; each composed anew."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _EARTHS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a thing may stand: the line it stands on (picture heights from the top), and what covers its foot."""
+    """Where an object may stand: its ground line (picture heights from the top), and what covers its foot."""
 
     ground: float
     cover: Callable[[float, float], None] | None = None
 
 
 def noise(rng: Rng, height: int, width: int, cells: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Smooth noise [height, width] around 0, about ``cells`` bumps across."""
+    """Return smooth noise [height, width] around 0, about ``cells`` bumps across."""
     small = Image.fromarray(rng.standard_normal((max(2, cells), max(2, cells))).astype(np.float32))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def wash(canvas: Canvas, rng: Rng, top: Colour, bottom: Colour, strength: float) -> None:
-    """Fill everything with a gradient at any slant, and blotches of smooth noise."""
+    """Fill the canvas with a slanted gradient and blotches of smooth noise."""
     height, width = 60, max(8, round(60 * canvas.aspect))
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
@@ -74,7 +74,7 @@ def _sky(canvas: Canvas, rng: Rng, hour: int) -> None:
 
 
 def _ridge(canvas: Canvas, rng: Rng, line: float, rise: float, colour: Colour) -> None:
-    """Land up to an uneven line, darker towards the viewer."""
+    """Draw land up to an uneven line, darker towards the viewer."""
     count = int(rng.integers(4, 12))
     xs = np.linspace(-0.05, canvas.aspect + 0.05, count)
     ys = line - rng.uniform(0, rise, count)
@@ -127,7 +127,7 @@ def _rocks(canvas: Canvas, rng: Rng, x: float, y: float, spread: float, colour: 
 
 
 def sea(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """Open water, calm or choppy, perhaps with a far coast; things stand on a rock or float."""
+    """Draw open water, calm or choppy, perhaps with a far coast; objects stand on a rock or float."""
     hour = int(rng.integers(len(_HOURS)))
     _sky(canvas, rng, hour)
     horizon = rng.uniform(0.35, 0.75)
@@ -152,7 +152,7 @@ def sea(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
 
 
 def land(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """Fields, dunes, moor or snow under a sky, with hills, trees, houses or a fence."""
+    """Draw fields, dunes, moor or snow under a sky, with hills, trees, houses or a fence."""
     hour = int(rng.integers(len(_HOURS)))
     _sky(canvas, rng, hour)
     _, bottom, lit, _ = _HOURS[hour]
@@ -189,7 +189,7 @@ def land(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
 
 
 def coast(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """A rocky or sandy shore before the sea."""
+    """Draw a rocky or sandy shore before the sea."""
     sea(canvas, rng, paint)
     shore = rng.uniform(0.68, 0.88)
     colour = mix((96, 90, 84), (206, 184, 146), rng.random())
@@ -200,7 +200,7 @@ def coast(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
 
 
 def garden(canvas: Canvas, rng: Rng, paint: Paint) -> Stage:
-    """A bed of leaves and flowers before a hedge, a wall or boards."""
+    """Draw a bed of leaves and flowers before a hedge, a wall or boards."""
     green = mix((60, 92, 50), (130, 150, 90), rng.random())
     wash(canvas, rng, shade(green, rng.uniform(0.5, 1.3)), shade(green, rng.uniform(0.5, 1.0)), 14)
     behind = rng.random()

@@ -1,4 +1,4 @@
-"""The things on the rendered pictures: each drawn upright on (0, 0), about one unit high, never twice alike."""
+"""Objects on land and water: each drawn upright on (0, 0), about one unit high, with random variations."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ PAINTS: tuple[Colour, ...] = (
 
 
 def paint(rng: Rng) -> Colour:
-    """A paint, no two pots of which are quite alike."""
+    """Return a random paint."""
     pot = PAINTS[int(rng.integers(len(PAINTS)))]
     r, g, b = np.clip(np.array(pot) + rng.integers(-22, 23, 3), 12, 250).tolist()
     return r, g, b
 
 
 def _tower(base: float, top: float, low: float, high: float) -> list[Point]:
-    """The outline between two heights of a tower that stands on y=0 and narrows to ``top`` at y=-1."""
+    """Return the outline between two heights of a tower that stands on y=0 and narrows to ``top`` at y=-1."""
     wide, narrow = base + (top - base) * low, base + (top - base) * high
     return [(-wide, -low), (wide, -low), (narrow, -high), (-narrow, -high)]
 
 
 def _openings(canvas: Canvas, rng: Rng, base: float, top: float, height: float) -> None:
-    """A door and some windows."""
+    """Draw a door and some windows."""
     dark = shade(paint(rng), 0.35)
     width = base * rng.uniform(0.25, 0.4)
     canvas.fill([(-width, 0), (width, 0), (width, -0.13), *oval(0, -0.13, width, 0.04, 0, -180)], dark)
@@ -56,7 +56,7 @@ def _openings(canvas: Canvas, rng: Rng, base: float, top: float, height: float) 
 
 
 def lighthouse(canvas: Canvas, rng: Rng) -> None:
-    """A tower with a lantern room: bands, a spiral or plain; slim or stocky; by day or alight."""
+    """Draw a tower with a lantern room: bands, a spiral or plain; slim or stocky; by day or alight."""
     base = rng.uniform(0.1, 0.22)
     top = base * rng.uniform(0.5, 0.85)
     wall, trim, light = paint(rng), paint(rng), rng.uniform(0.15, 0.85)
@@ -120,7 +120,7 @@ def _house(canvas: Canvas, rng: Rng, x: float) -> None:
 
 
 def windmill(canvas: Canvas, rng: Rng) -> None:
-    """A tower mill: three to six sails of lattice, cloth or board, at any angle."""
+    """Draw a tower mill: three to six sails of lattice, cloth or board, at any angle."""
     base = rng.uniform(0.14, 0.26)
     top = base * rng.uniform(0.5, 0.8)
     wall, trim, light = paint(rng), paint(rng), rng.uniform(0.15, 0.85)
@@ -175,7 +175,7 @@ def _sail(
 
 
 def sailboat(canvas: Canvas, rng: Rng) -> None:
-    """A hull, a mast, a mainsail and a jib; gaff, Bermuda or a bellied spinnaker."""
+    """Draw a hull, a mast, a mainsail and a jib; gaff, Bermuda or a spinnaker."""
     hull, deck, cloth, spar = paint(rng), paint(rng), paint(rng), shade(paint(rng), 0.5)
     if rng.random() < 0.45:
         cloth = mix(cloth, (244, 240, 230), 0.8)

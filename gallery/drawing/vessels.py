@@ -1,4 +1,4 @@
-"""The two vessels with a spout: teapots and watering cans."""
+"""Objects with a spout: teapots and watering cans."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Rng = np.random.Generator
 
 
 def _turned(profile: list[Point]) -> list[Point]:
-    """The outline of a body of revolution from its right-hand profile."""
+    """Return the outline of a body of revolution from its right-hand profile."""
     return profile + [(-x, y) for x, y in reversed(profile)]
 
 
 def teapot(canvas: Canvas, rng: Rng, paint: Callable[[Rng], Colour]) -> None:
-    """Round, pear-shaped or straight; a handle behind or above; dots, a band or plain."""
+    """Draw a round, pear-shaped or straight teapot; a handle behind or above; dots, a band or plain."""
     glaze, trim, light = paint(rng), paint(rng), rng.uniform(0.2, 0.8)
     high, belly = rng.uniform(0.5, 0.7), rng.uniform(0.3, 0.48)
     low, foot, neck = rng.uniform(0.15, 0.45), belly * rng.uniform(0.5, 0.75), belly * rng.uniform(0.3, 0.6)
@@ -94,7 +94,7 @@ def _pattern(canvas: Canvas, rng: Rng, edge: float, high: float, trim: Colour) -
 
 
 def watering_can(canvas: Canvas, rng: Rng, paint: Callable[[Rng], Colour]) -> None:
-    """A tapered drum with a long spout and a rose; a handle behind, above, or both."""
+    """Draw a tapered drum with a long spout and a rose; a handle behind, above, or both."""
     metal, trim, light = paint(rng), paint(rng), rng.uniform(0.2, 0.8)
     high, base = rng.uniform(0.48, 0.7), rng.uniform(0.26, 0.38)
     top = base * rng.uniform(0.72, 1.0)
@@ -142,7 +142,7 @@ def _can_handles(canvas: Canvas, rng: Rng, base: float, top: float, high: float,
 
 
 def _rose(canvas: Canvas, rng: Rng, tip: Point, angle: float, colour: Colour) -> None:
-    """The sprinkler at the spout's end: a cone that opens away from it."""
+    """Draw the sprinkler at the spout's end: a cone that opens away from it."""
     c, s = math.cos(angle), math.sin(angle)
     long, wide = rng.uniform(0.08, 0.13), rng.uniform(0.08, 0.13)
     if rng.random() < 0.12:

@@ -1,4 +1,4 @@
-"""Answers that arrive whole and are no picture: refusals, redirects that lead nowhere, and content of other kinds."""
+"""Faulty answers that arrive whole: refusals, broken redirects, and content of other types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HTML = b"<!doctype html>\n<html><title>Not here</title><p>This picture may not b
 
 
 def status(code: int) -> Callable[[Exchange], None]:
-    """The fault that answers with this status and a line of text."""
+    """Return the fault that answers with this status and a line of text."""
 
     def answer(exchange: Exchange) -> None:
         exchange.whole(code, b"" if code == 204 else b"no picture\n", content_type="text/plain")
@@ -25,51 +25,51 @@ def status(code: int) -> Callable[[Exchange], None]:
 
 
 def partial(exchange: Exchange) -> None:
-    """206 with a part that nobody asked for."""
+    """Answer 206 with a part that nobody asked for."""
     part = exchange.body[: len(exchange.body) // 2]
-    said = f"bytes 0-{len(part) - 1}/{len(exchange.body)}"
-    exchange.whole(206, part, content_type=exchange.content_type, content_range=said)
+    content_range = f"bytes 0-{len(part) - 1}/{len(exchange.body)}"
+    exchange.whole(206, part, content_type=exchange.content_type, content_range=content_range)
 
 
 def busy(exchange: Exchange) -> None:
-    """429 with Retry-After: 1."""
+    """Answer 429 with Retry-After: 1."""
     exchange.whole(429, b"slow down\n", content_type="text/plain", retry_after=1)
 
 
 def busy_until(exchange: Exchange) -> None:
-    """429 with a Retry-After that is a date, one or two seconds from now."""
+    """Answer 429 with a Retry-After that is a date, one or two seconds from now."""
     moment = email.utils.formatdate(time.time() + 2, usegmt=True)
     exchange.whole(429, b"slow down\n", content_type="text/plain", retry_after=moment)
 
 
 def busy_for_long(exchange: Exchange) -> None:
-    """503 with a Retry-After of a day."""
+    """Answer 503 with a Retry-After of a day."""
     exchange.whole(503, b"tomorrow\n", content_type="text/plain", retry_after=86_400)
 
 
 def redirect_loop(exchange: Exchange) -> None:
-    """Redirect to an address that redirects again, without end."""
+    """Redirect to a URL that redirects again, without end."""
     hop = 1 if exchange.handler.path.endswith("hop=0") else 0
     exchange.whole(302, b"", location=f"/fault/redirect_loop/{exchange.name}?hop={hop}")
 
 
 def moved_in_circles(exchange: Exchange) -> None:
-    """301 to itself."""
+    """Answer 301 to the same URL."""
     exchange.whole(301, b"", location=exchange.handler.path)
 
 
 def moved(exchange: Exchange) -> None:
-    """301 to the honest picture, by a relative address."""
+    """Answer 301 to the honest picture, by a relative URL."""
     exchange.whole(301, b"", location=f"../../images/{exchange.name}")
 
 
 def redirect_nowhere(exchange: Exchange) -> None:
-    """302 without a Location."""
+    """Answer 302 without a Location."""
     exchange.whole(302, b"", content_type="text/plain")
 
 
 def redirect_to(address: str) -> Callable[[Exchange], None]:
-    """The fault that redirects to this address; ``{name}`` and ``{port}`` in it are the picture's and the site's."""
+    """Return the fault that redirects to this URL; ``{name}`` and ``{port}`` in it are the picture's and the site's."""
 
     def answer(exchange: Exchange) -> None:
         port = exchange.handler.connection.getsockname()[1]
@@ -79,49 +79,49 @@ def redirect_to(address: str) -> Callable[[Exchange], None]:
 
 
 def svg(exchange: Exchange) -> None:
-    """A vector drawing, which no raster decoder opens."""
+    """Answer with an SVG drawing, which no raster decoder opens."""
     exchange.whole(200, SVG, content_type="image/svg+xml")
 
 
 def html(exchange: Exchange) -> None:
-    """A page of html that calls itself a JPEG."""
+    """Answer with a page of HTML, declared as a JPEG."""
     exchange.whole(200, HTML, content_type="image/jpeg")
 
 
 def text(exchange: Exchange) -> None:
-    """Plain text that calls itself a PNG."""
+    """Answer with plain text, declared as a PNG."""
     exchange.whole(200, b"hotlinking is not allowed\n", content_type="image/png")
 
 
 def empty(exchange: Exchange) -> None:
-    """200 with nothing in it."""
+    """Answer 200 with an empty body."""
     exchange.whole(200, b"", content_type=exchange.content_type)
 
 
 def octet_stream(exchange: Exchange) -> None:
-    """The honest picture, declared as bytes of no known kind."""
+    """Answer with the honest picture, declared as application/octet-stream."""
     exchange.whole(200, exchange.body, content_type="application/octet-stream")
 
 
 def wrong_type(exchange: Exchange) -> None:
-    """The honest picture, declared as html."""
+    """Answer with the honest picture, declared as HTML."""
     exchange.whole(200, exchange.body, content_type="text/html")
 
 
 def no_type(exchange: Exchange) -> None:
-    """The honest picture, declared as nothing."""
+    """Answer with the honest picture, without a content type."""
     exchange.whole(200, exchange.body)
 
 
 def cookie(exchange: Exchange) -> None:
-    """The honest picture with a cookie for this host and all its neighbours."""
+    """Answer with the honest picture and a cookie for this host and all its neighbours."""
     exchange.whole(200, exchange.body, content_type=exchange.content_type, set_cookie="seen=1; Path=/")
 
 
-def tagged(said: str) -> Callable[[Exchange], None]:
-    """The fault that answers well, with this X-Robots-Tag."""
+def tagged(robots_tag: str) -> Callable[[Exchange], None]:
+    """Return the fault that answers with the honest picture and this X-Robots-Tag."""
 
     def answer(exchange: Exchange) -> None:
-        exchange.whole(200, exchange.body, content_type=exchange.content_type, x_robots_tag=said)
+        exchange.whole(200, exchange.body, content_type=exchange.content_type, x_robots_tag=robots_tag)
 
     return answer

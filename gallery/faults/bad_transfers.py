@@ -1,4 +1,4 @@
-"""Answers that break, stall or lie on their way: what goes wrong is in the transfer, not in what is said.
+"""Faulty transfers: answers that break, stall or contradict their headers.
 
 Those that last wait on the site's ``stopping`` event rather than sleep, so that the site can always be stopped.
 """
@@ -19,7 +19,7 @@ _BLOCK = bytes(1 << 20)
 
 
 def hang(exchange: Exchange) -> None:
-    """Say nothing for ``hang_s``, then answer well."""
+    """Wait for ``hang_s``, then answer well."""
     exchange.stopping.wait(exchange.hang_s)
     exchange.whole(200, exchange.body, content_type=exchange.content_type)
 
@@ -45,14 +45,14 @@ def reset(exchange: Exchange) -> None:
 
 
 def early_close(exchange: Exchange) -> None:
-    """Promise the whole body, send half, and close in an orderly way."""
+    """Declare the whole body, send half, and close in an orderly way."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body))
     exchange.write(exchange.body[: len(exchange.body) // 2])
     exchange.handler.close_connection = True
 
 
 def hang_in_body(exchange: Exchange) -> None:
-    """Send half of the body, then say nothing for ``hang_s``."""
+    """Send half of the body, then nothing for ``hang_s``."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body))
     exchange.write(exchange.body[: len(exchange.body) // 2])
     exchange.stopping.wait(exchange.hang_s)
@@ -72,12 +72,12 @@ def drip_headers(exchange: Exchange) -> None:
 
 
 def refuse_connection(exchange: Exchange) -> None:
-    """Close without a word, as a server does whose worker died or whose idle connection was dropped."""
+    """Close the connection without an answer."""
     exchange.handler.close_connection = True
 
 
 def moved_endless(exchange: Exchange) -> None:
-    """301 to the honest picture, with a body without end."""
+    """Answer 301 to the honest picture, with a body without end."""
     exchange.handler.close_connection = True
     exchange.head(301, location=f"/images/{exchange.name}", connection="close")
     while not exchange.stopping.wait(0.002):
@@ -85,7 +85,7 @@ def moved_endless(exchange: Exchange) -> None:
 
 
 def length_too_long(exchange: Exchange) -> None:
-    """Promise more than there is, and keep the connection open."""
+    """Declare more bytes than are sent, and keep the connection open."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body) + 1000)
     exchange.write(exchange.body)
     exchange.stopping.wait(exchange.hang_s)
@@ -93,60 +93,60 @@ def length_too_long(exchange: Exchange) -> None:
 
 
 def length_too_short(exchange: Exchange) -> None:
-    """Promise half of the body and send all of it, on a connection that stays open."""
+    """Declare half of the body and send all of it, on a connection that stays open."""
     exchange.head(200, content_type=exchange.content_type, content_length=len(exchange.body) // 2)
     exchange.write(exchange.body)
 
 
 def length_absurd(exchange: Exchange) -> None:
-    """Two lengths that contradict each other."""
+    """Send two contradicting lengths."""
     exchange.head(200, content_type=exchange.content_type, content_length=f"{len(exchange.body)}, 7")
     exchange.write(exchange.body)
     exchange.handler.close_connection = True
 
 
 def chunked_garbage(exchange: Exchange) -> None:
-    """A chunked body whose second chunk has no size that anybody could read."""
+    """Send a chunked body whose second chunk has no valid size."""
     exchange.head(200, content_type=exchange.content_type, transfer_encoding="chunked")
     exchange.write(b"%x\r\n%s\r\nnot a size\r\n" % (len(exchange.body[:200]), exchange.body[:200]))
     exchange.handler.close_connection = True
 
 
 def chunked_cut(exchange: Exchange) -> None:
-    """A chunked body that ends within a chunk."""
+    """Send a chunked body that ends within a chunk."""
     exchange.head(200, content_type=exchange.content_type, transfer_encoding="chunked")
     exchange.write(b"%x\r\n%s" % (len(exchange.body), exchange.body[: len(exchange.body) // 2]))
     exchange.handler.close_connection = True
 
 
 def gzip_garbage(exchange: Exchange) -> None:
-    """A body that says it is compressed and is not."""
+    """Declare a body as gzip that is not compressed."""
     exchange.whole(200, exchange.body, content_type=exchange.content_type, content_encoding="gzip")
 
 
 def huge_header(exchange: Exchange) -> None:
-    """One header line of 200,000 bytes."""
+    """Send one header line of 200,000 bytes."""
     exchange.whole(200, exchange.body, content_type=exchange.content_type, x_filler="x" * 200_000)
 
 
 def many_headers(exchange: Exchange) -> None:
-    """A thousand headers."""
+    """Send a thousand headers."""
     exchange.whole(200, exchange.body, **{f"x_header_{number}": number for number in range(1000)})
 
 
 def not_http(exchange: Exchange) -> None:
-    """Answer in the words of another protocol."""
+    """Answer in another protocol."""
     exchange.handler.wfile.write(b"220 mail.example ESMTP ready\r\n")
     exchange.handler.close_connection = True
 
 
 def gzip_bomb(exchange: Exchange) -> None:
-    """A small compressed body that unpacks to BOMB_BYTES."""
+    """Send a small gzip body that unpacks to BOMB_BYTES."""
     exchange.whole(200, _bomb(), content_type=exchange.content_type, content_encoding="gzip")
 
 
 def endless(exchange: Exchange) -> None:
-    """A body without length and without end."""
+    """Send a body without length and without end."""
     exchange.handler.close_connection = True
     exchange.head(200, content_type=exchange.content_type, connection="close")
     exchange.write(exchange.body)

@@ -1,4 +1,4 @@
-"""One request that is to be answered badly, and the few ways to speak to its visitor."""
+"""One request that gets a faulty answer, and the means to write that answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request that is to be answered badly.
+    """One request that gets a faulty answer.
 
     Attributes:
         handler: Speaks to the visitor.
@@ -35,14 +35,14 @@ class Exchange:
         self.handler.end_headers()
 
     def write(self, data: bytes) -> None:
-        """Send some of the body now, unless only the head was asked for."""
+        """Send a part of the body, unless the request is a HEAD."""
         if self.handler.command != "HEAD":
             self.handler.wfile.write(data)
             self.handler.wfile.flush()
 
     @property
     def name(self) -> str:
-        """The last part of the requested path."""
+        """The last segment of the requested path."""
         return self.handler.path.partition("?")[0].rpartition("/")[2]
 
     def whole(self, status: int, data: bytes, **headers: str | int) -> None:

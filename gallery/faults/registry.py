@@ -1,4 +1,4 @@
-"""Misbehaviour on request: every way in which a server has been seen to fail its visitor.
+"""The registry of faults, and the rules of which requests meet which.
 
 A fault takes over one exchange and speaks to the socket itself.
 """
@@ -96,7 +96,7 @@ class Mischief:
             self._rules.append(Rule(path_prefix, kind, times))
 
     def take(self, path: str) -> str | None:
-        """The fault that a request for ``path`` meets by a rule, which is thereby used up once."""
+        """Return the fault that a rule sets for ``path``, and use that rule up once."""
         with self._lock:
             for rule in self._rules:
                 if rule.times > 0 and path.startswith(rule.path_prefix):
@@ -105,7 +105,7 @@ class Mischief:
         return None
 
     def strikes(self, kind: str, path: str) -> bool:
-        """Whether ``/fault/KIND/NAME`` fails this time: always, but for the faults in ONCE."""
+        """Return whether ``/fault/KIND/NAME`` fails this time: always, but for the faults in ONCE."""
         if kind not in ONCE:
             return True
         with self._lock:

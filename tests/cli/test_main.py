@@ -16,8 +16,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_help_names_every_step_in_the_order_of_the_path() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
     steps = ["search", "download", "clean", "features", "curate", "split", "train", "evaluate", "report", "predict"]
-    places = [re.search(rf"│ {step} ", text).start() for step in steps]  # type: ignore[union-attr]
-    assert places == sorted(places)
+    positions = [re.search(rf"│ {step} ", text).start() for step in steps]  # type: ignore[union-attr]
+    assert positions == sorted(positions)
 
 
 def test_init_writes_a_file_that_reads_back_and_never_overwrites_one(tmp_path) -> None:

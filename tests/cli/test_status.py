@@ -1,15 +1,15 @@
 from cli.status import status_text
 from pages.review_data import Album
 from training.report.collection_stats import read_collected
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.resolve import open_workspace
 
 
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:
-    place, config = open_workspace(tmp_path, ["cat", "dog"])
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
     names = "abcdefghi"  # i was never fetched
-    with place.open_catalog() as catalog:
+    with workspace.open_catalog() as catalog:
         catalog.put([Hit("cat", "cat", "s", rank, f"http://s/{name}") for rank, name in enumerate(names)])
         catalog.put([Download(f"http://s/{name}", "ok", sha256=name) for name in names[:8]])
         catalog.put([Verdict(name, "cat", "check", "keep") for name in "acdef"])
@@ -25,14 +25,17 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
             ]
         )
         catalog.put([Override("e", "cat", "relabel", "dog"), Override("a", "cat", "keep")])
-        state = class_states(catalog, ["cat", "dog"])
-        seen = Album(place, config, catalog).overview()
-        told = read_collected(catalog, config.classes).by_class
+        state = class_progress(catalog, ["cat", "dog"])
+        seen = Album(workspace, config, catalog).overview()
+        collected = read_collected(catalog, config.classes).by_class
     cat = state["cat"]
     assert (cat.found, cat.waiting, cat.clean, cat.kept) == (9, 1, 6, 4)
     assert (cat.judged, cat.to_review, cat.decided) == (8, 3, 2)
     assert (state["dog"].kept, state["dog"].decided) == (1, 0)
-    rows = {line.split()[0]: line.split("│") for line in status_text(place, config).splitlines()[:4] if "│" in line}
+    rows = {line.split()[0]: line.split("│") for line in status_text(workspace, config).splitlines()[:4] if "│" in line}
     assert [int(cell) for cell in rows["cat"][1:6]] == [9, 6, 4, 3, 2]
     assert seen[0] == {"label": "cat", "pictures": 8, "waiting": 3, "decided": 2}
-    assert [(one.found, one.waiting, one.kept) for one in told.values()] == [(9, 1, 4), (0, 0, 1)]
+    assert [(progress.found, progress.waiting, progress.kept) for progress in collected.values()] == [
+        (9, 1, 4),
+        (0, 0, 1),
+    ]

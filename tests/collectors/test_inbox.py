@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from collectors import inbox
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.image_store import ImageStore
@@ -52,7 +52,7 @@ def test_files_are_taken_once_under_their_class_and_stay_where_they_are(tmp_path
         ("cat", "inbox", 1), ("red panda", "inbox", 0), ("red panda", "inbox", 2),
     ]  # fmt: skip
     with place.open_catalog() as catalog:
-        assert [one.waiting for one in class_states(catalog, CONFIG.classes).values()] == [0, 0]
+        assert [one.waiting for one in class_progress(catalog, CONFIG.classes).values()] == [0, 0]
         stored = [ImageStore(place).get(one.sha256) for one in catalog.all(Download)]
     assert sorted(stored) == sorted(file.read_bytes() for file in place.inbox.rglob("*.png"))
     again = inbox.run(place, CONFIG)

@@ -18,7 +18,7 @@ from flows.collecting import collect_until_clean
 from flows.step_table import step_function
 from gallery.site import Gallery
 from workspace.catalog.catalog import KEYS
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit, Search, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
@@ -64,10 +64,10 @@ def test_it_asks_for_more_until_every_class_is_reached_and_then_for_nothing(junk
     counts, ran = collect(workspace, config)
     assert "search 2" in ran  # the first twenty were not all clean
     with workspace.open_catalog() as catalog:
-        states = class_states(catalog, config.classes)
+        states = class_progress(catalog, config.classes)
     assert all(20 <= state.clean <= 24 for state in states.values())
     assert counts["search"].notes == tuple(
-        f"{label}: {one.clean} of 20 clean pictures" for label, one in states.items()
+        f"{label}: {progress.clean} of 20 clean pictures" for label, progress in states.items()
     )
     assert counts["download"].done == len(rows(workspace, Download))
     assert counts["clean"].by_reason["kept"] == sum(state.clean for state in states.values())
@@ -78,8 +78,10 @@ def test_it_asks_for_more_until_every_class_is_reached_and_then_for_nothing(junk
     asked = dict(junk.requests)
     again, ran = collect(workspace, config)
     assert ran == ["search 1", "download 1", "clean 1"]
-    assert [one.done for one in again.values()] == [0, 0, 0]
-    assert [one.by_reason for one in again.values()] == [one.by_reason for one in counts.values()]
+    assert [step_counts.done for step_counts in again.values()] == [0, 0, 0]
+    assert [step_counts.by_reason for step_counts in again.values()] == [
+        step_counts.by_reason for step_counts in counts.values()
+    ]
     assert dict(junk.requests) == asked
 
 
@@ -106,11 +108,13 @@ def test_a_source_that_fails_is_asked_once_a_run_while_the_other_goes_on(junk, t
     assert "search 2" in ran
     assert junk.requests["search"] - before == 4  # once for each keyword
     assert {row.status for row in rows(workspace, Search) if row.source == "openverse"} == {"failed"}
-    said = f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted after "
-    assert said + f"results_page ({words[0]!r}), results_page ({words[1]!r})" in counts["search"].notes[0]
+    failures = (
+        f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted after "
+    )
+    assert failures + f"results_page ({words[0]!r}), results_page ({words[1]!r})" in counts["search"].notes[0]
     counts, _ = collect(workspace, config)  # another run asks again
     with workspace.open_catalog() as catalog:
-        assert all(state.clean >= 30 for state in class_states(catalog, config.classes).values())
+        assert all(state.clean >= 30 for state in class_progress(catalog, config.classes).values())
 
 
 def test_rounds_and_addresses_are_bounded(junk, tmp_path) -> None:
@@ -130,7 +134,7 @@ def test_a_class_with_two_keywords_uses_both(junk, tmp_path) -> None:
     workspace = Workspace(tmp_path)
     collect(workspace, config)
     with workspace.open_catalog() as catalog:
-        assert class_states(catalog, [first])[first].clean > 24  # more than one keyword has
+        assert class_progress(catalog, [first])[first].clean > 24  # more than one keyword has
 
 
 def test_sources_that_are_no_longer_asked_keep_nobody_waiting(junk, tmp_path) -> None:
@@ -165,12 +169,12 @@ def test_collect_that_was_killed_goes_on_and_fetches_nothing_twice(junk, tmp_pat
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     junk.delay_s = 0
-    there = rows(workspace, Download)
-    assert 0 < len(there) < 40
+    before = rows(workspace, Download)
+    assert 0 < len(before) < 40
     counts, _ = collect(workspace, config)
     assert all(int(note.split(": ")[1].split(" ")[0]) >= 15 for note in counts["search"].notes)
     after = rows(workspace, Download)
-    assert [row for row in after if row.image_url in {one.image_url for one in there}] == there
+    assert [row for row in after if row.image_url in {row.image_url for row in before}] == before
     in_flight = 32  # what the killed one had asked for, and not yet committed
     assert junk.requests["image"] - before <= len(after) + in_flight
 

@@ -65,10 +65,10 @@ def test_a_run_that_was_killed_twice_ends_like_one_that_was_not(cleaned) -> None
 
     shards = Workspace(killed).cache
     kill_in_step("features", killed, lambda: any(shards.glob("features-*/*.json")))
-    there = {file: file.stat().st_mtime_ns for file in shards.glob("*/*.npy")}
-    assert there
+    written = {file: file.stat().st_mtime_ns for file in shards.glob("*/*.npy")}
+    assert written
     assert run_step("features", killed).reused > 0
-    assert {file: file.stat().st_mtime_ns for file in there} == there
+    assert {file: file.stat().st_mtime_ns for file in written} == written
     run_step("split", killed)
     again = Workspace(killed).latest_run()
     kill_in_step("train", killed, lambda: any(again.checkpoints.glob("*.pt")))

@@ -41,14 +41,14 @@ def test_predict_answers_as_it_did() -> None:
     recorded = [json.loads(line) for line in (FIXTURE / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     printed = run("predict", "--format", "json", "--accept", str(ANSWERED_AT), "pictures", exit_code=1)
     answers = [json.loads(line) for line in printed.splitlines()]
-    assert [one["picture"] for one in answers] == [one["picture"] for one in recorded]
+    assert [answer["picture"] for answer in answers] == [answer["picture"] for answer in recorded]
     for now, then in zip(answers, recorded, strict=True):
         assert ("error" in now) == ("error" in then)
         if "error" not in then:
             assert (now["label"], now["best"]) == (then["label"], then["best"])
             assert now["probabilities"] == pytest.approx(then["probabilities"], abs=1e-4)
             assert now["distance"] == pytest.approx(then["distance"], abs=1e-4)
-    assert {"none", "circle", "square", "triangle"} <= {one["label"] for one in answers if "label" in one}
+    assert {"none", "circle", "square", "triangle"} <= {answer["label"] for answer in answers if "label" in answer}
 
 
 def test_every_step_goes_on_where_the_old_version_stopped() -> None:

@@ -79,15 +79,15 @@ def operating(site, quick, environment, tmp_path_factory) -> Iterator[Operating]
 
 
 def artifacts(up: Operating) -> dict[str, str]:
-    return {str(one["key"]): str(one["data"]) for one in up.ask("artifacts/latest")}
+    return {str(artifact["key"]): str(artifact["data"]) for artifact in up.ask("artifacts/latest")}
 
 
 def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decision(operating, command, site) -> None:
-    place = Workspace(operating.folder)
+    workspace = Workspace(operating.folder)
     done = command("prefect", "deployment", "run", "collect-and-train", "--watch", timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [one.why for one in read_decisions(place)] == ["the first model"]
-    first = place.latest_run()
+    assert [decision.why for decision in read_decisions(workspace)] == ["the first model"]
+    first = workspace.latest_run()
     shown = artifacts(operating)
     assert {"search-counts", "clean-counts", "train-counts", "publish-counts", "report", "models"} <= set(shown)
     assert "accuracy in cross-validation of" in shown["report"]
@@ -95,46 +95,55 @@ def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decis
 
     for keyword in site.keywords:
         for number in range(6):
-            file = place.inbox / keyword / f"{number}.jpg"
+            file = workspace.inbox / keyword / f"{number}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body_of(Spec(99, keyword, number, "honest", "jpeg", (320, 240))) or b"")
-    operating.wait("a second decision", lambda: len(read_decisions(place)) > 1)
-    second = read_decisions(place)[-1]
+    operating.wait("a second decision", lambda: len(read_decisions(workspace)) > 1)
+    second = read_decisions(workspace)[-1]
     assert second.numbers["against"] == first.run_id
     assert second.numbers["pictures"] > 0
-    names = [str(one["name"]) for one in operating.ask("flow_runs")]
-    assert f"{place.root.name}: retrain, 30 new pictures" in names
+    names = [str(run["name"]) for run in operating.ask("flow_runs")]
+    assert f"{workspace.root.name}: retrain, 30 new pictures" in names
     assert sum("retrain" in name for name in names) == 1
     events = requests.post(
         f"{operating.api}/events/filter", json={"filter": {"event": {"name": ["images.arrived"]}}}, timeout=30
     ).json()["events"]
     assert [event["payload"]["new"] for event in events] == [30]
-    watching = next(one for one in operating.ask("deployments") if one["name"] == "watch")
+    watching = next(deployment for deployment in operating.ask("deployments") if deployment["name"] == "watch")
     address = f"{operating.api}/deployments/{watching['id']}"
     # It has been seen; from here on it would only cost time. 503: the server's database is busy.
     operating.wait("a rest", lambda: requests.patch(address, json={"paused": True}, timeout=30).status_code == 204)
 
 
 def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(operating, command, site) -> None:
-    place = Workspace(operating.folder)
+    workspace = Workspace(operating.folder)
     asked = dict(site.requests)
     files = {
         file: file.stat().st_mtime_ns
-        for file in place.root.rglob("*")
-        if file.is_file() and "sqlite" not in file.name and file != place.lock_file
+        for file in workspace.root.rglob("*")
+        if file.is_file() and "sqlite" not in file.name and file != workspace.lock_file
     }
-    again = command("collect-and-train", "run", "--workspace", place.root, timeout=400, PREFECT_API_URL=operating.api)
+    again = command(
+        "collect-and-train", "run", "--workspace", workspace.root, timeout=400, PREFECT_API_URL=operating.api
+    )
     assert again.returncode == 0, again.stderr
-    run = place.latest_run()
-    for part in ("found", "kept", "test pictures", "95 % interval", str(run.report_file), f"predict -w {place.root}"):
+    run = workspace.latest_run()
+    for part in (
+        "found",
+        "kept",
+        "test pictures",
+        "95 % interval",
+        str(run.report_file),
+        f"predict -w {workspace.root}",
+    ):
         assert part in again.stderr, part
     assert again.stderr.count("0 done now") == 11  # ten steps and the inbox
     assert dict(site.requests) == asked
     changed = [file for file, stamp in files.items() if file.stat().st_mtime_ns != stamp]
-    assert set(changed) <= {place.runs / "latest"}
-    told = command("collect-and-train", "status", "-w", place.root)
-    assert told.returncode == 0, told.stderr
-    assert "nothing has changed" in told.stdout
+    assert set(changed) <= {workspace.runs / "latest"}
+    shown = command("collect-and-train", "status", "-w", workspace.root)
+    assert shown.returncode == 0, shown.stderr
+    assert "nothing has changed" in shown.stdout
 
 
 def test_a_wrong_workspace_fails_with_the_remedy_and_no_retry(operating, command, tmp_path) -> None:
@@ -163,25 +172,32 @@ def kill_part(operating: Operating, words: str) -> None:
 def test_a_run_outlives_its_server_and_the_next_run_finishes_what_was_killed_with_its_worker(
     operating, command, quick, site
 ) -> None:
-    place = Workspace(operating.folder.parent / "killed")
-    open_workspace(place.root, site.keywords, quick | {"search.per_class": 40})
-    words = ("prefect", "deployment", "run", "collect-and-train", "--param", f"workspace={json.dumps(str(place.root))}")
+    workspace = Workspace(operating.folder.parent / "killed")
+    open_workspace(workspace.root, site.keywords, quick | {"search.per_class": 40})
+    words = (
+        "prefect",
+        "deployment",
+        "run",
+        "collect-and-train",
+        "--param",
+        f"workspace={json.dumps(str(workspace.root))}",
+    )
     assert command(*words).returncode == 0
-    operating.wait("the features", lambda: any(place.cache.glob("features-*/*.json")))
+    operating.wait("the features", lambda: any(workspace.cache.glob("features-*/*.json")))
     kill_part(operating, "worker start")
-    assert not place.champion_file.exists()
+    assert not workspace.champion_file.exists()
 
     assert command(*words).returncode == 0
-    operating.wait("the split", lambda: (place.runs / "latest").exists())
+    operating.wait("the split", lambda: (workspace.runs / "latest").exists())
     kill_part(operating, "server start")
-    operating.wait("a decision", place.champion_file.exists)
+    operating.wait("a decision", workspace.champion_file.exists)
 
     def finished() -> bool:
         try:
             runs = operating.ask("flow_runs", sort="START_TIME_DESC")
         except requests.RequestException:
             return False  # the server is on its way
-        return any(one["state_type"] == "COMPLETED" and str(one["name"]).startswith("killed: ") for one in runs)
+        return any(run["state_type"] == "COMPLETED" and str(run["name"]).startswith("killed: ") for run in runs)
 
     operating.wait("the run's end in Prefect's page", finished)
 

@@ -15,7 +15,7 @@ from flows import plugin
 
 
 @pytest.mark.parametrize(
-    ("words", "place"),
+    ("words", "position"),
     [
         ("prefect deployment run it", 3),
         ("prefect --no-prompt deployment run it --watch", 4),
@@ -28,8 +28,8 @@ from flows import plugin
         ("prefect flow-run ls", None),
     ],
 )
-def test_where_the_bare_name_stands(words: str, place: int | None) -> None:
-    assert plugin.bare_name(words.split()) == place
+def test_where_the_bare_name_stands(words: str, position: int | None) -> None:
+    assert plugin.bare_name(words.split()) == position
 
 
 @pytest.fixture

@@ -14,57 +14,59 @@ from workspace.storage.paths import Workspace, write_atomic
 
 
 def with_champion(folder, **settings) -> Workspace:
-    place, config = open_workspace(folder, ["cat", "dog"], settings)
-    run = place.run("r1")
+    workspace, config = open_workspace(folder, ["cat", "dog"], settings)
+    run = workspace.run("r1")
     write_atomic(run.config_file, render_config(config).encode())
-    record_decision(place, Decision("r1", "published", "r1", "the first model", utc_now()))
-    return place
+    record_decision(workspace, Decision("r1", "published", "r1", "the first model", utc_now()))
+    return workspace
 
 
-def change(place: Workspace, old: str, new: str) -> None:
-    text = place.config_file.read_text()
+def change(workspace: Workspace, old: str, new: str) -> None:
+    text = workspace.config_file.read_text()
     assert old in text
-    place.config_file.write_text(text.replace(old, new))
+    workspace.config_file.write_text(text.replace(old, new))
 
 
 def test_training_is_as_it_was_and_collection_as_it_is_today(tmp_path) -> None:
-    place = with_champion(tmp_path, **{"train.epochs": 3, "search.per_class": 50})
-    change(place, "epochs = 3", "epochs = 9")
-    change(place, "per_class = 50", "per_class = 70")
-    change(place, '"dog" = ["dog"]', '"dog" = ["dog", "puppy"]')
-    today = load_config(place.config_file)
-    settings = settings_of_champion(place, today)
+    workspace = with_champion(tmp_path, **{"train.epochs": 3, "search.per_class": 50})
+    change(workspace, "epochs = 3", "epochs = 9")
+    change(workspace, "per_class = 50", "per_class = 70")
+    change(workspace, '"dog" = ["dog"]', '"dog" = ["dog", "puppy"]')
+    today = load_config(workspace.config_file)
+    settings = settings_of_champion(workspace, today)
     assert (settings.config.train.epochs, settings.config.search.per_class) == (3, 70)
     assert settings.config.classes["dog"] == ("dog", "puppy")
     assert (settings.differing, settings.missing) == (("train.epochs",), None)
     overrides = {"train.epochs": 5}
-    today = load_config(place.config_file, overrides)
-    assert settings_of_champion(place, today, overrides).config.train.epochs == 5
+    today = load_config(workspace.config_file, overrides)
+    assert settings_of_champion(workspace, today, overrides).config.train.epochs == 5
 
 
 def test_without_a_champion_today_s_settings_count(tmp_path) -> None:
-    place, today = open_workspace(tmp_path, ["cat", "dog"], {"train.epochs": 3})
-    assert settings_of_champion(place, today) == ChampionSettings(today)
+    workspace, today = open_workspace(tmp_path, ["cat", "dog"], {"train.epochs": 3})
+    assert settings_of_champion(workspace, today) == ChampionSettings(today)
 
 
 def test_without_the_champion_s_settings_those_of_today_count_and_status_says_so(tmp_path) -> None:
-    place = with_champion(tmp_path, **{"train.epochs": 3})
-    frozen = place.run("r1").config_file
+    workspace = with_champion(tmp_path, **{"train.epochs": 3})
+    frozen = workspace.run("r1").config_file
     frozen.unlink()
-    today = load_config(place.config_file)
-    settings = settings_of_champion(place, today)
+    today = load_config(workspace.config_file)
+    settings = settings_of_champion(workspace, today)
     assert (settings.config, settings.differing, settings.missing) == (today, (), frozen)
-    assert f"{frozen} is missing; `retrain` would take all settings from workspace.toml" in status_text(place, today)
+    assert f"{frozen} is missing; `retrain` would take all settings from workspace.toml" in status_text(
+        workspace, today
+    )
 
 
 def test_status_says_what_is_missing_and_what_has_changed(tmp_path) -> None:
-    place, config = open_workspace(tmp_path / "new", ["cat", "dog"])
-    text = status_text(place, config)
+    workspace, config = open_workspace(tmp_path / "new", ["cat", "dog"])
+    text = status_text(workspace, config)
     assert "none yet: collect-and-train run" in text
     assert "none was published yet" in text
-    place = with_champion(tmp_path / "old", **{"train.epochs": 3})
-    change(place, "epochs = 3", "epochs = 9")
-    text = status_text(place, load_config(place.config_file))
+    workspace = with_champion(tmp_path / "old", **{"train.epochs": 3})
+    change(workspace, "epochs = 3", "epochs = 9")
+    text = status_text(workspace, load_config(workspace.config_file))
     assert "r1, since" in text
     assert "workspace.toml has other settings: train.epochs" in text
 
@@ -85,11 +87,11 @@ def test_a_flow_without_a_workspace_takes_the_only_one_there_is(tmp_path, monkey
 def test_a_retraining_is_called_once_per_decision_and_again_when_none_came_for_long(tmp_path, monkeypatch) -> None:
     from flows import watch
 
-    place = with_champion(tmp_path)
-    assert not watch._told_before(place)
-    assert watch._told_before(place)
-    record_decision(place, Decision("r2", "kept_champion", "r1", "not better", utc_now()))
-    assert not watch._told_before(place)
-    assert watch._told_before(place)
+    workspace = with_champion(tmp_path)
+    assert not watch._told_before(workspace)
+    assert watch._told_before(workspace)
+    record_decision(workspace, Decision("r2", "kept_champion", "r1", "not better", utc_now()))
+    assert not watch._told_before(workspace)
+    assert watch._told_before(workspace)
     monkeypatch.setattr(watch, "_PATIENCE_S", 0.0)
-    assert not watch._told_before(place)
+    assert not watch._told_before(workspace)

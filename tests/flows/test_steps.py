@@ -33,7 +33,7 @@ def test_a_step_after_split_refuses_another_model_than_the_run_was_frozen_for(fr
 @pytest.mark.parametrize("setting", ["train.epochs=12", "train.device=cpu", "retrain.publish_level=0.2"])
 def test_a_step_after_split_takes_what_does_not_change_the_model(frozen, setting) -> None:
     done = CliRunner().invoke(app, ["publish", "-w", str(frozen.root), "--set", setting])
-    assert "not trained and evaluated yet" in str(done.exception)
+    assert "has no card.json; make it with: collect-and-train train" in str(done.exception)
 
 
 def test_every_step_is_a_module_with_a_run_that_takes_its_options() -> None:
@@ -53,11 +53,11 @@ def test_every_step_of_the_path_has_a_command_with_its_words_and_records_where_i
 
 
 def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tmp_path) -> None:
-    told = []
-    monkeypatch.setattr("collectors.search.run", lambda *_, **options: told.append(options))
+    handed = []
+    monkeypatch.setattr("collectors.search.run", lambda *_, **options: handed.append(options))
     for number in (1, 2):
         find_step("search").run(Workspace(tmp_path), None, round_number=number)
-    assert told == [{}, {"retry_failed": False}]
+    assert handed == [{}, {"retry_failed": False}]
 
 
 def test_the_steps_stand_in_the_order_of_the_path() -> None:

@@ -1,4 +1,4 @@
-"""What `up` refuses, and how it starts, restarts and stops its parts; the whole of it is in test_operate.py."""
+"""What `up` refuses, and how it starts, restarts and stops its processes; the whole of it is in test_operate.py."""
 
 import os
 import signal
@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import supervisor as parts
-from flows import up as serving
+from flows import supervisor, up
 from workspace.errors import ConfigError, WorkspaceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -20,23 +19,23 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def test_only_loopback_is_served_without_a_password(monkeypatch) -> None:
     monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
     for host in ("127.0.0.1", "localhost"):
-        serving.check_address(host)
+        up.check_address(host)
     with pytest.raises(ConfigError, match=r"can run code here\. Use 127\.0\.0\.1 .*PREFECT_SERVER_API_AUTH_STRING"):
-        serving.check_address("0.0.0.0")
+        up.check_address("0.0.0.0")
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:secret")
-    serving.check_address("0.0.0.0")
+    up.check_address("0.0.0.0")
 
 
 def test_a_taken_port_is_named_with_the_remedy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken.*--port 0"):
-            serving.free_port("127.0.0.1", port)
-    assert serving.free_port("127.0.0.1", 0) > 0
+            up.free_port("127.0.0.1", port)
+    assert up.free_port("127.0.0.1", 0) > 0
 
 
-def part(tmp_path: Path, code: str) -> parts.Part:
-    return parts.Part("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
+def supervised(tmp_path: Path, code: str) -> supervisor.ChildProcess:
+    return supervisor.ChildProcess("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
 
 
 def wait_until(condition) -> None:
@@ -46,8 +45,8 @@ def wait_until(condition) -> None:
     assert condition()
 
 
-def test_a_part_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
-    dying = part(tmp_path, "raise SystemExit(3)")
+def test_a_child_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
+    dying = supervised(tmp_path, "raise SystemExit(3)")
     dying.start()
     with pytest.raises(
         WorkspaceError, match=rf"the worker ended 3 times in a row \(exit code 3\); its log is {tmp_path}"
@@ -58,9 +57,9 @@ def test_a_part_that_dies_is_started_again_but_not_for_ever(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("own_session", [False, True])
-def test_a_part_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch, own_session) -> None:
+def test_a_child_that_will_not_listen_is_killed_with_its_children(tmp_path, monkeypatch, own_session) -> None:
     """A worker of Prefect gives each run a session of its own."""
-    monkeypatch.setattr(parts, "_STOP_S", 0.3)
+    monkeypatch.setattr(supervisor, "_STOP_S", 0.3)
     child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     code = f"""
 import signal, subprocess, sys, time
@@ -69,7 +68,7 @@ child = subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session={o
 print(child.pid, flush=True)
 time.sleep(60)
 """
-    stubborn = part(tmp_path, code)
+    stubborn = supervised(tmp_path, code)
     stubborn.start()
     wait_until(lambda: (tmp_path / "log").read_text().endswith("\n"))
     pid = int((tmp_path / "log").read_text())
@@ -79,12 +78,16 @@ time.sleep(60)
     wait_until(lambda: not status.exists() or status.read_text().split(")")[1].split()[0] == "Z")
 
 
+def deployments(file: Path) -> dict[str, dict]:
+    return {deployment["name"]: deployment for deployment in yaml.safe_load(file.read_text())["deployments"]}
+
+
 def test_the_deployments_take_the_workspace_and_the_interval_that_were_asked_for() -> None:
-    with serving._deployments_file(serving.Settings("data/x", watch_s=5)) as file:
-        asked = {one["name"]: one for one in yaml.safe_load(file.read_text())["deployments"]}
-    shipped = {one["name"]: one for one in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]}
+    with up._deployments_file(up.UpSettings("data/x", watch_s=5)) as file:
+        asked = deployments(file)
+    shipped = deployments(CHECKOUT / "prefect.yaml")
     assert asked.keys() == shipped.keys() == {"local", "collect", "retrain", "watch"}
-    assert {one["parameters"]["workspace"] for one in asked.values()} == {"data/x"}
+    assert {deployment["parameters"]["workspace"] for deployment in asked.values()} == {"data/x"}
     assert asked["watch"]["schedules"][0]["interval"] == 5
     assert asked["retrain"]["schedules"][0] == shipped["retrain"]["schedules"][0]
     assert asked["retrain"]["triggers"] == shipped["retrain"]["triggers"]
@@ -93,14 +96,14 @@ def test_the_deployments_take_the_workspace_and_the_interval_that_were_asked_for
 def test_what_is_deployed_exists_takes_its_parameters_and_describes_each() -> None:
     import importlib
 
-    for one in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]:
-        file, name = one["entrypoint"].split(":")
+    for deployment in deployments(CHECKOUT / "prefect.yaml").values():
+        file, name = deployment["entrypoint"].split(":")
         flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
         properties = flow.parameters.properties
-        given = [one["parameters"], *(each.get("parameters", {}) for each in one.get("schedules", []))]
-        given += [each.get("parameters", {}) for each in one.get("triggers", [])]
-        assert all(names.keys() <= properties.keys() for names in given), one["name"]
-        assert all(field.get("description") for field in properties.values()), one["name"]
+        starts = [*deployment.get("schedules", []), *deployment.get("triggers", [])]
+        parameters = [deployment["parameters"], *(start.get("parameters", {}) for start in starts)]
+        assert all(names.keys() <= properties.keys() for names in parameters), deployment["name"]
+        assert all(field.get("description") for field in properties.values()), deployment["name"]
         assert not any("secret" in field or field == "key" for field in properties)
 
 
@@ -114,7 +117,7 @@ def hang_up():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_or_a_closed_terminal_ends_it_as_ctrl_c_does(hang_up, number) -> None:
-    with pytest.raises(KeyboardInterrupt), serving._stopped_by_signals():
+    with pytest.raises(KeyboardInterrupt), up._stopped_by_signals():
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert signal.getsignal(number) == signal.SIG_DFL
@@ -122,6 +125,6 @@ def test_a_signal_or_a_closed_terminal_ends_it_as_ctrl_c_does(hang_up, number) -
 
 def test_under_nohup_a_closed_terminal_changes_nothing(hang_up) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with serving._stopped_by_signals():
+    with up._stopped_by_signals():
         os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

@@ -38,13 +38,13 @@ def test_composed_and_decomposed_letters_are_the_same_and_other_marks_are_not() 
 
 
 def _in_the_inbox(name: str, tmp_path: Path) -> int:
-    place = Workspace(tmp_path / "workspace")
-    file = place.inbox / name / "1.png"
+    workspace = Workspace(tmp_path / "workspace")
+    file = workspace.inbox / name / "1.png"
     file.parent.mkdir(parents=True)
     Image.new("RGB", (80, 80)).save(file)
     config = {"classes": {"red panda": "Ailurus", "cat": "cat"}, "retrain": {"settle_s": 0}}
-    inbox.run(place, WorkspaceConfig.model_validate(config))
-    with place.open_catalog() as catalog:
+    inbox.run(workspace, WorkspaceConfig.model_validate(config))
+    with workspace.open_catalog() as catalog:
         return len(catalog.all(Hit))
 
 

@@ -39,9 +39,9 @@ def literals(node: ast.expr, module: str, function: ast.AST) -> Iterator[str]:
             called = vars(importlib.import_module(module)).get(name)
             if inspect.isfunction(called):
                 tree = ast.parse(inspect.getsource(called))
-                for one in ast.walk(tree):
-                    if isinstance(one, ast.Return) and one.value:
-                        yield from literals(one.value, called.__module__, tree)
+                for node in ast.walk(tree):
+                    if isinstance(node, ast.Return) and node.value:
+                        yield from literals(node.value, called.__module__, tree)
         case ast.Dict(values=values):
             for value in values:
                 yield from literals(value, module, function)
@@ -56,14 +56,14 @@ def literals(node: ast.expr, module: str, function: ast.AST) -> Iterator[str]:
 def assigned(name: str, function: ast.AST) -> list[ast.expr]:
     """What a function assigns to a name of its own."""
     return [
-        one.value
-        for one in ast.walk(function)
-        if isinstance(one, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in one.targets)
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets)
     ]
 
 
 def parameters(function: ast.AST) -> set[str]:
-    return {one.arg for one in ast.walk(function) if isinstance(one, ast.arg)}
+    return {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
 
 
 def written() -> Iterator[tuple[str, str, str]]:
@@ -84,10 +84,10 @@ def written() -> Iterator[tuple[str, str, str]]:
                     continue
                 if (called := node.func.id) not in RECORDS:
                     continue
-                place = POSITION.get(called, len(node.args))
-                given = node.args[place : place + 1]
-                given += [word.value for word in node.keywords if word.arg in {"reason", "error"}]
-                for text in (text for one in given for text in literals(one, name, function)):
+                position = POSITION.get(called, len(node.args))
+                arguments = node.args[position : position + 1]
+                arguments += [word.value for word in node.keywords if word.arg in {"reason", "error"}]
+                for text in (text for argument in arguments for text in literals(argument, name, function)):
                     yield text, _status(called, node), where
 
 
@@ -141,13 +141,15 @@ def test_a_status_written_beside_a_reason_is_the_outcome_of_its_entry() -> None:
 
 
 def test_every_entry_has_words_a_stage_and_an_outcome() -> None:
-    for one in REASONS.values():
-        assert one.words.strip() and one.words[0].islower() or one.words.startswith("robots"), one
-        assert one.outcome in {"failed", "exhausted", "refused", "skipped", "withdrawn", "drop", "judged", "leak"}, one
-        assert one.source_state in {"down", "blocked", "changed"}, one
-    stages = list(dict.fromkeys(one.stage for one in REASONS.values()))
+    for reason in REASONS.values():
+        assert reason.words.strip() and reason.words[0].islower() or reason.words.startswith("robots"), reason
+        assert reason.outcome in {"failed", "exhausted", "refused", "skipped", "withdrawn", "drop", "judged", "leak"}, (
+            reason
+        )
+        assert reason.source_state in {"down", "blocked", "changed"}, reason
+    stages = list(dict.fromkeys(reason.stage for reason in REASONS.values()))
     assert stages == ["search", "download", "decode", "check", "copy", "curate", "leak"]  # each in one piece
-    assert not any(one.retryable for one in REASONS.values() if one.outcome != "failed")
+    assert not any(reason.retryable for reason in REASONS.values() if reason.outcome != "failed")
 
 
 def test_the_checks_are_in_the_order_in_which_they_are_asked() -> None:

@@ -30,7 +30,7 @@ def test_a_log_tells_decisions_from_warnings(caplog) -> None:
     progress.begin("Fine-tuning", 2)
     progress.say("regime frozen")
     progress.warn("another network was used")
-    assert [(one.levelname, one.message) for one in caplog.records] == [
+    assert [(record.levelname, record.message) for record in caplog.records] == [
         ("INFO", "regime frozen"),
         ("WARNING", "another network was used"),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workspace.catalog.catalog import Catalog
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.curation import open_proposals
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
 from workspace.catalog.standing import Pair
@@ -80,7 +80,7 @@ class Collected:
 
 def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
     """Count what the catalogue holds for these classes; other labels are left out."""
-    states = class_states(catalog, classes)
+    states = class_progress(catalog, classes)
     by_class = {
         label: ClassCounts(found=state.found, waiting=state.waiting, kept=state.kept) for label, state in states.items()
     }

@@ -1,1 +1,1 @@
-"""The catalogue: tables of what was found, fetched, seen and judged, and the questions asked of them."""
+"""The catalogue: tables of searches, hits, downloads, images, verdicts and decisions, and the queries on them."""

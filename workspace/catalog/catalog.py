@@ -1,4 +1,4 @@
-"""The catalogue: what was found, fetched, seen and judged, in tables that only grow.
+"""The catalogue: searches, hits, downloads, image facts, verdicts and decisions, in tables.
 
 SQLAlchemy Core throughout, so SQLite is the embedded default and another database is one url away. The columns
 are the fields of workspace/catalog/records.py; see data/README.md for a description of each.
@@ -27,7 +27,7 @@ from workspace.catalog.records import (
     Verdict,
     Withdrawal,
 )
-from workspace.catalog.standing import standing_of, staying
+from workspace.catalog.standing import effective_verdicts, staying
 from workspace.errors import WorkspaceError
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
@@ -121,7 +121,7 @@ class Catalog:
             self._upsert(connection, list(records))
 
     def add_new(self, records: Sequence[Record]) -> None:
-        """Insert rows of one kind; one with a key that is there stays as it was, a hit with its first and best rank."""
+        """Insert rows of one kind; a row whose key exists stays as it is, so a hit keeps its first and best rank."""
         if records:
             with self._transaction() as connection:
                 statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
@@ -131,8 +131,8 @@ class Catalog:
         """Delete the rows of one kind whose `column` has one of these values, all of them or none."""
         table = TABLES[kind]
         with self._transaction() as connection:
-            for some in batched(sorted(values)):
-                connection.execute(table.delete().where(table.c[column].in_(some)))
+            for batch in batched(sorted(values)):
+                connection.execute(table.delete().where(table.c[column].in_(batch)))
 
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """Make these the only verdicts of these stages, in one transaction."""
@@ -142,11 +142,11 @@ class Catalog:
             self._upsert(connection, list(verdicts))
 
     def all(self, kind: type[Record]) -> list[Record]:
-        """Every row of one kind, in the order of its key."""
+        """Read every row of one kind, in the order of its key."""
         return list(self.each(kind))
 
     def each(self, kind: type[Record]) -> Iterator[Record]:
-        """The same one by one: all of them at once may not fit into memory."""
+        """Yield every row of one kind, in the order of its key; for tables that may not fit into memory."""
         table = TABLES[kind]
         query = sa.select(table).order_by(*table.primary_key.columns).execution_options(yield_per=1000)
         with self.engine.connect() as connection:
@@ -154,7 +154,7 @@ class Catalog:
                 yield kind(**row._mapping)
 
     def search_state(self, label: str, keyword: str, source: str) -> Search | None:
-        """How far this question has come, or None when it was never asked."""
+        """Look up how far a search has come; None when it was never made."""
         table = TABLES[Search]
         question = sa.and_(table.c.label == label, table.c.keyword == keyword, table.c.source == source)
         with self.engine.connect() as connection:
@@ -162,14 +162,14 @@ class Catalog:
             return Search(**row._mapping) if row else None
 
     def hits_per_label(self) -> dict[str, int]:
-        """How many distinct urls each label has."""
+        """Count the distinct URLs of each label."""
         table = TABLES[Hit]
         query = sa.select(table.c.label, sa.func.count(sa.distinct(table.c.image_url))).group_by(table.c.label)
         with self.engine.connect() as connection:
             return {str(label): int(count) for label, count in connection.execute(query)}
 
     def files_to_examine(self) -> list[str]:
-        """The sha256 of every downloaded file that has no row in images, in order."""
+        """List the sha256 of every downloaded file that has no row in images, in order."""
         downloads, images = TABLES[Download], TABLES[ImageFacts]
         query = (
             sa.select(downloads.c.sha256)
@@ -182,7 +182,7 @@ class Catalog:
             return [str(sha) for sha in connection.execute(query).scalars()]
 
     def appearances(self) -> list[tuple[str, Hit]]:
-        """Every (sha256, hit) of a file that was fetched, by sha256, label and rank: who found which file where."""
+        """List (sha256, hit) for every hit of a downloaded file, by sha256, label and rank."""
         hits, downloads = TABLES[Hit], TABLES[Download]
         query = (
             sa.select(downloads.c.sha256, hits)
@@ -195,11 +195,11 @@ class Catalog:
         return [(str(row.pop("sha256")), Hit(**row)) for row in rows]
 
     def kept(self, ignoring: Collection[str] = ()) -> list[tuple[str, str]]:
-        """(sha256, label) of every picture that stays, by label and sha256: no stage drops it, or a person keeps it.
+        """List (sha256, label) of every image that stays, by label and sha256.
 
         A relabelled picture appears under its new label. The verdicts of the stages in `ignoring` do not count.
         """
-        stays = staying(standing_of(self.each(Verdict), ignoring), self.all(Override))
+        stays = staying(effective_verdicts(self.each(Verdict), ignoring), self.all(Override))
         return sorted(stays, key=lambda pair: (pair[1], pair[0]))
 
     def _upsert(self, connection: sa.Connection, records: list[Any]) -> None:
@@ -215,7 +215,7 @@ class Catalog:
 
     @property
     def dialect(self) -> Any:
-        """SQLAlchemy's module with this database's own `insert`."""
+        """SQLAlchemy's dialect module, which has this database's `insert`."""
         return postgresql if self.engine.dialect.name == "postgresql" else sqlite
 
     @contextmanager
@@ -244,7 +244,7 @@ class Catalog:
             self._renew_facts(connection)
 
     def _renew_facts(self, connection: sa.Connection) -> None:
-        """Empty the table of images where it was measured otherwise: facts are derived, and clean makes them again."""
+        """Empty the table of images where its columns or measures are out of date; clean computes the facts again."""
         table = TABLES[ImageFacts]
         columns = {str(column["name"]) for column in sa.inspect(connection).get_columns(table.name)}
         version = connection.execute(sa.select(_MEASURES.c.version)).scalar()
@@ -258,7 +258,7 @@ class Catalog:
 
 
 def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The values in parts that fit into one statement."""
+    """Split values into batches that fit into one statement."""
     return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
 
 

@@ -1,4 +1,4 @@
-"""How far each class has come, and what it still needs: the numbers that every step and every page shows.
+"""Progress of each class: images found, fetched, clean and kept, and the URLs still to fetch.
 
 `search.per_class` counts clean pictures: those that cleaning kept, or a person. How many addresses that takes is
 reckoned from the share that was clean so far.
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import Download, Hit, Override, Verdict
-from workspace.catalog.standing import count_images, standing_of
+from workspace.catalog.standing import count_images, effective_verdicts
 
 LEAST_YIELD = 0.05
 """Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""
@@ -28,8 +28,8 @@ NOT_TRIED = ("skipped", "withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
-class ClassState:
-    """Where one class stands: numbers of urls from `found` to `left_out`, else of images.
+class ClassProgress:
+    """Progress of one class: numbers of URLs from `found` to `left_out`, else of images.
 
     Attributes:
         label: the class.
@@ -55,7 +55,7 @@ class ClassState:
     decided: int = 0
 
     def still_to_fetch(self, wanted: int) -> int:
-        """How many addresses more it probably takes until `wanted` pictures are clean; 0 when they are."""
+        """Estimate how many more URLs it takes until `wanted` images are clean; 0 when they are."""
         if self.clean >= wanted:
             return 0
         # One more of each: the first guess is that all are good, and no share is zero.
@@ -63,8 +63,8 @@ class ClassState:
         return max(0, math.ceil((wanted - self.clean) / share) - self.unjudged)
 
 
-def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassState]:
-    """The state of each of these classes, in their order."""
+def class_progress(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassProgress]:
+    """Count the progress of each of these classes, in their order."""
     hits, downloads, verdicts = TABLES[Hit], TABLES[Download], TABLES[Verdict]
     by_clean = verdicts.c.stage.not_in(FEATURE_STAGES)
     judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(by_clean).distinct().subquery()
@@ -86,10 +86,10 @@ def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassStat
         for label, status, was_judged, count in connection.execute(query):
             counts[label][_standing(status, bool(was_judged))] += int(count)
     every, people = catalog.all(Verdict), catalog.all(Override)
-    clean = count_images(standing_of(every, ignoring=FEATURE_STAGES), people)
-    images = count_images(standing_of(every), people)
+    clean = count_images(effective_verdicts(every, ignoring=FEATURE_STAGES), people)
+    images = count_images(effective_verdicts(every), people)
     return {
-        label: ClassState(
+        label: ClassProgress(
             label,
             clean=clean[label].kept,
             found=counts[label].total(),
@@ -101,7 +101,7 @@ def class_states(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassStat
 
 
 def urls_of(catalog: Catalog, label: str) -> list[str]:
-    """The distinct addresses that were found for a class, in order."""
+    """List the distinct URLs that were found for a class, in order."""
     hits = TABLES[Hit]
     query = sa.select(hits.c.image_url).where(hits.c.label == label).distinct().order_by(hits.c.image_url)
     with catalog.engine.connect() as connection:
@@ -109,14 +109,14 @@ def urls_of(catalog: Catalog, label: str) -> list[str]:
 
 
 def urls_to_fetch(catalog: Catalog, labels: Collection[str], per_class: int) -> list[str]:
-    """The addresses to fetch next: of each class as many as it still needs, its sources in turns, best rank first.
+    """Choose the URLs to fetch next: as many as each class still needs, its sources in turns, best rank first.
 
     A source from which less was fetched comes first, so that no class is all of one source. Classes take turns too.
     """
-    needs = {label: one.still_to_fetch(per_class) for label, one in class_states(catalog, labels).items()}
+    needs = {label: progress.still_to_fetch(per_class) for label, progress in class_progress(catalog, labels).items()}
     queues = _waiting(catalog, needs)
     fetched = _fetched_per_source(catalog)
-    places: dict[str, int] = {}
+    order: dict[str, int] = {}
     for label, need in needs.items():
         turns = [(fetched[label, source], source) for source in queues.get(label, {})]
         heapq.heapify(turns)
@@ -129,10 +129,10 @@ def urls_to_fetch(catalog: Catalog, labels: Collection[str], per_class: int) -> 
             if url in picked:  # another source found it too
                 heapq.heappush(turns, (count, source))
                 continue
-            places[url] = min(len(picked), places.get(url, len(picked)))
+            order[url] = min(len(picked), order.get(url, len(picked)))
             picked.add(url)
             heapq.heappush(turns, (count + 1, source))
-    return sorted(places, key=lambda url: (places[url], url))
+    return sorted(order, key=lambda url: (order[url], url))
 
 
 def _standing(status: str | None, was_judged: bool) -> str:
@@ -144,7 +144,7 @@ def _standing(status: str | None, was_judged: bool) -> str:
 
 
 def _waiting(catalog: Catalog, needs: dict[str, int]) -> dict[str, dict[str, Iterator[str]]]:
-    """The addresses that were not tried, by label and source, best rank first, for the labels that need some."""
+    """Group the URLs that were not tried by label and source, best rank first, for the labels that need any."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
         sa.select(hits.c.label, hits.c.source, hits.c.image_url)

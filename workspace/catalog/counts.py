@@ -1,4 +1,4 @@
-"""How fetching and decoding went, counted or streamed by the database: a row per picture would not stay small."""
+"""Counts of downloads and decoded files, computed in SQL so that memory stays flat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT_A_TIME = 500
 
 
 def download_counts(catalog: Catalog) -> Counter[str]:
-    """How many urls ended as what: `ok` first, then `status: reason` in the order of the registry."""
+    """Count URLs by outcome: `ok` first, then `status: reason` in the order of the registry."""
     table = TABLES[Download]
     query = sa.select(table.c.status, table.c.reason, sa.func.count()).group_by(table.c.status, table.c.reason)
     counts: Counter[str] = Counter(ok=0)
@@ -27,7 +27,7 @@ def download_counts(catalog: Catalog) -> Counter[str]:
 
 
 def same_bytes_count(catalog: Catalog) -> int:
-    """How many fetched urls gave a file that another one had given."""
+    """Count the downloaded URLs whose bytes another URL had given before."""
     table = TABLES[Download]
     query = sa.select(sa.func.count() - sa.func.count(sa.distinct(table.c.sha256))).where(table.c.status == "ok")
     with catalog.engine.connect() as connection:
@@ -35,25 +35,25 @@ def same_bytes_count(catalog: Catalog) -> int:
 
 
 def facts_count(catalog: Catalog) -> int:
-    """How many files have facts."""
+    """Count the files that have facts."""
     with catalog.engine.connect() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(TABLES[ImageFacts])).scalar_one())
 
 
 def stored_thumbs(catalog: Catalog, names: Sequence[str]) -> list[str]:
-    """The thumbs of these files, by sha256, as their facts hold them, in the same order."""
+    """Read the thumbs of these files (sha256) from their facts, in the same order."""
     table = TABLES[ImageFacts]
     found: dict[str, str] = {}
     with catalog.engine.connect() as connection:
         for start in range(0, len(names), _AT_A_TIME):
-            some = list(names[start : start + _AT_A_TIME])
-            query = sa.select(table.c.sha256, table.c.thumb).where(table.c.sha256.in_(some))
+            batch = list(names[start : start + _AT_A_TIME])
+            query = sa.select(table.c.sha256, table.c.thumb).where(table.c.sha256.in_(batch))
             found.update((str(sha), str(thumb)) for sha, thumb in connection.execute(query))
     return [found[name] for name in names]
 
 
 def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, str, str]]:
-    """(sha256, error, detail) of every file with one of these errors, by sha256."""
+    """List (sha256, error, detail) of every file with one of these errors, by sha256."""
     table = TABLES[ImageFacts]
     query = sa.select(table.c.sha256, table.c.error, table.c.detail).where(table.c.error.in_(list(errors)))
     with catalog.engine.connect() as connection:
@@ -61,7 +61,7 @@ def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, 
 
 
 def appearances_under(catalog: Catalog, labels: Collection[str]) -> Iterator[tuple[str, Hit]]:
-    """As Catalog.appearances, of these labels alone, one by one: all of them at once may not fit into memory."""
+    """Yield what Catalog.appearances lists, for these labels alone; all at once may not fit into memory."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
         sa.select(downloads.c.sha256, hits)

@@ -1,4 +1,4 @@
-"""What curate proposed, and what of it still stands after a person has looked."""
+"""Curation proposals and which of them are still undecided."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURE_STAGES = ("near_copy", STAGE)
 
 
 def decided_by_people(catalog: Catalog) -> set[Pair]:
-    """Every (sha256, label) on which a person has spoken, under the label that found it and the one it got."""
+    """Read every (sha256, label) on which a person has decided, under the label that found it and the new one."""
     return decided_pairs(catalog.all(Override))
 
 
@@ -26,14 +26,14 @@ def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
     with catalog.engine.begin() as connection:
         connection.execute(TABLES[Cluster].delete())
         if clusters:
-            connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(one) for one in clusters])
+            connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(cluster) for cluster in clusters])
 
 
 def open_proposals(catalog: Catalog) -> dict[Pair, Verdict]:
-    """The flags and drops of curate by (sha256, label), but for those on which a person has decided."""
+    """Read the flags and drops of curate by (sha256, label), without those on which a person has decided."""
     decided = decided_by_people(catalog)
     return {
-        (one.sha256, one.label): one
-        for one in catalog.all(Verdict)
-        if one.stage == STAGE and one.verdict != "keep" and (one.sha256, one.label) not in decided
+        (verdict.sha256, verdict.label): verdict
+        for verdict in catalog.all(Verdict)
+        if verdict.stage == STAGE and verdict.verdict != "keep" and (verdict.sha256, verdict.label) not in decided
     }

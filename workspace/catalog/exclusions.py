@@ -1,4 +1,4 @@
-"""What is found and must not be fetched: under a licence that is not wanted, or withdrawn by `forget`.
+"""Search hits that must not be downloaded: under an unwanted licence, or withdrawn by `forget`.
 
 Each such address is a row of downloads with its reason, so that nothing is left out silently.
 """
@@ -19,40 +19,42 @@ from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """Everything that `forget` was told, to hold hits against."""
+class WithdrawalRules:
+    """Creators, URLs and licences that `forget` has withdrawn; checked against every hit."""
 
     creators: Collection[str] = ()
     urls: Collection[str] = ()
     licenses: Collection[str] = field(default=())
 
     @classmethod
-    def of(cls, rows: Iterable[Withdrawal]) -> Withdrawn:
-        """From rows of the catalogue, or from one that is about to become one."""
+    def of(cls, rows: Iterable[Withdrawal]) -> WithdrawalRules:
+        """Build the rules from rows of the catalogue, or from rows that are about to be written."""
         by_kind: dict[str, set[str]] = defaultdict(set)
         for row in rows:
-            by_kind[row.kind].add(name_key(row.value) if row.kind == "creator" else row.value)
+            by_kind[row.kind].add(creator_key(row.value) if row.kind == "creator" else row.value)
         return cls(by_kind["creator"], by_kind["url"], by_kind["license"])
 
     def __bool__(self) -> bool:
         return bool(self.creators or self.urls or self.licenses)
 
     def kind(self, hit: Hit) -> str:
-        """Why this hit is withdrawn: creator, url or license; empty when it is not."""
-        if self.creators and name_key(hit.creator) in self.creators:
+        """Return why a hit is withdrawn: creator, url or license; empty when it is not."""
+        if self.creators and creator_key(hit.creator) in self.creators:
             return "creator"
         if hit.image_url in self.urls or hit.page_url in self.urls:
             return "url"
-        return "license" if any(license_is(hit.license, one) for one in self.licenses) else ""
+        return "license" if any(license_is(hit.license, excluded) for excluded in self.licenses) else ""
 
 
-def name_key(name: str) -> str:
-    """The form in which creators' names are compared: NFC, case folded, single spaces."""
+def creator_key(name: str) -> str:
+    """Normalise a creator's name for comparison: NFC, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
-def leave_out(catalog: Catalog, licenses: Sequence[str] | None, urls: Collection[str] | None = None) -> set[str]:
-    """Record what must not be fetched, and free what the settings of today allow.
+def record_exclusions(
+    catalog: Catalog, licenses: Sequence[str] | None, urls: Collection[str] | None = None
+) -> set[str]:
+    """Record the hits that must not be downloaded, and release those that the present settings allow.
 
     Of an address that several searches found, the stated licences count: it is left out when one of them is not
     wanted, and unknown only when none is stated.
@@ -65,8 +67,8 @@ def leave_out(catalog: Catalog, licenses: Sequence[str] | None, urls: Collection
     Returns:
         The addresses that are left out.
     """
-    withdrawn = Withdrawn.of(catalog.all(Withdrawal))
-    before = _left_out_before(catalog, urls)
+    withdrawn = WithdrawalRules.of(catalog.all(Withdrawal))
+    before = _license_exclusions(catalog, urls)
     if licenses is None and not withdrawn and not before:
         return set()
     after: dict[str, tuple[str, str]] = {}
@@ -84,8 +86,8 @@ def leave_out(catalog: Catalog, licenses: Sequence[str] | None, urls: Collection
     return set(after)
 
 
-def left_out_counts(catalog: Catalog, label: str) -> Counter[str]:
-    """Why addresses of a class were never asked for, by reason; those that were withdrawn by `withdrawn`."""
+def exclusion_counts(catalog: Catalog, label: str) -> Counter[str]:
+    """Count the excluded URLs of a class by reason; withdrawn ones count as `withdrawn`."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
         sa.select(downloads.c.status, downloads.c.reason, sa.func.count(sa.distinct(hits.c.image_url)))
@@ -109,8 +111,8 @@ def _license_reason(hits: Iterable[Hit], licenses: Sequence[str] | None) -> str:
     return "" if stated <= set(licenses) else LICENSE_NOT_WANTED
 
 
-def _left_out_before(catalog: Catalog, urls: Collection[str] | None) -> dict[str, tuple[str, str]]:
-    """The addresses that were left out for their licence, with their status and reason."""
+def _license_exclusions(catalog: Catalog, urls: Collection[str] | None) -> dict[str, tuple[str, str]]:
+    """Read the URLs that are excluded for their licence, with status and reason."""
     table = TABLES[Download]
     query = sa.select(table.c.image_url, table.c.status, table.c.reason).where(
         table.c.reason.in_((LICENSE_UNKNOWN, LICENSE_NOT_WANTED))
@@ -121,7 +123,7 @@ def _left_out_before(catalog: Catalog, urls: Collection[str] | None) -> dict[str
 
 
 def _undecided(catalog: Catalog, urls: Collection[str] | None) -> dict[str, list[Hit]]:
-    """The hits of every address that was not asked for yet, or was left out for its licence."""
+    """Read the hits of every URL that was not requested yet, or is excluded for its licence."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
         sa.select(hits)
@@ -130,7 +132,9 @@ def _undecided(catalog: Catalog, urls: Collection[str] | None) -> dict[str, list
     )
     found: dict[str, list[Hit]] = defaultdict(list)
     with catalog.engine.connect() as connection:
-        parts = [query] if urls is None else [query.where(hits.c.image_url.in_(some)) for some in batched(sorted(urls))]
+        parts = (
+            [query] if urls is None else [query.where(hits.c.image_url.in_(batch)) for batch in batched(sorted(urls))]
+        )
         for part in parts:
             for row in connection.execute(part):
                 found[row.image_url].append(Hit(**row._mapping))

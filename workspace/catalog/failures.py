@@ -1,4 +1,4 @@
-"""What failed, by reason: the questions that `retry` and the download step have for the catalogue."""
+"""Failed downloads and searches by reason, for `retry` and the download step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
-from workspace.catalog.class_progress import class_states
+from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit, Search
 from workspace.clock import utc_now
 from workspace.reasons import GIVEN_UP
 
 
 def failure_counts(catalog: Catalog) -> tuple[Counter[str], Counter[str]]:
-    """How many downloads, and how many searches, have each reason; a refusal counts as a failure."""
+    """Count failed downloads and failed searches by reason; a refusal counts as a failure."""
     downloads, searches = TABLES[Download], TABLES[Search]
     with catalog.engine.connect() as connection:
         return (
@@ -31,7 +31,7 @@ def _counted(connection: sa.Connection, reason: sa.Column[str], where: sa.Column
 
 
 def failed_urls(catalog: Catalog, reasons: Collection[str]) -> list[str]:
-    """The urls that failed or were refused for one of these reasons, in order."""
+    """List the URLs that failed or were refused for one of these reasons, in order."""
     table = TABLES[Download]
     query = sa.select(table.c.image_url).where(table.c.status.in_(("failed", "refused")), table.c.reason.in_(reasons))
     with catalog.engine.connect() as connection:
@@ -39,12 +39,12 @@ def failed_urls(catalog: Catalog, reasons: Collection[str]) -> list[str]:
 
 
 def failed_searches(catalog: Catalog, reasons: Collection[str]) -> list[Search]:
-    """The questions that failed for one of these reasons, in the order of their keys."""
-    return [one for one in catalog.all(Search) if one.status == "failed" and one.reason in reasons]
+    """List the searches that failed for one of these reasons, in the order of their keys."""
+    return [search for search in catalog.all(Search) if search.status == "failed" and search.reason in reasons]
 
 
-def urls_to_try_again(catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float) -> list[str]:
-    """The urls that were not tried because of their host, once it has been left alone for `pause_s` seconds.
+def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float) -> list[str]:
+    """List the URLs not tried because their host was given up, once it has been left alone for `pause_s` seconds.
 
     Only those of classes that still need pictures.
     """
@@ -59,12 +59,12 @@ def urls_to_try_again(catalog: Catalog, labels: Collection[str], per_class: int,
         found = [(str(label), str(url)) for label, url in connection.execute(query)]
     if not found:
         return []
-    states = class_states(catalog, labels)
+    states = class_progress(catalog, labels)
     return sorted({url for label, url in found if label in states and states[label].still_to_fetch(per_class)})
 
 
 def given_up_notes(catalog: Catalog) -> tuple[str, ...]:
-    """One sentence for each host that was given up, for the people who wait for its pictures."""
+    """Write a sentence for each host that was given up, to be shown to the user."""
     table = TABLES[Download]
     hosts: Counter[str] = Counter()
     with catalog.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""What people decide about pictures: each decision is one row, and none silently replaces another person's."""
+"""Decisions that people make about images: one row each; none silently replaces another person's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE_MOMENT = threading.Lock()  # `made_at` tells decisions apart, so no two of 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A decision on one picture under the label that found it.
+    """A decision that a person wants to make on one image, under the label that found it.
 
     Attributes:
         sha256: the picture.
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a change: `made` tells whether it counts, `now` what is decided on the picture after it."""
+    """The result of a change: `made` tells whether it was written, `now` is the decision that counts after it."""
 
     change: Change
     made: bool
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def decide(catalog: Catalog, changes: Sequence[Change]) -> list[Outcome]:
-    """Write decisions, all in one transaction; one that was made on an outdated view is left out and told.
+    """Write decisions in one transaction; those based on an outdated view are not written and are reported.
 
     Returns:
         One outcome per change, in their order.

@@ -1,4 +1,4 @@
-"""The records that steps hand to the catalogue and get back from it.
+"""Records: the rows of the catalogue and the samples of a dataset, as frozen dataclasses.
 
 One frozen dataclass per table of the catalogue, with the columns' names, so that a row and a record are the
 same thing. Times are UTC ISO 8601 texts.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How far one question to one source has come.
+    """State of one search: a keyword of a class at one source.
 
     `status` is `open` (more pages may follow), `exhausted` or `failed`; `cursor` is what the source needs for its
     next page, None before the first; `reason` and `detail` say why it failed.
@@ -51,7 +51,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """The outcome of fetching one url: `status` ok, failed, refused, skipped or withdrawn, a `reason` when not ok.
+    """The outcome of fetching one URL: `status` ok, failed, refused, skipped or withdrawn, a `reason` when not ok.
 
     What is skipped was never asked for; what is withdrawn keeps its sha256, and its file is gone.
     """
@@ -97,7 +97,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts(Measures):
-    """What is known of one distinct file, or why it could not be decoded (`error`, else empty).
+    """Facts of one distinct file, or why it could not be decoded (`error`, else empty).
 
     `width`, `height` are those of the upright picture in px; `bytes` the file's size; hashes are 16 hex digits as
     imagehash prints them, `*_mirror` those of the picture mirrored left to right, and `thumb` is the grey
@@ -123,7 +123,7 @@ class ImageFacts(Measures):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an automatic check says of a picture under a label.
+    """The verdict of an automatic check on an image under a label.
 
     `verdict` is keep, flag (kept, but a person should look) or drop; `stage` decode, check, copy, near_copy or curate;
     `score` lies in [0, 1], 0 the worst; `group` names the group of the same picture (the kept picture's sha256),
@@ -141,7 +141,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What a person says of a picture under a label: keep, drop or relabel (to `new_label`)."""
+    """The decision of a person on an image under a label: keep, drop or relabel (to `new_label`)."""
 
     sha256: str
     label: str
@@ -152,7 +152,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Which part of its class a picture belongs to: clusters count from 1, the largest first."""
+    """The cluster of an image within its class; clusters count from 1, the largest first."""
 
     sha256: str
     label: str
@@ -161,7 +161,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """What must be gone and stay away: `kind` is creator, url or license, `value` which one."""
+    """A withdrawal by `forget`: `kind` is creator, url or license, `value` names which."""
 
     kind: str
     value: str
@@ -170,7 +170,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row of dataset.parquet: a picture that takes part, its label, its split, and where it came from.
+    """One row of dataset.parquet: an image of a run, its label, its split, and its origin.
 
     `group` joins what must stay in one split; `file` is relative to the workspace; `flagged`: curate finds it off
     topic or mislabelled, and no person said otherwise. A flagged test picture stays, so that accuracy can be
@@ -198,7 +198,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class StepCounts:
-    """What a step did: `done` items now, `reused` from an earlier run, and how many by outcome or reason.
+    """Result of a step: `done` items now, `reused` from an earlier run, and counts by outcome or reason.
 
     `by_reason` describes the state after the step, whether done now or before, so that two runs in a row
     return the same table; `notes` are sentences that a person must see.
@@ -211,6 +211,6 @@ class StepCounts:
     notes: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Say it in one line, for logs: `clean: 12 done, 230 already there; kept 210, truncated 3`."""
+        """Format as one line for logs: `clean: 12 done, 230 already there; kept 210, truncated 3`."""
         reasons = ", ".join(f"{name} {count}" for name, count in self.by_reason.items())
         return f"{self.step}: {self.done} done, {self.reused} already there" + (f"; {reasons}" if reasons else "")

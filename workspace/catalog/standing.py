@@ -1,4 +1,4 @@
-"""Work out from verdicts and people's decisions whether an image stays under a label, and count this by class."""
+"""Effective verdicts: whether an image stays under a label, from verdicts and decisions, and counts by class."""
 
 from __future__ import annotations
 
@@ -31,41 +31,43 @@ class ImageCounts:
     decided: int = 0
 
 
-def standing_of(verdicts: Iterable[Verdict], ignoring: Collection[str] = ()) -> dict[Pair, str]:
-    """Give the verdict that counts for each image under each label: drop, else flag, else keep.
+def effective_verdicts(verdicts: Iterable[Verdict], ignoring: Collection[str] = ()) -> dict[Pair, str]:
+    """Compute the effective verdict of each image under each label: drop, else flag, else keep.
 
     Args:
         verdicts: of all stages.
         ignoring: stages whose verdicts do not count.
     """
     worst: dict[Pair, str] = {}
-    for one in verdicts:
-        if one.stage not in ignoring:
-            key = one.sha256, one.label
-            worst[key] = max(one.verdict, worst.get(key, "keep"), key=_ORDER.index)
+    for verdict in verdicts:
+        if verdict.stage not in ignoring:
+            key = verdict.sha256, verdict.label
+            worst[key] = max(verdict.verdict, worst.get(key, "keep"), key=_ORDER.index)
     return worst
 
 
 def staying(standing: Mapping[Pair, str], overrides: Iterable[Override]) -> set[Pair]:
-    """Give the images that stay, under the labels where they stay: a person's word beats every verdict."""
+    """Compute the images that stay, under their final labels: a person's decision overrides every verdict."""
     stays = {pair for pair, verdict in standing.items() if verdict != "drop"}
-    for one in overrides:
-        if one.action == "keep":
-            stays.add((one.sha256, one.label))
+    for override in overrides:
+        if override.action == "keep":
+            stays.add((override.sha256, override.label))
         else:
-            stays.discard((one.sha256, one.label))
-        if one.action == "relabel":
-            stays.add((one.sha256, one.new_label))
+            stays.discard((override.sha256, override.label))
+        if override.action == "relabel":
+            stays.add((override.sha256, override.new_label))
     return stays
 
 
 def decided_pairs(overrides: Iterable[Override]) -> set[Pair]:
-    """Give the images on which a person has decided, under the label that found each and the one that it got."""
-    return {(one.sha256, label) for one in overrides for label in (one.label, one.new_label) if label}
+    """Collect the images on which a person has decided, under the label that found each and its new one."""
+    return {
+        (override.sha256, label) for override in overrides for label in (override.label, override.new_label) if label
+    }
 
 
 def count_images(standing: Mapping[Pair, str], overrides: Collection[Override]) -> dict[str, ImageCounts]:
-    """Count by class."""
+    """Count images by class."""
     counts: dict[str, ImageCounts] = defaultdict(ImageCounts)
     stays, decided = staying(standing, overrides), decided_pairs(overrides)
     for pair, verdict in standing.items():
@@ -73,6 +75,6 @@ def count_images(standing: Mapping[Pair, str], overrides: Collection[Override]) 
         counts[pair[1]].to_review += verdict == "flag" and pair not in decided
     for _, label in stays:
         counts[label].kept += 1
-    for one in overrides:
-        counts[one.label].decided += 1
+    for override in overrides:
+        counts[override.label].decided += 1
     return counts

@@ -1,4 +1,4 @@
-"""Settings of what becomes of the files: cleaning, curation and the split."""
+"""Settings of cleaning, curation and the split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workspace.config.section import Fraction, Section
 
 
 class CleanConfig(Section):
-    """What counts as a usable picture, and as a copy."""
+    """Limits of a usable picture, and when two pictures count as copies."""
 
     max_megapixels: float = Field(50, gt=0, description="Largest picture, read from the file's head before decoding.")
     min_side_px: int = Field(64, ge=1, description="Shorter side of the smallest usable picture, in pixels.")
@@ -90,7 +90,7 @@ class CleanConfig(Section):
 
 
 class CurateConfig(Section):
-    """Off-topic pictures and label errors: what is proposed, and what becomes of it."""
+    """Proposals to drop off-topic and mislabelled pictures, and whether they are applied."""
 
     apply: bool = Field(
         False,
@@ -108,7 +108,7 @@ class CurateConfig(Section):
 
 
 class SplitConfig(Section):
-    """How the dataset is divided."""
+    """Shares of the training, validation and test splits."""
 
     train: Fraction = Field(0.70, description="Share for training.")
     val: Fraction = Field(0.15, description="Share that chooses between models.")

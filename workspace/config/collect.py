@@ -1,4 +1,4 @@
-"""Settings of collection: where pictures are looked for, how the network is used, how files are fetched."""
+"""Settings of collection: sources and licences, use of the network, downloads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LICENSE_PARTS = ("nc", "nd", "sa")
 
 
 def license_is(name: str, wanted: str) -> bool:
-    """Whether the licence `name` is `wanted`, a whole name or a part: `by-nc-sa` is `nc`, and is not `by-nc`."""
+    """Return whether a licence is the wanted name or has the wanted part: `by-nc-sa` is `nc`, but not `by-nc`."""
     return wanted in name.split("-") if wanted in LICENSE_PARTS else name == wanted
 
 
 class SearchConfig(Section):
-    """Where pictures are looked for, and how many.
+    """Sources, licences, and the number of pictures wanted.
 
     A source has a table of its own, as [search.website]. One with an API needs it only to be asked at another base URL,
     such as a stand-in for tests: [search.wikimedia] url = "http://127.0.0.1:8000".
@@ -93,7 +93,7 @@ class SearchConfig(Section):
 
     @property
     def wanted_licenses(self) -> tuple[str, ...] | None:
-        """The licences that a picture may have, as `licenses` and `exclude_licenses` leave them; None: any or none."""
+        """The licences that a picture may have, by `licenses` and `exclude_licenses`; None: any, or none stated."""
         if not self.licenses and not self.exclude_licenses:
             return None
         return tuple(
@@ -110,7 +110,7 @@ class SearchConfig(Section):
 
     @property
     def api_tables(self) -> Mapping[str, ApiConfig]:
-        """The tables of sources with an API that the settings name, by the source's name."""
+        """The tables `[search.NAME]` of sources with an API, by source name."""
         return self.__pydantic_extra__ or {}
 
     def base_url(self, source: str, default: str) -> str:
@@ -120,7 +120,7 @@ class SearchConfig(Section):
 
 
 class NetworkConfig(Section):
-    """How the network is used: who we say we are, how patient and how careful we are."""
+    """Identification, timeouts, retries, and rules for polite and safe requests."""
 
     contact: str = Field(
         "",
@@ -201,7 +201,7 @@ class NetworkConfig(Section):
 
 
 class DownloadConfig(Section):
-    """How files are fetched."""
+    """Parallel downloads and the size limit."""
 
     connections: int = Field(16, ge=1, le=128, description="Files fetched at a time.")
     per_host_connections: int = Field(4, ge=1, le=64, description="Files fetched at a time from one host.")

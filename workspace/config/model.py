@@ -26,7 +26,7 @@ from workspace.names import name_key
 
 
 class WorkspaceConfig(Section):
-    """All of workspace.toml."""
+    """All settings of workspace.toml."""
 
     seed: int = Field(0, ge=0, description="Same seed, same pictures: same result.")
     classes: dict[str, tuple[str, ...]] = Field(
@@ -92,13 +92,13 @@ class WorkspaceConfig(Section):
 
 
 def parse_config(
-    text: str, place: str, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
+    text: str, origin: str, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
 ) -> WorkspaceConfig:
     """Read the text of a workspace.toml, or of a run's config.toml.
 
     Args:
         text: TOML; names of earlier versions are read as those of today.
-        place: where it came from, for the error's text.
+        origin: where it came from, for the error's text.
         overrides: values by dotted name (`train.backbone`) that win over the text; by names of today only.
         on_old: is told what to rename or to delete where the text is of an earlier version.
 
@@ -113,13 +113,13 @@ def parse_config(
             _override(values, name, value)
         config = WorkspaceConfig.model_validate(values)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{place} is not valid TOML: {error}") from error
+        raise ConfigError(f"{origin} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigError(_problems(error, place)) from error
+        raise ConfigError(_problems(error, origin)) from error
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise ConfigError(f"{origin}: {error}") from error
     if renamed and on_old is not None:
-        on_old(f"{place} has settings of an earlier version, which is still read; put it right: {'; '.join(renamed)}")
+        on_old(f"{origin} has settings of an earlier version, which is still read; put it right: {'; '.join(renamed)}")
     return config
 
 
@@ -150,7 +150,7 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
     table[key] = value
 
 
-def _problems(error: ValidationError, place: str) -> str:
+def _problems(error: ValidationError, origin: str) -> str:
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
@@ -160,4 +160,4 @@ def _problems(error: ValidationError, place: str) -> str:
         if problem["type"] == "extra_forbidden" or (no_table and problem["loc"][1] not in SearchConfig.model_fields):
             message = "there is no such setting; `collect-and-train init` shows all of them"
         lines.append(f"  {where}: {message}")
-    return f"{place} has {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
+    return f"{origin} has {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

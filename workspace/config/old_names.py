@@ -1,4 +1,4 @@
-"""Settings of earlier versions, in a workspace.toml and in a run's config.toml: read as those of today, or passed over.
+"""Former settings, in a workspace.toml and in a run's config.toml: read under their present names, or passed over.
 
 Until November 2026 all settings of the sources stood in one flat list under [search].
 """
@@ -22,7 +22,7 @@ _SOURCE_OF = {"naver_hub": "naver"}  # among the old `urls`: a second base URL o
 
 
 def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Give the settings of a TOML file the names of today, without those that are no more.
+    """Rename settings with former names to their present names, and drop those that no longer exist.
 
     Returns:
         The settings, and a sentence for each that had an old name or is no more: what it is called now, or why.
@@ -48,7 +48,7 @@ def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
 
 
 def old_names(overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what settings given by dotted name are called now, for those that have an old name."""
+    """Name the present names of overrides that use a former name."""
     sentences: list[str] = []
     for name, value in overrides.items():
         section, _, key = name.partition(".")
@@ -77,7 +77,7 @@ def _is_old(key: str, value: Any) -> bool:
 
 
 def _moved(search: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
-    """The old settings by today's table and name: the old name, and the value that counted."""
+    """Map present table and name of each former setting to its former name and its value."""
     moved = {_MOVED[key]: (key, value) for key, value in search.items() if key in _MOVED and _is_old(key, value)}
     urls = search.get("urls", {})
     # An entry of `urls` counted before `openverse_url`, and Naver's new service before its old one.

@@ -8,7 +8,7 @@ from workspace.config.section import Fraction, Section
 
 
 class RetrainConfig(Section):
-    """When a new model is trained, and when it takes the place of the one that is live."""
+    """When a new model is trained, and when it replaces the live one."""
 
     publish_level: float = Field(
         0.05,

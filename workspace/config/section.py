@@ -1,4 +1,4 @@
-"""The base of every section of workspace.toml."""
+"""Base class of every section of workspace.toml."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """Base of the sections: frozen, and unknown keys are mistakes."""
+    """Base class of the sections: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

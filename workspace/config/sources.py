@@ -1,4 +1,4 @@
-"""Settings of single sources: the tables `[search.NAME]` of workspace.toml."""
+"""Settings of each source: the tables `[search.NAME]` of workspace.toml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def checked_url(url: str) -> str:
 
 
 class ApiConfig(Section):
-    """A service with an API; its table is needed only to ask another base URL, such as a stand-in for tests."""
+    """A service with an API; a table is needed only for another base URL, such as a stand-in for tests."""
 
     url: str = Field("", description="Base URL; empty: the service's own.")
 
@@ -27,7 +27,7 @@ class ApiConfig(Section):
 
 
 class WebsiteConfig(Section):
-    """For the source `website`: pages to start from, and how far to follow their links."""
+    """The source `website`: start pages, and how far links are followed."""
 
     start_pages: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
@@ -50,7 +50,7 @@ class WebsiteConfig(Section):
 
 
 class ResultsPageConfig(Section):
-    """For the source `results_page`: one site's own image search."""
+    """The source `results_page`: one site's own image search."""
 
     url: str = Field("", description="URL of the site's page of results, with {keyword} and {page}.")
 
@@ -58,7 +58,7 @@ class ResultsPageConfig(Section):
 
 
 class FolderConfig(Section):
-    """For the source `folder`: a folder of your own pictures."""
+    """The source `folder`: a folder of your own pictures."""
 
     path: str = Field(
         "", description="It has one subfolder per keyword; absolute, or relative to where the command runs."
@@ -66,7 +66,7 @@ class FolderConfig(Section):
 
 
 class UrlListConfig(Section):
-    """For the source `url_list`: a list of URLs that you have already."""
+    """The source `url_list`: a list of URLs that you already have."""
 
     file: str = Field(
         "",

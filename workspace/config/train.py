@@ -1,4 +1,4 @@
-"""Settings of training and of measuring what came of it."""
+"""Settings of features, augmentation, training and evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workspace.config.section import EXECUTION_ONLY, Section
 
 
 class FeaturesConfig(Section):
-    """How pictures become numbers."""
+    """Feature extraction with the frozen backbone."""
 
     batch_size: int = Field(32, ge=1, description="Pictures per forward pass.", json_schema_extra=EXECUTION_ONLY)
     workers: int = Field(
@@ -23,7 +23,7 @@ class FeaturesConfig(Section):
 
 
 class AugmentConfig(Section):
-    """What may happen to a training picture."""
+    """Changes that augmentation may make to a training picture."""
 
     flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
     vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
@@ -38,7 +38,7 @@ def _auto_or_count(value: object) -> object:
 
 
 class TrainConfig(Section):
-    """Which network, and how it is trained."""
+    """Backbone, fine-tuning and model selection."""
 
     backbone: str = Field(
         "resnet50",
@@ -136,7 +136,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """How sure the numbers are."""
+    """Confidence intervals, and when the model answers "none"."""
 
     bootstrap: int = Field(2000, ge=100, description="Bootstrap draws for the 95 % intervals, over groups.")
     accept: float = Field(

@@ -1,4 +1,4 @@
-"""Arrays by key, on disk: cached features and activations that grow shard by shard and survive a kill.
+"""Array store: cached features and activations by key, in shards on disk that survive a kill.
 
 A shard is `<name>.npy` (first axis: items) and `<name>.json` (its keys), the latter written last, so that a shard
 without its keys does not count. Shards are memory-mapped when read.
@@ -22,7 +22,7 @@ _OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024
 
 
 class ArrayStore:
-    """Equally shaped arrays by text key, in one folder.
+    """Arrays of one shape by text key, in one folder.
 
     Args:
         folder: made when the first shard is written; its name should say what made the arrays.
@@ -30,17 +30,17 @@ class ArrayStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._places: dict[str, tuple[Path, int]] = {}
+        self._locations: dict[str, tuple[Path, int]] = {}
         self._open: dict[Path, npt.NDArray[Any]] = {}
         for listing in sorted(folder.glob("*.json")):
             self._take_in(listing.with_suffix(".npy"), json.loads(listing.read_text(encoding="utf-8")))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._places
+        return key in self._locations
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that are not stored, in the order given, each once."""
-        return [key for key in dict.fromkeys(keys) if key not in self._places]
+        """List the keys that are not stored, in the order given, each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._locations]
 
     def add(self, keys: Sequence[str], arrays: npt.NDArray[Any]) -> None:
         """Store one shard: `arrays[i]` under `keys[i]`.
@@ -59,7 +59,7 @@ class ArrayStore:
         self._take_in(data, list(keys))
 
     def get(self, keys: Sequence[str]) -> npt.NDArray[Any]:
-        """The arrays of these keys, stacked: [len(keys), ...].
+        """Read the arrays of these keys, stacked: [len(keys), ...].
 
         Raises:
             KeyError: a key is not stored.
@@ -67,7 +67,7 @@ class ArrayStore:
         if not keys:
             raise KeyError("no keys were asked for")
         # Copies, since a view would hold its shard open.
-        return np.stack([self._shard(path)[row].copy() for path, row in map(self._places.__getitem__, keys)])
+        return np.stack([self._shard(path)[row].copy() for path, row in map(self._locations.__getitem__, keys)])
 
     def _shard(self, path: Path) -> npt.NDArray[Any]:
         if path not in self._open:
@@ -78,11 +78,11 @@ class ArrayStore:
 
     def _take_in(self, path: Path, keys: list[str]) -> None:
         for row, key in enumerate(keys):
-            self._places.setdefault(key, (path, row))
+            self._locations.setdefault(key, (path, row))
 
 
 def drop_keys(folder: Path, keys: Collection[str]) -> int:
-    """Remove what is stored in this folder under these keys, and under those with one of them as a part: `a:1`, `a:b`.
+    """Remove the arrays of these keys, and of keys with one of them as a part (`a:1`, `a:b`), from a folder.
 
     A shard that loses some is written anew without them before it goes, so that a kill loses nothing.
 
@@ -111,7 +111,7 @@ def drop_keys(folder: Path, keys: Collection[str]) -> int:
 
 
 def latest_features(workspace: Workspace) -> ArrayStore:
-    """Pooled features of the kept pictures by sha256, float32 [dim], as the features step left them.
+    """Open the pooled features of the kept images by sha256, float32 [dim], of the latest features step.
 
     Raises:
         WorkspaceError: there are none yet.
@@ -125,7 +125,7 @@ def latest_features(workspace: Workspace) -> ArrayStore:
 
 
 def point_to_features(workspace: Workspace, store: ArrayStore) -> None:
-    """Make this store the one that `latest_features` gives; a pointer that is right already is left alone."""
+    """Make this store the one that `latest_features` opens."""
     pointer, name = workspace.features_pointer, f"{store.folder.name}\n"
     if not pointer.is_file() or pointer.read_text(encoding="utf-8") != name:
         write_atomic(pointer, name.encode(), durable=False)

@@ -1,4 +1,4 @@
-"""The base of the JSON files that training leaves for people and programs: typed, with a version, read in one place."""
+"""Base classes of the JSON files of a run: typed, versioned, read and written in one way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROBLEMS_SHOWN = 3
 
 
 class Part(BaseModel):
-    """An object inside an artefact: frozen; keys that this version does not know are kept.
+    """An object inside an artefact: frozen; keys unknown to this version are kept.
 
     A field without a default is in every file. One with a default is absent from some, and is written only where it
     was set, so that reading and writing a file loses and invents nothing.
@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Artefact(Part):
-    """A whole JSON file.
+    """A whole JSON file of a run.
 
     Attributes:
         VERSION: the layout that this program writes; it reads every one up to it.
@@ -63,7 +63,7 @@ class Artefact(Part):
 
     @classmethod
     def read_if_present(cls, file: Path) -> Self | None:
-        """Read the file; None where there is none.
+        """Read the file; None where it does not exist.
 
         Raises:
             ModelError: as `read`, but for a missing file.
@@ -80,7 +80,7 @@ class Artefact(Part):
 
     @classmethod
     def _check(cls, file: Path, values: Any) -> None:
-        """Tell versions and formats apart before fields are looked at, so that the error names the true cause."""
+        """Check version and format before the fields, so that the error names the true cause."""
         if not isinstance(values, dict):
             return  # validation says so
         version = values.get("version", 0)
@@ -96,7 +96,7 @@ class Artefact(Part):
 
 
 def _problems(error: ValidationError) -> str:
-    """The first few problems in one line: `input.crop_px: Field required`."""
-    found = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()]
+    """Format the first few validation errors in one line: `input.crop_px: Field required`."""
+    found = [f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()]
     more = f" and {len(found) - _PROBLEMS_SHOWN} more" if len(found) > _PROBLEMS_SHOWN else ""
     return "; ".join(found[:_PROBLEMS_SHOWN]) + more

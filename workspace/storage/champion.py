@@ -1,4 +1,4 @@
-"""Which model is live, and every decision about it: models/champion.json and models/decisions.jsonl.
+"""The live model (champion) and the history of decisions: models/champion.json and models/decisions.jsonl.
 
 `training.publish` and a rollback write them; the credits, the pages and the retraining read them.
 """
@@ -18,7 +18,7 @@ from workspace.storage.paths import RunFolder, Workspace, write_atomic, write_js
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a run's model.
+    """A decision about a run's model: published, kept out, or rolled back to.
 
     `action` is `published`, `kept_champion` or `rolled_back`; `champion` is the live run's id after the decision, ""
     for none; `numbers` are those that the decision was made from; `made_at` is UTC ISO 8601.
@@ -33,20 +33,20 @@ class Decision:
 
 
 def read_champion(workspace: Workspace) -> Decision | None:
-    """The decision that made the live model live, or None when nothing was published yet."""
+    """Read the decision that made the present model live; None when nothing was published yet."""
     file = workspace.champion_file
     return Decision(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def read_decisions(workspace: Workspace) -> list[Decision]:
-    """Every decision, the first one first."""
+    """Read every decision, the earliest first."""
     file = workspace.decisions_file
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return [Decision(**json.loads(line)) for line in lines if line]
 
 
 def record_decision(workspace: Workspace, decision: Decision) -> None:
-    """Add to the history, and then, where the live model changes, point to it."""
+    """Append a decision to the history; then, where the live model changes, point to it."""
     lines = [*read_decisions(workspace), decision]
     text = "".join(json.dumps(dataclasses.asdict(line), ensure_ascii=False) + "\n" for line in lines)
     write_atomic(workspace.decisions_file, text.encode())
@@ -54,14 +54,14 @@ def record_decision(workspace: Workspace, decision: Decision) -> None:
 
 
 def finish_decision(workspace: Workspace) -> None:
-    """Point to what the history's last decision chose, should a kill have come between the two writes."""
+    """Complete the history's last decision where a kill came between its two writes."""
     history, live = read_decisions(workspace), read_champion(workspace)
     if history and history[-1].champion != (live.champion if live else ""):
         _point_to(workspace, history[-1])
 
 
 def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
-    """The run whose model answers: the one that is named, else the champion's, else the latest.
+    """Choose the run whose model answers: the one named, else the champion's, else the latest.
 
     Raises:
         ConfigError: there is no run of that name.
@@ -70,8 +70,8 @@ def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
     if run_id is not None:
         named = workspace.run(run_id)
         if not named.root.is_dir():
-            there = ", ".join(sorted(one.name for one in workspace.runs.glob("*/"))) or "none"
-            raise ConfigError(f"{workspace.root} has no run {run_id!r}; there are: {there}")
+            known = ", ".join(sorted(folder.name for folder in workspace.runs.glob("*/"))) or "none"
+            raise ConfigError(f"{workspace.root} has no run {run_id!r}; there are: {known}")
         return named
     champion = read_champion(workspace)
     return workspace.run(champion.champion) if champion else workspace.latest_run()
@@ -92,8 +92,8 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
         raise ModelError(
             f"{workspace.root} has published no model yet; make one with: collect-and-train run -w {workspace.root}"
         )
-    once = list(dict.fromkeys(one.champion for one in history if one.champion))
-    earlier = [one for one in _line_of_champions(history) if one != champion.champion]
+    once = list(dict.fromkeys(decision.champion for decision in history if decision.champion))
+    earlier = [run for run in _line_of_champions(history) if run != champion.champion]
     chosen = run_id or (earlier[-1] if earlier else "")
     if not chosen or chosen not in once or chosen == champion.champion:
         others = ", ".join(name for name in once if name != champion.champion) or "none"
@@ -107,13 +107,13 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
 
 
 def _line_of_champions(history: list[Decision]) -> list[str]:
-    """The models that one would go back through: what a rollback left behind is no longer in the line."""
+    """List the models that a rollback goes back through, the live one last; those rolled back from are not in it."""
     line: list[str] = []
-    for one in history:
-        if one.action == "published":
-            line.append(one.champion)
-        elif one.action == "rolled_back" and one.champion in line:
-            del line[line.index(one.champion) + 1 :]
+    for decision in history:
+        if decision.action == "published":
+            line.append(decision.champion)
+        elif decision.action == "rolled_back" and decision.champion in line:
+            del line[line.index(decision.champion) + 1 :]
     return line
 
 

@@ -1,4 +1,4 @@
-"""dataset.parquet: the pictures of a run, one row each, the same bytes for the same content."""
+"""dataset.parquet: the images of a run, one row each; the same bytes for the same content."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in dataclass
 
 
 def dataset_bytes(samples: Sequence[Sample]) -> bytes:
-    """Render samples as Parquet, by label and sha256; without times, so that equal samples give equal bytes."""
-    ordered = sorted(samples, key=lambda one: (one.label, one.sha256))
+    """Render samples as Parquet, by label and sha256, without timestamps: equal samples give equal bytes."""
+    ordered = sorted(samples, key=lambda sample: (sample.label, sample.sha256))
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(one) for one in ordered], schema=SCHEMA), buffer)
+    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(sample) for sample in ordered], schema=SCHEMA), buffer)
     return buffer.getvalue()
 
 
 def read_dataset(path: Path) -> list[Sample]:
-    """Read a run's dataset.parquet: by label and sha256.
+    """Read a run's dataset.parquet, ordered by label and sha256.
 
     Raises:
         DatasetError: it is missing, damaged, or has other columns.

@@ -1,4 +1,4 @@
-"""The image files of a workspace, by the sha256 of their bytes.
+"""Image store: the downloaded files of a workspace, by the sha256 of their bytes.
 
 Ask for bytes with `get`; ask for a local file with `path` only where another program, or a copy, needs one. Everything
 that reads or writes images/ goes through here, so that the files may lie elsewhere one day.
@@ -16,12 +16,12 @@ from workspace.storage.paths import Workspace, write_atomic
 
 @dataclass(frozen=True, slots=True)
 class ImageStore:
-    """images/<first two digits>/<sha256><suffix>; a stored file is never rewritten."""
+    """The files images/<first two digits>/<sha256><suffix>; a stored file is never rewritten."""
 
     workspace: Workspace
 
     def put(self, sha256: str, suffix: str, data: bytes, *, durable: bool = True) -> None:
-        """Store a file, whole or not at all; one that is already stored stays as it is.
+        """Store a file atomically; one that is already stored stays as it is.
 
         Args:
             sha256: of `data`, in hex.
@@ -59,7 +59,7 @@ class ImageStore:
         return found
 
     def key(self, sha256: str) -> str:
-        """Return a stored file's path relative to the workspace, with slashes: what a dataset says of it.
+        """Return a stored file's path relative to the workspace, with slashes, as a dataset holds it.
 
         Raises:
             WorkspaceError: it is gone.
@@ -71,7 +71,7 @@ class ImageStore:
         return self._find(sha256) is not None
 
     def delete(self, sha256: str) -> None:
-        """Delete a file, under whatever suffix; one that is gone is no error."""
+        """Delete a file, whatever its suffix; a missing file is no error."""
         for file in self.workspace.images.glob(f"{sha256[:2]}/{sha256}*"):
             file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Image types by content: names and declared types are often wrong on the web.
+"""Image types by content (magic numbers), since names and declared types on the web are often wrong.
 
 One table, so that download stores exactly the types that the decoder reads.
 """
@@ -43,7 +43,7 @@ _HEAD_BYTES = 1024
 
 
 def image_format(data: bytes) -> str | None:
-    """Name the format of a file (`JPEG`, `PSD`), or return None when it is none that is known.
+    """Detect the format of a file (`JPEG`, `PSD`); None when it is unknown.
 
     Args:
         data: the file, or at least its first 1024 bytes.
@@ -60,7 +60,7 @@ def image_format(data: bytes) -> str | None:
 
 
 def image_suffix(data: bytes) -> str | None:
-    """Return the suffix that fits the content (`.jpg`), or None when it is no image that can be decoded.
+    """Return the suffix that fits the content (`.jpg`); None when it is no image that can be decoded.
 
     Args:
         data: the file, or at least its first 1024 bytes.
@@ -69,7 +69,7 @@ def image_suffix(data: bytes) -> str | None:
 
 
 def describe_other(data: bytes) -> str:
-    """Say what a file is instead of an image: `html`, `svg`, `empty` or `unknown_content`.
+    """Classify a file that is no image: `html`, `svg`, `empty` or `unknown_content`.
 
     Args:
         data: the file, or at least its first 1024 bytes.
@@ -85,6 +85,6 @@ def describe_other(data: bytes) -> str:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """The brands of an ISO media file: its ftyp box holds a major one, a version and the compatible ones."""
+    """Read the brands of an ISO media file: its ftyp box holds a major one, a version and the compatible ones."""
     box = head[: int.from_bytes(head[:4], "big")]
     return {box[8:12], *(box[start : start + 4] for start in range(16, len(box), 4))}

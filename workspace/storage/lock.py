@@ -1,4 +1,4 @@
-"""One writer per workspace at a time: a lock that says whose it is, and that a dead owner cannot keep."""
+"""The workspace lock: one writer at a time; it names its owner, and a dead owner cannot keep it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from workspace.storage.paths import Workspace
 
 _POLL_S = 0.5
 
-PATIENCE_S = 600.0
+LOCK_WAIT_S = 600.0
 """How long a run or a retraining waits for whoever is at work, in seconds; a watch takes a few."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a workspace: `what` it does there, on which machine, since when (UTC ISO 8601)."""
+    """The owner of the lock: its command (`what`), its machine, its process and when it started (UTC ISO 8601)."""
 
     what: str
     host: str
@@ -51,7 +51,7 @@ class WorkspaceBusy(WorkspaceError):
 def hold(
     workspace: Workspace, what: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
-    """Keep every other writer out of the workspace while the block runs.
+    """Hold the workspace lock while the block runs, so that no other process writes.
 
     The kernel holds the lock (flock), so that it ends with the process that has it, however that ends; the file says
     whose it is. Where a folder is shared between machines that do not share such locks, an owner of another machine
@@ -87,8 +87,8 @@ def hold(
         os.close(handle)
 
 
-def owner_of(workspace: Workspace) -> Owner | None:
-    """Who holds the workspace now, or None."""
+def lock_owner(workspace: Workspace) -> Owner | None:
+    """Return the present owner of the lock, or None."""
     try:
         handle = os.open(workspace.lock_file, os.O_RDWR)
     except OSError:
@@ -122,7 +122,7 @@ def _take(
 
 
 def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
-    """Take the lock; else say who has it, and whether that is known for sure."""
+    """Try to take the lock; else return its owner, and whether that owner is certain."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""metrics.json: what evaluate measured of a saved model, and every answer that it measured."""
+"""metrics.json: the scores of a saved model, and every prediction they were computed from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Images of about the same confidence: its mean, the share that was right, and how many they are."""
+    """A bin of the reliability diagram: mean confidence, share of right answers, number of images."""
 
     confidence: float
     right: float
@@ -29,7 +29,7 @@ class Bin:
 
 
 class ClassScores(Part):
-    """The measures of one class."""
+    """Scores of one class."""
 
     precision: float | None = Field(description="In [0, 1]; null for a class that was never answered.")
     recall: float | None = Field(description="In [0, 1]; null for a class without images.")
@@ -55,7 +55,7 @@ class FoldScore(Part):
 
 
 class HeadlineScores(Part):
-    """The headline measures of one set of answers."""
+    """The headline scores of one set of answers."""
 
     n: int = Field(description="Images.")
     accuracy: Share
@@ -64,7 +64,7 @@ class HeadlineScores(Part):
 
 
 class Scores(Part):
-    """Every number of one set of answers, and the answers."""
+    """Every score of one set of answers, and the answers."""
 
     n: int = Field(description="Images.")
     groups: int = Field(description="Groups of images that are not independent: copies, or one creator's.")
@@ -83,14 +83,14 @@ class Scores(Part):
 
 
 class Baseline(Part):
-    """Always answering the class that is commonest in training."""
+    """The baseline that always answers the most frequent class of the training split."""
 
     label: str
     accuracy: float = Field(description="On the test images, in [0, 1].")
 
 
 class Quality(Part):
-    """How true probabilities are."""
+    """Quality of probabilities."""
 
     ece: float = Field(description="Expected calibration error, in [0, 1].")
     log_loss: float = Field(description="Mean, in nats.")
@@ -98,7 +98,7 @@ class Quality(Part):
 
 
 class CalibrationScores(Part):
-    """Calibration before and after: out of fold, and on the test."""
+    """Calibration before and after temperature scaling: out of fold, and on the test split."""
 
     temperature: float = Field(description="What logits are divided by.")
     n: int = Field(description="Out-of-fold answers it was fitted on.")
@@ -109,7 +109,7 @@ class CalibrationScores(Part):
 
 
 class RejectionLimits(Part):
-    """What an image must reach to be answered."""
+    """Limits that an image must reach to get a class as its answer."""
 
     accept: float = Field(description="Share of in-class images that is to be answered, in [0, 1].")
     min_probability: float = Field(description="Of the best class, calibrated.")
@@ -117,7 +117,7 @@ class RejectionLimits(Part):
 
 
 class RejectionRow(RejectionLimits):
-    """What one set of limits lets pass."""
+    """The effect of one set of limits."""
 
     held_out_share: float = Field(description="Share of the out-of-fold images that is answered.")
     test_answered: int = Field(description="Test images that are answered.")
@@ -133,7 +133,7 @@ class OwnScores(Part):
 
 
 class Rejection(Part):
-    """When the model answers none of its classes."""
+    """When the model answers "none"."""
 
     default: RejectionLimits
     n: int = Field(description="Test images.")
@@ -143,7 +143,7 @@ class Rejection(Part):
 
 
 class Heatmap(Part):
-    """Where in an image the network saw what spoke for its answer (Grad-CAM)."""
+    """Grad-CAM heat map of the evidence for the answer."""
 
     sha256: str
     label: str = Field(description="The class that was answered.")
@@ -180,10 +180,10 @@ class Metrics(Artefact):
 
     @property
     def test(self) -> Scores:
-        """The numbers of the frozen test images."""
+        """Scores on the frozen test images."""
         return self.splits["test"]
 
     @property
     def leading(self) -> Scores:
-        """The numbers that a person should go by."""
+        """The scores that a person should go by."""
         return self.cross_validation if self.leads == "cross_validation" and self.cross_validation else self.test

@@ -1,4 +1,4 @@
-"""card.json: what a saved model is, how to feed it, what it learnt from, and how good it is."""
+"""card.json: identity of a saved model, its preprocessing, training data and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.storage.metrics import Baseline, HeadlineScores, Share
 
 
 class Input(Part):
-    """What the network is fed with: a centre crop of the resized image, scaled to [0, 1], then normalised."""
+    """Preprocessing of the network: a centre crop of the resized image, scaled to [0, 1], then normalised."""
 
     resize_px: int = Field(description="The image's shorter side after resizing.")
     crop_px: int = Field(description="Side of the square that is cut from its middle.")
@@ -23,7 +23,7 @@ class Input(Part):
 
 
 class TrainedOn(Part):
-    """How many images the shipped model learnt from."""
+    """Numbers of images that the shipped model was trained on."""
 
     train: int = Field(description="Images of the training split.")
     val: int = Field(description="Images of the validation split.")
@@ -32,7 +32,7 @@ class TrainedOn(Part):
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """How strong the augmentation is.
+    """Strength of the augmentation.
 
     `crop_scale` is the smallest share of the picture's area that a crop keeps; `colour` the largest change of
     brightness, contrast and saturation (1 ± colour), `hue` that of the hue in turns; `degrees` the largest
@@ -49,7 +49,7 @@ class Preset:
 
 
 class Augmentation(Part):
-    """The augmented views that training drew; each follows from these values, the image, and the view's number."""
+    """Parameters of the augmented views; each view follows from them, the image, and its number."""
 
     name: str = Field(
         description="Digest of the values that shape a view and of the drawing's version; part of the caches' names."
@@ -62,13 +62,13 @@ class Augmentation(Part):
 
 
 class CrossValidationScores(HeadlineScores):
-    """Those of the out-of-fold answers."""
+    """Scores of the out-of-fold answers."""
 
     log_loss: float = Field(description="Mean, in nats.")
 
 
 class CardMetrics(Part):
-    """The few of the numbers of metrics.json that travel with the model."""
+    """The scores of metrics.json that travel with the model."""
 
     split: Literal["test"]
     n: int = Field(description="Test images.")
@@ -83,7 +83,7 @@ class CardMetrics(Part):
 
 
 class ModelCard(Artefact):
-    """model/card.json, written last by train, completed by evaluate; its presence says that the model is whole."""
+    """model/card.json, written last by train, completed by evaluate; it marks a model as complete."""
 
     VERSION: ClassVar[int] = 2
     FORMAT: ClassVar[int | None] = 2
@@ -125,5 +125,5 @@ class ModelCard(Artefact):
 
     @property
     def knows_augmentation(self) -> bool:
-        """Whether `augmentation` says what training used; false for a card written before it was recorded."""
+        """Whether `augmentation` is recorded; false for a card of a version that did not write it."""
         return "augmentation" in self.model_fields_set

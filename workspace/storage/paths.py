@@ -1,4 +1,4 @@
-"""The workspace folder: every path in one place, and writes that are whole or not there at all."""
+"""Paths of the workspace folder, and atomic writes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ ONNX_NAME, TORCH_NAME, IMAGEFOLDER_NAME = "model.onnx", "model.pt2", "dataset"
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One folder that owns one classifier's whole life; see data/README.md for every file in it."""
+    """The folder of one classifier; data/README.md describes every file in it."""
 
     root: Path
 
     @property
     def config_file(self) -> Path:
-        """What to collect and how to train, written by a person."""
+        """Settings of the workspace, edited by the user."""
         return self.root / "workspace.toml"
 
     @property
     def catalog_file(self) -> Path:
-        """The tables of workspace/catalog/catalog.py in one SQLite file."""
+        """The catalogue: the tables of workspace/catalog/catalog.py in one SQLite file."""
         return self.root / "catalog.sqlite"
 
     def open_catalog(self) -> Catalog:
-        """Open the catalogue, made when there is none; a context manager that closes it.
+        """Open the catalogue, or create it; a context manager that closes it.
 
         Raises:
             WorkspaceError: it cannot be opened, or was written by another version.
@@ -50,17 +50,17 @@ class Workspace:
         return Catalog(self.catalog_file)
 
     def has_catalog(self) -> bool:
-        """Whether anything was collected yet; opening the catalogue would make an empty one."""
+        """Return whether anything was collected yet; opening the catalogue would create an empty one."""
         return self.catalog_file.is_file()
 
     def catalog_stamp(self) -> tuple[float, ...]:
-        """Return what changes with every write to the catalogue, whichever process writes."""
+        """Return a value that changes with every write to the catalogue, whichever process writes."""
         files = (self.catalog_file, self.catalog_file.with_name(f"{self.catalog_file.name}-wal"))
         return tuple(_modified(file) for file in files)
 
     @property
     def images(self) -> Path:
-        """The downloaded bytes, named by their sha256: workspace.storage.image_store."""
+        """The downloaded files, named by their sha256: workspace.storage.image_store."""
         return self.root / "images"
 
     @property
@@ -70,12 +70,12 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """One frozen folder per run."""
+        """The frozen runs, one folder each."""
         return self.root / "runs"
 
     @property
     def champion_file(self) -> Path:
-        """Which run's model is live, and why: workspace.storage.champion.Decision."""
+        """The decision that made the present model live: workspace.storage.champion.Decision."""
         return self.root / "models" / "champion.json"
 
     @property
@@ -85,30 +85,30 @@ class Workspace:
 
     @property
     def lock_file(self) -> Path:
-        """Says which process writes to the workspace now: workspace.storage.lock."""
+        """The lock, which names the process that writes now: workspace.storage.lock."""
         return self.root / "lock.json"
 
     @property
     def inbox(self) -> Path:
-        """Where a person drops new pictures, in a folder per class."""
+        """Where a user drops new pictures, in a folder per class."""
         return self.root / "inbox"
 
     @property
     def features_pointer(self) -> Path:
-        """The name of the folder in cache/ that the features step filled last."""
+        """The file that names the folder in cache/ that the latest features step filled."""
         return self.cache / "features"
 
     @property
     def curation_file(self) -> Path:
-        """What curate judged last, as a digest of its inputs."""
+        """Digest of the inputs of the latest curation."""
         return self.cache / "curation.json"
 
     def run(self, run_id: str) -> RunFolder:
-        """The folder of one run."""
+        """Return the folder of a run."""
         return RunFolder(self.runs / run_id)
 
     def latest_run(self) -> RunFolder:
-        """The run that the last split or training made.
+        """Return the run that the latest split or training made.
 
         Raises:
             WorkspaceError: there is none yet.
@@ -125,7 +125,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """runs/<run_id>: the dataset, the model and the report of one training, frozen once written."""
+    """The folder runs/<run_id>: dataset, model and report of one training, frozen once written."""
 
     root: Path
 
@@ -136,22 +136,22 @@ class RunFolder:
 
     @property
     def config_file(self) -> Path:
-        """The settings of this run, complete."""
+        """All settings of this run, frozen."""
         return self.root / "config.toml"
 
     @property
     def dataset_file(self) -> Path:
-        """One row per picture: workspace.catalog.records.Sample."""
+        """The dataset, one row per image: workspace.catalog.records.Sample."""
         return self.root / "dataset.parquet"
 
     @property
     def metrics_file(self) -> Path:
-        """What evaluate measured."""
+        """Scores of the model, written by evaluate: workspace.storage.metrics.Metrics."""
         return self.root / "metrics.json"
 
     @property
     def report_file(self) -> Path:
-        """The page for people."""
+        """The report for people."""
         return self.root / "report.html"
 
     @property
@@ -161,22 +161,22 @@ class RunFolder:
 
     @property
     def card_file(self) -> Path:
-        """How to feed the model, and what it was made from; written last."""
+        """The model card for programs, written last: workspace.storage.model_card.ModelCard."""
         return self.model / CARD_NAME
 
     @property
     def weights_file(self) -> Path:
-        """The whole network."""
+        """Weights of the whole network."""
         return self.model / WEIGHTS_NAME
 
     @property
     def calibration_file(self) -> Path:
-        """What makes the model's probabilities true, and how it says none; absent where that could not be measured."""
+        """Calibration and limits for "none"; absent where they could not be measured."""
         return self.model / CALIBRATION_NAME
 
     @property
     def reference_file(self) -> Path:
-        """Features of the pictures learnt from, for the distance limit."""
+        """Features of the training images, for the distance limit."""
         return self.model / REFERENCE_NAME
 
     @property
@@ -186,42 +186,42 @@ class RunFolder:
 
     @property
     def has_model(self) -> bool:
-        """Whether it was trained to its end."""
+        """Whether training has finished."""
         return self.card_file.is_file()
 
     @property
     def history_file(self) -> Path:
-        """How the head and fine-tuning went, and which of them ships."""
+        """Course of the head and of fine-tuning, and which of them ships."""
         return self.root / "history.json"
 
     @property
     def attribution_file(self) -> Path:
-        """Who made each picture, under which licence, as a table."""
+        """Creator and licence of each picture, as a table."""
         return self.root / "ATTRIBUTION.csv"
 
     @property
     def credits_file(self) -> Path:
-        """The same for people."""
+        """Creator and licence of each picture, as a page."""
         return self.root / "credits.html"
 
     @property
     def export(self) -> Path:
-        """What `export` writes unless another folder is named."""
+        """Default folder of `export`."""
         return self.root / "export"
 
     @property
     def oof_file(self) -> Path:
-        """The shipped recipe's answers to pictures it did not learn from: training.stats.folds.OutOfFold."""
+        """Out-of-fold answers of the shipped recipe: training.stats.folds.OutOfFold."""
         return self.root / "oof.npz"
 
     @property
     def regime_file(self) -> Path:
-        """What the training set looked like, and the regime that followed from it."""
+        """Diagnostics of the training set, and the regime chosen by them."""
         return self.root / "regime.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Training in progress; gone once the model is saved."""
+        """Checkpoints of a training in progress; deleted once the model is saved."""
         return self.root / "checkpoints"
 
 
@@ -230,7 +230,7 @@ def _modified(file: Path) -> float:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write bytes so that a reader, or a kill, sees either the old file or the new one.
+    """Write a file atomically: a reader, or a kill, sees either the old bytes or the new ones.
 
     Args:
         path: where; missing folders are made.
@@ -262,11 +262,11 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, whole or not at all; keys in the order given."""
+    """Write a value as readable JSON, atomically; keys in the order given."""
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def digest(*parts: object, length: int = 12) -> str:
-    """A short hex name for what these parts say, equal for equal parts (JSON, keys sorted)."""
+    """Hash these parts (JSON, sorted keys) to a short hex name, equal for equal parts."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,4 +1,4 @@
-"""A run: a frozen dataset, the settings that shape its model, and what the later steps make of both."""
+"""A run: a frozen dataset with the settings that shape its model."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Run:
         return ModelCard.read(self.folder.card_file)
 
     def settings(self, today: WorkspaceConfig, progress: Progress = SILENT) -> WorkspaceConfig:
-        """Return today's settings, but those that shape the model as they were frozen; warns where they differ."""
+        """Merge today's settings with the frozen ones that shape the model; warn where they differ."""
         frozen, present = model_settings(self.config), model_settings(today)
         if changed := [name for name in frozen if frozen[name] != present[name]]:
             values = ", ".join(f"{name} = {frozen[name]!r}, not {present[name]!r}" for name in changed)
@@ -65,7 +65,7 @@ class Run:
         return _with_settings(today, frozen)
 
     def refuse_changes(self, asked: WorkspaceConfig, names: Collection[str]) -> None:
-        """See that no setting that a person named asks for another model than this run's.
+        """Refuse settings named by the user that would need another model than this run's.
 
         Args:
             asked: the settings with what the person asked for.
@@ -85,7 +85,7 @@ class Run:
 
 
 def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
-    """Open a run with its frozen settings: the one that is named, else the latest.
+    """Open a run with its frozen settings: the one named, else the latest.
 
     Raises:
         WorkspaceError: there is no run yet, or its settings are gone.
@@ -100,7 +100,7 @@ def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
 
 
 def model_settings(config: WorkspaceConfig) -> dict[str, Any]:
-    """Return the settings that shape a model, by dotted name; not those that say where it is computed."""
+    """List the settings that shape a model, by dotted name; not those of where it is computed."""
     found: dict[str, Any] = {"seed": config.seed, "clean.cache_side_px": config.clean.cache_side_px}
     for name in SHAPING_SECTIONS:
         section = getattr(config, name)

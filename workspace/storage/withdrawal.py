@@ -1,4 +1,4 @@
-"""Withdrawing pictures: their files and all that was computed from them go, the rows of their downloads stay."""
+"""Withdrawal of images: delete their files and everything computed from them; keep the rows of their downloads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
-from workspace.catalog.exclusions import Withdrawn
+from workspace.catalog.exclusions import WithdrawalRules
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
 from workspace.storage.arrays import drop_keys
 from workspace.storage.image_store import ImageStore
@@ -18,8 +18,8 @@ STATUS = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a withdrawal concerns.
+class WithdrawalScope:
+    """URLs and files that a withdrawal concerns.
 
     Attributes:
         urls: every address of these pictures, fetched or not; the same bytes at another address count too.
@@ -32,19 +32,21 @@ class Found:
     new: tuple[str, ...]
 
 
-def find(catalog: Catalog, wanted: Withdrawn) -> Found:
-    """The addresses and files that a withdrawal concerns."""
+def find_scope(catalog: Catalog, wanted: WithdrawalRules) -> WithdrawalScope:
+    """Find the URLs and files that a withdrawal concerns."""
     urls = {hit.image_url for hit in catalog.all(Hit) if wanted.kind(hit)}
     downloads = catalog.all(Download)
     urls |= {row.image_url for row in downloads if row.image_url in wanted.urls or row.final_url in wanted.urls}
     files = {row.sha256 for row in downloads if row.image_url in urls and row.sha256}
     same = [row for row in downloads if row.sha256 in files]
     new = {row.sha256 for row in same if row.status != STATUS}
-    return Found(tuple(sorted(urls | {row.image_url for row in same})), tuple(sorted(files)), tuple(sorted(new)))
+    return WithdrawalScope(
+        tuple(sorted(urls | {row.image_url for row in same})), tuple(sorted(files)), tuple(sorted(new))
+    )
 
 
-def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawal], found: Found) -> None:
-    """Record the withdrawal, then remove files, cached pixels and features; a second time removes what a kill left.
+def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawal], found: WithdrawalScope) -> None:
+    """Record the withdrawal, then delete files, cached pixels and features; a repetition finishes what a kill left.
 
     Raises:
         WorkspaceError: the catalogue or a folder cannot be written.
@@ -69,7 +71,7 @@ def withdraw(workspace: Workspace, catalog: Catalog, rules: Collection[Withdrawa
 
 
 def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
-    """Delete the stored bytes of these sha256, and all that lies in the cache under their names."""
+    """Delete the stored files of these sha256, and everything cached under their names."""
     gone, store = set(files), ImageStore(workspace)
     for sha in sorted(gone):
         store.delete(sha)
@@ -80,7 +82,7 @@ def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
 
 
 def withdrawn_files(catalog: Catalog) -> set[str]:
-    """The sha256 of every picture that was withdrawn."""
+    """Read the sha256 of every withdrawn image."""
     table = TABLES[Download]
     query = sa.select(table.c.sha256).where(table.c.status == STATUS, table.c.sha256 != "").distinct()
     with catalog.engine.connect() as connection:
@@ -88,5 +90,5 @@ def withdrawn_files(catalog: Catalog) -> set[str]:
 
 
 def mark_withdrawn(row: Download) -> Download:
-    """Return the row of an image that was withdrawn, and came again under another address."""
+    """Return the row to record for an image whose bytes were withdrawn under another URL."""
     return replace(row, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another address")

@@ -1,4 +1,4 @@
-"""Withdraw pictures: by their creator, their address or their licence."""
+"""The command `forget`: withdraw pictures by creator, URL or licence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cli.app import OTHER, Folder, app
 if TYPE_CHECKING:
     from preprocessing.dataset.usage import RunUse
     from workspace.catalog.records import Withdrawal
-    from workspace.storage.withdrawal import Found
+    from workspace.storage.withdrawal import WithdrawalScope
 
 Several = list[str] | None
 
@@ -22,7 +22,7 @@ _SHOWN = 5  # names of files in one line
 
 @app.command(rich_help_panel=OTHER)
 def forget(
-    workspace: Folder,
+    folder: Folder,
     creator: Annotated[Several, typer.Option(help="All pictures by this creator; repeatable.")] = None,
     url: Annotated[Several, typer.Option(help="A picture by its address or its page's; repeatable.")] = None,
     license: Annotated[  # noqa: A002 (the option's name)
@@ -31,34 +31,34 @@ def forget(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Withdraw pictures for good: their files go and they are never fetched again; says which models used them.
+    """Withdraw pictures for good: delete their files, never fetch them again, and list the models that used them.
 
     Example: collect-and-train forget -w data/pandas --creator "Jane Doe"
     """
     from preprocessing.dataset.usage import runs_using
-    from workspace.catalog.exclusions import Withdrawn
+    from workspace.catalog.exclusions import WithdrawalRules
     from workspace.config.model import load_config
     from workspace.storage.lock import hold
     from workspace.storage.paths import Workspace
-    from workspace.storage.withdrawal import find, withdraw
+    from workspace.storage.withdrawal import find_scope, withdraw
 
-    place = Workspace(workspace)
-    load_config(place.config_file)  # a folder that is no workspace is not made one
+    workspace = Workspace(folder)
+    load_config(workspace.config_file)  # a folder that is no workspace is not made one
     rules = _rules(creator or [], url or [], license or [])
     if not rules:
         raise typer.BadParameter("name --creator, --url or --license")
-    with hold(place, "forget"), place.open_catalog() as catalog:
-        found = find(catalog, Withdrawn.of(rules))
-        _announce(found, runs_using(place, found.files))
+    with hold(workspace, "forget"), workspace.open_catalog() as catalog:
+        found = find_scope(catalog, WithdrawalRules.of(rules))
+        _announce(found, runs_using(workspace, found.files))
         if dry_run:
             typer.echo("Nothing was changed (--dry-run).")
             return
         if not yes:
             _ask()
-        withdraw(place, catalog, rules, found)
+        withdraw(workspace, catalog, rules, found)
     typer.echo(
-        f"Withdrawn. Later finds under {', '.join(f'{one.kind} {one.value!r}' for one in rules)} stay out too.\n"
-        f"Next, without them: collect-and-train run -w {workspace}"
+        f"Withdrawn. Later finds under {', '.join(f'{rule.kind} {rule.value!r}' for rule in rules)} stay out too.\n"
+        f"Next, without them: collect-and-train run -w {folder}"
     )
 
 
@@ -73,8 +73,8 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
         raise typer.BadParameter(f"{empty[0]!r} names nothing")
     now = utc_now()
     rules = [Withdrawal("creator", name.strip(), now) for name in creators]
-    for given in urls:
-        rules += [Withdrawal("url", one, now) for one in dict.fromkeys((given.strip(), canonical_url(given.strip())))]
+    for url in urls:
+        rules += [Withdrawal("url", form, now) for form in dict.fromkeys((url.strip(), canonical_url(url.strip())))]
     for word in licenses:
         name = word.strip().lower()
         name = name if name in (*LICENSES, *LICENSE_PARTS) else license_from(word)
@@ -85,7 +85,7 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
     return rules
 
 
-def _announce(found: Found, uses: Sequence[RunUse]) -> None:
+def _announce(found: WithdrawalScope, uses: Sequence[RunUse]) -> None:
     before = len(found.files) - len(found.new)
     typer.echo(
         f"{len(found.urls)} addresses, {len(found.new)} stored pictures"

@@ -1,4 +1,4 @@
-"""Try again what failed."""
+"""The command `retry`: repeat failed searches and downloads."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import typer
 
 from cli.app import OTHER, Folder, Settings, app
 from workspace.resolve import open_workspace, parse_overrides
-from workspace.terminal import CONSOLE, listening
+from workspace.terminal import CONSOLE, progress_reporter
 
 
 @app.command(rich_help_panel=OTHER)
 def retry(
-    workspace: Folder,
+    folder: Folder,
     reason: Annotated[
         list[str] | None,
         typer.Option(help="Only what failed for these reasons: timeout,http_503; none: every one that may heal."),
     ] = None,
     settings: Settings = None,
 ) -> None:
-    """Ask and fetch again what failed, and nothing else; say what failed before and after.
+    """Repeat failed searches and downloads, and nothing else; count the failures before and after.
 
     Example: collect-and-train retry -w data/pandas --reason timeout,http_503
     """
@@ -33,15 +33,15 @@ def retry(
     from workspace.reasons import order_of
     from workspace.storage.lock import hold
 
-    place, config = open_workspace(workspace, (), parse_overrides(settings or []))
+    workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
-    with hold(place, "retry"):
-        with place.open_catalog() as catalog:
+    with hold(workspace, "retry"):
+        with workspace.open_catalog() as catalog:
             urls, searches = failure_counts(catalog)
         before = Counter({f"search: {name}": count for name, count in searches.items()})
         before.update({f"download: {name}": count for name, count in urls.items()})
-        with listening(logging.getLogger("collect_and_train.retry")) as progress:
-            counts = step.run(place, config, reasons, progress)
+        with progress_reporter(logging.getLogger("collect_and_train.retry")) as progress:
+            counts = step.run(workspace, config, reasons, progress)
     after = Counter(counts.by_reason)
     if before or after:
         table = Table("failed", "before", "after", show_edge=False, pad_edge=False)
@@ -51,4 +51,4 @@ def retry(
     healed = before.total() - after.total()
     typer.echo(f"{counts.done} tried again, {healed} healed")
     if healed:
-        typer.echo(f"Next: collect-and-train run -w {workspace}")
+        typer.echo(f"Next: collect-and-train run -w {folder}")

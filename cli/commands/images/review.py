@@ -1,4 +1,4 @@
-"""Look at the pictures, and decide."""
+"""The command `review`: keep, drop or relabel pictures on a local page."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from workspace.terminal import CONSOLE
 
 @app.command(rich_help_panel=OTHER)
 def review(
-    workspace: Folder,
+    folder: Folder,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Look at every picture on a page of this machine: keep, drop or relabel; each click is saved."""
+    """Review every picture on a local page: keep, drop or relabel; each click is saved."""
     from pages.local_auth import serve_page
     from pages.review import next_command, review_app
     from workspace.catalog.records import Override
     from workspace.errors import WorkspaceError
 
-    place, config = open_workspace(workspace)
-    if not place.has_catalog():
+    workspace, config = open_workspace(folder)
+    if not workspace.has_catalog():
         raise WorkspaceError(
-            f"{place.root} has no pictures yet; collect some with: collect-and-train run -w {place.root}"
+            f"{workspace.root} has no pictures yet; collect some with: collect-and-train run -w {workspace.root}"
         )
 
     def announce(address: str) -> None:
@@ -34,11 +34,11 @@ def review(
             f"Open [bold]{address}[/]\nIt works in this machine's browser alone. Ctrl-C ends it.", highlight=False
         )
 
-    with place.open_catalog() as catalog:
-        before = {(one.sha256, one.label): one for one in catalog.all(Override)}
-        serve_page(review_app(place, config, catalog), announce, port=port, open_browser=open_browser)
-        after = {(one.sha256, one.label): one for one in catalog.all(Override)}
+    with workspace.open_catalog() as catalog:
+        before = {(override.sha256, override.label): override for override in catalog.all(Override)}
+        serve_page(review_app(workspace, config, catalog), announce, port=port, open_browser=open_browser)
+        after = {(override.sha256, override.label): override for override in catalog.all(Override)}
     changed = sum(before.get(pair) != after.get(pair) for pair in before.keys() | after.keys())
     CONSOLE.print(f"\n{changed} decisions changed, {len(after)} in all.", highlight=False)
     if changed:
-        CONSOLE.print(f"Next: [bold]{next_command(place)}[/]", highlight=False)
+        CONSOLE.print(f"Next: [bold]{next_command(workspace)}[/]", highlight=False)

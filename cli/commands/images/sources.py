@@ -1,4 +1,4 @@
-"""Where pictures come from: the sources, and a small site of our own."""
+"""The commands `sources` and `gallery`: the sources, and a local image site to try them on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gallery(
     recorded: Annotated[Path | None, typer.Option(help="A folder of recorded Openverse answers.")] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
 ) -> None:
-    """Serve pictures as a small image-search site on this machine, to try the whole path on them."""
+    """Serve pictures as a small image-search site on this machine, to try collection and training on them."""
     from cli.demo import serve_gallery
 
     serve_gallery(photos, recorded, port)

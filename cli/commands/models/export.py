@@ -1,4 +1,4 @@
-"""Hand a trained model, or its dataset, to other programs."""
+"""The command `export`: a model or its dataset for other programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli.app import OTHER, Folder, app
 
 
 class Target(StrEnum):
-    """What `export` writes."""
+    """Format that `export` writes."""
 
     ONNX = "onnx"
     TORCH = "torch"
@@ -21,7 +21,7 @@ class Target(StrEnum):
 
 @app.command(rich_help_panel=OTHER)
 def export(
-    workspace: Folder,
+    folder: Folder,
     to: Annotated[list[Target], typer.Option("--to", help="What to write; repeatable.")],
     run: Annotated[str | None, typer.Option("--run", help="Of this run; else of the live model's.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder; else the run's export/.")] = None,
@@ -34,14 +34,14 @@ def export(
     from workspace.storage.dataset import read_dataset
     from workspace.storage.paths import IMAGEFOLDER_NAME, Workspace
 
-    place = Workspace(workspace)
-    folder = answering_run(place, run)
-    target = out or folder.export
+    workspace = Workspace(folder)
+    run_folder = answering_run(workspace, run)
+    target = out or run_folder.export
     if Target.IMAGEFOLDER in to:
         from preprocessing.dataset.imagefolder import export_imagefolder
 
         counts = export_imagefolder(
-            place, read_dataset(folder.dataset_file), target / IMAGEFOLDER_NAME, place.root.name
+            workspace, read_dataset(run_folder.dataset_file), target / IMAGEFOLDER_NAME, workspace.root.name
         )
         words = ", ".join(f"{split} {count}" for split, count in counts.items())
         typer.echo(f"{target / 'dataset'}: {words} pictures; every one keeps its own licence, see metadata.csv")
@@ -49,8 +49,8 @@ def export(
         from training.inference.classifier import Classifier
         from training.inference.export import check_pictures, export_onnx, export_torch
 
-        model = Classifier.load(folder.model, "cpu")
-        pictures = check_pictures(place, read_dataset(folder.dataset_file))
+        model = Classifier.load(run_folder.model, "cpu")
+        pictures = check_pictures(workspace, read_dataset(run_folder.dataset_file))
         for kind, write in ((Target.ONNX, export_onnx), (Target.TORCH, export_torch)):
             if kind in to:
                 done = write(model, pictures, target)

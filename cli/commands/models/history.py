@@ -1,4 +1,4 @@
-"""The models of a workspace: which is live, what was decided, and the way back."""
+"""The commands `models` and `rollback`: the history of decisions, and the way back."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from cli.app import OTHER, Folder, app
 
 
 @app.command(rich_help_panel=OTHER)
-def models(workspace: Folder) -> None:
-    """List every decision about a model, the live one marked."""
+def models(folder: Folder) -> None:
+    """List every decision about a model; the live model is marked."""
     from training.report.history import history_table
     from workspace.storage.paths import Workspace
 
-    typer.echo(history_table(Workspace(workspace)))
+    typer.echo(history_table(Workspace(folder)))
 
 
 @app.command(rich_help_panel=OTHER)
 def rollback(
-    workspace: Folder,
+    folder: Folder,
     to: Annotated[str, typer.Option(help="A run that was live once; empty: the one before the present one.")] = "",
 ) -> None:
-    """Make an earlier published model live again; the one that was live stays out until you roll back to it."""
+    """Make an earlier published model live again; later ones stay out until you roll back to them."""
     from workspace.storage.champion import roll_back
     from workspace.storage.lock import hold
     from workspace.storage.paths import Workspace
 
-    place = Workspace(workspace)
-    with hold(place, "rollback"):
-        decision = roll_back(place, to)
+    workspace = Workspace(folder)
+    with hold(workspace, "rollback"):
+        decision = roll_back(workspace, to)
     typer.echo(f"{decision.champion} is live; {decision.why}")

@@ -1,4 +1,4 @@
-"""Use a trained model."""
+"""The command `predict`: classify pictures with a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How answers are written."""
+    """Output format."""
 
     TAB = "tab"
     CSV = "csv"
@@ -44,7 +44,7 @@ def predict(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 32,
 ) -> None:
-    """Say what is in pictures: one line each, with the class, or none of them with the reason.
+    """Classify pictures: one line each with the class, or "none" with the reason.
 
     Exit code 1: some pictures could not be read; the others are answered.
 
@@ -64,9 +64,9 @@ def predict(
 
     def counted(answers: Iterable[Prediction]) -> Iterator[Prediction]:
         nonlocal failed
-        for one in answers:
-            failed += one.answer is None
-            yield one
+        for prediction in answers:
+            failed += prediction.answer is None
+            yield prediction
 
     with PoliteSession(network) as session:
         named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer.read)

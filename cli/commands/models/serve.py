@@ -1,4 +1,4 @@
-"""Try a model on a page of this machine."""
+"""The command `serve`: try a model on a local page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Try the model on a page of this machine: drop a picture, see the answer. No picture is kept."""
+    """Try the model on a local page: drop a picture, see the answer. No picture is kept."""
     from cli.predict_io import model_folder
     from pages.local_auth import serve_page
     from pages.try_model import try_app

@@ -43,12 +43,12 @@ def alike(a: Image.Image, b: Image.Image) -> int:
 
 
 def test_the_same_seed_serves_the_same_bytes_and_another_does_not():
-    with Gallery.rendered(per_class=6, seed=9) as one, Gallery.rendered(per_class=6, seed=9) as two:
-        assert one.truth() == two.truth()
-        first = bodies_of(one)
-        assert {k: v.content for k, v in first.items()} == {k: v.content for k, v in bodies_of(two).items()}
+    with Gallery.rendered(per_class=6, seed=9) as first, Gallery.rendered(per_class=6, seed=9) as second:
+        assert first.truth() == second.truth()
+        bodies = bodies_of(first)
+        assert {k: v.content for k, v in bodies.items()} == {k: v.content for k, v in bodies_of(second).items()}
     with Gallery.rendered(per_class=6, seed=10) as other:
-        assert {p.url_path for p in other.truth()}.isdisjoint(first)
+        assert {p.url_path for p in other.truth()}.isdisjoint(bodies)
 
 
 def test_the_default_gallery_has_the_promised_numbers():
@@ -107,9 +107,9 @@ def test_a_picture_under_two_keywords_is_the_same_picture_at_telling_ranks(serve
         assert difference(upright_rgb(copy), upright_rgb(original)) < 6
     gallery = Gallery.rendered()
     rank = {
-        picture.url_path: place / len(pictures)
+        picture.url_path: position / len(pictures)
         for pictures in gallery.collection.openverse.values()
-        for place, picture in enumerate(pictures)
+        for position, picture in enumerate(pictures)
     }
     leads = [rank[p.url_path] - rank[p.of or ""] for p in gallery.truth() if p.kind == "two_keywords"]
     assert sum(lead > 0.5 for lead in leads) >= 3  # at home with the original

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workspace.catalog.catalog import Catalog
-from workspace.catalog.class_progress import ClassState, class_states, urls_to_fetch
+from workspace.catalog.class_progress import ClassProgress, class_progress, urls_to_fetch
 from workspace.catalog.records import Download, Hit, Override, Verdict
 
 
@@ -34,27 +34,32 @@ def test_a_class_is_counted_by_what_became_of_its_addresses(catalog) -> None:
             Verdict("22", "cat", "curate", "drop", "off_topic"),
         ]
     )
-    states = class_states(catalog, ["dog", "cat", "fox"])
+    states = class_progress(catalog, ["dog", "cat", "fox"])
     images = {"judged": 3, "kept": 1}
     assert list(states) == ["dog", "cat", "fox"]
-    assert states["cat"] == ClassState("cat", clean=2, found=9, waiting=2, unjudged=1, settled=4, left_out=2, **images)
-    assert states["dog"] == ClassState("dog", found=1, waiting=1)
-    assert states["fox"] == ClassState("fox")
+    assert states["cat"] == ClassProgress(
+        "cat", clean=2, found=9, waiting=2, unjudged=1, settled=4, left_out=2, **images
+    )
+    assert states["dog"] == ClassProgress("dog", found=1, waiting=1)
+    assert states["fox"] == ClassProgress("fox")
 
 
 def test_what_a_person_says_counts(catalog) -> None:
     catalog.put([Verdict(sha, "cat", "check", "keep") for sha in ("aa", "bb")])
     catalog.put([Verdict("cc", "cat", "check", "drop", "blank")])
     catalog.put([Override("aa", "cat", "drop"), Override("cc", "cat", "keep"), Override("bb", "cat", "relabel", "dog")])
-    assert {label: one.clean for label, one in class_states(catalog, ["cat", "dog"]).items()} == {"cat": 1, "dog": 1}
+    assert {label: progress.clean for label, progress in class_progress(catalog, ["cat", "dog"]).items()} == {
+        "cat": 1,
+        "dog": 1,
+    }
 
 
 def test_what_is_missing_is_asked_for_divided_by_the_share_that_was_clean(catalog) -> None:
-    assert ClassState("cat").still_to_fetch(100) == 100
-    assert ClassState("cat", clean=49, settled=99).still_to_fetch(100) == 102
-    assert ClassState("cat", clean=49, settled=99, unjudged=30).still_to_fetch(100) == 72
-    assert ClassState("cat", clean=0, settled=5000).still_to_fetch(100) == 2000  # at least one in twenty
-    assert ClassState("cat", clean=100, settled=5000).still_to_fetch(100) == 0
+    assert ClassProgress("cat").still_to_fetch(100) == 100
+    assert ClassProgress("cat", clean=49, settled=99).still_to_fetch(100) == 102
+    assert ClassProgress("cat", clean=49, settled=99, unjudged=30).still_to_fetch(100) == 72
+    assert ClassProgress("cat", clean=0, settled=5000).still_to_fetch(100) == 2000  # at least one in twenty
+    assert ClassProgress("cat", clean=100, settled=5000).still_to_fetch(100) == 0
 
 
 def test_sources_take_turns_and_the_one_that_gave_less_so_far_comes_first(catalog) -> None:

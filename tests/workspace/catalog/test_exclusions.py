@@ -1,8 +1,8 @@
 import pytest
 
 from workspace.catalog.catalog import Catalog
-from workspace.catalog.class_progress import class_states, urls_to_fetch
-from workspace.catalog.exclusions import leave_out, left_out_counts
+from workspace.catalog.class_progress import class_progress, urls_to_fetch
+from workspace.catalog.exclusions import exclusion_counts, record_exclusions
 from workspace.catalog.records import Download, Hit, Withdrawal
 
 
@@ -19,26 +19,26 @@ def outcomes(catalog) -> dict[str, tuple[str, str]]:
 def test_what_has_not_a_wanted_licence_is_a_row_and_is_free_when_the_wish_changes(catalog) -> None:
     for name in ("by", "by-nc", ""):
         catalog.add_new([Hit("cat", "cat", "s", 0, f"http://x/{name or 'unknown'}", license=name)])
-    assert leave_out(catalog, None) == set()
-    assert leave_out(catalog, ("by",)) == {"http://x/by-nc", "http://x/unknown"}
+    assert record_exclusions(catalog, None) == set()
+    assert record_exclusions(catalog, ("by",)) == {"http://x/by-nc", "http://x/unknown"}
     assert outcomes(catalog) == {
         "http://x/by-nc": ("skipped", "license_not_wanted"),
         "http://x/unknown": ("skipped", "license_unknown"),
     }
     assert urls_to_fetch(catalog, ["cat"], 9) == ["http://x/by"]
-    assert left_out_counts(catalog, "cat") == {"license_not_wanted": 1, "license_unknown": 1}
-    state = class_states(catalog, ["cat"])["cat"]
+    assert exclusion_counts(catalog, "cat") == {"license_not_wanted": 1, "license_unknown": 1}
+    state = class_progress(catalog, ["cat"])["cat"]
     assert (state.found, state.waiting, state.left_out, state.settled) == (3, 1, 2, 0)
-    assert leave_out(catalog, ("by", "by-nc")) == {"http://x/unknown"}
-    assert leave_out(catalog, None) == set()
+    assert record_exclusions(catalog, ("by", "by-nc")) == {"http://x/unknown"}
+    assert record_exclusions(catalog, None) == set()
     assert outcomes(catalog) == {}
 
 
 def test_what_was_fetched_stays_and_other_reasons_stay(catalog) -> None:
     catalog.add_new([Hit("cat", "cat", "s", n, f"http://x/{n}", license="by-nc") for n in range(3)])
     catalog.put([Download("http://x/0", "ok", sha256="aa"), Download("http://x/1", "failed", "timeout")])
-    assert leave_out(catalog, ("by",)) == {"http://x/2"}
-    leave_out(catalog, None)
+    assert record_exclusions(catalog, ("by",)) == {"http://x/2"}
+    record_exclusions(catalog, None)
     assert outcomes(catalog) == {"http://x/0": ("ok", ""), "http://x/1": ("failed", "timeout")}
 
 
@@ -50,7 +50,7 @@ def test_of_two_sources_what_is_stated_counts_and_the_stricter_of_two(catalog, l
     catalog.add_new(
         [Hit("cat", "cat", s, 0, "http://x/1", license=name) for s, name in zip("ab", licenses, strict=True)]
     )
-    leave_out(catalog, ("by",))
+    record_exclusions(catalog, ("by",))
     assert outcomes(catalog).get("http://x/1", ("", ""))[1] == reason
 
 
@@ -69,7 +69,7 @@ def test_what_was_withdrawn_stays_out_when_it_is_found_later(catalog, kind, valu
     catalog.add_new(
         [Hit("cat", "cat", "s", 0, "http://x/1", **hit), Hit("cat", "cat", "s", 1, "http://x/2", creator="Jane")]
     )
-    assert leave_out(catalog, None, ["http://x/1", "http://x/2"]) == {"http://x/1"}
+    assert record_exclusions(catalog, None, ["http://x/1", "http://x/2"]) == {"http://x/1"}
     assert outcomes(catalog) == {"http://x/1": ("withdrawn", kind)}
     assert urls_to_fetch(catalog, ["cat"], 9) == ["http://x/2"]
-    assert left_out_counts(catalog, "cat") == {"withdrawn": 1}
+    assert exclusion_counts(catalog, "cat") == {"withdrawn": 1}

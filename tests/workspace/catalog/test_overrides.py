@@ -30,10 +30,10 @@ def test_a_decision_is_made_changed_and_taken_back(catalog) -> None:
 @pytest.mark.parametrize("seen", ["", "2020-01-01"])
 def test_a_decision_on_an_outdated_view_changes_nothing_and_tells_what_is_decided(catalog, action, seen) -> None:
     theirs = decide(catalog, [Change("aa", "cat", "relabel", "dog")])[0].now
-    mine = decide(catalog, [Change("aa", "cat", action, seen=seen), Change("bb", "cat", "drop")])
-    assert (mine[0].made, mine[0].now) == (False, theirs)
-    assert mine[1].made
-    assert {one.sha256: one.action for one in catalog.all(Override)} == {"aa": "relabel", "bb": "drop"}
+    outcomes = decide(catalog, [Change("aa", "cat", action, seen=seen), Change("bb", "cat", "drop")])
+    assert (outcomes[0].made, outcomes[0].now) == (False, theirs)
+    assert outcomes[1].made
+    assert {override.sha256: override.action for override in catalog.all(Override)} == {"aa": "relabel", "bb": "drop"}
 
 
 def test_taking_back_what_is_gone_already_comes_to_the_same(catalog) -> None:
@@ -43,5 +43,5 @@ def test_taking_back_what_is_gone_already_comes_to_the_same(catalog) -> None:
 def test_of_many_at_once_exactly_one_is_first_and_all_others_are_told(catalog) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: decide(catalog, [Change("aa", "cat", "drop")])[0], range(24)))
-    assert sum(one.made for one in outcomes) == 1
-    assert len({one.now for one in outcomes}) == 1
+    assert sum(outcome.made for outcome in outcomes) == 1
+    assert len({outcome.now for outcome in outcomes}) == 1

@@ -72,9 +72,9 @@ def test_an_entry_of_urls_counts_before_openverse_url_as_it_did() -> None:
 @pytest.mark.parametrize("text", [OLD, UNCHANGED])
 def test_an_old_file_written_anew_has_the_names_of_today_and_the_same_meaning(text: str) -> None:
     config = parse_config(text, "text")
-    told: list[str] = []
-    assert parse_config(render_config(config), "text", on_old=told.append) == config
-    assert told == []
+    announced: list[str] = []
+    assert parse_config(render_config(config), "text", on_old=announced.append) == config
+    assert announced == []
 
 
 def test_opening_an_old_workspace_says_once_what_each_setting_is_called_now(

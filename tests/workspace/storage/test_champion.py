@@ -16,15 +16,15 @@ from workspace.storage.paths import Workspace
 
 
 def test_decisions_are_kept_in_order_and_only_a_change_moves_the_champion(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    assert read_champion(place) is None
-    assert read_decisions(place) == []
+    workspace = Workspace(tmp_path)
+    assert read_champion(workspace) is None
+    assert read_decisions(workspace) == []
     first = Decision("a", "published", "a", "the first", "2026-11-25T00:00:00Z")
     second = Decision("b", "kept_champion", "a", "not better", "2026-11-26T00:00:00Z", {"p": 0.4})
     for decision in (first, second):
-        record_decision(place, decision)
-    assert read_champion(place) == first
-    assert read_decisions(place) == [first, second]
+        record_decision(workspace, decision)
+    assert read_champion(workspace) == first
+    assert read_decisions(workspace) == [first, second]
 
 
 def test_features_that_are_not_there_name_the_command_that_makes_them(tmp_path) -> None:
@@ -32,47 +32,47 @@ def test_features_that_are_not_there_name_the_command_that_makes_them(tmp_path) 
         latest_features(Workspace(tmp_path))
 
 
-def published(place: Workspace, run_id: str) -> None:
-    model = place.run(run_id).model
+def published(workspace: Workspace, run_id: str) -> None:
+    model = workspace.run(run_id).model
     model.mkdir(parents=True)
     (model / "card.json").write_text("{}")
-    record_decision(place, Decision(run_id, "published", run_id, "better", utc_now()))
+    record_decision(workspace, Decision(run_id, "published", run_id, "better", utc_now()))
 
 
 def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
-    place = Workspace(tmp_path)
+    workspace = Workspace(tmp_path)
     with pytest.raises(ModelError, match="published no model yet"):
-        roll_back(place)
+        roll_back(workspace)
     for run_id in ("a", "b", "c"):
-        published(place, run_id)
-    assert roll_back(place).champion == "b"
-    assert roll_back(place).champion == "a"
+        published(workspace, run_id)
+    assert roll_back(workspace).champion == "b"
+    assert roll_back(workspace).champion == "a"
     with pytest.raises(ModelError, match="a is live; other models that were live once: b, c; there is nothing"):
-        roll_back(place)
+        roll_back(workspace)
     with pytest.raises(ModelError, match="x is not among them"):
-        roll_back(place, "x")
-    assert roll_back(place, "c").champion == "c"
-    assert answering_run(place).run_id == "c"
-    assert answering_run(place, "b").run_id == "b"
+        roll_back(workspace, "x")
+    assert roll_back(workspace, "c").champion == "c"
+    assert answering_run(workspace).run_id == "c"
+    assert answering_run(workspace, "b").run_id == "b"
     with pytest.raises(ConfigError, match="no run 'x'; there are: a, b, c"):
-        answering_run(place, "x")
-    (place.run("a").model / "card.json").unlink()
+        answering_run(workspace, "x")
+    (workspace.run("a").model / "card.json").unlink()
     with pytest.raises(ModelError, match="has no model any more"):
-        roll_back(place, "a")
-    assert [one.action for one in read_decisions(place)] == ["published"] * 3 + ["rolled_back"] * 3
+        roll_back(workspace, "a")
+    assert [decision.action for decision in read_decisions(workspace)] == ["published"] * 3 + ["rolled_back"] * 3
 
 
 def test_a_kill_between_the_history_and_the_pointer_is_made_good(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    published(place, "a")
-    before = place.champion_file.read_bytes()
-    published(place, "b")
-    place.champion_file.write_bytes(before)
-    finish_decision(place)
-    assert answering_run(place).run_id == "b"
+    workspace = Workspace(tmp_path)
+    published(workspace, "a")
+    before = workspace.champion_file.read_bytes()
+    published(workspace, "b")
+    workspace.champion_file.write_bytes(before)
+    finish_decision(workspace)
+    assert answering_run(workspace).run_id == "b"
 
 
 def test_before_anything_is_published_the_latest_run_answers(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    place.point_to("r")
-    assert answering_run(place).run_id == "r"
+    workspace = Workspace(tmp_path)
+    workspace.point_to("r")
+    assert answering_run(workspace).run_id == "r"

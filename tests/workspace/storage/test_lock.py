@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workspace.errors import WorkspaceError
-from workspace.storage.lock import WorkspaceBusy, hold, owner_of
+from workspace.storage.lock import WorkspaceBusy, hold, lock_owner
 from workspace.storage.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -36,16 +36,16 @@ def other(tmp_path):
 
 
 def test_a_second_writer_is_told_who_is_at_work_until_that_one_is_gone_however_it_went(tmp_path, other) -> None:
-    place = Workspace(tmp_path)
+    workspace = Workspace(tmp_path)
     with pytest.raises(WorkspaceBusy, match=f"in use by `retrain` .process {other.pid} on .*wait for it") as caught:
-        hold(place, "run").__enter__()
-    assert caught.value.owner == owner_of(place)
+        hold(workspace, "run").__enter__()
+    assert caught.value.owner == lock_owner(workspace)
     other.send_signal(signal.SIGKILL)
     other.wait()
-    assert owner_of(place) is None
-    with hold(place, "run"):
-        assert owner_of(place).what == "run"  # type: ignore[union-attr]
-    assert owner_of(place) is None
+    assert lock_owner(workspace) is None
+    with hold(workspace, "run"):
+        assert lock_owner(workspace).what == "run"  # type: ignore[union-attr]
+    assert lock_owner(workspace) is None
 
 
 def test_waiting_takes_the_lock_as_soon_as_it_is_free(tmp_path, other) -> None:
@@ -55,20 +55,20 @@ def test_waiting_takes_the_lock_as_soon_as_it_is_free(tmp_path, other) -> None:
 
 
 def test_an_owner_of_another_machine_that_did_not_sign_off_counts_as_alive(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    there = {"what": "retrain", "host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
-    place.lock_file.write_text(json.dumps(there))
-    with pytest.raises(WorkspaceBusy, match=f"on another machine.*delete {place.lock_file}"):
-        hold(place, "run").__enter__()
-    place.lock_file.unlink()
-    with hold(place, "run"):
+    workspace = Workspace(tmp_path)
+    owner = {"what": "retrain", "host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
+    workspace.lock_file.write_text(json.dumps(owner))
+    with pytest.raises(WorkspaceBusy, match=f"on another machine.*delete {workspace.lock_file}"):
+        hold(workspace, "run").__enter__()
+    workspace.lock_file.unlink()
+    with hold(workspace, "run"):
         pass
 
 
 def test_a_half_written_lock_is_nobody_s(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    place.lock_file.write_text('{"what": "ret')
-    with hold(place, "run"):
+    workspace = Workspace(tmp_path)
+    workspace.lock_file.write_text('{"what": "ret')
+    with hold(workspace, "run"):
         pass
 
 

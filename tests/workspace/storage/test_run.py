@@ -55,9 +55,9 @@ def test_what_shapes_the_model_is_the_runs_and_all_else_is_todays(frozen) -> Non
     assert (used.seed, used.train.epochs, used.clean.cache_side_px) == (0, 12, 128)
     assert (used.train.device, used.features.workers, used.clean.workers) == ("cpu", 4, 3)
     assert (used.evaluate.accept, used.retrain.publish_level, used.search.per_class) == (0.9, 0.2, 70)
-    (said,) = listener.warned
-    assert "run late" in said and "seed = 0, not 7" in said and "train.epochs = 12, not 20" in said
-    assert f"collect-and-train split -w {frozen.root}" in said and "device" not in said
+    (warning,) = listener.warned
+    assert "run late" in warning and "seed = 0, not 7" in warning and "train.epochs = 12, not 20" in warning
+    assert f"collect-and-train split -w {frozen.root}" in warning and "device" not in warning
 
 
 def test_equal_settings_are_used_without_a_word(frozen) -> None:

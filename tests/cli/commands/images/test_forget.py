@@ -79,8 +79,8 @@ def forget(workspace: Workspace, *words: str, answer: str | None = None):
 
 
 def everything(workspace: Workspace) -> dict[Path, bytes]:
-    places = (workspace.images, workspace.cache, workspace.runs)
-    return {file: file.read_bytes() for place in places for file in place.rglob("*") if file.is_file()}
+    folders = (workspace.images, workspace.cache, workspace.runs)
+    return {file: file.read_bytes() for folder in folders for file in folder.rglob("*") if file.is_file()}
 
 
 def files_of(workspace: Workspace, creator: str) -> set[str]:
@@ -89,14 +89,14 @@ def files_of(workspace: Workspace, creator: str) -> set[str]:
 
 
 def one_in_the_dataset(workspace: Workspace) -> str:
-    return Counter(one.creator for one in read_dataset(workspace.latest_run().dataset_file)).most_common(1)[0][0]
+    return Counter(sample.creator for sample in read_dataset(workspace.latest_run().dataset_file)).most_common(1)[0][0]
 
 
 def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_back(workspace, site) -> None:
     creator = one_in_the_dataset(workspace)
     gone = files_of(workspace, creator)
     run = workspace.latest_run()
-    frozen = [one for one in read_dataset(run.dataset_file) if one.sha256 in gone]
+    frozen = [sample for sample in read_dataset(run.dataset_file) if sample.sha256 in gone]
     record_decision(workspace, Decision(run.run_id, "published", run.run_id, "the first model", "2026-01-01"))
     with workspace.open_catalog() as catalog:
         catalog.put([Override(frozen[0].sha256, frozen[0].label, "keep")])
@@ -114,13 +114,15 @@ def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_ba
         assert not [sha for sha in gone if sha in "".join(listings)], name
     for name, per_key in (("features-x", 1), ("activations-x", 2)):
         store = ArrayStore(workspace.cache / name)
-        assert len(store._places) == per_key * len({sha for sha, _ in kept(workspace)} | left(workspace, gone))
+        assert len(store._locations) == per_key * len({sha for sha, _ in kept(workspace)} | left(workspace, gone))
     for kind in (ImageFacts, Verdict, Override):
         assert not gone & {row.sha256 for row in rows(workspace, kind)}
     withdrawn = [row for row in rows(workspace, Download) if row.status == "withdrawn"]
     assert {row.sha256 for row in withdrawn} - {""} == gone
     assert all(row.sha256 == before[row.image_url].sha256 for row in withdrawn if row.image_url in before)
-    assert [one for one in read_dataset(run.dataset_file) if one.sha256 in gone] == frozen  # the frozen list keeps them
+    assert [
+        sample for sample in read_dataset(run.dataset_file) if sample.sha256 in gone
+    ] == frozen  # the frozen list keeps them
 
     config = load_config(workspace.config_file)
     with pytest.raises(DatasetError, match=rf"{len(frozen)} of the .* withdrawn .* collect-and-train split"):
@@ -132,7 +134,7 @@ def test_a_creators_pictures_go_with_all_that_was_made_of_them_and_never_come_ba
     assert site.requests["image"] - asked == new
     assert not files_of(workspace, creator) & {path.stem for path in workspace.images.glob("*/*")}
     step_function("split")(workspace, config, SILENT)
-    assert not gone & {one.sha256 for one in read_dataset(workspace.latest_run().dataset_file)}
+    assert not gone & {sample.sha256 for sample in read_dataset(workspace.latest_run().dataset_file)}
 
 
 def kept(workspace: Workspace) -> list[tuple[str, str]]:
@@ -141,7 +143,7 @@ def kept(workspace: Workspace) -> list[tuple[str, str]]:
 
 
 def left(workspace: Workspace, gone: set[str]) -> set[str]:
-    return {one.sha256 for one in read_dataset(workspace.latest_run().dataset_file)} - gone
+    return {sample.sha256 for sample in read_dataset(workspace.latest_run().dataset_file)} - gone
 
 
 def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> None:
@@ -153,7 +155,7 @@ def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> 
         catalog.add_new([Hit(hit.label, hit.keyword, "other", 0, again)])
     config = load_config(workspace.config_file, {"search.per_class": 50})
     step_function("download")(workspace, config, SILENT)
-    outcome = {one.image_url: one for one in rows(workspace, Download)}[again]
+    outcome = {row.image_url: row for row in rows(workspace, Download)}[again]
     assert (outcome.status, outcome.reason, outcome.sha256) == ("withdrawn", "same_bytes", row.sha256)
     assert not list(workspace.images.glob(f"*/{row.sha256}*"))
     step_function("clean")(workspace, config, SILENT)
@@ -169,7 +171,7 @@ def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> 
     assert forget(workspace, "--url", row.image_url, "-y").exit_code == 0
     config = load_config(workspace.config_file, {"retrain.settle_s": 0})
     step_function("inbox")(workspace, config, SILENT)
-    taken = next(one for one in rows(workspace, Download) if one.image_url.startswith("inbox:"))
+    taken = next(row for row in rows(workspace, Download) if row.image_url.startswith("inbox:"))
     assert (taken.status, taken.reason) == ("withdrawn", "same_bytes")
     assert not list(workspace.images.glob(f"*/{row.sha256}*"))
     assert (

@@ -31,10 +31,10 @@ SETTINGS = '[classes]\nape = "ape"\nbee = "bee"\n[network]\nallow_private_addres
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """One run whose model finds every picture unlike those that it learnt from, and answers at 0.5."""
-    place = Workspace(tmp_path_factory.mktemp("ws"))
-    place.config_file.write_text(SETTINGS, encoding="utf-8")
-    place.point_to("one")
-    folder = place.run("one").model
+    workspace = Workspace(tmp_path_factory.mktemp("ws"))
+    workspace.config_file.write_text(SETTINGS, encoding="utf-8")
+    workspace.point_to("one")
+    folder = workspace.run("one").model
     folder.mkdir(parents=True)
     head = nn.Linear(SPEC.feature_dim, 2)
     save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
@@ -49,7 +49,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     reference = -np.ones((6, SPEC.feature_dim), np.float16)
     Calibration(1.0, (Limits(0.95, 0.0, 0.01), Limits(0.5, 0.0, 2.0)), reference, 9).write(folder)
-    return place
+    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_csv_and_json_read_back(workspace, pictures) -> None:
     assert [row["label"] for row in rows] == ["none"] * 3 + [""] and rows[3]["error"]
     assert {row["best"] for row in rows[:3]} <= {"ape", "bee"}
     found = [json.loads(line) for line in _predict(workspace, pictures, "--format", "json").output.splitlines()]
-    assert [one["picture"] for one in found] == [row["picture"] for row in rows]
+    assert [answer["picture"] for answer in found] == [row["picture"] for row in rows]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5) and found[0]["distance"] > 0.01
     assert set(found[3]) == {"picture", "error"}
 
@@ -102,12 +102,12 @@ def test_csv_and_json_read_back(workspace, pictures) -> None:
 def test_addresses_lists_and_bytes_come_in_too(workspace, pictures, site) -> None:
     named = _predict(workspace, f"{site}/1,%20%C3%A4.png", f"{site}/gone.png", "--format", "json")
     first, second = (json.loads(line) for line in named.output.splitlines())
-    here = json.loads(_predict(workspace, pictures / "1, ä.png", "--format", "json").output)
-    assert first["probabilities"] == here["probabilities"] and "http_404" in second["error"]
+    local = json.loads(_predict(workspace, pictures / "1, ä.png", "--format", "json").output)
+    assert first["probabilities"] == local["probabilities"] and "http_404" in second["error"]
     listed = _predict(workspace, stdin=f"{pictures / '1, ä.png'}\n\n{pictures / '2, ä.png'}\n")
     assert listed.exit_code == 0 and len(listed.output.splitlines()) == 2
     piped = _predict(workspace, "-", "--format", "json", stdin=(pictures / "1, ä.png").read_bytes())
-    assert json.loads(piped.output)["probabilities"] == here["probabilities"]
+    assert json.loads(piped.output)["probabilities"] == local["probabilities"]
 
 
 def test_a_private_address_is_refused_unless_the_workspace_allows_it(workspace, site) -> None:
@@ -116,12 +116,12 @@ def test_a_private_address_is_refused_unless_the_workspace_allows_it(workspace, 
 
 
 def test_the_live_model_is_asked_before_the_latest(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    place.point_to("latest")
-    assert model_folder(tmp_path, None) == place.run("latest").model
-    record_decision(place, Decision("live", "published", "live", "the first", "now"))
-    place.point_to("latest")
-    assert model_folder(tmp_path, None) == place.run("live").model
+    workspace = Workspace(tmp_path)
+    workspace.point_to("latest")
+    assert model_folder(tmp_path, None) == workspace.run("latest").model
+    record_decision(workspace, Decision("live", "published", "live", "the first", "now"))
+    workspace.point_to("latest")
+    assert model_folder(tmp_path, None) == workspace.run("live").model
     with pytest.raises(ConfigError, match="no run 'gone'"):
         model_folder(tmp_path, None, "gone")
     with pytest.raises(ConfigError, match="name one model"):
