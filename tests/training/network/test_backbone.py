@@ -85,6 +85,13 @@ def test_frozen_stages_with_folded_batch_norm_are_the_same_stages(name):
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
 
 
+def test_every_backbone_is_named_where_people_choose_one():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    setting = TrainConfig.model_fields["backbone"].description or ""
+    for name in BACKBONES:
+        assert f"`{name}`" in page and name in setting
+
+
 def test_stages_that_do_not_run_in_their_order_are_not_folded():
     class Backwards(nn.Module):
         def __init__(self):
