@@ -1,4 +1,4 @@
-"""docs/architecture.md and the packages' docstrings against the code: paths, steps, folders, and their sizes."""
+"""The pages of the repository and the packages' docstrings against the code: paths, steps, folders, and their sizes."""
 
 import re
 import tomllib
@@ -31,13 +31,17 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
-def test_every_path_of_the_page_exists() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    written = re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|toml|yaml))`", text)
-    linked = [f"docs/{target}" for target in re.findall(r"\]\(([^)#]+)\)", text)]
-    assert len(written) > 60 and linked
-    of_a_workspace = {"__init__.py"}  # a name that stands in every package
-    assert [path for path in [*written, *linked] if path not in of_a_workspace and not (CHECKOUT / path).exists()] == []
+PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join([*PACKAGES, 'tests', 'benchmarks', 'docs'])})/[\w./-]*\w/?")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
+CHECKOUT_PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / "data" / "README.md"]
+
+
+@pytest.mark.parametrize("page", [str(page.relative_to(CHECKOUT)) for page in CHECKOUT_PAGES])
+def test_every_path_and_link_of_a_page_leads_to_a_file(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    paths = [CHECKOUT / path for path in PATH.findall(text)]
+    links = [(CHECKOUT / page).parent / target for target in LINK.findall(text)]
+    assert [str(path) for path in [*paths, *links] if not path.exists()] == []
 
 
 def test_the_table_of_steps_is_that_of_the_code() -> None:

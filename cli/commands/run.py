@@ -23,7 +23,9 @@ def run(
         typer.Option("--workspace", "-w", help="The workspace's folder; made when new.", show_default="data/KEYWORDS"),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="The pretrained network: see train.backbone in workspace.toml.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="The pretrained network: see train.backbone in workspace.toml.")
+    ] = None,
     record: Record = None,
     replay: Replay = None,
     settings: Settings = None,
