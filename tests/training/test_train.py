@@ -152,7 +152,7 @@ def test_the_guard_decides_whether_the_copy_ships(trainable, settings, monkeypat
     assert (guard["n"], {part["n"] for part in parts.values()}) == (14, {14})
     assert (len(held_out.sha256), len(set(held_out.fold.tolist()))) == ((14, 2) if better else (21, 3))
     if better:
-        assert held_out.log_loss == pytest.approx(parts["mean of both"]["log_loss"])
+        assert held_out.log_loss == pytest.approx(parts["head and copy averaged"]["log_loss"])
     linear = trainable("linear", settings(train__epochs=0, train__folds=3))
     train.run(linear, settings(train__epochs=0, train__folds=3))
     saved = [(place.latest_run().model / "model.safetensors").read_bytes() for place in (workspace, linear)]

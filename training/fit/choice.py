@@ -12,7 +12,11 @@ from training.stats.fold_comparison import Comparison, Groups, compare
 from training.stats.folds import OutOfFold
 from training.stats.scores import Floats, balanced_accuracy, log_loss, softmax
 
-LAST_STAGE, HEAD, TUNED, BOTH = "head on the last stage", "linear head", "fine-tuned copy", "mean of both"
+TUNED_SHARE = 1 / 3
+"""Weight of the fine-tuned copy's logits beside the head's. Fixed: what a hundred held-out images would choose is noise
+(docs/decisions/0011)."""
+
+LAST_STAGE, HEAD, TUNED, BOTH = "head on the last stage", "linear head", "fine-tuned copy", "head and copy averaged"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """What ships: `head`, or `finetuned`, which is the mean of the head's and the fine-tuned copy's logits.
+    """What ships: `head`, or `finetuned`, which is the average of the head's and the fine-tuned copy's logits.
 
     `why` says why, `out_of_fold` holds its own answers out of fold, `comparison` what it was judged by (None where
     there was nothing to compare), and `parts` how each part did on the same held-out images.
@@ -53,11 +57,11 @@ class Choice:
 
 
 def choose(evidence: Evidence, guard: bool) -> Choice:
-    """Choose the mean of the head and the fine-tuned copy unless held-out images show that it is worse than the head.
+    """Choose the average of the head and the fine-tuned copy unless held-out images show that it is worse than the head.
 
     Args:
         evidence: the held-out answers.
-        guard: False: the mean ships unjudged wherever there is a fine-tuned copy.
+        guard: False: the average ships unjudged wherever there is a fine-tuned copy.
     """
     head, last_stage = evidence.head, evidence.last_stage
     if head is None or last_stage is None:
@@ -66,7 +70,8 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
         return Choice("head", evidence.not_tuned, head, None, _parts(head, {LAST_STAGE: last_stage, HEAD: head.logits}))
     known = evidence.known
     alone = head.part(known)
-    both = alone.answering((alone.logits + evidence.tuned[known]) / np.float32(2))
+    share = np.float32(TUNED_SHARE)
+    both = alone.answering((1 - share) * alone.logits + share * evidence.tuned[known])
     found = compare(alone.logits, both.logits, alone.labels, evidence.groups[known])
     logits = {LAST_STAGE: last_stage[known], HEAD: alone.logits, TUNED: evidence.tuned[known], BOTH: both.logits}
     parts = _parts(alone, logits)
@@ -74,7 +79,9 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
         why = f"with the fine-tuned copy it is worse by more than one standard error: {found}"
         return Choice("head", why, head, found, parts)
     verdict = "is not worse by more than one standard error" if guard else "ships unjudged (train.guard = false)"
-    return Choice("finetuned", f"the mean of the head and the fine-tuned copy {verdict}: {found}", both, found, parts)
+    return Choice(
+        "finetuned", f"the average of the head and the fine-tuned copy {verdict}: {found}", both, found, parts
+    )
 
 
 def _parts(images: OutOfFold, logits: dict[str, Floats]) -> tuple[PartScores, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.fit.choice import Choice, Evidence, choose
+from training.fit.choice import TUNED_SHARE, Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
 from training.fit.finetune import Epochs, Job, TunedNetwork
 from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
@@ -219,7 +219,9 @@ def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedN
     """The head fitted on all images on the frozen backbone, averaged with the fine-tuned copy where there is one."""
     pictures, backbone = setup.pictures, setup.backbone
     head = fit_head(features, pictures.labels, pictures.classes, strength, blocks=backbone.blocks).layer()
-    network = averaged_network(backbone, head, tuned.stages, tuned.head) if tuned else Network(backbone, head)
+    network = (
+        averaged_network(backbone, head, tuned.stages, tuned.head, TUNED_SHARE) if tuned else Network(backbone, head)
+    )
     return setup.device.put(network).eval()
 
 

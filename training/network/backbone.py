@@ -161,20 +161,23 @@ class Network(nn.Module):
         return logits
 
 
-def averaged_network(backbone: Backbone, head: nn.Linear, tuned: nn.Sequential, tuned_head: nn.Linear) -> Network:
-    """Make the network whose logits are the mean of two classifiers': the frozen backbone's and the tuned copy's.
+def averaged_network(
+    backbone: Backbone, head: nn.Linear, tuned: nn.Sequential, tuned_head: nn.Linear, share: float = 0.5
+) -> Network:
+    """Make the network whose logits are the average of two classifiers': the frozen backbone's and the tuned copy's.
 
     Args:
         backbone: frozen.
         head: on the backbone's features.
         tuned: trained copy of its last stages.
         tuned_head: on the copy's pooled features.
+        share: weight of the copy's logits, in [0, 1].
     """
     classes, seen = tuned_head.weight.shape
     both = nn.Linear(head.in_features + seen, classes)
     with torch.no_grad():
-        both.weight.copy_(torch.cat([head.weight, tuned_head.weight], 1) / 2)
-        both.bias.copy_((head.bias + tuned_head.bias) / 2)
+        both.weight.copy_(torch.cat([(1 - share) * head.weight, share * tuned_head.weight], 1))
+        both.bias.copy_((1 - share) * head.bias + share * tuned_head.bias)
     return Network(backbone, both, tuned)
 
 

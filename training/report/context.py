@@ -237,7 +237,7 @@ def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
 
 def _kept_words(card: ModelCard) -> str:
     if card.tuned_stages:
-        return "the mean of the linear head and a fine-tuned copy of the last stages"
+        return "the average of the linear head and a fine-tuned copy of the last stages"
     return "the linear head on the frozen backbone" if card.chosen == "head" else "the fine-tuned network"
 
 

@@ -110,7 +110,7 @@ class ModelCard(Artefact):
     tuned_stages: int = Field(
         0, description="Stages of the fine-tuned copy; 0: none, or, in old files, the backbone itself was fine-tuned."
     )
-    chosen: str = Field("", description="What ships: `head`, or `finetuned`: its mean with a fine-tuned copy.")
+    chosen: str = Field("", description="What ships: `head`, or `finetuned`: its average with a fine-tuned copy.")
     why: str = Field("", description="Why it was chosen, in a sentence.")
     regime: str | None = Field(None, description="Regime of the training; null where nothing could be diagnosed.")
     augmentation: Augmentation | None = Field(

@@ -109,17 +109,17 @@ def test_stages_that_do_not_run_in_their_order_are_not_folded():
 
 
 @pytest.mark.parametrize("stages", [1, 2, 4])
-def test_a_network_with_a_tuned_copy_is_the_mean_of_two(stages):
+def test_a_network_with_a_tuned_copy_is_the_average_of_two(stages):
     backbone = Backbone(LITE0, build_network(LITE0), head_stages=3)
     tuned = backbone.copy_of_last(stages)
     for parameter in tuned.parameters():
         parameter.data *= 1.1
     head, tuned_head = nn.Linear(backbone.width, 3), nn.Linear(LITE0.feature_dim, 3)
-    network = averaged_network(backbone, head, tuned, tuned_head).eval()
+    network = averaged_network(backbone, head, tuned, tuned_head, share=0.25).eval()
     inputs = normalised(noise(2), LITE0.mean, LITE0.std)
     with torch.inference_mode():
         start, features = backbone.run(inputs, 4 - stages)
-        expected = (head(features) + tuned_head(tuned(start))) / 2
+        expected = 0.75 * head(features) + 0.25 * tuned_head(tuned(start))
         assert torch.allclose(network(inputs), expected, atol=1e-4)
         assert torch.equal(network.features(inputs)[:, : backbone.width], features)
     saved = Network.untrained(Backbone(LITE0, build_network(LITE0, 1), head_stages=3), 3, stages).eval()

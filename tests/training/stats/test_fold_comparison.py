@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.fit.choice import Evidence, choose
+from training.fit.choice import TUNED_SHARE, Evidence, choose
 from training.stats.fold_comparison import compare
 from training.stats.folds import OutOfFold
 from training.stats.scores import log_losses
@@ -67,15 +67,16 @@ def evidence(tuned: np.ndarray, known: np.ndarray) -> Evidence:
     return Evidence(head, answers(LABELS, [0, 1, 2, 3]), ALONE, tuned, known)
 
 
-def test_what_ships_is_the_mean_of_both_and_so_are_its_held_out_answers():
+def test_what_ships_is_the_average_of_both_and_so_are_its_held_out_answers():
     known = np.arange(40) % 4 < 2
     tuned = np.where(known[:, None], answers(LABELS, [0], scale=3), 99).astype(np.float32)
     choice = choose(evidence(tuned, known), guard=True)
     assert choice.chosen == "finetuned"
     assert choice.out_of_fold.sha256 == tuple(ALONE[known])
     assert set(choice.out_of_fold.fold) == {0, 1}
-    assert np.allclose(choice.out_of_fold.logits, (answers(LABELS, [0, 1, 2]) + tuned)[known] / 2)
-    names = ["head on the last stage", "linear head", "fine-tuned copy", "mean of both"]
+    average = (1 - TUNED_SHARE) * answers(LABELS, [0, 1, 2]) + TUNED_SHARE * tuned
+    assert np.allclose(choice.out_of_fold.logits, average[known])
+    names = ["head on the last stage", "linear head", "fine-tuned copy", "head and copy averaged"]
     assert [(part.name, part.n) for part in choice.parts] == [(name, 20) for name in names]
     assert choice.parts[2].balanced_accuracy == pytest.approx(0.95)
     assert choice.comparison.n == 20
