@@ -57,7 +57,7 @@ class Choice:
 
 
 def choose(evidence: Evidence, guard: bool) -> Choice:
-    """Choose the average of the head and the fine-tuned copy unless held-out images show that it is worse than the head.
+    """Choose the average of the head and the fine-tuned copy unless held-out images show that the head is better.
 
     Args:
         evidence: the held-out answers.

@@ -17,7 +17,11 @@ _MOVED = {
     "folder": ("folder", "path"),
     "url_list": ("url_list", "file"),
 }
-_REMOVED = {("features", "views"): "fine-tuning sees a new view of every picture in every epoch"}
+_REMOVED = {
+    ("features", "views"): "fine-tuning sees a new view of every picture in every epoch; its other settings have other "
+    "defaults by now, so delete what you did not change of train.epochs, batch_size, backbone_lr, stage_decay and "
+    "weight_decay too"
+}
 _SOURCE_OF = {"naver_hub": "naver"}  # among the old `urls`: a second base URL of one source
 
 
