@@ -1,4 +1,4 @@
-"""STEP model → metrics.json: the saved model, as it ships, looks once at the validation and the test pictures."""
+"""STEP model → metrics.json: evaluate and calibrate the saved model on the test set and on answers out of fold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 
 from preprocessing.dataset.usage import refuse_withdrawn
 from preprocessing.images.pixel_cache import PixelCache
-from training.evaluation.held_out import calibrate_model, read_held_out
+from training.evaluation.held_out import calibrate, read_held_out, reference_of
 from training.evaluation.metrics_json import measure, worst_mistakes
+from training.evaluation.predictions import TEST, VALIDATION, predict_splits
 from training.inference.classifier import Classifier
 from training.inference.gradcam import explain
 from training.network.weights_origin import Origin
@@ -21,7 +22,7 @@ from workspace.storage.paths import RunFolder, Workspace, digest
 from workspace.storage.run import open_run
 
 EXPLAINED = 18
-"""Mistakes, the surest ones, of which metrics.json says what the network saw."""
+"""Mistakes, the most confident ones, that get a heat map in metrics.json."""
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -37,25 +38,28 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
     inputs = _inputs(folder, config)
-    there = _measured_before(folder, progress)
-    calibrated = there is not None and (there.calibration is None) != folder.calibration_file.is_file()
+    earlier = _measured_before(folder, progress)
+    calibrated = earlier is not None and (earlier.calibration is None) != folder.calibration_file.is_file()
     card = frozen.card()
-    if there and calibrated and there.inputs == inputs and card.metrics == card_metrics(there):
-        return _counts(there, done=False)
+    if earlier and calibrated and earlier.inputs == inputs and card.metrics == card_metrics(earlier):
+        return _counts(earlier, done=False)
     for file in (folder.calibration_file, folder.reference_file):
         file.unlink(missing_ok=True)
-    model = Classifier.load(folder.model, config.train.device)
+    model, cache = Classifier.load(folder.model, config.train.device), PixelCache(workspace, config.clean)
     samples = frozen.samples()
     refuse_withdrawn(workspace, folder, samples)
-    held_out = read_held_out(folder, samples)
-    fitted = calibrate_model(workspace, config, model, held_out, samples, progress) if held_out else None
-    measured = measure(workspace, config, model, samples, progress, held_out, fitted)
+    held_out, fitted = read_held_out(folder, samples), None
+    predictions = predict_splits(model, cache, samples, (TEST,) if held_out else (TEST, VALIDATION), progress)
+    if held_out:
+        reference = reference_of(workspace, config, model, held_out, samples, progress)
+        fitted = calibrate(held_out, reference, config.evaluate.accept)
+    measured = measure(config, model.classes, samples, predictions, held_out, fitted)
     explained = worst_mistakes(measured.leading)[:EXPLAINED]
     added = {
         "inputs": inputs,
         "run_id": folder.run_id,
         "notes": (*Origin.from_card(card).notes(), *measured.notes),
-        "gradcam": explain(model, PixelCache(workspace, config.clean), explained),
+        "gradcam": explain(model, cache, explained),
     }
     metrics = measured.model_copy(update=added)
     if fitted:
@@ -97,7 +101,7 @@ def _inputs(folder: RunFolder, config: WorkspaceConfig) -> str:
 
 def _counts(metrics: Metrics, done: bool) -> StepCounts:
     test = metrics.test
-    right = sum(row[place] for place, row in enumerate(test.confusion))
+    right = sum(row[number] for number, row in enumerate(test.confusion))
     total = sum(scores.n for scores in metrics.splits.values())
     return StepCounts(
         "evaluate",

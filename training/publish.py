@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def _challenge(
     ]
     result = compare(answers)
     better, why = _judge(result, set(champion.classes) == set(challenger.classes), config.retrain.publish_level)
-    numbers |= result.as_json() | {"left_out": dict(fair.left_out), "level": config.retrain.publish_level}
+    numbers |= asdict(result) | {"left_out": dict(fair.left_out), "level": config.retrain.publish_level}
     action, now_live = ("published", folder.run_id) if better else ("kept_champion", live)
     return Decision(folder.run_id, action, now_live, why, utc_now(), numbers)
 

@@ -15,7 +15,7 @@ from preprocessing.images.decode import DECODER_VERSION
 from training.fit.distributed import check_world_size
 from training.fit.selection import Outcome, Setup, TrainingSet, fitted_on, learn
 from training.network.backbone import load_backbone
-from training.network.device import Device, choose_device
+from training.network.device import choose_device
 from training.network.features import Extractor
 from training.network.registry import spec_of
 from training.network.weights_origin import Origin
@@ -66,6 +66,16 @@ class _Dataset:
             classes=len(self.classes),
         )
 
+    def trained_on(self) -> TrainedOn:
+        """Count the images for the model card."""
+        per_class = Counter(sample.label for sample in self.samples)
+        per_split = Counter(sample.split for sample in self.samples)
+        return TrainedOn(
+            train=per_split["train"],
+            val=per_split["val"],
+            per_class={name: per_class[name] for name in self.classes},
+        )
+
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
     """Train on the latest run's dataset, by the settings that it was frozen with, and save the model there.
@@ -91,23 +101,15 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         progress.warn(note)
     extractor = Extractor(workspace, config, backbone, device)
     extractor.extract_clean(pictures.keys, progress)
-    outcome = learn(Setup(pictures, config, extractor, backbone, device, folder.checkpoints), progress)
-    card = _card(data, origin, config, folder, device, outcome)
+    setup = Setup(pictures, config, extractor, backbone, device, folder.checkpoints)
+    outcome = learn(setup, progress)
+    card = _card(frozen, data, origin, setup, outcome)
     _save(outcome, card, folder)
     return _counts(card, done=1)
 
 
-def _card(
-    data: _Dataset,
-    origin: Origin,
-    config: WorkspaceConfig,
-    folder: RunFolder,
-    device: Device,
-    outcome: Outcome,
-) -> ModelCard:
+def _card(frozen: Run, data: _Dataset, origin: Origin, setup: Setup, outcome: Outcome) -> ModelCard:
     spec = spec_of(origin.used)
-    per_class = Counter(sample.label for sample in data.samples)
-    per_split = Counter(sample.split for sample in data.samples)
     return ModelCard(
         format=2,
         classes=data.classes,
@@ -118,16 +120,12 @@ def _card(
         weights_source=origin.source,
         input=Input(resize_px=spec.resize_px, crop_px=spec.crop_px, mean=spec.mean, std=spec.std),
         decoder_version=DECODER_VERSION,
-        cache_side_px=config.clean.cache_side_px,
+        cache_side_px=setup.config.clean.cache_side_px,
         fitted_on=FITTED_ON,
-        trained_on=TrainedOn(
-            train=per_split["train"],
-            val=per_split["val"],
-            per_class={name: per_class[name] for name in data.classes},
-        ),
-        seed=config.seed,
-        run_id=folder.run_id,
-        device=device.name,
+        trained_on=data.trained_on(),
+        seed=setup.config.seed,
+        run_id=frozen.folder.run_id,
+        device=setup.device.name,
         versions={name: version(name) for name in _LIBRARIES},
         head_stages=outcome.network.backbone.head_stages,
         tuned_stages=outcome.network.tuned_stages,

@@ -14,6 +14,7 @@ from torch import nn
 from preprocessing.images.pixel_cache import PixelCache
 from training import evaluate
 from training.evaluation.metrics_json import measure
+from training.evaluation.predictions import predict_splits
 from training.inference.classifier import Classifier, Outputs
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
@@ -88,7 +89,9 @@ class FromTable:
 def _measured(tmp_path: Path, samples: list[Sample], table: np.ndarray) -> dict:
     workspace, config = Workspace(tmp_path), _config()
     _fill_cache(workspace, samples, config)
-    return measure(workspace, config, FromTable(table), samples, SILENT).model_dump()
+    cache = PixelCache(workspace, config.clean)
+    predictions = predict_splits(FromTable(table), cache, samples, ("test", "val"), SILENT)
+    return measure(config, CLASSES, samples, predictions).model_dump()
 
 
 def test_every_number_is_that_of_the_answers(tmp_path):

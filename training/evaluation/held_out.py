@@ -1,4 +1,4 @@
-"""Out-of-fold answers: what a recipe says of pictures that it had not learnt from, and the calibration they give."""
+"""Calibration of a saved model on the out-of-fold answers that training left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import unit
+from training.evaluation.predictions import outputs_of
 from training.inference.classifier import Classifier
-from training.stats.calibration import Calibration, cross_fitted, fit_temperature, scaled
+from training.stats.calibration import Calibration, fit_temperature
 from training.stats.folds import OutOfFold
 from training.stats.ood import fit_limits, own_distances
+from training.stats.scores import Floats, softmax
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
@@ -22,145 +24,122 @@ from workspace.storage.arrays import latest_features
 from workspace.storage.paths import RunFolder, Workspace
 
 SHARES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
-"""Shares of own pictures to be answered, for which every model has limits beside the configured share."""
+"""Shares of in-class images to be answered, for which every model has limits beside the configured share."""
 
 MOST_REFERENCES = 20_000
-"""Pictures whose features are kept with a model: of 1280 numbers each, 51 MB."""
+"""Images whose features are kept with a model: of 1280 numbers each, 51 MB."""
 
-PICTURES_AT_A_TIME = 64
-"""Decoded pictures held in memory."""
-
-_ALIKE = 0.999  # cosine of the same picture's features, computed twice, in the GPU's shorter numbers at worst
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+_SAME = 0.999  # cosine of one image's features that were computed twice, in a GPU's shorter numbers at worst
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """A run's oof.npz: each picture answered by a model that was trained without its fold.
+class Reference:
+    """The training images that distances are measured to: n samples and their unit features, float16 [n, dim].
 
-    Attributes:
-        samples: the pictures, n of them: all that were learnt from, or those of some folds.
-        labels: int64 [n], places among the model's classes.
-        logits: float32 [n, classes].
-        fold: int64 [n]; a group is in one fold alone.
-        distance: to the nearest pictures that its fold's model learnt from, float32 [n]; None: not measured.
+    n is 0 where no distance can be measured.
     """
 
     samples: tuple[Sample, ...]
-    labels: Labels
-    logits: Floats
-    fold: Labels
-    distance: Floats | None = None
-
-    @property
-    def groups(self) -> npt.NDArray[np.str_]:
-        """What is not independent, [n]."""
-        return _groups(self.samples)
-
-    def probabilities(self) -> Floats:
-        """Float32 [n, classes], each calibrated on the other folds."""
-        return cross_fitted(self.logits, self.labels, self.fold)
+    features: npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A calibration, and of the held-out pictures that it was fitted on their best class's probability and distance."""
+    """A calibration, and the scores of the held-out images that its limits were fitted on, float32 [m] each.
+
+    `probability` is that of the best class, `distance` None where it is not measured.
+    """
 
     calibration: Calibration
     probability: Floats
     distance: Floats | None
 
 
-def read_held_out(folder: RunFolder, samples: Sequence[Sample]) -> HeldOut | None:
+def read_held_out(folder: RunFolder, samples: Sequence[Sample]) -> OutOfFold | None:
     """Read a run's out-of-fold answers; None when it has none: an older run, or a class of a single group.
 
     Raises:
         WorkspaceError: they are damaged, or of another dataset.
     """
-    found = OutOfFold.read(folder.oof_file)
-    if found is None:
+    held_out = OutOfFold.read(folder.oof_file)
+    if held_out is None:
         return None
-    by_sha = {one.sha256: one for one in samples}
-    strangers = [name for name in found.sha256 if name not in by_sha]
-    if strangers:
+    unknown = sorted(set(held_out.sha256) - {sample.sha256 for sample in samples})
+    if unknown:
         raise WorkspaceError(
-            f"{folder.oof_file} has {len(strangers)} pictures that {folder.dataset_file.name} has not, such as "
-            f"{strangers[0]}; delete {folder.model} and train again"
+            f"{folder.oof_file} has {len(unknown)} pictures that are not in {folder.dataset_file.name}, such as "
+            f"{unknown[0]}; delete {folder.model} and train again"
         )
-    known = tuple(by_sha[name] for name in found.sha256)
-    return HeldOut(known, found.labels, found.logits, found.fold, found.distance)
+    return held_out
 
 
-def calibrate_model(
+def reference_of(
     workspace: Workspace,
     config: WorkspaceConfig,
     model: Classifier,
-    held_out: HeldOut,
+    held_out: OutOfFold,
     samples: Sequence[Sample],
     progress: Progress,
-) -> Fitted:
-    """Fit the temperature and the limits of "none of these" on held-out answers.
+) -> Reference:
+    """Collect the features of the images that a model learnt from; at most MOST_REFERENCES of them.
 
-    Distances are taken on the frozen backbone's features, which were not learnt from these pictures, so that each one's
-    distance to the others is that of a new picture. A backbone that an old program fine-tuned in place draws together
-    what it has learnt: its distances come from its folds, and without them the probability alone decides.
+    The frozen backbone's features were not learnt from these images, so each image's distance to the others is that of
+    a new image. A backbone that an old program fine-tuned in place draws together what it has learnt: its distances
+    come from its folds (`held_out.distance`), and without them the reference is empty.
 
     Args:
-        workspace: where the pictures are.
-        config: the share of own pictures to be answered.
-        model: what is calibrated.
-        held_out: its recipe's answers.
-        samples: the dataset; those of its splits that the model learnt from are what distances are taken to.
+        workspace: where the images are.
+        config: the settings of the pixel cache.
+        model: whose features.
+        held_out: the out-of-fold answers.
+        samples: the dataset.
         progress: told of features that must be computed.
     """
+    if held_out.distance is None and not model.card.frozen_backbone:
+        return Reference((), np.zeros((0, model.network.backbone.spec.feature_dim), np.float16))
+    answered = set(held_out.sha256)
+    learnt = [sample for sample in samples if sample.split in model.card.fitted_on]
+    learnt = learnt or [sample for sample in samples if sample.sha256 in answered]
+    # Digests are random, so the first ones in their order are a random draw.
+    chosen = tuple(sorted(learnt, key=lambda sample: sample.sha256)[:MOST_REFERENCES])
+    return Reference(chosen, _features(workspace, config, model, chosen, progress))
+
+
+def calibrate(held_out: OutOfFold, reference: Reference, accept: float) -> Fitted:
+    """Fit the temperature and the limits of "none of these" on out-of-fold answers.
+
+    Args:
+        held_out: the answers of the model's recipe.
+        reference: the images that distances are measured to; without any, and without distances in `held_out`, the
+            probability alone decides.
+        accept: the default share of in-class images to be answered, in (0, 1].
+    """
     temperature = fit_temperature(held_out.logits, held_out.labels)
-    probability = scaled(held_out.logits, temperature).max(1)
+    probability = softmax(held_out.logits, temperature).max(1)
     distance = held_out.distance
-    reference = np.zeros((0, model.network.backbone.spec.feature_dim), np.float16)
-    if distance is not None or model.card.frozen_backbone:
-        learnt = [one for one in samples if one.split in model.card.fitted_on] or list(held_out.samples)
-        # Digests are random, so the first ones in their order are a random draw.
-        learnt = sorted(learnt, key=lambda one: one.sha256)[:MOST_REFERENCES]
-        reference = _features(workspace, config, model, learnt, progress)
-        if distance is None:
-            rows, kept = _rows(learnt, held_out)
-            distance, probability = own_distances(reference, _groups(learnt))[rows], probability[kept]
-    shares = dict.fromkeys([config.evaluate.accept, *SHARES])
-    limits = tuple(fit_limits(probability, distance, share) for share in shares)
-    return Fitted(Calibration(temperature, limits, reference, len(held_out.samples)), probability, distance)
-
-
-def _groups(samples: Sequence[Sample]) -> npt.NDArray[np.str_]:
-    return np.array([one.group or one.sha256 for one in samples], dtype=np.str_)
-
-
-def _rows(learnt: Sequence[Sample], held_out: HeldOut) -> tuple[list[int], list[int]]:
-    """Of the held-out pictures that have a feature: their rows among those learnt from, and among the held-out ones."""
-    row_of = {one.sha256: row for row, one in enumerate(learnt)}
-    kept = [row for row, one in enumerate(held_out.samples) if one.sha256 in row_of]
-    return [row_of[held_out.samples[row].sha256] for row in kept], kept
+    if distance is None and reference.samples:
+        row_of = {sample.sha256: row for row, sample in enumerate(reference.samples)}
+        kept = [row for row, sha256 in enumerate(held_out.sha256) if sha256 in row_of]
+        groups = np.array([sample.group or sample.sha256 for sample in reference.samples], dtype=np.str_)
+        rows = [row_of[held_out.sha256[row]] for row in kept]
+        distance, probability = own_distances(reference.features, groups)[rows], probability[kept]
+    limits = tuple(fit_limits(probability, distance, share) for share in dict.fromkeys([accept, *SHARES]))
+    return Fitted(Calibration(temperature, limits, reference.features, len(held_out.sha256)), probability, distance)
 
 
 def _features(
     workspace: Workspace, config: WorkspaceConfig, model: Classifier, samples: Sequence[Sample], progress: Progress
 ) -> npt.NDArray[np.float16]:
-    """L2-normalised features of the model's own backbone: from the cache where they are the same, else computed."""
+    """Unit features of the model's own backbone: from the cache where it has the same, else computed."""
     cache = PixelCache(workspace, config.clean)
-    keys = [one.sha256 for one in samples]
+    keys = [sample.sha256 for sample in samples]
     if model.card.frozen_backbone:
         probes = unit(model.outputs([cache.read(key) for key in keys[:2]]).features)
         try:
-            found = unit(latest_features(workspace).get(keys))
+            cached = unit(latest_features(workspace).get(keys))
         except (KeyError, WorkspaceError):
-            found = np.zeros((0, 0), np.float32)  # the cache was emptied, or is another backbone's
-        if found.shape[1:] == probes.shape[1:] and ((found[:2] * probes).sum(1) > _ALIKE).all():
-            return found.astype(np.float16)
-    progress.begin("Features of the pictures learnt from", len(keys))
-    rows = []
-    for start in range(0, len(keys), PICTURES_AT_A_TIME):
-        batch = keys[start : start + PICTURES_AT_A_TIME]
-        rows.append(unit(model.outputs([cache.read(key) for key in batch]).features).astype(np.float16))
-        progress.advance(len(batch))
-    return np.concatenate(rows)
+            cached = np.zeros((0, 0), np.float32)  # the cache was emptied, or is another backbone's
+        if cached.shape[1:] == probes.shape[1:] and ((cached[:2] * probes).sum(1) > _SAME).all():
+            return cached.astype(np.float16)
+    progress.begin("Computing features of the training pictures", len(keys))
+    return unit(outputs_of(model, cache, samples, progress).features).astype(np.float16)

@@ -1,24 +1,21 @@
-"""What is measured of a model: its answers to test pictures, and its recipe's answers out of fold."""
+"""Measure a model: every number of metrics.json, from predictions on the test set and answers out of fold."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from preprocessing.images.pixel_cache import PixelCache
-from training.evaluation.held_out import PICTURES_AT_A_TIME, Fitted, HeldOut
-from training.inference.classifier import Outputs
-from training.stats.calibration import Calibration, quality, scaled
+from training.evaluation.held_out import Fitted
+from training.evaluation.predictions import TEST, Predictions, label_indices
+from training.stats.calibration import Calibration, quality
+from training.stats.folds import OutOfFold
 from training.stats.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
-from training.stats.ood import neighbour_distances
+from training.stats.ood import Limits, neighbour_distances
+from training.stats.scores import Floats, softmax
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
-from workspace.errors import DatasetError, ModelError
-from workspace.progress import Progress
 from workspace.storage.metrics import (
     Baseline,
     CalibrationScores,
@@ -33,81 +30,55 @@ from workspace.storage.metrics import (
     RejectionRow,
     Scores,
 )
-from workspace.storage.paths import Workspace
 
-FEW_PICTURES = 100
-"""Fewer test pictures come with a warning: at 90 % right the standard error is then more than 3 points."""
+FEW_IMAGES = 100
+"""Fewer test images come with a warning: at 90 % right the standard error is then more than 3 points."""
 
 FEW_FOR_A_TEST = 600
-"""With fewer pictures in all cross-validation leads: 15 % of them, 90 % right, have a standard error over 3 points."""
-
-TEST = "test"
-
-Floats = npt.NDArray[np.float32]
-
-
-class Answering(Protocol):
-    """What is measured: a training.inference.classifier.Classifier, or anything else that answers as it does."""
-
-    classes: tuple[str, ...]
-
-    def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Outputs:
-        """Pictures uint8 [h, w, 3] to features and logits."""
+"""With fewer images in all cross-validation leads: 15 % of them, 90 % right, have a standard error over 3 points."""
 
 
 def measure(
-    workspace: Workspace,
     config: WorkspaceConfig,
-    model: Answering,
+    classes: tuple[str, ...],
     samples: Sequence[Sample],
-    progress: Progress,
-    held_out: HeldOut | None = None,
+    predictions: Mapping[str, Predictions],
+    held_out: OutOfFold | None = None,
     fitted: Fitted | None = None,
 ) -> Metrics:
-    """Ask a model about the test pictures, and measure its answers and those out of fold.
+    """Measure predictions and answers out of fold.
 
     Args:
-        workspace: where the pictures are.
         config: how many bootstrap draws, and their seed.
-        model: what is asked.
+        classes: in the order of the model's outputs.
         samples: the dataset.
-        progress: told of every picture.
-        held_out: the recipe's out-of-fold answers; None: then the validation pictures are asked about too.
+        predictions: of the model, by split; `test` is one of them.
+        held_out: the recipe's out-of-fold answers to samples.
         fitted: the model's calibration.
 
     Returns:
         What metrics.json holds, but for `inputs`, `run_id` and `gradcam`, which evaluate adds.
-
-    Raises:
-        ModelError: it does not know the pictures' classes.
-        DatasetError: there are no test pictures.
     """
-    _check(model, samples)
-    parts = {TEST: [one for one in samples if one.split == TEST]}
-    if held_out is None:
-        parts["val"] = [one for one in samples if one.split == "val"]
-    progress.begin("Evaluating", sum(map(len, parts.values())))
-    cache = PixelCache(workspace, config.clean)
-    outputs = {name: _outputs(model, cache, part, progress) for name, part in parts.items() if part}
     temperature = fitted.calibration.temperature if fitted else 1.0
-    answers = {name: scaled(found.logits, temperature) for name, found in outputs.items()}
-    scores = {name: _scores(parts[name], found, model.classes, config) for name, found in answers.items()}
-    crossed, calibration, rejection = None, None, None
+    answers = {split: softmax(predicted.logits, temperature) for split, predicted in predictions.items()}
+    scores = {split: _scores(predictions[split].samples, answers[split], classes, config) for split in predictions}
+    test, crossed, calibration, rejection = predictions[TEST], None, None, None
     if held_out:
-        crossed = _scores(held_out.samples, held_out.probabilities(), model.classes, config, _by_fold(held_out))
+        by_sha256 = {sample.sha256: sample for sample in samples}
+        answered = [by_sha256[sha256] for sha256 in held_out.sha256]
+        crossed = _scores(answered, held_out.probabilities(), classes, config, _by_fold(held_out))
     if held_out and fitted:
-        labels = _labels(parts[TEST], model.classes)
-        calibration = _calibration(held_out, fitted.calibration, outputs[TEST].logits, labels)
-        rejection = _rejection(held_out, fitted, outputs[TEST], answers[TEST], labels)
+        calibration = _calibration(held_out, fitted.calibration, test)
+        rejection = _rejection(held_out, fitted, test, answers[TEST])
     return Metrics(
         format=2,
-        classes=model.classes,
+        classes=classes,
         leads="cross_validation" if held_out and len(samples) < FEW_FOR_A_TEST else "test",
         notes=(*_warnings(scores[TEST]), *(() if held_out else (_NO_FOLDS,))),
-        baseline=_baseline(model.classes, samples, parts[TEST]),
+        baseline=_baseline(classes, samples, test.samples),
         interval=INTERVAL_METHOD,
         splits=scores,
-        test_cleaned=_cleaned(parts[TEST], answers[TEST], model.classes, config),
+        test_cleaned=_cleaned(test.samples, answers[TEST], classes, config),
         cross_validation=crossed,
         calibration=calibration,
         rejection=rejection,
@@ -115,9 +86,9 @@ def measure(
 
 
 def worst_mistakes(scores: Scores) -> list[Prediction]:
-    """The wrong answers, the surest first."""
-    wrong = [one for one in scores.predictions if one.label != one.predicted]
-    return sorted(wrong, key=lambda one: (-one.probability, one.sha256))
+    """Select the wrong answers, the most confident first."""
+    wrong = [answer for answer in scores.predictions if answer.label != answer.predicted]
+    return sorted(wrong, key=lambda answer: (-answer.probability, answer.sha256))
 
 
 _NO_FOLDS = (
@@ -126,43 +97,21 @@ _NO_FOLDS = (
 )
 
 
-def _check(model: Answering, samples: Sequence[Sample]) -> None:
-    unknown = sorted({one.label for one in samples} - set(model.classes))
-    if unknown:
-        known = ", ".join(model.classes)
-        raise ModelError(f"the model knows {known}, the dataset has also {', '.join(unknown)}; train again")
-    if not any(one.split == TEST for one in samples):
-        raise DatasetError("there are no test pictures, so nothing can be measured; raise split.test and split again")
-
-
-def _outputs(model: Answering, cache: PixelCache, part: Sequence[Sample], progress: Progress) -> Outputs:
-    found = []
-    for start in range(0, len(part), PICTURES_AT_A_TIME):
-        batch = part[start : start + PICTURES_AT_A_TIME]
-        found.append(model.outputs([cache.read(one.sha256) for one in batch]))
-        progress.advance(len(batch))
-    return Outputs(np.concatenate([one.features for one in found]), np.concatenate([one.logits for one in found]))
-
-
-def _labels(part: Sequence[Sample], classes: tuple[str, ...]) -> Labels:
-    return np.array([classes.index(one.label) for one in part], dtype=np.int64)
-
-
 def _scores(
-    part: Sequence[Sample],
+    samples: Sequence[Sample],
     probabilities: Floats,
     classes: tuple[str, ...],
     config: WorkspaceConfig,
     folds: tuple[FoldScore, ...] = (),
 ) -> Scores:
     """Score one set of answers, probabilities float32 [n, classes]."""
-    labels = _labels(part, classes)
+    labels = label_indices(samples, classes)
     predicted: Labels = probabilities.argmax(1).astype(np.int64)
-    groups = [one.group or one.sha256 for one in part]
+    groups = [sample.group or sample.sha256 for sample in samples]
     headline = score(labels, predicted, groups, len(classes), config.evaluate.bootstrap, config.seed)
     effective = effective_size(np.array(groups, dtype=np.str_))
-    found = Scores(
-        n=len(part),
+    measured = Scores(
+        n=len(samples),
         groups=len(set(groups)),
         effective_n=effective,
         accuracy=headline.accuracy,
@@ -174,16 +123,16 @@ def _scores(
         confusion=confusion(labels, predicted, len(classes)).tolist(),
         predictions=tuple(
             Prediction(
-                sha256=one.sha256,
-                label=one.label,
+                sha256=sample.sha256,
+                label=sample.label,
                 predicted=classes[answer],
                 probability=float(row[answer]),
                 probabilities=tuple(round(float(value), 6) for value in row),
             )
-            for one, answer, row in zip(part, predicted, probabilities, strict=True)
+            for sample, answer, row in zip(samples, predicted, probabilities, strict=True)
         ),
     )
-    return found.model_copy(update={"folds": folds}) if folds else found
+    return measured.model_copy(update={"folds": folds}) if folds else measured
 
 
 def _per_class(tally: Tally, classes: tuple[str, ...]) -> dict[str, ClassScores]:
@@ -198,78 +147,82 @@ def _per_class(tally: Tally, classes: tuple[str, ...]) -> dict[str, ClassScores]
 
 
 def _baseline(classes: tuple[str, ...], samples: Sequence[Sample], test: Sequence[Sample]) -> Baseline:
-    trained = Counter(one.label for one in samples if one.split == "train")
+    trained = Counter(sample.label for sample in samples if sample.split == "train")
     commonest = max(classes, key=lambda name: trained[name])  # the first of equals
-    return Baseline(label=commonest, accuracy=sum(one.label == commonest for one in test) / len(test))
+    return Baseline(label=commonest, accuracy=sum(sample.label == commonest for sample in test) / len(test))
 
 
 def _cleaned(
     test: Sequence[Sample], answers: Floats, classes: tuple[str, ...], config: WorkspaceConfig
 ) -> HeadlineScores | None:
-    """The test without the pictures that curate flagged: what the model is worth where the labels are right."""
-    rows = [place for place, one in enumerate(test) if not one.flagged]
+    """Score the test set without the images that curate flagged, whose labels may be wrong."""
+    rows = [row for row, sample in enumerate(test) if not sample.flagged]
     if len(rows) == len(test) or not rows:
         return None
-    found = _scores([test[row] for row in rows], answers[rows], classes, config)
+    cleaned = _scores([test[row] for row in rows], answers[rows], classes, config)
     return HeadlineScores(
-        n=found.n, accuracy=found.accuracy, balanced_accuracy=found.balanced_accuracy, macro_f1=found.macro_f1
+        n=cleaned.n,
+        accuracy=cleaned.accuracy,
+        balanced_accuracy=cleaned.balanced_accuracy,
+        macro_f1=cleaned.macro_f1,
     )
 
 
-def _by_fold(held_out: HeldOut) -> tuple[FoldScore, ...]:
+def _by_fold(held_out: OutOfFold) -> tuple[FoldScore, ...]:
     right = held_out.logits.argmax(1) == held_out.labels
     rows = [held_out.fold == number for number in np.unique(held_out.fold)]
     return tuple(FoldScore(n=int(row.sum()), accuracy=float(right[row].mean())) for row in rows)
 
 
-def _calibration(held_out: HeldOut, calibration: Calibration, logits: Floats, labels: Labels) -> CalibrationScores:
-    """Before and after: out of fold, where each answer's temperature comes from the other folds, and on the test."""
+def _calibration(held_out: OutOfFold, calibration: Calibration, test: Predictions) -> CalibrationScores:
+    """Score calibration before and after: out of fold, each answer by the other folds' temperature, and on the test."""
     return CalibrationScores(
         temperature=calibration.temperature,
         n=calibration.pictures,
-        before=quality(scaled(held_out.logits, 1.0), held_out.labels),
+        before=quality(softmax(held_out.logits), held_out.labels),
         after=quality(held_out.probabilities(), held_out.labels),
-        test_before=quality(scaled(logits, 1.0), labels),
-        test_after=quality(scaled(logits, calibration.temperature), labels),
+        test_before=quality(softmax(test.logits), test.labels),
+        test_after=quality(softmax(test.logits, calibration.temperature), test.labels),
     )
 
 
-def _rejection(held_out: HeldOut, fitted: Fitted, outputs: Outputs, answers: Floats, labels: Labels) -> Rejection:
-    """For each set of limits: how many test pictures are answered, and how many of those rightly."""
+def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: Floats) -> Rejection:
+    """For each set of limits, count the test images that are answered, and how many of those rightly."""
     calibration = fitted.calibration
     default = calibration.limits[0]
     distance = None
     if default.max_distance is not None:
-        distance = neighbour_distances(calibration.reference, outputs.features)
-    right = answers.argmax(1) == labels
-    table = []
-    for limits in sorted(calibration.limits, key=lambda one: -one.accept):
+        distance = neighbour_distances(calibration.reference, test.features)
+    right = answers.argmax(1) == test.labels
+
+    def row(limits: Limits) -> RejectionRow:
         answered = limits.accepts(answers.max(1), distance)
-        own = limits.accepts(fitted.probability, fitted.distance)
-        table.append(
-            RejectionRow(
-                **limits.as_json(),
-                held_out_share=float(own.mean()),
-                test_answered=int(answered.sum()),
-                test_share=float(answered.mean()),
-                test_accuracy=float(right[answered].mean()) if answered.any() else None,
-            )
+        return RejectionRow(
+            accept=limits.accept,
+            min_probability=limits.min_probability,
+            max_distance=limits.max_distance,
+            held_out_share=float(limits.accepts(fitted.probability, fitted.distance).mean()),
+            test_answered=int(answered.sum()),
+            test_share=float(answered.mean()),
+            test_accuracy=float(right[answered].mean()) if answered.any() else None,
         )
-    own_scores = OwnScores(
-        probability=fitted.probability.tolist(),
-        distance=None if fitted.distance is None else fitted.distance.tolist(),
-    )
+
     return Rejection(
-        default=RejectionLimits(**default.as_json()),
-        n=len(labels),
-        held_out_n=len(held_out.samples),
-        table=tuple(table),
-        own_scores=own_scores,
+        default=RejectionLimits(
+            accept=default.accept, min_probability=default.min_probability, max_distance=default.max_distance
+        ),
+        n=len(test.labels),
+        held_out_n=len(held_out.sha256),
+        table=tuple(row(limits) for limits in sorted(calibration.limits, key=lambda limits: -limits.accept)),
+        own_scores=OwnScores(
+            probability=tuple(fitted.probability.tolist()),
+            distance=None if fitted.distance is None else tuple(fitted.distance.tolist()),
+        ),
     )
 
 
 def _warnings(test: Scores) -> list[str]:
-    if test.n >= FEW_PICTURES:
+    if test.n >= FEW_IMAGES:
         return []
     error = 100 * test.standard_error
     return [

@@ -21,8 +21,9 @@ from training.network.backbone import Backbone, Network, normalised
 from training.network.device import Device, choose_device
 from training.network.registry import build_network, spec_of
 from training.network.views import clean_view
-from training.stats.calibration import Calibration, scaled
+from training.stats.calibration import Calibration
 from training.stats.ood import neighbour_distances
+from training.stats.scores import softmax
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
 from workspace.storage.model_card import ModelCard
@@ -157,7 +158,7 @@ class Classifier:
         Returns:
             float32 [n, classes]; rows add up to 1, columns in the order of `classes`.
         """
-        return scaled(
+        return softmax(
             self.outputs(pictures, batch_size).logits, self.calibration.temperature if self.calibration else 1
         )
 
@@ -173,7 +174,7 @@ class Classifier:
             ModelError: the model has no limits for this share.
         """
         outputs, calibration = self.outputs(pictures), self.calibration
-        probabilities = scaled(outputs.logits, calibration.temperature if calibration else 1)
+        probabilities = softmax(outputs.logits, calibration.temperature if calibration else 1)
         limits = calibration.limits_for(accept) if calibration else None
         distances = None
         if calibration and limits and limits.max_distance is not None:

@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from torch import nn
 from preprocessing.images.decode import decode
 from training.inference.classifier import Classifier
 from training.network.backbone import Network, normalised
-from training.stats.calibration import scaled
 from training.stats.ood import NEIGHBOURS, neighbour_distances
+from training.stats.scores import softmax
 from workspace.catalog.records import Sample
 from workspace.errors import ModelError
 from workspace.storage.image_store import ImageStore
@@ -182,7 +182,7 @@ def _properties(model: Classifier) -> dict[str, str]:
         "input": "upright RGB, uint8, [pictures, height, width, 3]",
     }
     if model.calibration:
-        values["limits"] = json.dumps([limits.as_json() for limits in model.calibration.limits])
+        values["limits"] = json.dumps([asdict(limits) for limits in model.calibration.limits])
     return values
 
 
@@ -197,7 +197,7 @@ def check_answers(
     largest = 0.0
     for picture, (probabilities, *distances) in zip(pictures, found, strict=True):
         outputs, calibration = model.outputs([picture]), model.calibration
-        own = scaled(outputs.logits, calibration.temperature if calibration else 1.0)
+        own = softmax(outputs.logits, calibration.temperature if calibration else 1.0)
         gaps = [np.abs(probabilities - own).max()]
         if distances and calibration:
             gaps.append(np.abs(distances[0] - neighbour_distances(calibration.reference, outputs.features)).max())

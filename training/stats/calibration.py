@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from training.stats.ood import Limits
+from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
 from workspace.errors import ModelError
 from workspace.storage.artefact import Artefact
 from workspace.storage.metrics import Bin, Quality
@@ -29,9 +29,6 @@ PRIOR_SPREAD = 0.5
 """Standard deviation of log(temperature) before any picture is seen: 95 % between 0.38 and 2.7."""
 
 _SHARPEST, _SOFTEST = 0.02, 50.0  # temperatures that are looked at
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 
 class CalibrationRecord(Artefact):
@@ -66,7 +63,7 @@ class Calibration:
 
     def probabilities(self, logits: Floats) -> Floats:
         """Logits [n, classes] to calibrated probabilities, float32 [n, classes]."""
-        return scaled(logits, self.temperature)
+        return softmax(logits, self.temperature)
 
     def limits_for(self, accept: float | None) -> Limits:
         """The limits for a share of own pictures; None: the default's.
@@ -108,11 +105,6 @@ class Calibration:
         return cls(record.temperature, record.limits, reference, record.pictures)
 
 
-def scaled(logits: Floats, temperature: float) -> Floats:
-    """Softmax of logits [n, classes] over a temperature: float32 [n, classes]."""
-    return np.asarray(softmax(logits.astype(np.float64) / temperature, axis=1), dtype=np.float32)
-
-
 def fit_temperature(logits: Floats, labels: Labels) -> float:
     """The likeliest temperature (Guo et al. 2017, arXiv 1706.04599), if it is near 1 before any picture is seen.
 
@@ -124,11 +116,10 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         labels: int64 [n].
     """
     values = logits.astype(np.float64)
-    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        likelihood = log_softmax(values / np.exp(log_temperature), axis=1)[rows, labels].sum()
-        return float(0.5 * (log_temperature / PRIOR_SPREAD) ** 2 - likelihood)
+        prior = 0.5 * (log_temperature / PRIOR_SPREAD) ** 2
+        return float(prior + log_losses(values / np.exp(log_temperature), labels).sum())
 
     bounds = (float(np.log(_SHARPEST)), float(np.log(_SOFTEST)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
@@ -146,9 +137,9 @@ def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
     """
     answers = np.zeros_like(logits)
     for number in np.unique(fold):
-        here = fold == number
-        others = ~here if (~here).any() else here  # a single fold was answered: its own temperature must do
-        answers[here] = scaled(logits[here], fit_temperature(logits[others], labels[others]))
+        rows = fold == number
+        others = ~rows if (~rows).any() else rows  # a single fold was answered: its own temperature must do
+        answers[rows] = softmax(logits[rows], fit_temperature(logits[others], labels[others]))
     return answers
 
 
@@ -170,14 +161,11 @@ def reliability(probabilities: Floats, labels: Labels) -> list[Bin]:
 
 def calibration_error(bins: Sequence[Bin]) -> float:
     """Expected calibration error (ECE), in [0, 1]: the mean gap between confidence and the share that is right."""
-    total = sum(one.n for one in bins)
-    return float(sum(one.n * abs(one.confidence - one.right) for one in bins) / total)
+    total = sum(bin_.n for bin_ in bins)
+    return float(sum(bin_.n * abs(bin_.confidence - bin_.right) for bin_ in bins) / total)
 
 
 def quality(probabilities: Floats, labels: Labels) -> Quality:
     """ECE, log-loss in nats, and the reliability diagram's bins."""
     bins = reliability(probabilities, labels)
-    picked = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return Quality(
-        ece=calibration_error(bins), log_loss=float(-np.log(np.clip(picked, 1e-7, 1)).mean()), bins=tuple(bins)
-    )
+    return Quality(ece=calibration_error(bins), log_loss=log_loss(probabilities, labels), bins=tuple(bins))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.stats.scores import Floats, Labels, log_losses
+from training.stats.scores import Floats, Labels, balanced_accuracy, log_losses
 
 Groups = npt.NDArray[np.str_]
 Values = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def compare(head: Floats, finetuned: Floats, labels: Labels, groups: Groups) -> 
     """
     right = [(logits.argmax(1) == labels).astype(np.float64) for logits in (head, finetuned)]
     difference, error = balanced_mean(right[1] - right[0], labels, groups)
-    before, after = (balanced_mean(one, labels, groups)[0] for one in right)
+    before, after = (balanced_accuracy(logits, labels) for logits in (head, finetuned))
     losses = [log_losses(logits, labels) for logits in (head, finetuned)]
     even = np.full(len(labels), 1 / len(labels))
     loss_difference, loss_error = _grouped_mean(losses[1] - losses[0], even, groups)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
+from training.stats.calibration import cross_fitted
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 from workspace.errors import WorkspaceError
 from workspace.storage.paths import write_atomic
@@ -49,6 +50,10 @@ class OutOfFold:
     def log_loss(self) -> float:
         """In nats."""
         return log_loss(softmax(self.logits), self.labels)
+
+    def probabilities(self) -> Floats:
+        """Calibrate each fold's answers on the other folds: float32 [n, classes]."""
+        return cross_fitted(self.logits, self.labels, self.fold)
 
     def part(self, rows: npt.NDArray[np.bool_]) -> OutOfFold:
         """Those of the pictures where `rows` is true."""

@@ -9,8 +9,7 @@ rank counts (Tippett 1931). How low it may be follows from own pictures alone; n
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -59,10 +58,6 @@ class Limits:
             low, limit = _told_apart(probability, self.min_probability)
             return f"unsure: {label} {low}, own pictures have at least {limit}"
         return ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def _told_apart(one: float, other: float) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,10 +34,6 @@ class Comparison:
     losses: int
     p_better: float
     p_worse: float
-
-    def as_json(self) -> dict[str, int | float]:
-        """The fields by name."""
-        return dataclasses.asdict(self)
 
     def __str__(self) -> str:
         return (

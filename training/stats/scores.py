@@ -1,10 +1,13 @@
-"""The few measures that training itself needs, on arrays."""
+"""Scores of logits and probabilities: softmax, log-loss, balanced accuracy; and the weights of classes."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax
+from scipy import special
+from sklearn import metrics
+
+from training.stats.metrics import Tally
 
 UNBALANCED = 1.5
 """Largest class over smallest class above which classes are weighted."""
@@ -14,32 +17,32 @@ Labels = npt.NDArray[np.int64]
 
 
 def class_weights(labels: Labels, classes: int) -> npt.NDArray[np.float64]:
-    """What a picture of each class counts, [classes]: 1 when nearly balanced, else so that classes count the same."""
+    """Weigh the images of each class, [classes]: 1 when nearly balanced, else so that all classes count the same."""
     counts = np.bincount(labels, minlength=classes)
     if counts.max() <= UNBALANCED * counts.min():
         return np.ones(classes)
     return np.asarray(len(labels) / (classes * counts), dtype=np.float64)
 
 
-def softmax(logits: npt.NDArray[np.floating]) -> Floats:
-    """Logits [n, classes] to probabilities, float32 [n, classes]."""
-    powers = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64))
-    return np.asarray(powers / powers.sum(1, keepdims=True), dtype=np.float32)
+def softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
+    """Convert logits [n, classes], divided by a temperature, to probabilities, float32 [n, classes]."""
+    return np.asarray(special.softmax(logits.astype(np.float64) / temperature, axis=1), dtype=np.float32)
 
 
 def log_losses(logits: npt.NDArray[np.floating], labels: Labels) -> npt.NDArray[np.float64]:
-    """Negative log-likelihood of every image in nats, [n], from logits [n, classes]."""
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    """Compute each image's negative log-likelihood in nats, [n], from logits [n, classes]."""
+    log_probabilities = special.log_softmax(logits.astype(np.float64), axis=1)
     return np.asarray(-log_probabilities[np.arange(len(labels)), labels], dtype=np.float64)
 
 
 def log_loss(probabilities: Floats, labels: Labels) -> float:
-    """Mean negative log-likelihood in nats; probabilities float32 [n, classes], clipped at 1e-7."""
-    picked = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(picked, 1e-7, 1)).mean())
+    """Compute the mean negative log-likelihood in nats of probabilities, float32 [n, classes].
+
+    scikit-learn clips them at the spacing of float32, 1.2e-7: a certainty that is wrong costs 15.9 nats.
+    """
+    return float(metrics.log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
 
 
 def balanced_accuracy(answers: Floats, labels: Labels) -> float:
-    """Mean over the classes present of the share that is answered right, in [0, 1]; logits or probabilities."""
-    right = answers.argmax(1) == labels
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+    """Compute the mean recall of the classes present, in [0, 1], from logits or probabilities [n, classes]."""
+    return float(Tally.of(labels, answers.argmax(1), answers.shape[1]).balanced_accuracy())

@@ -15,8 +15,9 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.evaluation.held_out import Fitted, HeldOut
+from training.evaluation.held_out import Fitted
 from training.evaluation.metrics_json import measure, worst_mistakes
+from training.evaluation.predictions import predict_splits
 from training.fit.regime import THRESHOLDS
 from training.inference.classifier import Outputs
 from training.network.views import PRESETS, Augmenter, sheet
@@ -25,6 +26,7 @@ from training.report.charts import line_chart, nice_ticks
 from training.report.collection_stats import read_collected
 from training.report.thumbnails import data_address, license_name, web_address
 from training.stats.calibration import Calibration
+from training.stats.folds import OutOfFold
 from training.stats.ood import fit_limits
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
 from workspace.config.model import WorkspaceConfig
@@ -158,9 +160,10 @@ class Made:
         head = {"C": 0.01, "stages": None, "views": 1, "val_accuracy": 0.8, "val_loss": 0.6, "n_train": 18}
         write_json(self.folder.root / "history.json", {"head": head, "finetune": epochs})
 
-    def measure(self, held_out: HeldOut | None = None, fitted: Fitted | None = None) -> None:
-        measured = measure(self.workspace, self.config, Fixed(), self.samples, SILENT, held_out, fitted)
-        measured.write(self.folder.metrics_file)
+    def measure(self, held_out: OutOfFold | None = None, fitted: Fitted | None = None) -> None:
+        splits = ("test",) if held_out else ("test", "val")
+        predictions = predict_splits(Fixed(), self.cache, self.samples, splits, SILENT)
+        measure(self.config, Fixed.classes, self.samples, predictions, held_out, fitted).write(self.folder.metrics_file)
 
     def report(self) -> BeautifulSoup:
         report.run(self.workspace, self.config)
@@ -303,7 +306,7 @@ def _cross_validated(made: Made) -> None:
     labels = np.array([Fixed.classes.index(one.label) for one in samples])
     logits = np.zeros((len(samples), 3), np.float32)
     logits[np.arange(len(samples)), (labels + (np.arange(len(samples)) % 5 == 0)) % 3] = 4
-    held_out = HeldOut(samples, labels, logits, np.arange(len(samples)) % 3)
+    held_out = OutOfFold(tuple(one.sha256 for one in samples), labels, logits, np.arange(len(samples)) % 3)
     probability = held_out.probabilities().max(1)
     distance = np.linspace(0.1, 0.5, len(samples), dtype=np.float32)
     limits = tuple(fit_limits(probability, distance, share) for share in (0.95, 0.8))

@@ -11,9 +11,9 @@ from training.stats.calibration import (
     fit_temperature,
     quality,
     reliability,
-    scaled,
 )
 from training.stats.ood import Limits
+from training.stats.scores import softmax
 from workspace.errors import ModelError
 
 
@@ -21,7 +21,7 @@ def _drawn(count: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, n
     """Logits, and labels that follow from them at this temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (count, 4)).astype(np.float32)
-    chances = scaled(logits, temperature).astype(np.float64)
+    chances = softmax(logits, temperature).astype(np.float64)
     labels = (chances.cumsum(1) < rng.random((count, 1))).sum(1).clip(max=3)
     return logits, labels.astype(np.int64)
 
@@ -31,13 +31,13 @@ def test_the_temperature_that_made_the_labels_is_found(temperature):
     logits, labels = _drawn(4000, temperature)
     found = fit_temperature(logits, labels)
     assert found == pytest.approx(temperature, rel=0.1)
-    assert log_loss(labels, scaled(logits, found)) <= log_loss(labels, scaled(logits, found * 1.2))
-    assert log_loss(labels, scaled(logits, found)) <= log_loss(labels, scaled(logits, found / 1.2))
+    assert log_loss(labels, softmax(logits, found)) <= log_loss(labels, softmax(logits, found * 1.2))
+    assert log_loss(labels, softmax(logits, found)) <= log_loss(labels, softmax(logits, found / 1.2))
 
 
 def test_answers_that_are_all_right_do_not_become_certainties_and_good_ones_stay_as_they_are():
     logits = np.float32([[3, 0], [0, 3]] * 10)
-    best = scaled(logits, fit_temperature(logits, np.array([0, 1] * 10))).max(1)
+    best = softmax(logits, fit_temperature(logits, np.array([0, 1] * 10))).max(1)
     assert (best > 0.9526).all() and (best < 0.99).all()
     sure = np.float32([[9, 0, 0], [0, 9, 0], [0, 0, 9]] * 40)
     labels = np.array([0, 1, 2] * 40)
@@ -49,7 +49,7 @@ def test_answers_that_are_all_right_do_not_become_certainties_and_good_ones_stay
 def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps_itself():
     logits, labels = _drawn(900, 4.0)
     fold = np.arange(900) % 5
-    before, after = quality(scaled(logits, 1), labels), quality(cross_fitted(logits, labels, fold), labels)
+    before, after = quality(softmax(logits, 1), labels), quality(cross_fitted(logits, labels, fold), labels)
     assert before.ece > 0.2 and after.ece < 0.06 and after.log_loss < before.log_loss
     changed = labels.copy()
     changed[fold == 2] = (changed[fold == 2] + 1) % 4
@@ -59,7 +59,7 @@ def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps
 
 def test_the_bins_hold_every_picture_once_and_their_gaps_make_the_error():
     logits, labels = _drawn(95, 1.0)
-    answers = scaled(logits, 1.0)
+    answers = softmax(logits, 1.0)
     bins = reliability(answers, labels)
     assert len(bins) == 9 and sum(one.n for one in bins) == 95
     assert [one.confidence for one in bins] == sorted(one.confidence for one in bins)
