@@ -1,6 +1,6 @@
-"""Keywords to files: the steps search and download, and what brings new images later.
+"""Collect images: the steps search and download, the inbox, and later refreshes and retries.
 
 Folders:
-    http: one polite session: rate limits, circuit breaker, address checks, robots.txt, recording.
-    sources: what answers a keyword with images, one file per source.
+    http: the HTTP session: rate limits, circuit breaker, address policy, robots.txt, recording.
+    sources: the search services and local sources, one file each.
 """

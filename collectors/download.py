@@ -1,4 +1,4 @@
-"""STEP hits → images/ and downloads: fetch what was found, keep the bytes by their digest, record every outcome."""
+"""STEP hits → images/ and downloads: fetch the found urls, store the bytes by digest, record every outcome."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def run(
     urls: Sequence[str] | None = None,
     warn_of_contact: bool = True,
 ) -> StepCounts:
-    """Fetch as many urls as the classes still need; an outcome is a row within half a second.
+    """Fetch as many urls as the classes still need; every outcome is a row within half a second.
 
     Args:
         workspace: whose catalogue it is.
-        config: how much is wanted, and how the network is used.
-        progress: is told how it goes, and of each host that was given up.
-        urls: fetch these instead, whatever came of them before.
-        warn_of_contact: say that network.contact is not set; off in later rounds of one run.
+        config: wanted number of images, limits and network settings.
+        progress: receives progress, and a warning for each host that was given up.
+        urls: fetch these instead, whatever their earlier outcomes.
+        warn_of_contact: warn when network.contact is not set; off in later rounds of one run.
 
     Raises:
         WorkspaceError: the folder or the catalogue cannot be written, for example because the disk is full.
     """
     with workspace.open_catalog() as catalog:
         record_exclusions(catalog, config.search.wanted_licenses)
-        intake = Intake(  # not durable: what a power cut undoes is fetched again
+        intake = Intake(  # not durable: a file lost in a power cut is fetched again
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=False
         )
         if urls is None:
@@ -63,9 +63,7 @@ def run(
         progress.begin("Downloading", len(urls))
         anonymous = not config.network.contact and not config.network.allow_private_addresses
         if urls and anonymous and warn_of_contact:
-            progress.warn(
-                "network.contact is not set: a site's owner cannot reach you; please set it in workspace.toml"
-            )
+            progress.warn("network.contact is not set, so site owners cannot reach you; set it in workspace.toml")
         for outcomes in _fetch_all(config, urls, intake):
             catalog.put(outcomes)
             progress.advance(len(outcomes))
@@ -79,7 +77,7 @@ def run(
 
 
 def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> Iterator[list[Download]]:
-    """Fetch over threads; yields the outcomes in batches, those before an error too."""
+    """Fetch over threads; yield the outcomes in batches, also those before an error."""
     settings = config.download
     session = open_session(
         config.network, connections=settings.connections, per_host_connections=settings.per_host_connections
@@ -106,13 +104,13 @@ def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> 
                 if error is not None:
                     raise error
     finally:
-        # After an error (a full disk) the rest must not go on for minutes.
+        # After an error (a full disk) the other transfers must not run on for minutes.
         session.stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[list[Download], BaseException | None]:
-    """Wait for outcomes: a batch full, or what has come after a while; and the error that ends the run, if any."""
+    """Wait for a full batch, or for what is there after _BATCH_S; also return the error that ends the run, if any."""
     batch: list[Download] = []
     deadline = time.monotonic() + _BATCH_S
     while len(batch) < min(_BATCH, max(1, running // 2)):  # half: the connections stay busy meanwhile
@@ -127,13 +125,13 @@ def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[
 
 
 def fetch_image(session: PoliteSession, url: str, intake: Intake, folder: str = "") -> Download:
-    """Fetch one url, store its bytes if they are an image, and say what came of it; a failure is a row, no error.
+    """Fetch one url, store its bytes if they are an image, and return the outcome; a failure is a row, no error.
 
     Args:
-        session: every request goes through it.
-        url: what a source found; `folder:…` is a file of the source `folder`.
-        intake: takes the bytes.
-        folder: the folder of that source, `search.folder.path`.
+        session: sends every request.
+        url: of a hit; `folder:…` is a file of the source `folder`.
+        intake: checks and stores the bytes.
+        folder: `search.folder.path`.
 
     Raises:
         WorkspaceError: the bytes cannot be stored.
@@ -143,17 +141,17 @@ def fetch_image(session: PoliteSession, url: str, intake: Intake, folder: str = 
     now = session.began if is_local else session.now
     try:
         if is_local:
-            answer = FetchResult(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
+            fetched = FetchResult(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
         else:
-            answer = session.fetch(url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True)
+            fetched = session.fetch(url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True)
     except TransferFailed as error:
         return failed_row(url, error, now())
     row = Download(
         url,
         "ok",
-        http_status=answer.http_status,
-        final_url=answer.final_url,
-        attempts=answer.attempts,
+        http_status=fetched.http_status,
+        final_url=fetched.final_url,
+        attempts=fetched.attempts,
         fetched_at=now(),
     )
-    return intake.take(row, body.getvalue(), answer.content_type)
+    return intake.take(row, body.getvalue(), fetched.content_type)

@@ -1,7 +1,7 @@
-"""The inbox: pictures that a person drops into `inbox/<class>/` of the workspace, taken in as the source `inbox`.
+"""Import the images that a user puts into `inbox/<class>/` of the workspace, as the source `inbox`.
 
-Files are copied into images/ and left where they are. An address such as `inbox:red%20panda/1.jpg?5120-17600000`
-holds size and time of change, so that a file is read once, and again only after it was replaced.
+Files are copied into images/ and stay where they are. A url such as `inbox:red%20panda/1.jpg?5120-17600000` holds
+size and modification time, so that a file is read once, and again only after it was replaced.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".filepart")
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Take in every file of the inbox that is new, or was replaced; each becomes a download with a reason.
+    """Import every new or replaced file of the inbox; each becomes a row of downloads, with a reason where it fails.
 
-    A file that changed less than `retrain.settle_s` ago, or whose name says that a program is still writing it, is
-    left for the next time. Folders are matched to classes by name or by one of the class's keywords.
+    A file that changed less than `retrain.settle_s` ago, or that is named like an unfinished download, is left for the
+    next run. Folders are matched to classes by name or by one of the class's keywords.
 
     Raises:
         WorkspaceError: the inbox cannot be read, or the workspace cannot be written.
@@ -45,89 +45,89 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
         known = {hit.image_url for hit in hits}
         rank = len(hits)
-        waiting, new = 0, []
+        unsettled, new = 0, []
         for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
             if url in known:
                 continue
             if settled:
                 new.append((label, file, url))
             else:
-                waiting += 1
-        progress.begin("Taking in the inbox", len(new))
+                unsettled += 1
+        progress.begin("Importing the inbox", len(new))
         intake = Intake(
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=True
         )
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
             catalog.put(
-                [_take(intake, file, url) for _, file, url in batch]
-            )  # before the hits, which say that the files were taken
+                [_import(intake, file, url) for _, file, url in batch]
+            )  # before the hits, which mark the files as imported
             catalog.add_new(
                 [
                     Hit(
                         label,
                         config.classes[label][0],
                         SOURCE,
-                        rank + start + place,
+                        rank + start + index,
                         url,
                         title=file.stem,
                         found_at=utc_now(),
                     )
-                    for place, (label, file, url) in enumerate(batch)
+                    for index, (label, file, url) in enumerate(batch)
                 ]
             )
             progress.advance(len(batch))
-        taken = {one.image_url: one for one in catalog.all(Download) if one.image_url.startswith(_SCHEME)}
-    reasons = Counter("taken in" if one.status == "ok" else f"{one.status}: {one.reason}" for one in taken.values())
-    reasons |= Counter({"still being written": waiting} if waiting else {})
+        imported = [row for row in catalog.all(Download) if row.image_url.startswith(_SCHEME)]
+    reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
+    reasons |= Counter({"still being written": unsettled} if unsettled else {})
     for note in notes:
         progress.warn(note)
     return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
 
 
 def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[Path, str], tuple[str, ...]]:
-    """The class of every folder in the inbox, and what a person must be told of the others."""
+    """Map each folder of the inbox to its class; also return notes on the others."""
     if not workspace.inbox.is_dir():
         return {}, ()
     names: dict[str, str] = {}
     for label, keywords in config.classes.items():
         for word in (label, *keywords):
             names.setdefault(name_key(word), label)
-    folders, strangers, loose = {}, [], 0
+    folders, unknown, loose_files = {}, [], 0
     for entry in _listed(workspace.inbox):
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
-            loose += 1
+            loose_files += 1
         elif name_key(entry.name) in names:
             folders[entry] = names[name_key(entry.name)]
         else:
-            strangers.append(entry.name)
+            unknown.append(entry.name)
     notes = []
-    if strangers:
+    if unknown:
         notes.append(
-            f"{workspace.inbox} has folders that are no class: {', '.join(strangers)}; the classes are "
+            f"{workspace.inbox} has folders that match no class: {', '.join(unknown)}; the classes are "
             f"{', '.join(config.classes)}"
         )
-    if loose:
-        notes.append(f"{loose} files lie in {workspace.inbox} itself; put them into a folder named after their class")
+    if loose_files:
+        notes.append(f"{loose_files} files lie in {workspace.inbox} itself; move each to the folder of its class")
     return folders, tuple(notes)
 
 
 def _files(workspace: Workspace, folders: Mapping[Path, str], settle_s: float) -> Iterator[tuple[str, Path, str, bool]]:
-    """(label, file, address, whether it has been at rest long enough), in the order of the names."""
+    """Yield (label, file, url, whether it is unchanged for long enough), ordered by name."""
     now = time.time()
     for folder, label in folders.items():
         for file in sorted(folder.rglob("*")):
             if file.name.startswith(".") or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
                 continue
-            facts = file.stat()
+            status = file.stat()
             name = quote(file.relative_to(workspace.inbox).as_posix())
-            settled = now - facts.st_mtime >= settle_s and not file.name.casefold().endswith(_UNFINISHED)
-            yield label, file, f"{_SCHEME}{name}?{facts.st_size}-{facts.st_mtime_ns}", settled
+            settled = now - status.st_mtime >= settle_s and not file.name.casefold().endswith(_UNFINISHED)
+            yield label, file, f"{_SCHEME}{name}?{status.st_size}-{status.st_mtime_ns}", settled
 
 
-def _take(intake: Intake, file: Path, url: str) -> Download:
+def _import(intake: Intake, file: Path, url: str) -> Download:
     try:
         data = read_capped(file, intake.max_bytes)
     except TransferFailed as error:

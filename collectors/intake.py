@@ -1,4 +1,4 @@
-"""Take bytes into the workspace: store them if they are an image, and complete the row that says what came of them."""
+"""Check downloaded bytes, store them if they are an image, and complete their row in the catalogue."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from workspace.storage.withdrawal import mark_withdrawn
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Where bytes go, and which are refused.
+    """Checks and stores downloaded bytes.
 
     Attributes:
-        store: keeps the images.
+        store: receives the images.
         withdrawn: the sha256 of withdrawn images, which are not stored again.
-        max_bytes: the largest file.
-        durable: wait for the disk with each file; see ImageStore.put.
+        max_bytes: size limit of a file.
+        durable: sync each file to disk; see ImageStore.put.
     """
 
     store: ImageStore
@@ -33,8 +33,8 @@ class Intake:
         """Store the bytes of a finished transfer and complete its row: ok, refused or withdrawn.
 
         Args:
-            row: what is known of the transfer.
-            data: all that came, at most `max_bytes`.
+            row: the row of the transfer.
+            data: the whole body, at most `max_bytes`.
             content_type: as the server declared it, for the detail of a refusal.
 
         Raises:
@@ -44,15 +44,15 @@ class Intake:
         if suffix is None:
             detail = f"{content_type or 'no content type'}: {data[:60]!r}"
             return replace(row, status="refused", reason=describe_other(data), detail=detail, bytes=len(data))
-        taken = replace(row, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        if taken.sha256 in self.withdrawn:
-            return mark_withdrawn(taken)
-        self.store.put(taken.sha256, suffix, data, durable=self.durable)
-        return taken
+        stored = replace(row, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        if stored.sha256 in self.withdrawn:
+            return mark_withdrawn(stored)
+        self.store.put(stored.sha256, suffix, data, durable=self.durable)
+        return stored
 
 
 def failed_row(url: str, error: TransferFailed, fetched_at: str) -> Download:
-    """Return the row of a transfer that brought no bytes."""
+    """Return the row of a failed transfer."""
     return Download(
         url,
         error.status,

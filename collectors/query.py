@@ -1,4 +1,4 @@
-"""Ask a source for one page of a query, and record the hits and the query's new state."""
+"""Request one page of a query from a source; record the hits and the new state of the query."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from workspace.reasons import find_reason
 
 @dataclass(frozen=True, slots=True)
 class QueryOutcome:
-    """What came of one page: the query's new state, urls new to the class, and how many of these are left out."""
+    """The outcome of one page: new state of the query, number of urls new to the class, and how many are excluded."""
 
     state: Search
-    fresh: int = 0
-    left_out: int = 0
+    new_urls: int = 0
+    excluded: int = 0
 
 
 def known_images(catalog: Catalog, label: str) -> dict[str, str]:
-    """Map the images that were found for a class, by `image_key`, to the url at which each was found."""
+    """Map the images found for a class, by `image_key`, to the url at which each was found."""
     return {image_key(url): url for url in urls_of(catalog, label)}
 
 
@@ -38,25 +38,25 @@ def query_next_page(
     known: dict[str, str],
     licenses: Sequence[str] | None,
 ) -> QueryOutcome:
-    """Ask for the page at the query's cursor, and record the hits first, then the query's new state.
+    """Request the page at the query's cursor, and record the hits first, then the query's new state.
 
-    A url of an image that the class has at another url is recorded as skipped. A query that was exhausted is asked for
-    its first page, and stays exhausted.
+    A url of an image that the class has at another url is recorded as skipped. An exhausted query requests its first
+    page again, and stays exhausted.
 
     Args:
-        catalog: where it is recorded.
-        session: the request goes through it.
-        source: the one that `state` names.
-        state: how far the query has come.
-        known: as `known_images` gives it; what is new to the class is added.
-        licenses: what an image may have (SearchConfig.wanted_licenses); None: any.
+        catalog: receives the hits and the state.
+        session: sends the request.
+        source: the source that `state` names.
+        state: the query and its cursor.
+        known: from `known_images`; images new to the class are added.
+        licenses: the accepted licences (SearchConfig.wanted_licenses); None: any.
     """
     try:
         page = source.search(session, state.keyword, state.cursor)
     except SourceFailed as error:
         reason = find_reason(error.reason)
         is_end = reason is not None and reason.outcome == "exhausted"
-        asked = QueryOutcome(
+        outcome = QueryOutcome(
             replace(
                 state,
                 status="exhausted" if is_end else "failed",
@@ -67,65 +67,67 @@ def query_next_page(
             )
         )
     else:
-        asked = _record(catalog, state, page, known, licenses, session.now())
-    catalog.put([asked.state])
-    return asked
+        outcome = _record(catalog, state, page, known, licenses, session.now())
+    catalog.put([outcome.state])
+    return outcome
 
 
 def _record(
     catalog: Catalog, state: Search, page: ResultPage, known: dict[str, str], licenses: Sequence[str] | None, now: str
 ) -> QueryOutcome:
-    again = state.cursor is None and state.found > 0  # the first page anew: ranks begin again, and most is known
-    hits = hit_rows(replace(state, found=0) if again else state, page, now)
-    fresh, left_out = _add(catalog, hits, known, licenses)
-    over = page.next_cursor is None or state.status == "exhausted"
+    is_repeat = state.cursor is None and state.found > 0  # the first page again: ranks restart, most hits are known
+    hits = hit_rows(replace(state, found=0) if is_repeat else state, page, now)
+    new_urls, excluded = _add(catalog, hits, known, licenses)
+    is_exhausted = page.next_cursor is None or state.status == "exhausted"
     after = replace(
         state,
-        status="exhausted" if over else "open",
-        cursor=None if over else page.next_cursor,
-        found=state.found + (fresh if again else len(page.hits)),
+        status="exhausted" if is_exhausted else "open",
+        cursor=None if is_exhausted else page.next_cursor,
+        found=state.found + (new_urls if is_repeat else len(page.hits)),
         reason="",
         detail="",
         asked_at=now,
     )
-    return QueryOutcome(after, fresh, left_out)
+    return QueryOutcome(after, new_urls, excluded)
 
 
 def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Sequence[str] | None) -> tuple[int, int]:
-    fresh: set[str] = set()
-    same = []
+    new_urls: set[str] = set()
+    duplicates = []
     for hit in hits:
         key = image_key(hit.image_url)
         if key not in known:
             known[key] = hit.image_url
-            fresh.add(hit.image_url)
+            new_urls.add(hit.image_url)
         elif known[key] != hit.image_url:
             detail = f"another size of {known[key]}"
-            same.append(Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at))
+            duplicates.append(
+                Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at)
+            )
     catalog.add_new(hits)
-    catalog.add_new(same)
-    left_out = record_exclusions(catalog, licenses, [hit.image_url for hit in hits])
-    return len(fresh), len(fresh & left_out)
+    catalog.add_new(duplicates)
+    excluded = record_exclusions(catalog, licenses, [hit.image_url for hit in hits])
+    return len(new_urls), len(new_urls & excluded)
 
 
 def hit_rows(state: Search, page: ResultPage, now: str) -> list[Hit]:
-    """What a page gave, as rows; ranks go on from `state.found`."""
+    """Convert the hits of a page to rows of the catalogue; ranks continue from `state.found`."""
     return [
         Hit(
             label=state.label,
             keyword=state.keyword,
             source=state.source,
-            rank=state.found + place,
-            image_url=canonical_url(found.image_url),
-            page_url=found.page_url,
-            title=found.title,
-            creator=found.creator,
-            license=found.license,
-            license_url=found.license_url,
-            attribution=found.attribution,
-            width=found.width,
-            height=found.height,
+            rank=state.found + index,
+            image_url=canonical_url(hit.image_url),
+            page_url=hit.page_url,
+            title=hit.title,
+            creator=hit.creator,
+            license=hit.license,
+            license_url=hit.license_url,
+            attribution=hit.attribution,
+            width=hit.width,
+            height=hit.height,
             found_at=now,
         )
-        for place, found in enumerate(page.hits)
+        for index, hit in enumerate(page.hits)
     ]

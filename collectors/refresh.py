@@ -1,4 +1,4 @@
-"""Searches that already ran, asked again: a page each, once in a while, for what has come since."""
+"""Refresh earlier searches: request one more page of each, to find what was added since."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from workspace.storage.paths import Workspace
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Ask for one more page of every question that is due (`retrain.search_again_h`), and record what is new.
+    """Request one more page of every search that is due (`retrain.search_again_h`), and record the new hits.
 
-    An open question goes on with its next page. An exhausted one is asked for its first page anew, where a source
-    shows what was added; the same for one that failed before its first. So a watch costs one request per class,
-    keyword and source in so many hours, whatever it finds.
+    An open search continues with its next page. An exhausted one requests its first page again, where a source shows
+    what was added; so does one that failed on its first page. A refresh costs one request per class, keyword and
+    source.
 
     Raises:
         ConfigError: a source is not known.
         WorkspaceError: the catalogue cannot be written.
     """
     due = due_searches(workspace, config)
-    outcomes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     if due:
         sources = make_sources(with_recorded_keys(config))
         with workspace.open_catalog() as catalog, open_session(config.network) as session:
-            progress.begin("Asking searches again", len(due))
+            progress.begin("Refreshing searches", len(due))
             for state in due:
                 known = known_images(catalog, state.label)
-                asked = query_next_page(
+                outcome = query_next_page(
                     catalog, session, sources[state.source], state, known, config.search.wanted_licenses
                 )
-                after = asked.state
-                outcomes["new hits"] += asked.fresh
+                after = outcome.state
+                counts["new hits"] += outcome.new_urls
                 if after.status == "failed":
-                    outcomes["failed searches"] += 1
+                    counts["failed searches"] += 1
                     progress.warn(f"{state.source} failed for {state.keyword!r}: {after.reason} ({after.detail})")
                 progress.advance()
-    return StepCounts("refresh", done=len(due), by_reason=dict(outcomes))
+    return StepCounts("refresh", done=len(due), by_reason=dict(counts))
 
 
 def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
-    """The questions of today's settings that were asked before, but not within `retrain.search_again_h`.
+    """Return the searches of the current settings that last ran before `retrain.search_again_h`.
 
-    Only those of classes that have fewer clean pictures than `search.per_class`: the others want no more.
+    Searches of classes that have `search.per_class` clean images are left out.
     """
-    hours = config.retrain.search_again_h
-    if not hours:
+    interval_h = config.retrain.search_again_h
+    if not interval_h:
         return []
-    latest = utc_now(ago_s=3600 * hours)
+    latest = utc_now(ago_s=3600 * interval_h)
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
         classes = class_progress(catalog, config.classes)

@@ -1,4 +1,4 @@
-"""Try again what failed, by reason, and nothing else."""
+"""Repeat failed searches and downloads, by reason, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from workspace.storage.paths import Workspace
 def run(
     workspace: Workspace, config: WorkspaceConfig, reasons: Collection[str] = (), progress: Progress = SILENT
 ) -> StepCounts:
-    """Ask again the questions, and fetch again the urls, that failed for these reasons.
+    """Repeat the searches and downloads that failed for these reasons.
 
-    Each row is replaced as soon as its new outcome is known. What a question finds now is for the next download.
+    Each row is replaced as soon as its new outcome is known. New hits are left to the next download.
 
     Args:
         workspace: whose catalogue it is.
-        config: its settings, which may have changed since (a larger `download.max_mb` solves `too_large`).
-        reasons: as in the catalogue; empty: every one that may heal by itself.
-        progress: is told how it goes.
+        config: the current settings (a larger `download.max_mb` may solve `too_large`).
+        reasons: as in the catalogue; empty: every transient reason.
+        progress: receives progress.
 
     Returns:
-        How many were tried again; `by_reason` counts what has failed after it, `search: …` and `download: …`.
+        The number of repeated items; `by_reason` counts what still failed, `search: …` and `download: …`.
 
     Raises:
-        ConfigError: nothing failed for one of the reasons; lists those that there are.
+        ConfigError: nothing failed for one of the reasons; lists the reasons of the failures.
         WorkspaceError: the folder or the catalogue cannot be written.
     """
     with workspace.open_catalog() as catalog:
@@ -39,17 +39,15 @@ def run(
         failed = urls_by_reason + searches_by_reason
         unknown = [reason for reason in reasons if reason not in failed]
         if unknown:
-            there = ", ".join(f"{reason} ({count})" for reason, count in in_order(failed).items())
-            raise ConfigError(
-                f"nothing failed for the reason {', '.join(unknown)}; these there are: {there or 'none at all'}"
-            )
+            existing = ", ".join(f"{reason} ({count})" for reason, count in in_order(failed).items())
+            raise ConfigError(f"nothing failed for the reason {', '.join(unknown)}; failures: {existing or 'none'}")
         chosen = reasons or [reason for reason in failed if is_retryable(reason)]
-        questions, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
-    asked = search.retry_searches(workspace, config, questions, progress) if questions else 0
+        searches, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
+    repeated = search.retry_searches(workspace, config, searches, progress) if searches else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)
     with workspace.open_catalog() as catalog:
         urls_by_reason, searches_by_reason = failure_counts(catalog)
     by_reason = {f"search: {reason}": count for reason, count in in_order(searches_by_reason).items()}
     by_reason |= {f"download: {reason}": count for reason, count in in_order(urls_by_reason).items()}
-    return StepCounts("retry", done=asked + len(urls), by_reason=by_reason)
+    return StepCounts("retry", done=repeated + len(urls), by_reason=by_reason)

@@ -1,4 +1,4 @@
-"""STEP keywords → hits: ask every source in turn until each class has enough, or no source has more."""
+"""STEP keywords → hits: query the sources in turn until each class has enough hits or no source has more."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from workspace.storage.paths import Workspace
 def run(
     workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, retry_failed: bool = True
 ) -> StepCounts:
-    """Find as many pictures of every class as it probably still needs; no answered question is asked again.
+    """Search for as many images of every class as it probably still needs; answered queries are not repeated.
 
-    Sources and keywords take turns page by page, and each source is asked at least once, so that no class is all of
-    one of them. A source that fails is recorded with its reason, and the others go on.
+    Sources and keywords take turns page by page, and each source is queried at least once, so that no class comes from
+    one source alone. A source that fails is recorded with its reason, and the others continue.
 
     Args:
         workspace: whose catalogue it is.
-        config: classes, sources, and how many clean pictures are wanted.
-        progress: is told what failed.
-        retry_failed: ask again what failed in an earlier run; off in later rounds of one run.
+        config: classes, sources, and the wanted number of clean images.
+        progress: receives progress and failures.
+        retry_failed: repeat queries that failed in an earlier run; off in later rounds of one run.
 
     Raises:
-        ConfigError: a source is not known, or all that was found is left out.
-        CollectError: nothing was found at all, now or before; lists what each source said.
+        ConfigError: a source is unknown, or every hit is excluded.
+        CollectError: no source has given a hit, now or before; lists the failure of each source.
         WorkspaceError: the catalogue cannot be written.
     """
     sources = make_sources(with_recorded_keys(config))
@@ -44,62 +44,64 @@ def run(
         before = sum(catalog.hits_per_label().values())
         record_exclusions(catalog, config.search.wanted_licenses)
         progress.begin("Searching", len(config.classes))
-        asking = _Searching(catalog, session, sources, config, retry_failed)
+        searching = _Searching(catalog, session, sources, config, retry_failed)
         for label in config.classes:
-            asking.fill(label)
+            searching.fill(label)
             progress.advance()
-        notes = tuple(asking.notes)
+        notes = tuple(searching.notes)
         for note in notes:
             progress.warn(note)
-        found = catalog.hits_per_label()
+        hits = catalog.hits_per_label()
         states = Counter(search.status for search in catalog.all(Search))
         outcomes = download_counts(catalog)
-    total = sum(found.values())
+    total = sum(hits.values())
     if not total:
         raise CollectError(
-            "no source gave a single picture:\n  " + "\n  ".join(notes) + "\nThe same command goes on from here later; "
-            "`collect-and-train sources --check` says which sources are up"
+            "no source found a picture:\n  " + "\n  ".join(notes) + "\nRun "
+            "`collect-and-train sources --check` to see which sources are up; the same command continues from here"
         )
-    left_out = {reason: count for reason, count in outcomes.items() if reason.startswith(("skipped", "withdrawn"))}
-    if left_out and sum(left_out.values()) == sum(outcomes.values()) == total:
+    excluded = {reason: count for reason, count in outcomes.items() if reason.startswith(("skipped", "withdrawn"))}
+    if excluded and sum(excluded.values()) == sum(outcomes.values()) == total:
         raise ConfigError(
-            f"all {total} pictures that were found are left out ({_listed(left_out)}): widen search.licenses or "
-            "search.exclude_licenses, or name sources that say under which licence a picture is"
+            f"all {total} pictures that were found are excluded ({_listed(excluded)}): relax search.licenses or "
+            "search.exclude_licenses, or name sources that give licences"
         )
-    by_reason = {"found": total} | {f"found for {label}": found.get(label, 0) for label in config.classes}
+    by_reason = {"found": total} | {f"found for {label}": hits.get(label, 0) for label in config.classes}
     if states["failed"]:
         by_reason["failed searches"] = states["failed"]
-    by_reason |= left_out
+    by_reason |= excluded
     return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
 
 
 def retry_searches(
-    workspace: Workspace, config: WorkspaceConfig, questions: Sequence[Search], progress: Progress = SILENT
+    workspace: Workspace, config: WorkspaceConfig, searches: Sequence[Search], progress: Progress = SILENT
 ) -> int:
-    """Ask these questions once more, one page each, whether or not more pictures are wanted.
+    """Repeat searches, one page each, whether or not more images are wanted.
 
-    Those of a class, keyword or source that the settings no longer name stay as they are.
+    Searches of a class, keyword or source that the settings no longer name are left out.
 
     Returns:
-        How many were asked.
+        The number of repeated searches.
 
     Raises:
-        ConfigError: a source is not known.
+        ConfigError: a source is unknown.
         WorkspaceError: the catalogue cannot be written.
     """
     sources = make_sources(with_recorded_keys(config))
-    named = [one for one in questions if one.source in sources and one.keyword in config.classes.get(one.label, ())]
+    current = [
+        state for state in searches if state.source in sources and state.keyword in config.classes.get(state.label, ())
+    ]
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
-        progress.begin("Asking again", len(named))
-        asking = _Searching(catalog, session, sources, config, retry_failed=True)
-        for question in named:
-            asking.ask(question, known_images(catalog, question.label))
+        progress.begin("Repeating failed searches", len(current))
+        searching = _Searching(catalog, session, sources, config, retry_failed=True)
+        for state in current:
+            searching.query(state, known_images(catalog, state.label))
             progress.advance()
-    return len(named)
+    return len(current)
 
 
 class _Searching:
-    """The questions of one run; `notes` gathers what a person should know."""
+    """The queries of one run; `notes` collects messages for the user."""
 
     def __init__(
         self,
@@ -110,28 +112,28 @@ class _Searching:
         retry_failed: bool,
     ) -> None:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
-        self._over = {"exhausted"} if retry_failed else {"exhausted", "failed"}
+        self._finished = {"exhausted"} if retry_failed else {"exhausted", "failed"}
         self._states = class_progress(catalog, config.classes)
         self.notes: list[str] = []
 
     def fill(self, label: str) -> None:
-        """Ask for one class until enough addresses wait, or there is nothing more to ask."""
+        """Query the sources for one class until enough urls wait for download, or no query is left."""
         search, state = self._config.search, self._states[label]
         wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found
         if not wanted:
             return
         limit = search.max_found_per_picture * search.per_class
-        questions, unasked = self._questions(label)
+        queries, unqueried = self._queries(label)
         known = known_images(self._catalog, label)
         failed = False
-        while questions and found < limit and (waiting < wanted or unasked):
-            question = questions.pop(0)
-            unasked.discard(question.source)
-            asked = self.ask(question, known)
-            after = asked.state
-            waiting, found = waiting + asked.fresh - asked.left_out, found + asked.fresh
+        while queries and found < limit and (waiting < wanted or unqueried):
+            state_before = queries.pop(0)
+            unqueried.discard(state_before.source)
+            outcome = self.query(state_before, known)
+            after = outcome.state
+            waiting, found = waiting + outcome.new_urls - outcome.excluded, found + outcome.new_urls
             if after.status == "open":
-                questions.append(after)
+                queries.append(after)
             elif after.status == "failed":
                 failed = True
                 self.notes.append(f"{after.source} failed for {after.keyword!r}: {after.reason} ({after.detail})")
@@ -140,20 +142,20 @@ class _Searching:
             why = f"the limit is {limit} (search.max_found_per_picture)" if found >= limit else why
             self.notes.append(f"{label}: {found} pictures found, {wanted - waiting} more wanted; {why}")
 
-    def _questions(self, label: str) -> tuple[list[Search], set[str]]:
-        """What may be asked, the least fruitful first, and the sources that were never asked for this class."""
-        questions, asked = [], set()
+    def _queries(self, label: str) -> tuple[list[Search], set[str]]:
+        """Return the queries to run, fewest hits first, and the sources that were never queried for this class."""
+        queries, queried = [], set()
         for keyword in self._config.classes[label]:
             for name in self._sources:
                 state = self._catalog.search_state(label, keyword, name)
                 if state is not None:
-                    asked.add(name)
-                if state is None or state.status not in self._over:
-                    questions.append(state or Search(label, keyword, name, "open"))
-        return sorted(questions, key=lambda one: one.found), self._sources.keys() - asked
+                    queried.add(name)
+                if state is None or state.status not in self._finished:
+                    queries.append(state or Search(label, keyword, name, "open"))
+        return sorted(queries, key=lambda state: state.found), self._sources.keys() - queried
 
-    def ask(self, state: Search, known: dict[str, str]) -> QueryOutcome:
-        """Ask for one page of a query."""
+    def query(self, state: Search, known: dict[str, str]) -> QueryOutcome:
+        """Request one page of a query."""
         licenses = self._config.search.wanted_licenses
         return query_next_page(self._catalog, self._session, self._sources[state.source], state, known, licenses)
 

@@ -1,4 +1,4 @@
-"""When two addresses lead to one picture: their one spelling, and the sizes of services that document theirs."""
+"""Recognise urls of the same image: the canonical form of a url, and the sizes that image hosts document."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import re
 
 from collectors.sources.registry import SOURCES
 
-# What a careful reader and a careless one may read differently is left as it is: whoever fetches it will judge it.
+# A url that two parsers may read differently stays unchanged: http/urls.py refuses it when it is fetched.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][!-~\u00a0-\U0010ffff]*)?", re.I)
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
 
 def canonical_url(url: str) -> str:
-    """The one spelling of an http address: no fragment, default port or `utm_…`, scheme and host in lower case.
+    """Return the canonical form of an http url: no fragment, default port or `utm_…`, scheme and host in lower case.
 
-    Everything else stays to the letter: order, escapes and unknown parameters may matter to the server, or be signed.
-    Addresses of other kinds, and odd ones, stay as they are.
+    Everything else stays unchanged: order, escapes and unknown parameters may matter to the server, or be signed.
+    Other schemes and malformed urls are returned as they are.
+
+    >>> canonical_url("HTTPS://Zoo.example:443/Panda.jpg?w=640&utm_source=feed#top")
+    'https://zoo.example/Panda.jpg?w=640'
     """
     if not _PLAIN.fullmatch(url):
         return url
@@ -31,7 +34,11 @@ def canonical_url(url: str) -> str:
 
 
 def image_key(url: str) -> str:
-    """What two addresses have in common when they lead to the same picture in two sizes; else the address itself."""
+    """Return a key that the urls of one image in several sizes share; the url itself where the sizes are not known.
+
+    >>> image_key("https://live.staticflickr.com/7872/404_4fe2_b.jpg")
+    'flickr:404'
+    """
     for info in SOURCES.values():
         if info.image_urls and (match := info.image_urls.fullmatch(url)):
             return f"{info.name}:{match[1]}"

@@ -1,1 +1,1 @@
-"""One HTTP session for a whole run: identification, rate limits, retries, size limits, address checks, recording."""
+"""The HTTP session of a run: identification, rate limits, retries, size limits, address policy, recording."""

@@ -1,4 +1,4 @@
-"""How fast one host may be asked: so many at a time, a pause in between, and silence when it says so."""
+"""Rate limits per host: parallel requests, a pause between two requests, and pauses that the server asks for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 
 class RateLimiter:
-    """Shared by all threads of a run.
+    """Limit the requests to each host; shared by all threads of a run.
 
     Args:
-        pause_s: shortest time between the starts of two requests to one host.
-        connections: most requests to one host at a time.
-        host_pauses_s: longer times for single hosts, by name.
-        stopped: set when the run ends early, so that nobody waits for nothing.
+        pause_s: minimum seconds between the starts of two requests to one host.
+        connections: maximum of parallel requests to one host.
+        host_pauses_s: longer pauses of single hosts, by host name.
+        stopped: set when the run ends early; ends every wait.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class RateLimiter:
         self._stopped = stopped
         self._lock = threading.Lock()
         self._next_start: dict[str, float] = defaultdict(float)
-        self._slower = dict(host_pauses_s or {})
+        self._host_pauses_s = dict(host_pauses_s or {})
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(connections))
 
     @contextmanager
     def slot(self, host: str) -> Iterator[None]:
-        """Wait for this host's turn, and hold one of its places while the block runs."""
+        """Wait until a request to this host may start, and hold one of its connections while the block runs."""
         with self._lock:
             slot = self._slots[host]
         with slot:
@@ -44,19 +44,19 @@ class RateLimiter:
             yield
 
     def pause(self, host: str, seconds: float) -> None:
-        """Ask this host nothing for so long; every thread keeps to it."""
+        """Send this host no request for so many seconds, from any thread."""
         with self._lock:
             self._next_start[host] = max(self._next_start[host], time.monotonic() + seconds)
 
     def slow_down(self, host: str, pause_s: float) -> None:
-        """Leave at least so long between two requests to this host, from now on."""
+        """Raise the pause between two requests to this host to at least `pause_s`."""
         if pause_s > self._pause_s:
             with self._lock:
-                self._slower[host] = max(self._slower.get(host, 0.0), pause_s)
+                self._host_pauses_s[host] = max(self._host_pauses_s.get(host, 0.0), pause_s)
                 self._next_start[host] = max(self._next_start[host], time.monotonic() + pause_s)
 
     def _wait(self, host: str) -> None:
-        pause = max(self._pause_s, self._slower.get(host, 0.0))
+        pause = max(self._pause_s, self._host_pauses_s.get(host, 0.0))
         while not self._stopped.is_set():
             with self._lock:
                 now = time.monotonic()

@@ -1,11 +1,11 @@
-"""Record and replay: every answer of the network is kept in a folder, and the same collection runs from it offline.
+"""Record and replay (the cassette): keep every response in a folder, and run the same collection from it offline.
 
-    recording.json    when it was begun, and the names (never the values) of the keys that were set
-    answers.jsonl     one line per fetch: the address without keys, when, and what came of it
+    recording.json    when the recording began, and the names (never the values) of the keys that were set
+    answers.jsonl     one line per fetch: the url without keys, the time, and the outcome
     bodies/ab/abc…    the bodies, named by their sha256
 
-Headers and forms are not kept, and keys are cut out of addresses and texts, so that a recording can be shared. Failures
-are answers too. Where an address was asked more than once, a body wins over a failure, and a later one over an earlier.
+Headers and forms are not recorded, and keys are removed from urls and texts, so that a recording can be shared.
+Failures are recorded too. Of several fetches of one url, a body wins over a failure, and a later body over an earlier.
 """
 
 from __future__ import annotations
@@ -20,20 +20,27 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote, quote_plus
 
-from collectors.http.recording_files import body_file, existing_head, head, read_answers, unwritable, write_head
+from collectors.http.recording_files import (
+    body_file,
+    read_header,
+    read_or_make_header,
+    read_responses,
+    unwritable,
+    write_header,
+)
 from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.storage.paths import write_atomic
 
 NOT_KEPT = "not-kept"
-"""Stands for a key or a token of a recording."""
+"""Replaces a key or a token in a recording."""
 
 _KEY_IN_URL = re.compile(r"\b((?:api_?key|access_token|client_secret|client_id|token)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FetchResult:
-    """A whole answer: its last address, status (None for a local file), content type and size, and the tries."""
+    """A complete response: final url, status (None for a local file), content type, size in bytes, and attempts."""
 
     final_url: str
     http_status: int | None
@@ -42,80 +49,84 @@ class FetchResult:
     attempts: int
 
 
-Ask = Callable[[], FetchResult]
-"""Puts the question to the network: fills the body, or raises TransferFailed."""
+SendRequest = Callable[[], FetchResult]
+"""Sends the request over the network: fills the body, or raises TransferFailed."""
 
 
 class Cassette(Protocol):
-    """What stands between a session and the network: nothing, a recorder or a player."""
+    """The layer between a session and the network: a pass-through, a recorder or a replayer."""
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
-        """Answer one question; fills `out`.
+    def fetch(
+        self, url: str, out: BinaryIO, send: SendRequest, *, is_form: bool, secrets: Collection[str]
+    ) -> FetchResult:
+        """Answer one request and write the body to `out`.
 
         Args:
-            url: what is asked.
-            out: where the body goes; readable and seekable.
-            ask: puts the question to the network.
-            is_form: it is a POST, whose answer may hold a token.
-            secrets: what must not be kept.
+            url: the requested url.
+            out: receives the body; readable and seekable.
+            send: sends the request over the network.
+            is_form: whether it is a POST, whose response may hold a token.
+            secrets: texts that must not be recorded.
 
         Raises:
-            TransferFailed: it could not be fetched, now or when it was recorded.
+            TransferFailed: the fetch failed, now or when it was recorded.
         """
 
     def now(self) -> str:
-        """When this thread's latest answer came: UTC, ISO 8601, seconds."""
+        """Return the time of this thread's latest response: UTC, ISO 8601, seconds."""
 
     def began(self) -> str:
-        """The time of what asks nobody, such as a local file: now, or when the recording was begun."""
+        """Return the time for a fetch without a request, such as a local file: now, or when the recording began."""
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
 
 
 def open_cassette(record: str, replay: str) -> Cassette:
-    """The tape that the settings ask for; both empty: straight to the network.
+    """Open the cassette of the settings; a pass-through to the network when both folders are empty.
 
     Raises:
-        WorkspaceError: there is no recording to replay, or none can be written.
+        WorkspaceError: `replay` holds no recording, or `record` cannot be written.
     """
     if replay:
-        return _Player(Path(replay))
-    return _Recorder(Path(record)) if record else _Live()
+        return _Replayer(Path(replay))
+    return _Recorder(Path(record)) if record else _PassThrough()
 
 
 def record_key_names(record: str, names: Collection[str]) -> None:
-    """Remember which keys are set while a recording is made, by their names.
+    """Write the names of the keys that are set to the recording.
 
     Raises:
         WorkspaceError: the folder cannot be written.
     """
-    opened = head(Path(record), utc_now())
-    write_head(Path(record), {**opened, "keys": sorted({*opened.get("keys", []), *names})})
+    header = read_or_make_header(Path(record), utc_now())
+    write_header(Path(record), {**header, "keys": sorted({*header.get("keys", []), *names})})
 
 
 def recorded_key_names(replay: str) -> tuple[str, ...]:
-    """The names of the keys that were set while this recording was made.
+    """Return the names of the keys that were set while this recording was made.
 
     Raises:
-        WorkspaceError: it is no recording.
+        WorkspaceError: the folder holds no recording.
     """
-    return tuple(existing_head(Path(replay)).get("keys", ()))
+    return tuple(read_header(Path(replay)).get("keys", ()))
 
 
 def without_secrets(text: str, secrets: Collection[str]) -> str:
-    """The text with each secret, however it is quoted, as `***`."""
+    """Replace each secret in a text, in every way of quoting it, by `***`."""
     for secret in secrets:
-        for spelling in {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}:
-            text = text.replace(spelling, "***")
+        for quoted in {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}:
+            text = text.replace(quoted, "***")
     return text
 
 
-class _Live:
-    """No tape at all."""
+class _PassThrough:
+    """Sends every request over the network and records nothing."""
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
-        return ask()
+    def fetch(
+        self, url: str, out: BinaryIO, send: SendRequest, *, is_form: bool, secrets: Collection[str]
+    ) -> FetchResult:
+        return send()
 
     def now(self) -> str:
         return utc_now()
@@ -126,8 +137,8 @@ class _Live:
         pass
 
 
-class _TellsTime:
-    """Each thread's clock stands at its latest answer, so that a replay writes the recording's times."""
+class _CassetteClock:
+    """A clock per thread that shows its latest response's time, so that a replay writes the recorded times."""
 
     def __init__(self, began: str) -> None:
         self._began = began
@@ -139,76 +150,80 @@ class _TellsTime:
     def began(self) -> str:
         return self._began
 
-    def _stand_at(self, time: str) -> None:
+    def _set_time(self, time: str) -> None:
         self._thread.time = time
 
 
-class _Recorder(_TellsTime):
+class _Recorder(_CassetteClock):
     def __init__(self, folder: Path) -> None:
-        opened = head(folder, utc_now())
-        write_head(folder, opened)
-        super().__init__(opened["began"])
+        header = read_or_make_header(folder, utc_now())
+        write_header(folder, header)
+        super().__init__(header["began"])
         self._folder = folder
         self._lock = threading.Lock()
         try:
-            self._answers = (folder / "answers.jsonl").open("ab")
-            if self._answers.tell():
-                self._answers.write(b"\n")  # a run that was killed may have left half a line
+            self._responses = (folder / "answers.jsonl").open("ab")
+            if self._responses.tell():
+                self._responses.write(b"\n")  # a run that was killed may have left half a line
         except OSError as error:
             raise unwritable(folder, error) from error
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
-        row: dict[str, Any] = {"asked": _question(url, is_form, secrets)}
+    def fetch(
+        self, url: str, out: BinaryIO, send: SendRequest, *, is_form: bool, secrets: Collection[str]
+    ) -> FetchResult:
+        row: dict[str, Any] = {"asked": _request_key(url, is_form, secrets)}
         try:
-            fetched = ask()
+            fetched = send()
         except TransferFailed as error:
             row["failed"] = {
                 "status": error.status,
                 "reason": error.reason,
-                "detail": _clean(error.detail, secrets),
+                "detail": _redact(error.detail, secrets),
                 "http_status": error.http_status,
                 "attempts": error.attempts,
             }
             self._write(row)
             raise
         out.seek(0)
-        body = _without_tokens(out.read(), secrets, is_form=is_form)
+        body = _redact_body(out.read(), secrets, is_form=is_form)
         row["sha256"] = hashlib.sha256(body).hexdigest()
         file = body_file(self._folder, row["sha256"])
         if not file.exists():
             write_atomic(file, body, durable=False)
-        row["fetched"] = dataclasses.asdict(fetched) | {"final_url": _clean(fetched.final_url, secrets)}
+        row["fetched"] = dataclasses.asdict(fetched) | {"final_url": _redact(fetched.final_url, secrets)}
         self._write(row)
         return fetched
 
     def close(self) -> None:
-        self._answers.close()
+        self._responses.close()
 
     def _write(self, row: dict[str, Any]) -> None:
         time = utc_now()
         line = json.dumps(row | {"at": time}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             with self._lock:
-                self._answers.write(line)
-                self._answers.flush()
+                self._responses.write(line)
+                self._responses.flush()
         except OSError as error:
             raise unwritable(self._folder, error) from error
-        self._stand_at(time)
+        self._set_time(time)
 
 
-class _Player(_TellsTime):
+class _Replayer(_CassetteClock):
     def __init__(self, folder: Path) -> None:
-        super().__init__(existing_head(folder)["began"])
+        super().__init__(read_header(folder)["began"])
         self._folder = folder
-        self._answers = read_answers(folder / "answers.jsonl")
+        self._responses = read_responses(folder / "answers.jsonl")
 
-    def fetch(self, url: str, out: BinaryIO, ask: Ask, *, is_form: bool, secrets: Collection[str]) -> FetchResult:
-        asked = _question(url, is_form, secrets)
-        row = self._answers.get(asked)
+    def fetch(
+        self, url: str, out: BinaryIO, send: SendRequest, *, is_form: bool, secrets: Collection[str]
+    ) -> FetchResult:
+        key = _request_key(url, is_form, secrets)
+        row = self._responses.get(key)
         if row is None:
-            self._stand_at(self._began)
-            raise TransferFailed("failed", "not_recorded", f"{asked} is not in the recording {self._folder.name}")
-        self._stand_at(row["at"])
+            self._set_time(self._began)
+            raise TransferFailed("failed", "not_recorded", f"{key} is not in the recording {self._folder.name}")
+        self._set_time(row["at"])
         if "failed" in row:
             failed = row["failed"]
             raise TransferFailed(
@@ -224,29 +239,33 @@ class _Player(_TellsTime):
         return FetchResult(**row["fetched"])
 
     def close(self) -> None:
-        self._answers.clear()
+        self._responses.clear()
 
     def _body(self, sha256: str) -> bytes:
         file = body_file(self._folder, sha256)
         try:
             body = file.read_bytes()
         except OSError as error:
-            raise WorkspaceError(f"the recording {self._folder} is not whole: {file}: {error.strerror}") from error
+            raise WorkspaceError(
+                f"the recording {self._folder} is incomplete: {file}: {error.strerror}; record it again"
+            ) from error
         if hashlib.sha256(body).hexdigest() != sha256:
-            raise WorkspaceError(f"the recording {self._folder} is damaged: {file} has other bytes; record it again")
+            raise WorkspaceError(
+                f"the recording {self._folder} is damaged: the bytes of {file} do not match its name; record it again"
+            )
         return body
 
 
-def _question(url: str, is_form: bool, secrets: Collection[str]) -> str:
-    return ("POST " if is_form else "GET ") + _clean(url, secrets)
+def _request_key(url: str, is_form: bool, secrets: Collection[str]) -> str:
+    return ("POST " if is_form else "GET ") + _redact(url, secrets)
 
 
-def _clean(text: str, secrets: Collection[str]) -> str:
-    """Without the secrets that are known, and without what looks like a key by its name."""
+def _redact(text: str, secrets: Collection[str]) -> str:
+    """Remove the known secrets, and the value of every url parameter that is named like a key."""
     return _KEY_IN_URL.sub(r"\1***", without_secrets(text, secrets))
 
 
-def _without_tokens(body: bytes, secrets: Collection[str], *, is_form: bool) -> bytes:
+def _redact_body(body: bytes, secrets: Collection[str], *, is_form: bool) -> bytes:
     for secret in secrets:
         body = body.replace(secret.encode(), NOT_KEPT.encode())
     if not is_form:
@@ -254,7 +273,7 @@ def _without_tokens(body: bytes, secrets: Collection[str], *, is_form: bool) -> 
     try:
         values = json.loads(body)
     except ValueError:
-        return b""  # no answer that a source could read, and what it holds is not known
+        return b""  # no source could read it, and it may hold anything
     if not isinstance(values, dict):
         return b""
     return json.dumps({key: NOT_KEPT if "token" in key else value for key, value in values.items()}).encode()

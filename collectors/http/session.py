@@ -1,8 +1,9 @@
-"""One session for every request of a run: who we are, how fast, how often, how much, and where never.
+"""The HTTP session of a run: identification, rate limits, retries, size limits, deadlines, address policy.
 
-Only public http and https addresses are asked, redirects are followed by hand so that every hop is checked, bodies
-are capped while they stream, and a slow drip ends at a deadline. What may heal (time-outs, 429, 5xx) is tried again,
-and a host that keeps failing is given up. What is crawled is asked as its owner wishes (collectors/http/robots.py).
+Only http and https urls at public addresses are requested. Redirects are followed here, so that every hop is checked.
+Bodies are capped while they stream, and a slow response ends at a deadline. Transient failures (time-outs, 429, 5xx)
+are retried, and a host that keeps failing is given up. Crawled pages and files obey robots.txt and opt-outs
+(collectors/http/robots.py).
 """
 
 from __future__ import annotations
@@ -34,13 +35,23 @@ _MAX_BACKOFF_S = 30.0
 
 
 class PoliteSession:
-    """Fetches urls for one run; safe to use from many threads; a context manager.
+    """Fetch urls for one run; safe to use from many threads; a context manager.
 
     Args:
-        network: patience, contact, the address rule, and whose wishes are honoured.
-        connections: most transfers at a time, over all hosts.
-        per_host_connections: most transfers at a time from one host.
-        host_pauses_s: hosts that ask for a longer pause; registry.open_session knows those of the sources.
+        network: timeouts, retries, contact, address policy, and whether robots.txt and opt-outs are obeyed.
+        connections: maximum of parallel transfers over all hosts.
+        per_host_connections: maximum of parallel transfers from one host.
+        host_pauses_s: hosts that need a longer pause; registry.open_session passes those of the sources.
+
+    Example:
+        A private address is refused before anything is sent:
+
+        >>> import io
+        >>> with PoliteSession(NetworkConfig()) as session:
+        ...     session.fetch("http://127.0.0.1/red-panda.jpg", io.BytesIO(), max_bytes=10_000_000)
+        Traceback (most recent call last):
+        ...
+        workspace.errors.TransferFailed: private_address: 127.0.0.1 is 127.0.0.1, ...
     """
 
     def __init__(
@@ -68,7 +79,7 @@ class PoliteSession:
             recheck_after_s=network.give_up_s,
         )
         self._session = requests.Session()
-        # A proxy would hide the address that is connected to, and with it the address rule.
+        # A proxy would connect in our place, so the address policy could not check the address.
         self._session.trust_env = False
         contact = f"; {network.contact}" if network.contact else ""
         self._session.headers["User-Agent"] = f"{robots.PRODUCT}/0.1 (image classifier training{contact})"
@@ -88,11 +99,11 @@ class PoliteSession:
         self._cassette.close()
 
     def now(self) -> str:
-        """When this thread's latest answer came, in a replay as it was recorded: UTC, ISO 8601."""
+        """Return the time of this thread's latest response, in a replay the recorded one: UTC, ISO 8601."""
         return self._cassette.now()
 
     def began(self) -> str:
-        """The time for what asks nobody, such as a local file: now, or when the recording was begun."""
+        """Return the time for a fetch without a request, such as a local file: now, or when the recording began."""
         return self._cassette.began()
 
     def fetch(
@@ -107,26 +118,26 @@ class PoliteSession:
         crawled: bool = False,
         secrets: Collection[str] = (),
     ) -> FetchResult:
-        """Fetch one url into `out`, which is emptied before each try; a replay gives what was recorded.
+        """Fetch one url into `out`, which is emptied before each attempt; a replay returns the recorded response.
 
         Args:
-            url: http or https, without user information.
+            url: http or https, without user name or password.
             out: writable and seekable.
-            max_bytes: the largest body, after any content encoding is undone.
-            accept: what to ask for.
-            headers: more headers, such as a key; a redirect to another origin does not get them.
-            form: sent as a POST, which is never sent on to where a redirect points.
-            crawled: a page or a file that was found, not a question to an API: robots.txt and opt-outs count.
-            secrets: what a recording must not keep of the url, the answer and its errors.
+            max_bytes: the largest body, after content encodings are undone.
+            accept: the Accept header.
+            headers: more headers, such as a key; not sent to another origin after a redirect.
+            form: sent as a POST, whose redirects are not followed.
+            crawled: whether it is a page or a file, not an API request: robots.txt and opt-outs apply.
+            secrets: texts that must not be recorded from the url, the response or its errors.
 
         Raises:
-            TransferFailed: it could not be fetched, or may not be; says why and how often it was tried.
+            TransferFailed: the fetch failed or is refused; holds the reason and the number of attempts.
         """
-        question = _Question(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, crawled)
+        request = _Request(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, crawled)
 
-        def ask() -> FetchResult:
+        def send() -> FetchResult:
             try:
-                return self._answer(question)
+                return self._fetch_with_retries(request)
             except AttemptFailed as error:
                 failure = error
             raise TransferFailed(
@@ -137,32 +148,34 @@ class PoliteSession:
                 attempts=failure.attempts,
             ) from None
 
-        return self._cassette.fetch(url, out, ask, is_form=form is not None, secrets=secrets)
+        return self._cassette.fetch(url, out, send, is_form=form is not None, secrets=secrets)
 
     def _fetch_robots(self, url: str, out: BinaryIO) -> None:
-        self._answer(_Question(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True))
+        self._fetch_with_retries(
+            _Request(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True)
+        )
 
-    def _answer(self, question: _Question) -> FetchResult:
-        """Try until it works, cannot heal, or has been tried often enough."""
+    def _fetch_with_retries(self, request: _Request) -> FetchResult:
+        """Retry until the request succeeds, its failure is permanent, or the attempts are used up."""
         last: AttemptFailed | None = None
         for attempt in range(1, self.network.attempts + 1):
             try:
-                return self._follow(question, attempt)
+                return self._follow_redirects(request, attempt)
             except AttemptFailed as failure:
                 if last is not None and not failure.sent:
-                    break  # its host was given up meanwhile; what it met itself says more
+                    break  # its host was given up meanwhile; the failure of its own attempt says more
                 last = failure
                 last.attempts = attempt if failure.sent else 0
-            if not last.retryable or attempt == self.network.attempts or not self._may_wait(last, attempt):
+            if not last.retryable or attempt == self.network.attempts or not self._wait_before_retry(last, attempt):
                 break
         assert last is not None  # attempts is at least 1
-        # An API that says 429 is busy with us, and its source says so; of a site's files there may be thousands more.
-        if last.blames_host and (question.crawled or last.reason != "rate_limited"):
+        # A 429 of an API is reported by its source; a site may have thousands more files that would each meet it.
+        if last.blames_host and (request.crawled or last.reason != "rate_limited"):
             self._breaker.record_failure(host_port(last.url), last.reason, last.began)
         raise last
 
-    def _may_wait(self, failure: AttemptFailed, attempt: int) -> bool:
-        """Wait as long as the server asks for, or a random while that grows; False when it asks for too much."""
+    def _wait_before_retry(self, failure: AttemptFailed, attempt: int) -> bool:
+        """Wait as long as the server asks, else a random, growing time; return False when it asks for too long."""
         wait_s = failure.wait_s
         if wait_s is None:
             # Full jitter (M. Brooker, "Exponential Backoff and Jitter"); timing only, no result depends on it.
@@ -177,74 +190,76 @@ class PoliteSession:
         self._rate_limiter.pause(urlsplit(failure.url).hostname or "", wait_s)  # its other urls wait too
         return True
 
-    def _follow(self, question: _Question, attempt: int) -> FetchResult:
-        here = question.url
+    def _follow_redirects(self, request: _Request, attempt: int) -> FetchResult:
+        url = request.url
         for _ in range(self.network.max_redirects + 1):
-            answer = self._hop(question, here, attempt)
+            answer = self._send_hop(request, url, attempt)
             if isinstance(answer, FetchResult):
                 return answer
-            here = redirect_target(here, answer)
+            url = redirect_target(url, answer)
         raise AttemptFailed("too_many_redirects", f"more than {self.network.max_redirects} redirects", retryable=False)
 
-    def _hop(self, question: _Question, here: str, attempt: int) -> FetchResult | str:
-        """Ask one address: the answer, or where it sends us."""
-        host = parse_url(here).hostname or ""
-        is_trial = self._breaker.admit(host_port(here))
-        if question.crawled and self.network.robots:
-            self._robots.check(here)
+    def _send_hop(self, request: _Request, url: str, attempt: int) -> FetchResult | str:
+        """Send one request: return the response, or the Location of a redirect."""
+        host = parse_url(url).hostname or ""
+        is_trial = self._breaker.admit(host_port(url))
+        if request.crawled and self.network.robots:
+            self._robots.check(url)
         with self._rate_limiter.slot(host):
             if self.stopped.is_set():
                 raise AttemptFailed("stopped", "the run was stopped", retryable=False, sent=False)
             if not is_trial:
-                self._breaker.admit(host_port(here))  # what was learnt while this thread waited for its turn
+                self._breaker.admit(host_port(url))  # it may have been given up while this thread waited
             began = time.monotonic()
             try:
-                with self._request(here, question) as response:
-                    answer = self._read(response, question, here, attempt)
+                with self._open_response(url, request) as response:
+                    answer = self._read_response(response, request, url, attempt)
             except AttemptFailed as failure:
-                failure.url, failure.began = here, began
+                failure.url, failure.began = url, began
                 if not failure.blames_host:
-                    self._breaker.record_success(host_port(here))
+                    self._breaker.record_success(host_port(url))
                 raise
-            except TransferFailed as refusal:  # by the policy at the socket
-                raise AttemptFailed(refusal.reason, refusal.detail, retryable=False, url=here) from refusal
+            except TransferFailed as refusal:  # by the address policy at the socket
+                raise AttemptFailed(refusal.reason, refusal.detail, retryable=False, url=url) from refusal
             except TRANSPORT_ERRORS as error:
                 broken = transport_failure(error, host)
-                broken.url, broken.began = here, began
+                broken.url, broken.began = url, began
                 raise broken from error
-        self._breaker.record_success(host_port(here))
+        self._breaker.record_success(host_port(url))
         return answer
 
-    def _read(self, response: requests.Response, question: _Question, here: str, attempt: int) -> FetchResult | str:
-        if response.status_code in _REDIRECTS and "Location" in response.headers and question.form is None:
+    def _read_response(
+        self, response: requests.Response, request: _Request, url: str, attempt: int
+    ) -> FetchResult | str:
+        if response.status_code in _REDIRECTS and "Location" in response.headers and request.form is None:
             return response.headers["Location"]
         check_status(response)
-        if question.crawled and self.network.opt_outs:
-            said = robots.header_opt_out(response.raw.headers.getlist("X-Robots-Tag"))
-            if said:
-                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {said}", retryable=False)
-        size = stream(response, question.out, question.max_bytes, truncate=question.truncate)
-        return FetchResult(here, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
+        if request.crawled and self.network.opt_outs:
+            opt_out = robots.header_opt_out(response.raw.headers.getlist("X-Robots-Tag"))
+            if opt_out:
+                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {opt_out}", retryable=False)
+        size = stream(response, request.out, request.max_bytes, truncate=request.truncate)
+        return FetchResult(url, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
 
-    def _request(self, url: str, question: _Question) -> requests.Response:
-        same = url == question.url or origin(url) == origin(question.url)
-        request = self._session.prepare_request(
+    def _open_response(self, url: str, request: _Request) -> requests.Response:
+        same_origin = url == request.url or origin(url) == origin(request.url)
+        prepared = self._session.prepare_request(
             requests.Request(
-                "GET" if question.form is None else "POST",
+                "GET" if request.form is None else "POST",
                 url,
-                data=question.form,
-                headers=dict(question.headers if same else {"Accept": question.headers["Accept"]}),
+                data=request.form,
+                headers=dict(request.headers if same_origin else {"Accept": request.headers["Accept"]}),
             )
         )
-        # Not by Session.send, which reads the whole body of a redirect, however long it is, and keeps cookies.
-        return self._session.get_adapter(request.url or url).send(
-            request, stream=True, timeout=(self.network.connect_timeout_s, self.network.read_timeout_s)
+        # Not Session.send, which reads the whole body of a redirect, however long, and keeps cookies.
+        return self._session.get_adapter(prepared.url or url).send(
+            prepared, stream=True, timeout=(self.network.connect_timeout_s, self.network.read_timeout_s)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked; as for PoliteSession.fetch. `cut`: be content with the start of a larger body."""
+class _Request:
+    """The arguments of PoliteSession.fetch; `truncate`: accept the first `max_bytes` of a larger body."""
 
     url: str
     out: BinaryIO

@@ -1,8 +1,8 @@
-"""Connections that refuse private addresses, by the address that is actually connected to, and that end in time.
+"""Protect against server-side request forgery: connections that refuse private addresses and end at a deadline.
 
-The check sits below TLS and below the name lookup, at the socket: a name that answers differently the second time
-(DNS rebinding), an odd spelling of an address, or a redirect cannot get around it. The deadline sits there too, so
-that it holds for headers as for bodies.
+The check is made at the socket, on the address that is connected to, below TLS and the name lookup: a name that
+resolves differently the second time (DNS rebinding), an odd spelling of an address, or a redirect cannot evade it.
+The deadline is enforced there too, so that it holds for headers as for bodies.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _FALSELY_GLOBAL = (
 
 
 for _name in ("urllib3.connection", "urllib3.response"):
-    # What is odd about an answer's headers is told by the reason of its row, not by a traceback on the terminal.
+    # Odd headers are reported by the reason of the row, not by a traceback on the terminal.
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class DeadlineExceeded(TimeoutError):
-    """The whole answer took too long, though each piece of it came in time."""
+    """The whole response took too long, though no single read timed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What a connection keeps to.
+    """Which addresses may be connected to, and for how long a response may last.
 
     Attributes:
-        allow_private: connect to any address.
-        private_hosts: hosts, as an address names them, that may have a private address.
-        response_s: the longest time for one answer, from the end of the request to the last byte, in seconds.
+        allow_private: whether every address is allowed.
+        private_hosts: hosts, as urls name them, that may have a private address.
+        response_s: the longest time for one response, from the end of the request to the last byte, in seconds.
     """
 
     allow_private: bool
@@ -59,16 +59,16 @@ class AddressPolicy:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address text (IPv4 or IPv6, zone allowed) is one of the public internet.
+    """Return whether an IPv4 or IPv6 address (zone allowed) belongs to the public internet.
 
-    Addresses that carry an IPv4 one inside (mapped, 6to4, Teredo, NAT64) are judged by that one too.
+    An address that embeds an IPv4 address (mapped, 6to4, Teredo, NAT64) must embed a public one.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
         if ip in _NAT64:
             inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if any(found is not None and not is_public(str(found)) for found in inner):
+        if any(embedded is not None and not is_public(str(embedded)) for embedded in inner):
             return False
         if ip.ipv4_mapped is not None or ip in _NAT64:
             return True  # the inner address was public, while the outer one is in a reserved block
@@ -80,10 +80,10 @@ def is_public(address: str) -> bool:
 
 
 class AddressPolicyAdapter(HTTPAdapter):
-    """A requests adapter whose sockets keep to a policy.
+    """A requests adapter whose sockets obey an address policy.
 
     Args:
-        policy: for every connection.
+        policy: of every connection.
         connections: sockets kept open per host.
     """
 
@@ -92,7 +92,7 @@ class AddressPolicyAdapter(HTTPAdapter):
         super().__init__(pool_connections=64, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools that open guarded sockets."""
+        """Make the pools whose sockets obey the policy."""
         super().init_poolmanager(*args, **kwargs)
         held = {"policy": self._policy}
         plain = type("Connection", (_PolicyConnection, HTTPConnection), held)
@@ -111,23 +111,23 @@ class _PolicyConnection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         deadline = time.monotonic() + self.policy.response_s
-        begun: list[_TimedResponse] = []
+        responses: list[_TimedResponse] = []
 
-        def begin(*args: Any, **kwargs: Any) -> _TimedResponse:
-            begun.append(_TimedResponse(*args, deadline=deadline, **kwargs))
-            return begun[0]
+        def make_response(*args: Any, **kwargs: Any) -> _TimedResponse:
+            responses.append(_TimedResponse(*args, deadline=deadline, **kwargs))
+            return responses[0]
 
-        self.response_class = begin  # type: ignore[assignment]
+        self.response_class = make_response  # type: ignore[assignment]
         try:
             return super().getresponse()
         except BaseException:
-            for response in begun:
-                response.close()  # urllib3 forgets it where a header is at fault, and its socket would stay open
+            for response in responses:
+                response.close()  # urllib3 drops it when a header is invalid, and its socket would stay open
             raise
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """Reads its socket through _TimedReader, from the first byte of the headers on."""
+    """A response that is read through _TimedReader, from the first byte of the headers on."""
 
     def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -145,17 +145,17 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline - time.monotonic()
-        patience = self._sock.gettimeout()
-        if left > 0 and (patience is None or left >= patience):
+        remaining_s = self._deadline - time.monotonic()
+        timeout_s = self._sock.gettimeout()
+        if remaining_s > 0 and (timeout_s is None or remaining_s >= timeout_s):
             return self._raw.readinto(buffer)
         try:
-            if left > 0:
-                self._sock.settimeout(left)
+            if remaining_s > 0:
+                self._sock.settimeout(remaining_s)
                 return self._raw.readinto(buffer)
         except TimeoutError:
             pass
-        raise DeadlineExceeded("the time for the whole answer is over")
+        raise DeadlineExceeded("the time for the whole response is over")
 
     def close(self) -> None:
         self._raw.close()
@@ -165,11 +165,11 @@ class _TimedReader(io.RawIOBase):
 def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket:
     host = connection._dns_host
     try:
-        # Without the dot of a whole name: resolvers differ on `127.0.0.1.` and `localhost.`.
-        found = socket.getaddrinfo(host.removesuffix(".") or host, connection.port, type=socket.SOCK_STREAM)
+        # Without the dot at the end of a fully qualified name: resolvers differ on `127.0.0.1.` and `localhost.`.
+        entries = socket.getaddrinfo(host.removesuffix(".") or host, connection.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(host, connection, error) from error  # type: ignore[arg-type]
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     if not policy.allow_private and host.strip("[]").lower() not in policy.private_hosts:
         for address in addresses:
             if not is_public(address):
@@ -179,10 +179,10 @@ def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket
                     f"{host} is {address}, which is not an address of the public internet; "
                     "name it in private_hosts in [network] only if it is a site that you run yourself",
                 )
-    return _first_that_answers(connection, addresses)
+    return _connect_to_first(connection, addresses)
 
 
-def _first_that_answers(connection: HTTPConnection, addresses: list[str]) -> socket.socket:
+def _connect_to_first(connection: HTTPConnection, addresses: list[str]) -> socket.socket:
     last: OSError | None = None
     for address in addresses:
         try:
@@ -190,7 +190,7 @@ def _first_that_answers(connection: HTTPConnection, addresses: list[str]) -> soc
                 (address, connection.port), connection.timeout, socket_options=connection.socket_options
             )
         except TimeoutError:
-            raise  # urllib3 names it a connect timeout
+            raise  # urllib3 makes a ConnectTimeoutError of it
         except OSError as error:
             last = error
     raise NewConnectionError(connection, f"no connection to {connection._dns_host}: {last}") from last

@@ -1,4 +1,4 @@
-"""One transfer: its limits while the body streams, and the short reason of everything that may go wrong with it."""
+"""One transfer: limit the size of the body while it streams, and map every failure to its reason."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 from collectors.http.ssrf import DeadlineExceeded
 from workspace.reasons import find_reason
 
-# Everything that a transfer raises for reasons of the network or of the other side.
+# Every exception that a transfer raises because of the network or the server.
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, UnicodeError, ValueError)
-_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})  # and 520 to 529, which Cloudflare says of its origins
+_RETRYABLE = frozenset(
+    {408, 425, 429, 500, 502, 503, 504}
+)  # and 520 to 529, Cloudflare's codes for failures of the origin server
 _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(eq=False)
 class AttemptFailed(Exception):
-    """One try that failed.
+    """One attempt that failed.
 
     Attributes:
         reason: the name of a Reason (workspace/reasons.py).
         detail: a sentence for people.
-        retryable: whether another try may help.
-        http_status: the status code, or None when there was no answer.
-        wait_s: how long the server asks us to wait, in seconds, or None.
-        blames_host: it speaks against the whole host, not against this one file.
-        sent: whether the host was asked at all.
+        retryable: whether another attempt may succeed.
+        http_status: the status code, or None without a response.
+        wait_s: the wait that the server asks for, in seconds, or None.
+        blames_host: whether the host is to blame, not this one file.
+        sent: whether a request was sent at all.
         url: the hop that failed, once it is known.
-        began: when that hop was asked, by time.monotonic.
-        attempts: how many tries there were, this one included.
+        began: start of that hop, by time.monotonic.
+        attempts: number of attempts, this one included.
     """
 
     reason: str
@@ -60,16 +62,16 @@ class AttemptFailed(Exception):
 
     @property
     def status(self) -> str:
-        """The outcome that the registry gives the reason: `failed`, or `refused` (we will not fetch it)."""
+        """The outcome of the reason in its registry: `failed`, or `refused` (it must not be fetched)."""
         reason = find_reason(self.reason)
         return reason.outcome if reason else "failed"
 
 
 def check_status(response: requests.Response) -> None:
-    """Let 200 pass.
+    """Check that the status is 200.
 
     Raises:
-        AttemptFailed: any other status, as `http_<status>` or `rate_limited`.
+        AttemptFailed: `rate_limited` for 429, `http_<status>` for any other status.
     """
     code = response.status_code
     if code == 200:
@@ -78,26 +80,26 @@ def check_status(response: requests.Response) -> None:
     retryable = code in _RETRYABLE or 520 <= code < 530
     wait_s = retry_after_s(response.headers.get("Retry-After", "")) if retryable else None
     detail = f"the server answered {code} {(response.reason or '')[:100]}".strip()
-    # A host that keeps saying 429 after every pause is best left alone for this run.
+    # A host that answers 429 after every pause is best left alone for this run.
     raise AttemptFailed(
         reason, detail, retryable, http_status=code, wait_s=wait_s, blames_host=code == 429 or 500 <= code < 600
     )
 
 
 def stream(response: requests.Response, out: BinaryIO, max_bytes: int, *, truncate: bool = False) -> int:
-    """Copy the body piece by piece as it arrives, with any content encoding undone.
+    """Copy the body as it arrives, with content encodings undone.
 
     Args:
         response: with its body unread.
-        out: emptied first.
-        max_bytes: the most to write.
+        out: emptied before the copy.
+        max_bytes: maximum number of bytes to write.
         truncate: accept the first `max_bytes` of a larger body.
 
     Returns:
-        The bytes written.
+        The number of bytes written.
 
     Raises:
-        AttemptFailed: `too_large`.
+        AttemptFailed: `too_large`: the body has more than `max_bytes`.
     """
     declared = response.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes and not truncate:
@@ -121,37 +123,42 @@ def _too_large(max_bytes: int) -> AttemptFailed:
 
 
 def transport_failure(error: Exception, host: str) -> AttemptFailed:
-    """Give a failed transfer its short reason; whatever broke on the way may be whole at the next try."""
+    """Map an exception of a transfer to its reason; network failures are retryable, invalid answers are not."""
     causes = _causes(error)
-    text = f"{host}: {str(causes[-1])[:200]}"  # the innermost says it shortest
+    text = f"{host}: {str(causes[-1])[:200]}"  # the innermost error is the shortest
 
-    def met(*kinds: type[BaseException]) -> bool:
+    def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if met(NameResolutionError):
+    if caused_by(NameResolutionError):
         return AttemptFailed(
             "unknown_host",
-            f"the name {host} cannot be looked up; is there a network?",
+            f"the name {host} cannot be looked up; is this machine online?",
             retryable=True,
             blames_host=True,
         )
-    if met(DeadlineExceeded):
+    if caused_by(DeadlineExceeded):
         return AttemptFailed(
-            "too_slow", f"{host} had not sent all when transfer_timeout_s was over", retryable=False, blames_host=True
+            "too_slow",
+            f"{host} did not finish within transfer_timeout_s",
+            retryable=False,
+            blames_host=True,
         )
-    if met(requests.Timeout, Urllib3Timeout, TimeoutError) and not met(NewConnectionError):
-        told = f"{host} did not answer in time (connect_timeout_s, read_timeout_s)"
-        return AttemptFailed("timeout", told, retryable=True, blames_host=True)
+    if caused_by(requests.Timeout, Urllib3Timeout, TimeoutError) and not caused_by(NewConnectionError):
+        detail = f"{host} did not answer in time (connect_timeout_s, read_timeout_s)"
+        return AttemptFailed("timeout", detail, retryable=True, blames_host=True)
     if isinstance(error, requests.exceptions.SSLError):
         return AttemptFailed("tls", text, retryable=False, blames_host=True)
     if isinstance(error, (requests.exceptions.InvalidURL, LocationValueError, UnicodeError)):
         return AttemptFailed("bad_url", text, retryable=False)
-    if met(DecodeError):
+    if caused_by(DecodeError):
         return AttemptFailed("bad_encoding", text, retryable=False)
-    if met(Urllib3IncompleteRead, http.client.IncompleteRead) and not met(InvalidChunkLength, ValueError):
-        return AttemptFailed("incomplete", f"{host} closed before the end of the body: {text}", True, blames_host=True)
-    if met(*_NOT_HTTP) and not met(http.client.RemoteDisconnected):
-        return AttemptFailed("bad_http", f"{host} does not speak HTTP as it should: {text}", retryable=False)
+    if caused_by(Urllib3IncompleteRead, http.client.IncompleteRead) and not caused_by(InvalidChunkLength, ValueError):
+        return AttemptFailed(
+            "incomplete", f"{host} closed the connection before the end of the body: {text}", True, blames_host=True
+        )
+    if caused_by(*_NOT_HTTP) and not caused_by(http.client.RemoteDisconnected):
+        return AttemptFailed("bad_http", f"{host} sent invalid HTTP: {text}", retryable=False)
     return AttemptFailed("connection", text, retryable=True, blames_host=True)
 
 
@@ -172,7 +179,11 @@ def _wrapped(error: BaseException) -> BaseException | None:
 
 
 def retry_after_s(value: str) -> float | None:
-    """Read a Retry-After header in either form, seconds or a date; None when it is absent or unreadable (RFC 9110)."""
+    """Parse a Retry-After header, seconds or a date (RFC 9110); None when it is absent or invalid.
+
+    >>> retry_after_s("120")
+    120.0
+    """
     value = value.strip()
     if value.isascii() and value.isdecimal():
         return float(value)

@@ -1,7 +1,7 @@
-"""The sources, one file each, and their registry.
+"""The sources, one file each, their registry, and what they share.
 
 Folders:
     apis: services with a documented API.
-    html: pages that are read as HTML.
+    html: web pages without an API.
     local: files of this machine.
 """

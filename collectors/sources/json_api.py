@@ -1,4 +1,4 @@
-"""A service that answers questions with JSON: its base URL, its key, and where the key goes."""
+"""Client of a JSON API: its base URL, its key, and where the key goes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import fetch_json
+from collectors.sources.fetch import fetch_json
 
 
 @dataclass(frozen=True, slots=True)
 class JsonApi:
-    """Leaves a source its question and its `parse`.
+    """Request JSON from one API; a source adds its parameters and its `parse`.
 
     Attributes:
         url: base URL.
-        headers: sent with every question, such as a key.
-        secrets: what must not appear in an error's text: the keys.
+        headers: sent with every request, such as a key.
+        secrets: texts that must not appear in an error: the keys.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     secrets: Collection[str] = ()
 
-    def ask(self, session: PoliteSession, question: Mapping[str, object], path: str = "") -> Any:
-        """Fetch one answer; `path` follows the base URL.
+    def get(self, session: PoliteSession, params: Mapping[str, object], path: str = "") -> Any:
+        """Fetch one answer; `path` is appended to the base URL.
 
         Raises:
-            SourceFailed: no answer, a refusal, a captcha, or something else than JSON.
+            SourceFailed: no answer, a refusal, a captcha, or an answer that is not JSON.
         """
-        url = f"{self.url}{path}?{urlencode(question)}"
+        url = f"{self.url}{path}?{urlencode(params)}"
         return fetch_json(session, url, headers=self.headers or None, secrets=self.secrets)

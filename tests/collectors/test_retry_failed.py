@@ -50,7 +50,7 @@ def test_without_a_reason_all_that_may_heal_is_tried_again_and_nothing_else(site
 def test_a_reason_is_tried_again_when_it_is_named_even_one_that_was_refused(site, workspace, failed) -> None:
     counts = retry.run(workspace, failed, ["too_large", "http_403"])
     assert (counts.done, dict(counts.by_reason)) == (2, {"download: http_503": 2})
-    with pytest.raises(ConfigError, match=r"for the reason timeout; these there are: http_503 \(2\)"):
+    with pytest.raises(ConfigError, match=r"for the reason timeout; failures: http_503 \(2\)"):
         retry.run(workspace, failed, ["timeout"])
 
 

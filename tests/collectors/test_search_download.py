@@ -184,7 +184,7 @@ def test_one_picture_in_two_sizes_is_fetched_once(site, workspace, configure) ->
 
 def test_html_where_json_was_due_is_no_empty_answer(site, workspace, configure) -> None:
     config = configure(site, search={"openverse": {"url": f"{site.base_url}/search?q=cat&rest="}})
-    with pytest.raises(CollectError, match=r"(?s)no source gave a single picture.*not_json"):
+    with pytest.raises(CollectError, match=r"(?s)no source found a picture.*not_json"):
         search.run(workspace, config)
 
 
@@ -197,7 +197,7 @@ def test_a_licence_filter_leaves_out_what_is_not_known_to_fit(site, workspace, c
     config = configure(
         site, search={"licenses": ["cc0"], "sources": ["results_page"], "results_page": {"url": site.results_url}}
     )
-    with pytest.raises(ConfigError, match=r"all 12 pictures .* are left out \(skipped: license_unknown 12\)"):
+    with pytest.raises(ConfigError, match=r"all 12 pictures .* are excluded \(skipped: license_unknown 12\)"):
         search.run(workspace, config)  # photographs from a folder have no licence
     assert {(row.status, row.reason) for row in rows(workspace, Download)} == {("skipped", "license_unknown")}
     assert download.run(workspace, config).done == 0

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from collectors.sources.json_api import JsonApi
+from collectors.sources.parsing import documented_shape, expect_hits, pixels, plain_text
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 from workspace.licenses import license_from
@@ -21,10 +22,10 @@ _ERRORS = {100: "needs_key", 10: "unreachable", 105: "unreachable", 106: "unreac
 
 
 class Flickr:
-    """Public photographs by any of their texts, most relevant first.
+    """Search public photographs by any of their texts, most relevant first.
 
     Args:
-        search: base address, licence filter and key.
+        search: base URL, licence filter and key.
 
     Raises:
         ConfigError: there is no key; names the environment variable.
@@ -37,11 +38,11 @@ class Flickr:
         self._license_urls: dict[str, str] = {}
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Ask for one page of 100; the cursor is its number; see Source.search."""
-        if not self._license_urls:  # asked for, since Flickr adds licences (version 4.0 in June 2025)
+        """Request one page of 100; the cursor is the page number; see Source.search."""
+        if not self._license_urls:  # requested, since Flickr adds licences (version 4.0 in June 2025)
             self._license_urls = parse_licenses(self._ask(session, {"method": "flickr.photos.licenses.getInfo"}))
         number = int(cursor or 1)
-        question = {
+        params = {
             "method": "flickr.photos.search",
             "text": keyword,
             "sort": "relevance",
@@ -55,39 +56,39 @@ class Flickr:
         if self._licenses:
             wanted = [key for key, url in self._license_urls.items() if license_from(url) in self._licenses]
             if not wanted:
-                return ResultPage((), None)  # Flickr has no picture under any of them
-            question["license"] = ",".join(wanted)
-        found, pages = parse(self._ask(session, question), self._license_urls)
+                return ResultPage((), None)  # Flickr has no photograph under any of them
+            params["license"] = ",".join(wanted)
+        hits, pages = parse(self._ask(session, params), self._license_urls)
         more = number < pages and number * _PAGE_SIZE < _MAX_DEPTH
-        return ResultPage(found, str(number + 1) if more else None)
+        return ResultPage(hits, str(number + 1) if more else None)
 
-    def _ask(self, session: PoliteSession, question: Mapping[str, str]) -> Any:
-        whole = {**question, "format": "json", "nojsoncallback": "1", "api_key": self._key}
-        return self._api.ask(session, whole, "/")
+    def _ask(self, session: PoliteSession, params: Mapping[str, str]) -> Any:
+        all_params = {**params, "format": "json", "nojsoncallback": "1", "api_key": self._key}
+        return self._api.get(session, all_params, "/")
 
 
 def parse(payload: Any, license_urls: Mapping[str, str]) -> tuple[tuple[SearchHit, ...], int]:
-    """Read one answer: the photographs, best first, and how many pages there are.
+    """Parse one answer: the hits, best first, and the number of pages.
 
     Args:
         payload: of flickr.photos.search.
-        license_urls: address of each licence by Flickr's number for it.
+        license_urls: url of each licence by Flickr's number for it.
 
     Raises:
-        SourceFailed: it says what is wrong, or has not the documented shape.
+        SourceFailed: the service reports an error, or the answer does not have the documented shape.
     """
     with documented_shape("Flickr"):
         _check(payload)
         photos, pages = payload["photos"]["photo"], int(payload["photos"]["pages"])
-        found = tuple(one for photo in photos if (one := _found(photo, license_urls)))
-        return expect_hits(photos, found), pages
+        hits = tuple(hit for photo in photos if (hit := _hit(photo, license_urls)))
+        return expect_hits(photos, hits), pages
 
 
 def parse_licenses(payload: Any) -> dict[str, str]:
-    """Read the list of licences: their addresses by number.
+    """Parse the list of licences: their urls by number.
 
     Raises:
-        SourceFailed: it says what is wrong, or has not the documented shape.
+        SourceFailed: the service reports an error, or the answer does not have the documented shape.
     """
     with documented_shape("Flickr"):
         _check(payload)
@@ -98,14 +99,14 @@ def _check(payload: Any) -> None:
     if payload.get("stat", "ok") != "ok":
         code = int(payload.get("code", 0))
         raise SourceFailed(
-            _ERRORS.get(code, "changed"), f"Flickr answered error {code}; {' or '.join(_KEYS)} may be wrong for 100"
+            _ERRORS.get(code, "changed"), f"Flickr answered error {code} (100: {' or '.join(_KEYS)} is not valid)"
         )
 
 
-def _found(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> SearchHit | None:
+def _hit(photo: Mapping[str, Any], license_urls: Mapping[str, str]) -> SearchHit | None:
     size = next((name for name in _SIZES if photo.get(f"url_{name}")), None)
     if size is None:
-        return None  # its owner shows thumbnails only
+        return None  # its owner shows only thumbnails
     license_url = license_urls.get(str(photo.get("license", "")), "")
     return SearchHit(
         image_url=str(photo[f"url_{size}"]),
@@ -123,7 +124,7 @@ INFO = SourceInfo(
     name="flickr",
     factory=Flickr,
     summary="Photographs that people share on Flickr, with licence and owner.",
-    limits="100 a page, 4,000 per keyword, 3,600 questions an hour; a key is for non-commercial use unless agreed",
+    limits="100 a page, 4,000 per keyword, 3,600 requests an hour; a key is for non-commercial use unless agreed",
     licenses=True,
     keys=(_KEYS,),
     image_urls=re.compile(  # "Photo Image URLs"; the id is unique over all servers

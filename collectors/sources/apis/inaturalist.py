@@ -1,4 +1,4 @@
-"""iNaturalist: photographs of animals, plants and fungi, named by people (API v1: "GET /observations")."""
+"""iNaturalist: photographs of animals, plants and fungi, identified by people (API v1: "GET /observations")."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ResultPage, SearchHit, SourceInfo, documented_shape, expect_hits, pixels, plain_text
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from collectors.sources.json_api import JsonApi
+from collectors.sources.parsing import documented_shape, expect_hits, pixels, plain_text
 from workspace.config.collect import SearchConfig
 from workspace.licenses import license_from
 
 _PAGE_SIZE = 100
 _MEDIUM_PX = 500  # longer side of the size called medium
-_OWN_NAMES = {"cc0": "cc0", "pdm": "pd"}
+_LICENSE_CODES = {"cc0": "cc0", "pdm": "pd"}
 
 
 class INaturalist:
-    """Research-grade observations of a taxon, by its scientific or common name.
+    """Search research-grade observations of a taxon by its scientific or common name.
 
     Args:
-        search: base address and licence filter.
+        search: base URL and licence filter.
     """
 
     def __init__(self, search: SearchConfig) -> None:
@@ -29,18 +30,18 @@ class INaturalist:
         self._licenses = search.licenses
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Ask for up to 100 observations, newest first; a name of no taxon is then looked for in all texts.
+        """Request up to 100 observations, newest first; a keyword that is no taxon is then searched in all texts.
 
-        The cursor is `field:id`: page numbers end at 10,000 results, while ids do not; see Source.search.
+        The cursor is `field:id`: page numbers end at 10,000 results, ids do not; see Source.search.
         """
-        field, _, below = (cursor or "taxon_name:").partition(":")
-        found, last, total = parse(self._api.ask(session, self._question(field, keyword, below), "/observations"))
-        if field == "taxon_name" and not below and not total:
+        field, _, id_below = (cursor or "taxon_name:").partition(":")
+        hits, last_id, total = parse(self._api.get(session, self._params(field, keyword, id_below), "/observations"))
+        if field == "taxon_name" and not id_below and not total:
             return ResultPage((), "q:")
-        return ResultPage(found, f"{field}:{last}" if last is not None else None)
+        return ResultPage(hits, f"{field}:{last_id}" if last_id is not None else None)
 
-    def _question(self, field: str, keyword: str, below: str) -> dict[str, str]:
-        question = {
+    def _params(self, field: str, keyword: str, id_below: str) -> dict[str, str]:
+        params = {
             field: keyword,
             "photos": "true",
             "quality_grade": "research",
@@ -48,29 +49,29 @@ class INaturalist:
             "order": "desc",
             "per_page": str(_PAGE_SIZE),
         }
-        if below:
-            question["id_below"] = below
+        if id_below:
+            params["id_below"] = id_below
         if self._licenses:
-            question["photo_license"] = ",".join(_OWN_NAMES.get(name, f"cc-{name}") for name in self._licenses)
-        return question
+            params["photo_license"] = ",".join(_LICENSE_CODES.get(name, f"cc-{name}") for name in self._licenses)
+        return params
 
 
 def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int | None, int]:
-    """Read one answer: the pictures, the last observation's id (None at the end), and how many there are in all.
+    """Parse one answer: the hits, the last observation's id (None on the last page), and the total number.
 
     Raises:
-        SourceFailed: `changed`: the answer has not the documented shape.
+        SourceFailed: `changed`: the answer does not have the documented shape.
     """
     with documented_shape("iNaturalist"):
         total, rows = int(payload["total_results"]), payload["results"]
-        found = tuple(_found(row, photo) for row in rows for photo in row["photos"] if photo.get("url"))
-        # total_results counts what is left below the last id, so the last page is the one that holds all of it.
-        last = int(rows[-1]["id"]) if rows and total > len(rows) else None
-        expect_hits(rows, found)
-    return found, last, total
+        hits = tuple(_hit(row, photo) for row in rows for photo in row["photos"] if photo.get("url"))
+        # total_results counts the observations below `id_below`, so the last page is the one that holds them all.
+        last_id = int(rows[-1]["id"]) if rows and total > len(rows) else None
+        expect_hits(rows, hits)
+    return hits, last_id, total
 
 
-def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> SearchHit:
+def _hit(row: Mapping[str, Any], photo: Mapping[str, Any]) -> SearchHit:
     taxon, user = row.get("taxon") or {}, row.get("user") or {}
     size = photo.get("original_dimensions") or {}
     width, height = pixels(size.get("width")), pixels(size.get("height"))
@@ -78,7 +79,7 @@ def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> SearchHit:
         scale = min(1.0, _MEDIUM_PX / max(width, height))
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
     return SearchHit(
-        # The sizes are square, small, medium, large, original; the API gives the address of square only.
+        # The sizes are square, small, medium, large, original; the API gives the url of square only.
         image_url=re.sub(r"/square(?=\.\w+)", "/medium", str(photo["url"])),
         page_url=str(row.get("uri") or f"https://www.inaturalist.org/observations/{row['id']}"),
         title=plain_text(taxon.get("preferred_common_name") or taxon.get("name") or row.get("species_guess")),
@@ -90,7 +91,7 @@ def _found(row: Mapping[str, Any], photo: Mapping[str, Any]) -> SearchHit:
     )
 
 
-def _common_bird(_search: SearchConfig) -> str:
+def _probe_keyword(_search: SearchConfig) -> str:
     return "mallard"
 
 
@@ -98,13 +99,13 @@ INFO = SourceInfo(
     name="inaturalist",
     factory=INaturalist,
     summary="Photographs of animals, plants and fungi, identified by at least two people, with licence.",
-    limits="100 observations a page; at most 60 questions a minute and 10,000 a day; pictures of 500 px",
+    limits="100 observations a page; at most 60 requests a minute and 10,000 a day; pictures of 500 px",
     licenses=True,
-    pause_s=1.0,  # "API Recommended Practices": about one question a second
+    pause_s=1.0,  # "API Recommended Practices": about one request a second
     image_urls=re.compile(  # "iNaturalist Licensed Observation Images" (open data)
         r"https?://(?:inaturalist-open-data\.s3(?:[.\w-]*)\.amazonaws\.com|static\.inaturalist\.org)"
         r"/photos/(\d+)/\w+\.\w+"
     ),
     url="https://api.inaturalist.org/v1",
-    probe=_common_bird,
+    probe=_probe_keyword,
 )

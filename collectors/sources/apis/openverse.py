@@ -1,4 +1,4 @@
-"""Openverse: openly licensed pictures, with or without a key (API documentation: "Search images", "rate limits")."""
+"""Openverse: openly licensed images, with or without a key (API documentation: "Search images", "rate limits")."""
 
 from __future__ import annotations
 
@@ -8,31 +8,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import (
-    ResultPage,
-    SearchHit,
-    SourceInfo,
-    documented_shape,
-    expect_hits,
-    fetch_json,
-    find_keys,
-    pixels,
-)
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo, find_keys
+from collectors.sources.fetch import fetch_json
+from collectors.sources.parsing import documented_shape, expect_hits, pixels
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed, TransferFailed
 
 _KEYS = ("OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET")
-_ANONYMOUS_PAGE = 20  # the most that an anonymous question may ask for; more is answered with 401
-# Both kinds of users see 240 pictures per question (WordPress/openverse issue 4474), who has a key in one page.
+_ANONYMOUS_PAGE = 20  # the most that an anonymous request may ask for; more is answered with 401
+# All users see at most 240 results per query (WordPress/openverse issue 4474); with a key they fit one page.
 _KEYED_PAGE = 240
 _MAX_TOKEN_BYTES = 1 << 16
 
 
 class Openverse:
-    """The `/images/` search of the Openverse API, anonymous or with client credentials.
+    """Search `/images/` of the Openverse API, anonymously or with client credentials.
 
     Args:
-        search: base address, licence filter and credentials.
+        search: base URL, licence filter and credentials.
 
     Raises:
         ConfigError: a credential cannot be one.
@@ -46,31 +39,31 @@ class Openverse:
         self._token = ""
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Ask for one page of 20, or of 240 with credentials; see Source.search."""
+        """Request one page of 20, or of 240 with credentials; see Source.search."""
         number = self._page_number(cursor)
-        question = {"q": keyword, "page": number, "page_size": self._page_size}
+        params = {"q": keyword, "page": number, "page_size": self._page_size}
         if self._licenses:
-            question["license"] = ",".join(self._licenses)
+            params["license"] = ",".join(self._licenses)
         try:
-            answer = self._ask(session, f"{self._base_url}/images/?{urlencode(question)}")
+            answer = self._get(session, f"{self._base_url}/images/?{urlencode(params)}")
         except SourceFailed as error:
             if error.reason == "needs_key" and number > 1:
                 raise SourceFailed(
                     "depth_limit",
-                    f"this is as deep as Openverse lets us look ({(number - 1) * self._page_size} pictures for "
-                    f"{keyword!r}); more is granted on request only: other keywords or sources help",
+                    f"Openverse shows no further pages ({(number - 1) * self._page_size} pictures for "
+                    f"{keyword!r}); it grants more on request only; add keywords or sources",
                 ) from error
             raise
-        found, page_count = parse(answer)
-        more = found and number < page_count
-        return ResultPage(found, f"{number + 1}/{self._page_size}" if more else None)
+        hits, page_count = parse(answer)
+        more = hits and number < page_count
+        return ResultPage(hits, f"{number + 1}/{self._page_size}" if more else None)
 
     def _page_number(self, cursor: str | None) -> int:
-        """The page that the cursor `number/size` means with today's page size; pages of 20 have no size."""
+        """Convert the cursor `number/size` to a page number of the current page size; no size means pages of 20."""
         number, _, size = (cursor or "1").partition("/")
         return (int(number) - 1) * int(size or _ANONYMOUS_PAGE) // self._page_size + 1
 
-    def _ask(self, session: PoliteSession, url: str) -> Any:
+    def _get(self, session: PoliteSession, url: str) -> Any:
         if self._credentials is None:
             return fetch_json(session, url)
         if self._token:
@@ -78,8 +71,8 @@ class Openverse:
                 return fetch_json(session, url, headers=self._authorization(), secrets=(self._token,))
             except SourceFailed as error:
                 if error.reason != "needs_key":
-                    raise  # a token lives for some hours; only when it is refused do we ask for another
-        self._token = _ask_token(session, f"{self._base_url}/auth_tokens/token/", *self._credentials)
+                    raise  # a token is valid for hours; a new one is requested only when it is refused
+        self._token = _request_token(session, f"{self._base_url}/auth_tokens/token/", *self._credentials)
         return fetch_json(session, url, headers=self._authorization(), secrets=(self._token,))
 
     def _authorization(self) -> dict[str, str]:
@@ -87,17 +80,17 @@ class Openverse:
 
 
 def parse(payload: Any) -> tuple[tuple[SearchHit, ...], int]:
-    """Read one answer: the pictures, best first, and how many pages there are.
+    """Parse one answer: the hits, best first, and the number of pages.
 
     Raises:
-        SourceFailed: `changed`: the answer has not the documented shape.
+        SourceFailed: `changed`: the answer does not have the documented shape.
     """
     with documented_shape("Openverse"):
         results, page_count = payload["results"], int(payload["page_count"])
-        return expect_hits(results, tuple(_found(result) for result in results if result.get("url"))), page_count
+        return expect_hits(results, tuple(_hit(result) for result in results if result.get("url"))), page_count
 
 
-def _found(result: dict[str, Any]) -> SearchHit:
+def _hit(result: dict[str, Any]) -> SearchHit:
     return SearchHit(
         image_url=str(result["url"]),
         page_url=_text(result, "foreign_landing_url"),
@@ -115,11 +108,11 @@ def _text(result: dict[str, Any], key: str) -> str:
     return str(result.get(key) or "").strip()
 
 
-def _ask_token(session: PoliteSession, url: str, client_id: str, client_secret: str) -> str:
+def _request_token(session: PoliteSession, url: str, client_id: str, client_secret: str) -> str:
     """Exchange the credentials for a token (API documentation: "token").
 
     Raises:
-        SourceFailed: it was refused or not answered; the text holds neither credential.
+        SourceFailed: the request was refused or not answered; the text holds neither credential.
     """
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
     body = io.BytesIO()
@@ -134,7 +127,7 @@ def _ask_token(session: PoliteSession, url: str, client_id: str, client_secret: 
             secrets=(client_id, client_secret),
         )
     except TransferFailed as error:
-        failure = error  # raised anew below, outside of this block: its text or its causes may hold the form
+        failure = error  # raised below, outside of this block, since its text or its causes may hold the form
     if failure is not None and failure.http_status in {400, 401, 403}:
         raise SourceFailed(
             "needs_key", f"{url} refused {' and '.join(_KEYS)} with {failure.http_status}; is the e-mail verified?"
@@ -149,11 +142,11 @@ INFO = SourceInfo(
     name="openverse",
     factory=Openverse,
     summary="Openly licensed pictures of Flickr, Commons, museums and others, with licence and creator.",
-    limits="anonymous: 20 a page, 20 questions a minute, 200 a day; with a key larger pages and more questions; "
+    limits="anonymous: 20 a page, 20 requests a minute, 200 a day; with a key larger pages and more requests; "
     "240 pictures per keyword either way",
     licenses=True,
     keys=(_KEYS,),
     keys_optional=True,
-    pause_s=1.0,  # "rate limits": one question a second of anonymous users
+    pause_s=1.0,  # "rate limits": one request a second for anonymous users
     url="https://api.openverse.org/v1",
 )

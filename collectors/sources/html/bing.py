@@ -12,17 +12,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import (
-    ResultPage,
-    SearchHit,
-    SourceInfo,
-    fetch_html,
-    looks_like_captcha,
-    pixels,
-    plain_text,
-    read_json,
-    says_no_results,
-)
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
+from collectors.sources.fetch import fetch_html
+from collectors.sources.parsing import looks_like_captcha, pixels, plain_text, read_json, says_no_results
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 

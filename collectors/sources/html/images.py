@@ -9,7 +9,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from collectors.sources.base import SearchHit, pixels
+from collectors.sources.base import SearchHit
+from collectors.sources.parsing import pixels
 from workspace.licenses import license_name
 
 LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")

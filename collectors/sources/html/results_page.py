@@ -7,8 +7,10 @@ from urllib.parse import quote, urljoin
 from bs4 import BeautifulSoup, Tag
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ResultPage, SearchHit, SourceInfo, fetch_page, looks_like_captcha, says_no_results
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
+from collectors.sources.fetch import fetch_page
 from collectors.sources.html.images import best_image_url
+from collectors.sources.parsing import looks_like_captcha, says_no_results
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 from workspace.licenses import license_name

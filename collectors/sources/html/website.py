@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ResultPage, SearchHit, SourceInfo, fetch_page, looks_like_captcha
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
+from collectors.sources.fetch import fetch_page
 from collectors.sources.html.images import read_page
+from collectors.sources.parsing import looks_like_captcha
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key

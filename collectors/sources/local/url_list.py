@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collectors.http.session import PoliteSession
-from collectors.sources.base import ResultPage, SearchHit, SourceInfo, pixels, read_json
+from collectors.sources.base import ResultPage, SearchHit, SourceInfo
+from collectors.sources.parsing import pixels, read_json
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.licenses import license_from

@@ -192,7 +192,7 @@ def test_folders_that_are_no_recording_are_refused_by_name(site, workspace, conf
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.txt").write_text("dear")
-    with pytest.raises(WorkspaceError, match="full holds other things than a recording"):
+    with pytest.raises(WorkspaceError, match="full holds files that are not a recording"):
         search.run(workspace, with_tape(config, record=str(full)))
     with pytest.raises(WorkspaceError, match="nowhere is no recording"):
         search.run(workspace, with_tape(config, replay=str(tmp_path / "nowhere")))

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.http.robots import header_opt_out, page_opt_out
 from collectors.http.session import PoliteSession
-from collectors.sources.base import fetch_json, fetch_page
+from collectors.sources.fetch import fetch_json, fetch_page
 from collectors.sources.html.website import Website
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.errors import SourceFailed, TransferFailed

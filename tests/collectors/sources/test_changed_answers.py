@@ -3,9 +3,9 @@
 import pytest
 
 from collectors.sources.apis import flickr, inaturalist, kakao, naver, openverse
-from collectors.sources.base import says_no_results
 from collectors.sources.html import results_page
 from collectors.sources.html.website import Website
+from collectors.sources.parsing import says_no_results
 from workspace.config.collect import SearchConfig
 from workspace.config.sources import ResultsPageConfig
 from workspace.errors import SourceFailed
@@ -24,7 +24,7 @@ def test_many_results_without_one_address_are_another_format_and_a_few_are_not(n
     row = {"id": 1, "title": "x", "photos": [{"id": 2}], "picture": "https://p.example/1.jpg"}
     assert PARSERS[name]([]) == ()
     assert PARSERS[name]([row] * 2) == ()
-    with pytest.raises(SourceFailed, match="none of 20 results has a picture's address") as caught:
+    with pytest.raises(SourceFailed, match="none of 20 results has an image url") as caught:
         PARSERS[name]([row] * 20)
     assert caught.value.reason == "changed"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from collectors.sources.apis import flickr, gbif, inaturalist, kakao, naver, openverse, wikimedia
-from collectors.sources.base import SearchHit, pixels, plain_text, read_json
+from collectors.sources.base import SearchHit
 from collectors.sources.html import bing
+from collectors.sources.parsing import pixels, plain_text, read_json
 from workspace.errors import SourceFailed
 from workspace.licenses import license_from
 

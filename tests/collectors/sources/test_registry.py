@@ -265,7 +265,7 @@ def test_failed_sources_are_rows_with_a_reason_the_rest_goes_on_and_no_key_is_st
     }
     config = WorkspaceConfig.model_validate(values)
     stand_in.state = state
-    with pytest.raises(CollectError, match="no source gave") as caught:
+    with pytest.raises(CollectError, match="no source found") as caught:
         search.run(workspace, config)
     reasons = {"captcha": "captcha", "429": "rate_limited", "changed": "changed", "403": "blocked", "401": "needs_key"}
     with workspace.open_catalog() as catalog:

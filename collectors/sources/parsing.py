@@ -1,0 +1,99 @@
+"""Helpers to parse what services answer: JSON, texts, sizes, and signs that the format has changed."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bs4 import BeautifulSoup
+
+from collectors.sources.base import SearchHit
+from workspace.errors import SourceFailed
+
+_CAPTCHA = re.compile(
+    rb"captcha|unusual traffic|are you (a )?(human|robot)|verify (that )?you are|cf-challenge|challenge-platform", re.I
+)
+_NO_RESULTS = re.compile(
+    r"(?<![\d.,])(?:0|no) (?:results|pictures|images|photos|matches|hits)|no .{1,20} found|nothing (?:was )?found|"
+    r"did not match any|검색 ?결과가 없|keine (?:ergebnisse|treffer|bilder)|aucun résultat|sin resultados|"
+    r"nessun risultato|見つかりません|没有找到",
+    re.I,
+)
+_MANY_ROWS = 5
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse untrusted JSON; half a surrogate pair, which no database stores, becomes `?`.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deep.
+    """
+    try:
+        value = json.loads(text)
+        raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+        if b"\\ud" in raw.lower():
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
+
+
+@contextmanager
+def documented_shape(service: str) -> Iterator[None]:
+    """Turn an error in parsing an answer into SourceFailed `changed`.
+
+    Raises:
+        SourceFailed: the block met a missing field or a value of the wrong type.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise SourceFailed(
+            "changed", f"{service}'s answer no longer has the documented shape: {repr(error)[:200]}"
+        ) from error
+
+
+def expect_hits(rows: Collection[Any], hits: tuple[SearchHit, ...]) -> tuple[SearchHit, ...]:
+    """Return the hits parsed from an answer's rows; some rows without an image are usual, many without any are not.
+
+    Raises:
+        ValueError: five or more rows gave no hit; documented_shape makes `changed` of it.
+    """
+    if len(rows) >= _MANY_ROWS and not hits:
+        raise ValueError(f"none of {len(rows)} results has an image url where it used to be")
+    return hits
+
+
+def looks_like_captcha(body: bytes) -> bool:
+    """Return whether a page asks its reader to prove to be human; for pages without the expected content."""
+    return _CAPTCHA.search(body) is not None
+
+
+def says_no_results(html: bytes) -> bool:
+    """Return whether a result page states that there are no results; one without such words may have changed."""
+    return _NO_RESULTS.search(html.decode("utf-8", "replace")) is not None
+
+
+def plain_text(value: object) -> str:
+    """Convert a field of an answer to text without markup, entities and extra space; empty for None.
+
+    >>> plain_text("<b>Ada</b> &amp; Bob")
+    'Ada & Bob'
+    """
+    text = str(value if value is not None else "")
+    if "<" in text:
+        soup = BeautifulSoup(text, "html.parser")
+        for hidden in soup.select('[style*="display:none"], [style*="display: none"]'):
+            hidden.decompose()
+        text = soup.get_text(" ")
+    return " ".join(html.unescape(text).split())
+
+
+def pixels(value: object) -> int | None:
+    """Parse a width or height, a number or a text; None when it is absent, zero, absurd or something else."""
+    text = str(value)
+    return int(text) or None if text.isascii() and text.isdigit() and len(text) < 7 else None
