@@ -17,11 +17,15 @@ _MOVED = {
     "folder": ("folder", "path"),
     "url_list": ("url_list", "file"),
 }
-_REMOVED = {
-    ("features", "views"): "fine-tuning sees a new view of every picture in every epoch; its other settings have other "
-    "defaults by now, so delete what you did not change of train.epochs, batch_size, backbone_lr, stage_decay and "
-    "weight_decay too"
+_REMOVED = {("features", "views"): "fine-tuning sees a new view of every picture in every epoch"}
+_FORMER_DEFAULTS = {
+    ("train", "epochs"): 12,
+    ("train", "batch_size"): 32,
+    ("train", "backbone_lr"): 0.001,
+    ("train", "stage_decay"): 0.5,
+    ("train", "weight_decay"): 1e-4,
 }
+"""Defaults of the fine-tuning before the present one, which `init` wrote out: nobody chose them, and they starve it."""
 _SOURCE_OF = {"naver_hub": "naver"}  # among the old `urls`: a second base URL of one source
 
 
@@ -29,12 +33,15 @@ def rename_old(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
     """Rename settings with former names to their present names, and drop those that no longer exist.
 
     Returns:
-        The settings, and a sentence for each that had an old name or is no more: what it is called now, or why.
+        The settings, and a sentence for each that had an old name, is no more, or was a default of another recipe: what
+        it is called now, or why.
 
     Raises:
         ValueError: a setting stands there under its old and its new name, with different values.
     """
+    values, former = _without_former_defaults(values)
     values, removed = _without_removed(values)
+    removed = (*removed, *former)
     search = values.get("search")
     if not isinstance(search, Mapping):
         return values, removed
@@ -69,6 +76,19 @@ def _without_removed(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[s
         if isinstance(table := left.get(section), Mapping) and key in table:
             left[section] = {name: value for name, value in table.items() if name != key}
             sentences.append(f"{section}.{key} is no setting any more: {why}")
+    return left, tuple(sentences)
+
+
+def _without_former_defaults(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Leave out what an earlier version wrote as its default; a file of that version is known by a removed setting."""
+    left, sentences = dict(values), []
+    tables = {name: table for name, table in values.items() if isinstance(table, Mapping)}
+    if any(key in tables.get(section, {}) for section, key in _REMOVED):
+        for (section, key), value in _FORMER_DEFAULTS.items():
+            table = left.get(section, {})
+            if section in tables and table.get(key) == value:
+                left[section] = {name: other for name, other in table.items() if name != key}
+                sentences.append(f"{section}.{key} = {value:g} was a default and is read as today's")
     return left, tuple(sentences)
 
 

@@ -140,3 +140,13 @@ def test_a_setting_that_is_no_more_is_passed_over_with_one_sentence() -> None:
     assert "features.views is no setting any more: fine-tuning sees a new view" in told[0]
     with pytest.raises(ConfigError, match=r"features\.views is no setting any more"):
         parse_config(CLASSES, "workspace.toml", {"features.views": 2})
+
+
+def test_a_default_of_the_former_fine_tuning_is_read_as_todays_and_a_choice_stays() -> None:
+    told: list[str] = []
+    text = CLASSES + "[features]\nviews = 2\n[train]\nepochs = 12\nbatch_size = 24\nbackbone_lr = 0.001\n"
+    train = parse_config(text, "workspace.toml", on_old=told.append).train
+    assert (train.epochs, train.batch_size, train.backbone_lr) == ("auto", 24, 0.0033)
+    assert "train.epochs = 12 was a default and is read as today's" in told[0]
+    assert "batch_size" not in told[0]
+    assert parse_config(CLASSES + "[train]\nepochs = 12\n", "workspace.toml").train.epochs == 12
