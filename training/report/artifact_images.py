@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Sequence
 
-from training.report.charts import HEIGHT, LEFT, WIDTH, line_chart
+from training.report.charts import line_chart
+from training.report.templates import render
 from workspace.config.clean import CleanConfig
 from workspace.storage.champion import Decision
 from workspace.storage.metrics import Metrics
@@ -15,8 +15,6 @@ from workspace.storage.paths import RunFolder, Workspace
 
 MISTAKES_SHOWN = 6
 """About 5 kB each, so that an artifact stays small beside the server's rows."""
-
-_COLOURS = ("#2563eb", "#64748b")
 
 
 def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
@@ -58,25 +56,12 @@ def history_chart(decisions: Sequence[Decision]) -> str:
     by_run = {one.run_id: float(one.numbers["test_accuracy"]) for one in measured}
     candidate = [by_run[one.run_id] for one in measured]
     live = [by_run.get(one.champion, float("nan")) for one in measured]
-    chart = line_chart("", list(range(1, len(measured) + 1)), {"candidate": candidate, "live model": live})
+    chart = line_chart(
+        "Test accuracy by decision", list(range(1, len(measured) + 1)), {"candidate": candidate, "live model": live}
+    )
     if chart is None:
         return ""
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + 18}" width="{WIDTH}">']
-    parts.append(f'<rect width="{WIDTH}" height="{HEIGHT + 18}" fill="#fff"/>')
-    parts.append('<g font-family="sans-serif" font-size="11" fill="#334155">')
-    for y, text in chart.y_ticks:
-        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - 12}" stroke="#e2e8f0"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    for x, text in chart.x_ticks:
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{text}</text>')
-    for place, (line, colour) in enumerate(zip(chart.lines, _COLOURS, strict=False)):
-        dash = ' stroke-dasharray="5 4"' if place else ""
-        parts.append(f'<polyline points="{line.path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in line.points]
-        parts.append(
-            f'<text x="{LEFT + 130 * place}" y="{HEIGHT + 10}" fill="{colour}">{html.escape(line.name)}</text>'
-        )
-    svg = "".join([*parts, "</g></svg>"])
+    svg = render("history_chart.svg.j2", {"chart": chart})
     address = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
     return f"![Test accuracy by decision: {', '.join(f'{value:.3f}' for value in candidate)}]({address})"
 

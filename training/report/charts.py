@@ -1,10 +1,11 @@
-"""Small drawings for the report: where lines and ticks go, in px; the template draws them as inline SVG."""
+"""Lay out small charts: where lines, dots and ticks go, in px; line_chart.svg.j2 and report.html.j2 draw them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from workspace.storage.metrics import Bin
 
@@ -28,10 +29,18 @@ class Line:
         """The points as SVG wants them."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
 
+    @property
+    def css_class(self) -> str:
+        """What the style of a page or picture calls it."""
+        return "s-" + self.name.replace(" ", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over epochs; ticks are (px, text), `level` is the px of a horizontal line of comparison or None."""
+    """Lines over epochs; ticks are (px, text), `level` is the px of a horizontal line of comparison or None.
+
+    The plot lies between `left` and `right` in a picture of `width` x `height` px.
+    """
 
     title: str
     lines: tuple[Line, ...]
@@ -39,6 +48,10 @@ class Chart:
     y_ticks: tuple[tuple[float, str], ...]
     level: float | None
     level_name: str
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
+    left: ClassVar[int] = LEFT
+    right: ClassVar[int] = WIDTH - RIGHT
 
 
 def line_chart(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from training.report.templates import render
 from training.report.thumbnails import license_name, web_address
 from workspace.catalog.records import Sample
 from workspace.storage.paths import RunFolder, write_atomic
@@ -119,22 +118,15 @@ def as_page(credited: Sequence[Credit], folder: RunFolder) -> str:
     licenses: dict[str, list[Any]] = {}
     for one in credited:
         licenses.setdefault(one.license, [one.license_url, 0])[1] += 1
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("credits.html.j2").render(
-        run_id=folder.run_id,
-        total=len(credited),
-        licenses=sorted(licenses.items(), key=lambda item: (-item[1][1], item[0])),
-        sources=sorted(Counter(one.sample.source for one in credited).items()),
-        by_class=by_class,
-        csv_name=folder.attribution_file.name,
-    )
+    variables = {
+        "run_id": folder.run_id,
+        "total": len(credited),
+        "licenses": sorted(licenses.items(), key=lambda item: (-item[1][1], item[0])),
+        "sources": sorted(Counter(one.sample.source for one in credited).items()),
+        "by_class": by_class,
+        "csv_name": folder.attribution_file.name,
+    }
+    return render("credits.html.j2", variables)
 
 
 def _cells(one: Credit) -> tuple[str, ...]:

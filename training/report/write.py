@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import jinja2
 from PIL import Image
 
 from preprocessing.images.pixel_cache import PixelCache
@@ -18,6 +13,7 @@ from training.network.views import sheet
 from training.report.collection_stats import read_collected
 from training.report.context import Story, facts, page
 from training.report.credits import write_credits
+from training.report.templates import render, template_texts
 from training.report.thumbnails import Thumbnails, data_address
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
@@ -32,7 +28,6 @@ REPORT_VERSION = 4
 SHEET_ROWS = 5
 """Training pictures whose augmented views are shown."""
 
-_TEMPLATES = Path(__file__).parent
 _HEAD_BYTES = 1000  # the page's digest stands at its very beginning
 
 
@@ -48,13 +43,13 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     folder, config = frozen.folder, frozen.settings(config, progress)
     story = _read(frozen)
     write_credits(folder, story.samples)
-    readme = _render("model_card.md.j2", facts(story)).encode()
+    readme = render("model_card.md.j2", facts(story)).encode()
     mark = _mark(story)
     there = _is_there(folder, mark, readme)
     if not there:
         progress.begin("Writing the report", None)
         thumbnails = Thumbnails(PixelCache(workspace, config.clean))
-        html = _render("report.html.j2", {**page(story, thumbnails, _sheet(story, thumbnails.cache)), "mark": mark})
+        html = render("report.html.j2", {**page(story, thumbnails, _sheet(story, thumbnails.cache)), "mark": mark})
         write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
     return StepCounts(
@@ -103,7 +98,8 @@ def _settings(folder: RunFolder) -> str:
 
 def _mark(story: Story) -> str:
     """A digest of all that the report is made from; everything in a story has an order, and so one repr."""
-    return digest(REPORT_VERSION, (_TEMPLATES / "report.html.j2").read_text(encoding="utf-8"), repr(story), length=20)
+    texts = template_texts("report.html.j2", "line_chart.svg.j2")
+    return digest(REPORT_VERSION, texts, repr(story), length=20)
 
 
 def _is_there(folder: RunFolder, mark: str, readme: bytes) -> bool:
@@ -113,38 +109,3 @@ def _is_there(folder: RunFolder, mark: str, readme: bytes) -> bool:
     with folder.report_file.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return f'content="{mark}"'.encode() in head and card.read_bytes() == readme
-
-
-def _render(template: str, variables: Mapping[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": _percent, "range": _range, "md": _markdown, "of": _of, "yaml": _yaml}
-    return environment.get_template(template).render(variables)
-
-
-def _percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %"
-
-
-def _of(key: str, values: Mapping[str, Any]) -> Any:
-    return values[key]
-
-
-def _yaml(text: object) -> str:
-    """A text as YAML, of which JSON's texts are a part."""
-    return json.dumps(str(text), ensure_ascii=False)
-
-
-def _markdown(text: object) -> str:
-    """Words of strangers in Markdown: nothing in them becomes markup, a link or a new line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(str(text).split()))
