@@ -1,4 +1,4 @@
-"""The sources by name, what a person should know of each, and a question to each that shows whether it is up.
+"""Registry of the sources: make them from the settings, describe them, and check whether they are up.
 
 A new source is one file with its INFO, and one line here: the name of its module.
 """
@@ -19,7 +19,7 @@ from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
 
-# The modules of the sources, in the order in which a person reads of them.
+# The modules of the sources, in the order in which they are listed.
 _MODULES = (
     "apis.openverse",
     "html.results_page",
@@ -42,17 +42,17 @@ SOURCES: dict[str, SourceInfo] = {
 UNSUPPORTED: dict[str, str] = {
     "pexels": "its terms exclude training models on its pictures",
     "unsplash": "its API's terms exclude training models on its pictures",
-    "duckduckgo": "it has no API for images, and its terms exclude automated questions",
-    "google": "its page of results forbids automated questions, and its API for images is closed to new users",
+    "duckduckgo": "it has no image API, and its terms exclude automated requests",
+    "google": "its terms forbid automated requests to its results page, and its image API is closed to new users",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One line of the table of sources, as texts.
+    """One row of the table of sources, as texts.
 
-    `key` says which environment variables hold its key and whether they are there; `state` and `reason` are empty
-    until it was checked.
+    `key` names the environment variables of its key and tells whether they are set; `state` and `reason` are empty
+    until it is checked.
     """
 
     name: str
@@ -65,11 +65,11 @@ class SourceRow:
 
 
 def make_sources(search: SearchConfig) -> dict[str, Source]:
-    """The sources that the settings name, in their order.
+    """Make the sources that the settings name, in their order.
 
     Raises:
-        ConfigError: a name is not known (lists the known ones), a key is missing (names its environment variable), or
-            a source has no licence data although only some licences are wanted; all problems together.
+        ConfigError: a name is unknown (lists the known ones), a key is missing (names its environment variable), or a
+            source gives no licences although only some are wanted; reports all problems together.
     """
     problems = _unknown_names(search)
     made: dict[str, Source] = {}
@@ -80,8 +80,8 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
             continue
         if search.licenses and not info.licenses:
             problems.append(
-                f"{name} does not say under which licence a picture is, so that search.licenses or "
-                "search.exclude_licenses would leave out every one of them; remove one of the two"
+                f"{name} gives no licences, so search.licenses or search.exclude_licenses would exclude every picture; "
+                f"remove {name} or the licence filter"
             )
         try:
             made[name] = info.factory(search)
@@ -93,7 +93,7 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
 
 
 def open_session(network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4) -> PoliteSession:
-    """Open a session that keeps the pause that each source's service asks for; arguments as of PoliteSession."""
+    """Open a session that keeps the pause that each service asks for; arguments as for PoliteSession."""
     pauses = {urlsplit(info.url).hostname or "": info.pause_s for info in SOURCES.values() if info.pause_s}
     return PoliteSession(
         network, connections=connections, per_host_connections=per_host_connections, host_pauses_s=pauses
@@ -101,9 +101,9 @@ def open_session(network: NetworkConfig, *, connections: int = 4, per_host_conne
 
 
 def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
-    """The search settings for a recording or a replay: the first notes which keys are set, the second needs none.
+    """Return the search settings for a recording, which stores the names of the set keys, or for a replay.
 
-    A source asks otherwise with a key than without one, so a replay has to have those of the recording.
+    A source sends other requests with a key than without one, so a replay stands in for the keys of the recording.
 
     Raises:
         WorkspaceError: the recording cannot be read or written.
@@ -119,34 +119,34 @@ def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
 
 
 def source_rows(search: SearchConfig) -> list[SourceRow]:
-    """The table of sources without asking any of them, those that are left out at its end with the reason."""
+    """Return the table of sources without any request, the unsupported ones at its end with the reason."""
     rows = [
         SourceRow(
             name=name,
-            summary=info.summary + (f" Named explicitly only: {info.opt_in}." if info.opt_in else ""),
+            summary=info.summary + (f" Opt-in: {info.opt_in}." if info.opt_in else ""),
             key=_key_text(search, info),
             licenses="yes" if info.licenses else "no",
             limits=info.limits,
         )
         for name, info in SOURCES.items()
     ]
-    return rows + [SourceRow(name, f"Left out: {reason}.", "", "", "") for name, reason in UNSUPPORTED.items()]
+    return rows + [SourceRow(name, f"Not supported: {reason}.", "", "", "") for name, reason in UNSUPPORTED.items()]
 
 
 def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str, str]:
-    """Ask one source one question.
+    """Send one query to one source.
 
     Args:
         name: of SOURCES.
-        session: the question goes through it.
-        search: keys, addresses and settings; its licence filter is not used.
+        session: sends the query.
+        search: keys, urls and settings; its licence filter is ignored.
 
     Returns:
-        The state and its reason: `up`, `down`, `blocked` (captcha, 403, 429, a refused key), `changed` (it answers,
-        but not as it did), or `not set up` when a key or a setting is missing, so that it was not asked.
+        The state and its reason: `up`, `down`, `blocked` (captcha, 403, 429, a refused key), `changed` (it
+        answers in another format), or `not set up` when a key or a setting is missing, so that no query was sent.
 
     Raises:
-        ConfigError: the name is not known.
+        ConfigError: the name is unknown.
     """
     if name not in SOURCES:
         raise ConfigError(f"unknown source {name}; the known sources are {', '.join(SOURCES)}")
@@ -167,24 +167,24 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
     if page.hits:
         return "up", f"{len(page.hits)} pictures for {keyword!r}"
     if page.next_cursor is not None:
-        return "up", f"it answered, so far without a picture for {keyword!r}"
-    return "changed", f"it found nothing at all for {keyword!r}"
+        return "up", f"it answered, without a picture for {keyword!r}"
+    return "changed", f"it found nothing for {keyword!r}"
 
 
 def _unknown_names(search: SearchConfig) -> list[str]:
     unknown = [name for name in dict.fromkeys(search.sources) if name not in SOURCES]
-    problems = [f"{name} is left out: {UNSUPPORTED[name]}" for name in unknown if name in UNSUPPORTED]
-    strange = [name for name in unknown if name not in UNSUPPORTED]
-    if strange:
-        problems.append(f"unknown {', '.join(strange)}; the known sources are {', '.join(SOURCES)}")
+    problems = [f"{name} is not supported: {UNSUPPORTED[name]}" for name in unknown if name in UNSUPPORTED]
+    unrecognised = [name for name in unknown if name not in UNSUPPORTED]
+    if unrecognised:
+        problems.append(f"unknown {', '.join(unrecognised)}; the known sources are {', '.join(SOURCES)}")
     with_url = {name for name, info in SOURCES.items() if info.url}
     variables = {name for info in SOURCES.values() for names in info.keys for name in names}
-    for what, named, known in (
+    for setting, names, known in (
         ("tables [search.NAME]", search.api_tables, with_url),
         ("search.credentials", search.credentials, variables),
     ):
-        if wrong := sorted(named.keys() - known):
-            problems.append(f"{what}: unknown {', '.join(wrong)}; the known names are {', '.join(sorted(known))}")
+        if wrong := sorted(names.keys() - known):
+            problems.append(f"{setting}: unknown {', '.join(wrong)}; the known names are {', '.join(sorted(known))}")
     return problems
 
 
@@ -192,8 +192,8 @@ def _key_text(search: SearchConfig, info: SourceInfo) -> str:
     if not info.keys:
         return "no"
     try:
-        there = any(find_keys(search, names) for names in info.keys)
+        is_set = any(find_keys(search, names) for names in info.keys)
     except ConfigError as error:
         return str(error)
     names = " or ".join(" and ".join(names) for names in info.keys)
-    return f"{'optional' if info.keys_optional else 'yes'}: {names} ({'set' if there else 'not set'})"
+    return f"{'optional' if info.keys_optional else 'yes'}: {names} ({'set' if is_set else 'not set'})"

@@ -13,6 +13,7 @@ import pytest
         "collectors.http.transfer",
         "collectors.http.urls",
         "collectors.sources.base",
+        "collectors.sources.html.images",
         "collectors.sources.parsing",
         "collectors.url_identity",
     ],

@@ -1,1 +1,1 @@
-"""Sources whose pages are read as HTML."""
+"""Sources without an API: web pages that are parsed as HTML."""

@@ -1,4 +1,4 @@
-"""The pictures and links of an ordinary web page, in their largest size, with what the page says about their use."""
+"""Parse a web page: its images in their largest size with the page's licence, and its links."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from workspace.licenses import license_name
 
 LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
 SRCSET_ATTRIBUTES = ("srcset", "data-srcset", "data-lazy-srcset")
-_FURNITURE = ("header", "footer", "nav", "aside")
-_ICON_PX = 48  # a picture declared smaller is a button, a flag or a counter
-_PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)$", re.I)
+_SKIPPED_PARTS = ("header", "footer", "nav", "aside")
+_ICON_PX = 48  # an image declared smaller is a button, a flag or a counter
+_IMAGE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)$", re.I)
 _OTHER_FILE = re.compile(
     r"\.(?:pdf|zip|gz|7z|rar|mp[34]|webm|mov|avi|docx?|xlsx?|pptx?|css|js|json|xml|rss|svg|ico)$", re.I
 )
@@ -27,71 +27,73 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)[wx]")
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """What a page offers: pictures in its order, and the addresses of pages it links to, without fragments."""
+    """The content of a page: its images in page order, and the urls of linked pages, without fragments."""
 
     hits: tuple[SearchHit, ...]
     links: tuple[str, ...]
 
 
 def read_page(html: bytes, url: str) -> PageContent:
-    """Read a page: og:image, `img` (srcset, picture, lazy-loading attributes), and links to picture files.
+    """Parse a page: og:image, `img` (srcset, picture, lazy-loading attributes), and links to image files.
 
-    A link around a small picture to a large one counts once, as the large one. Pictures in header, footer, nav and
-    aside, and those declared smaller than 48 px, are the site's furniture. A page that says `noimageindex` in
-    its robots tag gives no picture, one that says `nofollow` no link; `noai` is judged where pages are asked for.
+    A small image that links to a large one counts once, as the large one. Images in header, footer, nav and aside, and
+    those declared smaller than 48 px, are skipped. A page with `noimageindex` in its robots tag has no images, one with
+    `nofollow` no links; `noai` is checked where the page is fetched.
 
     Args:
         html: the page, in whatever encoding it declares.
-        url: where it came from, to complete relative addresses.
+        url: url of the page, which resolves relative urls.
     """
     page = BeautifulSoup(_XML_DECLARATION.sub(b"", html), "html.parser")  # XHTML is read as html
     base = page.find("base", href=True)
-    here = _joined(url, str(base["href"])) or url if isinstance(base, Tag) else url
-    said = {
+    base_url = _resolve(url, str(base["href"])) or url if isinstance(base, Tag) else url
+    directives = {
         word.strip().lower()
         for tag in page.find_all("meta", attrs={"name": re.compile(r"^robots$", re.I)})
         for word in str(tag.get("content") or "").split(",")
     }
-    links = [address for tag in page.find_all(["a", "area"], href=True) if (address := _joined(here, str(tag["href"])))]
-    pages = () if said & {"nofollow", "none"} else tuple(dict.fromkeys(link for link in links if _may_be_page(link)))
-    return PageContent(() if "noimageindex" in said else _pictures(page, here, url), pages)
+    links = [link for tag in page.find_all(["a", "area"], href=True) if (link := _resolve(base_url, str(tag["href"])))]
+    pages = (
+        () if directives & {"nofollow", "none"} else tuple(dict.fromkeys(link for link in links if _may_be_page(link)))
+    )
+    return PageContent(() if "noimageindex" in directives else _images(page, base_url, url), pages)
 
 
-def _pictures(page: BeautifulSoup, here: str, page_url: str) -> tuple[SearchHit, ...]:
+def _images(page: BeautifulSoup, base_url: str, page_url: str) -> tuple[SearchHit, ...]:
     license_link = page.find(["a", "link"], rel="license", href=True)
-    terms = _joined(here, str(license_link["href"])) if isinstance(license_link, Tag) else ""
+    license_url = _resolve(base_url, str(license_link["href"])) if isinstance(license_link, Tag) else ""
     heading = _words(page.title.get_text() if page.title else "")
-    found: dict[str, SearchHit] = {}
+    hits: dict[str, SearchHit] = {}
 
-    def add(address: str, title: str, width: int | None = None, height: int | None = None) -> None:
-        if address and not _OTHER_FILE.search(urlsplit(address).path):
-            picture = SearchHit(address, page_url, title, "", license_name(terms), terms, "", width, height)
-            found.setdefault(address, picture)
+    def add(image_url: str, title: str, width: int | None = None, height: int | None = None) -> None:
+        if image_url and not _OTHER_FILE.search(urlsplit(image_url).path):
+            hit = SearchHit(image_url, page_url, title, "", license_name(license_url), license_url, "", width, height)
+            hits.setdefault(image_url, hit)
 
     for tag in page.find_all("meta", attrs={"property": re.compile(r"^og:image(:url|:secure_url)?$")}):
-        add(_joined(here, str(tag.get("content") or "")), heading)
+        add(_resolve(base_url, str(tag.get("content") or "")), heading)
     for image in page.find_all("img"):
         width, height = pixels(image.get("width")), pixels(image.get("height"))
-        if image.find_parent(_FURNITURE) or min(width or _ICON_PX, height or _ICON_PX) < _ICON_PX:
+        if image.find_parent(_SKIPPED_PARTS) or min(width or _ICON_PX, height or _ICON_PX) < _ICON_PX:
             continue
         title = _words(str(image.get("alt") or image.get("title") or ""))
-        around = image.find_parent("a", href=True)
-        linked = _joined(here, str(around["href"])) if around else ""
-        if _PICTURE_FILE.search(urlsplit(linked).path):
+        parent_link = image.find_parent("a", href=True)
+        linked = _resolve(base_url, str(parent_link["href"])) if parent_link else ""
+        if _IMAGE_FILE.search(urlsplit(linked).path):
             add(linked, title)
         else:
-            address, declared = best_image_url(image)
-            add(_joined(here, address), title, *((width, height) if declared else (None, None)))
-    for link in page.find_all("a", href=_PICTURE_FILE):
-        if not link.find_parent(_FURNITURE):
-            add(_joined(here, str(link["href"])), _words(link.get_text(" ")))
-    return tuple(found.values())
+            image_url, is_declared = best_image_url(image)
+            add(_resolve(base_url, image_url), title, *((width, height) if is_declared else (None, None)))
+    for link in page.find_all("a", href=_IMAGE_FILE):
+        if not link.find_parent(_SKIPPED_PARTS):
+            add(_resolve(base_url, str(link["href"])), _words(link.get_text(" ")))
+    return tuple(hits.values())
 
 
 def best_image_url(image: Tag) -> tuple[str, bool]:
-    """Find the URL of an image's largest version, and whether the tag's width and height are about it.
+    """Find the url of an image's largest version, and whether the tag's width and height describe it.
 
-    Of several sizes (srcset, picture) the largest is taken; lazy-loading attributes come before a placeholder `src`.
+    The largest of several sizes (srcset, picture) wins; lazy-loading attributes win over a placeholder `src`.
     """
     picture = image.find_parent("picture")
     tags = [image, *(picture.find_all("source") if picture else [])]
@@ -101,22 +103,26 @@ def best_image_url(image: Tag) -> tuple[str, bool]:
     if sized:
         return max(sized, key=lambda candidate: candidate[1])[0], False
     for name in (*LAZY_ATTRIBUTES, "src"):
-        address = str(image.get(name) or "").strip()
-        if address and not address.startswith("data:"):
-            return address, name == "src"
+        url = str(image.get(name) or "").strip()
+        if url and not url.startswith("data:"):
+            return url, name == "src"
     return "", False
 
 
 def read_srcset(text: str) -> list[tuple[str, float]]:
-    """Split a srcset into addresses and sizes (`640w` or `2x`; 1 when none is given); data: addresses are left out."""
+    """Parse a srcset into urls and sizes (`640w` or `2x`; 1 without one); data: urls are skipped.
+
+    >>> read_srcset("small.jpg 320w, large.jpg 1280w")
+    [('small.jpg', 320.0), ('large.jpg', 1280.0)]
+    """
     candidates: list[tuple[str, float]] = []
     words = deque(text.split())
     while words:
         word = words.popleft()
         url, size, ended = word.strip(","), 1.0, word.endswith(",")
         while words and url and not ended:  # sizes up to the next comma (HTML standard, "Parse a srcset attribute")
-            told, comma, rest = words.popleft().partition(",")
-            size = float(match[1]) if (match := _SIZE.fullmatch(told)) else size
+            descriptor, comma, rest = words.popleft().partition(",")
+            size = float(match[1]) if (match := _SIZE.fullmatch(descriptor)) else size
             ended = bool(comma)
             if rest:
                 words.appendleft(rest)
@@ -126,20 +132,20 @@ def read_srcset(text: str) -> list[tuple[str, float]]:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.split())  # the parser has undone entities already; what looks like a tag here is text
+    return " ".join(text.split())  # the parser has decoded entities; what looks like a tag is text
 
 
 def _may_be_page(url: str) -> bool:
     path = urlsplit(url).path
-    return not _PICTURE_FILE.search(path) and not _OTHER_FILE.search(path)
+    return not _IMAGE_FILE.search(path) and not _OTHER_FILE.search(path)
 
 
-def _joined(here: str, address: str) -> str:
-    """The whole address without its fragment; empty for what is not http or https, or no address at all."""
-    if not address.strip():
+def _resolve(base_url: str, url: str) -> str:
+    """Resolve a url against the base URL, without its fragment; empty unless it is a valid http or https url."""
+    if not url.strip():
         return ""
     try:
-        whole = urldefrag(urljoin(here, address.strip())).url
-        return whole if urlsplit(whole).scheme in {"http", "https"} and urlsplit(whole).hostname else ""
+        absolute = urldefrag(urljoin(base_url, url.strip())).url
+        return absolute if urlsplit(absolute).scheme in {"http", "https"} and urlsplit(absolute).hostname else ""
     except ValueError:
         return ""

@@ -1,4 +1,4 @@
-"""An ordinary website: from start pages along its own links to a depth, and the pictures of every page."""
+"""Crawl a website from start pages along its own links, and collect the images of every page."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from urllib.parse import quote, urlsplit
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import ResultPage, SearchHit, SourceInfo
-from collectors.sources.fetch import fetch_page
+from collectors.sources.fetch import captcha, fetch_page
 from collectors.sources.html.images import read_page
 from collectors.sources.parsing import looks_like_captcha
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key
 
-# Of these another page of the site may be free, so a crawl passes over the page; anything else stops it for now.
-_PAGE_IS_MISSING = frozenset(
+# Failures of one page, which the crawl skips; any other failure stops the crawl for now.
+_SKIPPED_FAILURES = frozenset(
     {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots", "opted_out"}
 )
-_MAX_URL_LENGTH = 1000  # characters; longer ones are traps or sessions
+_MAX_URL_LENGTH = 1000  # characters; longer urls are crawler traps or session ids
 
 
 @dataclass(slots=True)
 class _Crawl:
-    """What the cursor holds: addresses to read with their depth, digests of all that were ever queued, pages read."""
+    """The cursor: urls to read with their depth, digests of all urls ever queued, and the number of pages read."""
 
     queue: list[tuple[str, int]]
     seen: list[str]
     read: int = 0
 
     def push(self, url: str, depth: int, limit: int) -> None:
-        mark = hashlib.sha256(url.encode()).hexdigest()[:12]
-        if len(self.seen) < limit and len(url) <= _MAX_URL_LENGTH and mark not in self.seen:
-            self.seen.append(mark)
+        digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+        if len(self.seen) < limit and len(url) <= _MAX_URL_LENGTH and digest not in self.seen:
+            self.seen.append(digest)
             self.queue.append((url, depth))
 
 
 class Website:
-    """Breadth first through one site; each search reads one page, so that a stopped run goes on where it was.
+    """Crawl one site breadth first; each search reads one page, so that a stopped run continues where it was.
 
     Args:
-        search: start pages by keyword, depth, and the most pages per keyword.
+        search: start pages by keyword, depth, and maximum pages per keyword.
 
     Raises:
         ConfigError: there is no start page.
@@ -59,21 +59,21 @@ class Website:
         self._depth, self._limit = search.website.depth, search.website.pages
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Read one page; a keyword without start pages has none to read; see Source.search.
+        """Read one page; a keyword without start pages has no hits; see Source.search.
 
-        A page that is missing is passed over, unless no page at all could be read.
+        A page that cannot be read is skipped, unless no page at all could be read.
         """
         crawl = self._resume(keyword, cursor)
         if not crawl.queue:
             return ResultPage((), None)
         url, depth = crawl.queue.pop(0)
-        found: tuple[SearchHit, ...] = ()
+        hits: tuple[SearchHit, ...] = ()
         try:
-            found = self._read(session, crawl, url, depth)
+            hits = self._read(session, crawl, url, depth)
         except SourceFailed as error:
-            if error.reason not in _PAGE_IS_MISSING or not (crawl.queue or crawl.read):
+            if error.reason not in _SKIPPED_FAILURES or not (crawl.queue or crawl.read):
                 raise
-        return ResultPage(found, _cursor(crawl) if crawl.queue else None)
+        return ResultPage(hits, _cursor(crawl) if crawl.queue else None)
 
     def _resume(self, keyword: str, cursor: str | None) -> _Crawl:
         if cursor is not None:
@@ -85,16 +85,17 @@ class Website:
         return crawl
 
     def _read(self, session: PoliteSession, crawl: _Crawl, url: str, depth: int) -> tuple[SearchHit, ...]:
-        html, landed = fetch_page(session, url)
-        site = _site(landed if depth == 0 else url)
-        if _site(landed) != site:
-            return ()  # a link of the site that leads away from it
-        content = read_page(html, landed)
+        html, final_url = fetch_page(session, url)
+        site = _site(final_url if depth == 0 else url)
+        if _site(final_url) != site:
+            return ()  # it redirects to another site
+        content = read_page(html, final_url)
         if not content.hits and looks_like_captcha(html):
-            raise SourceFailed("captcha", f"{url} answered with a captcha page; ask less, or tomorrow")
+            raise captcha(url)
         if depth == 0 and not content.hits and not content.links:
             raise SourceFailed(
-                "changed", f"{url} has neither pictures nor links; what a script draws in a browser cannot be read here"
+                "changed",
+                f"{url} has neither pictures nor links; pages drawn by scripts cannot be read",
             )
         crawl.read += 1
         if depth < self._depth:
@@ -113,17 +114,17 @@ def _site(url: str) -> tuple[str, int | None]:
     return (parts.hostname or "").removeprefix("www."), parts.port
 
 
-def _a_keyword(search: SearchConfig) -> str:
+def _probe_keyword(search: SearchConfig) -> str:
     return next((keyword for keyword, pages in search.website.start_pages.items() if pages and keyword != "*"), "cat")
 
 
 INFO = SourceInfo(
     name="website",
     factory=Website,
-    summary="Any site's pages: their pictures, from start pages that you name along the site's own links.",
-    limits="search.website.depth links deep, search.website.pages pages per keyword, within one site",
+    summary="The pictures of any website, from start pages that you name along the site's own links.",
+    limits="search.website.depth links deep, search.website.pages pages per keyword, on one site",
     licenses=True,
     settings=("start_pages",),
-    opt_in="whether a site's pictures may be used is yours to find out, unless its pages state a licence",
-    probe=_a_keyword,
+    opt_in="you must check whether a site's pictures may be used, unless its pages state a licence",
+    probe=_probe_keyword,
 )

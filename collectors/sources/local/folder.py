@@ -1,8 +1,8 @@
-"""A folder of your own pictures, with one subfolder per keyword.
+"""A local folder of images with one subfolder per keyword.
 
-Its pictures have addresses such as `folder:red%20panda/1.jpg`: relative to the folder of the settings, and of a scheme
-that no other reader of addresses knows. So the catalogue may move with the pictures, and an address from elsewhere,
-be it `file:///etc/passwd` or `folder:../../x`, never reads anything but a regular file inside that one folder.
+Its images have urls such as `folder:red%20panda/1.jpg`, relative to the folder in the settings, so that the catalogue
+and the folder can be moved. The scheme is private: no url of another source, be it `file:///etc/passwd` or
+`folder:../../x`, reads anything but a regular file inside that folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PAGE_SIZE = 500
 
 
 class Folder:
-    """The files below `folder/<keyword>/`, in the order of their names.
+    """List the files below `folder/<keyword>/`, ordered by name.
 
     Args:
         search: names the folder.
@@ -44,29 +44,29 @@ class Folder:
         """List up to 500 files after the one that the cursor names; see Source.search.
 
         Raises:
-            SourceFailed: `unreachable`: the folder is not there, has no subfolder, or cannot be read.
+            SourceFailed: `unreachable`: the folder is missing, has no subfolder, or cannot be read.
         """
         try:
-            names = _pictures(self._root, keyword)
+            names = _image_files(self._root, keyword)
         except OSError as error:
             raise SourceFailed("unreachable", f"search.folder.path = {str(self._root)!r}: {error.strerror}") from error
-        following = [name for name in names if cursor is None or name > cursor]
-        page = following[:_PAGE_SIZE]
-        found = tuple(SearchHit(SCHEME + quote(name), title=Path(name).stem) for name in page)
-        return ResultPage(found, page[-1] if len(following) > len(page) else None)
+        remaining = [name for name in names if cursor is None or name > cursor]
+        page = remaining[:_PAGE_SIZE]
+        hits = tuple(SearchHit(SCHEME + quote(name), title=Path(name).stem) for name in page)
+        return ResultPage(hits, page[-1] if len(remaining) > len(page) else None)
 
 
 def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
-    """The bytes of a `folder:` address.
+    """Read the file of a `folder:` url.
 
     Args:
-        folder: the folder of the settings (`search.folder.path`).
-        image_url: an address that this source gave.
-        max_bytes: the largest file.
+        folder: `search.folder.path`.
+        image_url: url of a hit of this source.
+        max_bytes: size limit of a file.
 
     Raises:
-        TransferFailed: `refused` when the address leads outside of the folder or to no regular file, or the file is
-            too large; `failed` when it is not there or cannot be read.
+        TransferFailed: `refused` when the url points outside of the folder or to no regular file, or the file is too
+            large; `failed` when it is missing or cannot be read.
     """
     root = Path(folder).expanduser().resolve()
     try:
@@ -88,11 +88,11 @@ def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
 
 
 def read_capped(file: Path, max_bytes: int) -> bytes:
-    """Read a local file that is not larger than the limit.
+    """Read a local file of at most `max_bytes`.
 
     Raises:
-        OSError: it is not there or cannot be read.
-        TransferFailed: `too_large`.
+        OSError: it is missing or cannot be read.
+        TransferFailed: `too_large`: it has more than `max_bytes`.
     """
     with file.open("rb") as stream:
         data = stream.read(max_bytes + 1)
@@ -101,25 +101,25 @@ def read_capped(file: Path, max_bytes: int) -> bytes:
     return data
 
 
-def _pictures(root: Path, keyword: str) -> list[str]:
-    """Names relative to the root, with slashes, of every picture file below the keyword's subfolders, in order."""
+def _image_files(root: Path, keyword: str) -> list[str]:
+    """List the image files below the keyword's subfolders: sorted names relative to the root, with slashes."""
     subfolders = sorted(entry for entry in root.iterdir() if entry.is_dir())
     if not subfolders:
-        raise FileNotFoundError(0, "it has no subfolder; the pictures lie in one subfolder per keyword")
+        raise FileNotFoundError(0, "it has no subfolder; it needs one subfolder of pictures per keyword")
     names = []
     for subfolder in subfolders:
         if same_name(subfolder.name, keyword):
-            for place, folders, files in os.walk(subfolder):
+            for folder, folders, files in os.walk(subfolder):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 names += [
-                    (Path(place) / name).relative_to(root).as_posix()
+                    (Path(folder) / name).relative_to(root).as_posix()
                     for name in files
                     if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
                 ]
     return sorted(names)
 
 
-def _a_subfolder(search: SearchConfig) -> str:
+def _probe_keyword(search: SearchConfig) -> str:
     root = Path(search.folder.path).expanduser()
     return next((entry.name for entry in sorted(root.iterdir()) if entry.is_dir()), "cat") if root.is_dir() else "cat"
 
@@ -131,5 +131,5 @@ INFO = SourceInfo(
     limits="none; nothing leaves this machine",
     licenses=False,
     settings=("path",),
-    probe=_a_subfolder,
+    probe=_probe_keyword,
 )

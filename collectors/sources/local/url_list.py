@@ -1,4 +1,4 @@
-"""A file of addresses: txt, csv, tsv, jsonl or parquet, with the columns url and label, read row by row."""
+"""A file of urls with labels: txt, csv, tsv, jsonl or parquet, read row by row."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Row = Mapping[str, Any]
 
 
 class UrlList:
-    """The rows whose label is the keyword; every row of a file that is named after the keyword.
+    """Return the rows whose label is the keyword, or every row of a file that is named after the keyword.
 
     Args:
         search: names the file; {keyword} in it stands for the keyword.
 
     Raises:
-        ConfigError: no file is named, or one of a kind that is not known.
+        ConfigError: no file is named, or its type is unknown.
     """
 
     def __init__(self, search: SearchConfig) -> None:
@@ -42,21 +42,21 @@ class UrlList:
             )
         if Path(search.url_list.file).suffix.lower() not in _READERS:
             raise ConfigError(
-                f"search.url_list.file = {search.url_list.file!r}: the known kinds are {', '.join(_READERS)}"
+                f"search.url_list.file = {search.url_list.file!r}: the known types are {', '.join(_READERS)}"
             )
         self._template = search.url_list.file
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Read up to 2000 rows; the cursor is the number of rows read before; see Source.search.
+        """Read up to 2000 rows; the cursor is the number of rows read so far; see Source.search.
 
         Raises:
-            SourceFailed: `unreachable`: the file cannot be opened; `changed`: it is not what its name says, or has
-                no column url, or no column label where one is needed.
+            SourceFailed: `unreachable`: the file cannot be opened; `changed`: its content does not fit its
+                suffix, or it has no column url, or no column label where one is needed.
         """
-        done = int(cursor or 0)
+        rows_read = int(cursor or 0)
         file = Path(self._template.replace("{keyword}", keyword)).expanduser()
         try:
-            rows = list(islice(read_rows(file), done, done + _PAGE_SIZE))
+            rows = list(islice(read_rows(file), rows_read, rows_read + _PAGE_SIZE))
         except OSError as error:
             raise SourceFailed(
                 "unreachable", f"search.url_list.file = {str(file)!r}: {error.strerror or error}"
@@ -65,52 +65,52 @@ class UrlList:
             raise SourceFailed(
                 "changed", f"search.url_list.file = {str(file)!r} cannot be read: {error}"[:300]
             ) from error
-        labelled = "{keyword}" not in self._template
-        found = parse(rows, keyword if labelled else None, str(file))
-        return ResultPage(found, str(done + len(rows)) if len(rows) == _PAGE_SIZE else None)
+        has_labels = "{keyword}" not in self._template
+        hits = parse(rows, keyword if has_labels else None, str(file))
+        return ResultPage(hits, str(rows_read + len(rows)) if len(rows) == _PAGE_SIZE else None)
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The rows of a file of addresses, without keeping more than a few of them in memory.
+    """Yield the rows of a file, with few of them in memory at a time.
 
     Raises:
         OSError: it cannot be opened or read.
-        ValueError: it is not what its suffix says.
+        ValueError: its content does not fit its suffix.
     """
     yield from _READERS[file.suffix.lower()](file)
 
 
-def parse(rows: list[Row], keyword: str | None, place: str) -> tuple[SearchHit, ...]:
-    """Make pictures of rows.
+def parse(rows: list[Row], keyword: str | None, file: str) -> tuple[SearchHit, ...]:
+    """Convert rows to hits.
 
     Args:
         rows: with url and label, and perhaps page_url, title, creator, license, license_url, width, height.
-        keyword: only rows with this label; None: all of them.
-        place: the file, for the error's text.
+        keyword: select rows with this label; None: all rows.
+        file: path of the file, for the error's text.
 
     Raises:
         SourceFailed: `changed`: a row has no url, or no label where one is needed.
     """
-    found = []
+    hits = []
     for row in rows:
         url, label = _first(row, _URL_COLUMNS), _first(row, _LABEL_COLUMNS)
         if url is None or (keyword is not None and label is None):
             missing = "url" if url is None else "label (or put {keyword} in the file's name)"
-            raise SourceFailed("changed", f"search.url_list.file = {place!r}: a row has no column {missing}")
+            raise SourceFailed("changed", f"search.url_list.file = {file!r}: a row has no column {missing}")
         if url.strip() and (keyword is None or same_name(str(label), keyword)):
-            found.append(_found(row, url.strip()))
-    return tuple(found)
+            hits.append(_hit(row, url.strip()))
+    return tuple(hits)
 
 
-def _found(row: Row, url: str) -> SearchHit:
-    terms = str(row.get("license_url") or "")
+def _hit(row: Row, url: str) -> SearchHit:
+    license_url = str(row.get("license_url") or "")
     return SearchHit(
         image_url=url,
         page_url=str(row.get("page_url") or ""),
         title=str(row.get("title") or ""),
         creator=str(row.get("creator") or ""),
-        license=license_from(str(row.get("license") or "")) or license_from(terms),
-        license_url=terms,
+        license=license_from(str(row.get("license") or "")) or license_from(license_url),
+        license_url=license_url,
         attribution=str(row.get("attribution") or ""),
         width=pixels(row.get("width")),
         height=pixels(row.get("height")),
@@ -122,7 +122,7 @@ def _first(row: Row, names: tuple[str, ...]) -> str | None:
 
 
 def _read_txt(file: Path) -> Iterator[Row]:
-    """One address per line, then perhaps a tab and its label; `#` begins a comment line."""
+    """Yield one url per line, with an optional label after a tab; `#` starts a comment line."""
     with file.open(encoding="utf-8-sig") as lines:
         for line in lines:
             url, tab, label = line.strip().partition("\t")
@@ -141,7 +141,7 @@ def _read_jsonl(file: Path) -> Iterator[Row]:
             if line.strip():
                 row = read_json(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no JSON object")
+                    raise ValueError(f"line {number} is not a JSON object")
                 yield row
 
 
@@ -160,20 +160,20 @@ _READERS = {
 }
 
 
-def _a_label(search: SearchConfig) -> str:
+def _probe_keyword(search: SearchConfig) -> str:
     try:
         row = next(read_rows(Path(search.url_list.file).expanduser()), {})
     except (OSError, ValueError, KeyError, csv.Error, pa.ArrowException):
-        return "cat"  # the question itself will say what is wrong
+        return "cat"  # the search itself reports the error
     return _first(row, _LABEL_COLUMNS) or "cat"
 
 
 INFO = SourceInfo(
     name="url_list",
     factory=UrlList,
-    summary="A file of addresses that you have already: txt, csv, tsv, jsonl or parquet with url and label.",
-    limits="none of its own; the hosts' pace holds for the downloads",
+    summary="A file of URLs that you already have: txt, csv, tsv, jsonl or parquet with url and label.",
+    limits="none of its own; rate limits per host hold for the downloads",
     licenses=True,
     settings=("file",),
-    probe=_a_label,
+    probe=_probe_keyword,
 )

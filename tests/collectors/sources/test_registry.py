@@ -210,9 +210,9 @@ def test_services_that_can_are_asked_for_the_wanted_licences_alone(stand_in: Sta
     made = make_sources(settings(stand_in, sources=["openverse"], exclude_licenses=["nc", "nd"]))
     made["openverse"].search(session, "cat", None)
     assert stand_in.asked[-1][1]["license"] == "cc0,pdm,by,by-sa"
-    with pytest.raises(ConfigError, match="kakao does not say under which licence"):
+    with pytest.raises(ConfigError, match="kakao gives no licences"):
         make_sources(settings(stand_in, sources=["openverse", "kakao"], exclude_licenses=["nd"]))
-    with pytest.raises(ConfigError, match="kakao does not say under which licence"):
+    with pytest.raises(ConfigError, match="kakao gives no licences"):
         make_sources(settings(stand_in, sources=["openverse", "kakao"], licenses=["by"]))
 
 
@@ -329,8 +329,8 @@ def test_the_table_of_sources_names_keys_and_what_is_left_out(monkeypatch: pytes
     assert rows["openverse"].key.startswith("optional: OPENVERSE_CLIENT_ID and")
     assert (rows["gbif"].key, rows["gbif"].licenses, rows["naver"].licenses) == ("no", "yes", "no")
     assert "exclude training" in rows["pexels"].summary
-    assert "Named explicitly only" in rows["bing"].summary
-    with pytest.raises(ConfigError, match="unsplash is left out: its API's terms exclude training"):
+    assert "Opt-in" in rows["bing"].summary
+    with pytest.raises(ConfigError, match="unsplash is not supported: its API's terms exclude training"):
         make_sources(SearchConfig(sources=("unsplash",)))
 
 

@@ -209,7 +209,7 @@ def test_a_list_that_cannot_be_read_is_a_failure(
 
 
 def test_a_list_of_another_kind_or_none_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"the known kinds are \.txt, \.csv"):
+    with pytest.raises(ConfigError, match=r"the known types are \.txt, \.csv"):
         UrlList(SearchConfig(url_list=UrlListConfig(file="list.xlsx")))
     with pytest.raises(ConfigError, match=r"needs file in"):
         UrlList(SearchConfig())
