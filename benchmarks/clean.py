@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.support.copies_data import KINDS, make
 from benchmarks.support.peers import peer_python
 from preprocessing import clean
-from preprocessing.edited_copies import STAGE, find_near_copies
+from preprocessing.edited_copies import STAGE, find_edited_copies
 from workspace.catalog.records import Download, Hit, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.image_store import ImageStore
@@ -94,7 +94,7 @@ def run_ours(root: Path, near: bool) -> None:
         features.run(workspace, config)
         parts["features"] = time.time() - began - sum(parts.values())
         with workspace.open_catalog() as catalog:
-            catalog.replace_verdicts([STAGE], find_near_copies(workspace, config, catalog))
+            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog))
         parts["near"] = time.time() - began - sum(parts.values())
     with workspace.open_catalog() as catalog:
         name = {one.sha256: Path(one.image_url).name for one in catalog.all(Download)}

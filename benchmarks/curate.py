@@ -24,7 +24,7 @@ import numpy.typing as npt
 from flows.step_table import step_function
 from gallery.site import Gallery
 from preprocessing.curation.label_issues import find_label_issues
-from preprocessing.curation.outliers import comparable, typicality
+from preprocessing.curation.outliers import centred, outlier_scores
 from preprocessing.dataset.groups import groups_of
 from workspace.progress import SILENT
 from workspace.resolve import open_workspace
@@ -111,8 +111,8 @@ def scores(planted: Planted) -> dict[str, Array]:
     """Each way of scoring, 0 the worst, [n]."""
     from cleanlab.outlier import OutOfDistribution
 
-    vectors = comparable(planted.features, planted.labels)
-    typical = typicality(vectors, planted.labels, planted.groups)
+    vectors = centred(planted.features, planted.labels)
+    typical = outlier_scores(vectors, planted.labels, planted.groups)
     confidence = find_label_issues(vectors, planted.labels, planted.groups, 0).confidence
     return {
         "curate": np.minimum(typical, confidence),

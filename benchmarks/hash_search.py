@@ -81,7 +81,7 @@ def measure(count: int, kind: str, mirrored: bool, workers: int) -> dict[str, fl
     for pairs in near_pairs(*seen, KIN, workers):
         same += int((pairs.distance <= SAME).sum())
         kin += int((pairs.distance > SAME).sum())
-        hit += int(np.isin(pairs.i * count + pairs.j, wanted)[pairs.view == 0].sum())
+        hit += int(np.isin(pairs.i * count + pairs.j, wanted)[pairs.orientation == 0].sum())
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds, "peak_mb": _peak_mb(), "before_mb": made_mb,

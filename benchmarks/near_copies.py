@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from benchmarks.clean import prepare
 from benchmarks.support.copies_data import jpeg, watermarked
 from preprocessing import clean
-from preprocessing.edited_copies import STAGE, find_near_copies
+from preprocessing.edited_copies import STAGE, find_edited_copies
 from preprocessing.images.decode import decode
 from training.network import features
 from workspace.catalog.records import Download, Verdict
@@ -103,7 +103,7 @@ def main() -> None:
         features.run(workspace, config)
         seconds.append(time.monotonic())
         with workspace.open_catalog() as catalog:
-            catalog.replace_verdicts([STAGE], find_near_copies(workspace, config, catalog))
+            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog))
         seconds.append(time.monotonic())
         by_both = joined(workspace)
     spent = [after - before for before, after in zip(seconds, seconds[1:], strict=False)]

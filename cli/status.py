@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.retrain import settings_of_champion
-from preprocessing.dataset.new_images import arrivals
+from preprocessing.dataset.new_images import count_new_images
 from workspace.catalog import curation
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Sample
@@ -83,7 +83,7 @@ def _run_line(run: RunFolder, samples: list[Sample]) -> str:
 def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kept: list[tuple[str, str]]) -> list[str]:
     """List the changes since the live model was trained, as sentences."""
     changes = []
-    fresh = arrivals(workspace, config)
+    fresh = count_new_images(workspace, config)
     limit = config.retrain.min_new_images
     if fresh.new:
         per_class = ", ".join(f"{label} {count}" for label, count in fresh.per_class.items())

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from collectors.refresh import due_searches
 from flows.artifacts import Logger
 from flows.steps import step_task
-from preprocessing.dataset.new_images import Arrivals, arrivals
+from preprocessing.dataset.new_images import NewImages, count_new_images
 from workspace.resolve import open_workspace, workspaces_under
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.lock import WorkspaceBusy, hold
@@ -58,7 +58,7 @@ def watch(workspace: str = "") -> dict[str, int]:
     return seen
 
 
-def _look(folder: Path, logger: Logger) -> Arrivals:
+def _look(folder: Path, logger: Logger) -> NewImages:
     workspace, config = open_workspace(folder)
     with hold(workspace, "watch"):
         taken = step_task("inbox")(workspace, config)
@@ -69,7 +69,7 @@ def _look(folder: Path, logger: Logger) -> Arrivals:
             taken_more = 0
         if taken.done or taken_more:
             step_task("clean")(workspace, config)
-        found = arrivals(workspace, config)
+        found = count_new_images(workspace, config)
         enough = found.enough(config)
         due = enough and not _told_before(workspace)
     if due:  # after the lock is given back, since the retraining wants it
@@ -97,7 +97,7 @@ def _told_before(workspace: Workspace) -> bool:
     return False
 
 
-def tell(folder: Path, found: Arrivals) -> None:
+def tell(folder: Path, found: NewImages) -> None:
     """Emit the event that starts the deployment of `retrain`; see prefect.yaml."""
     emit_event(
         event=EVENT,

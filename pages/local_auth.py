@@ -46,7 +46,7 @@ _STOP_S = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class LocalAuth:
     """An ASGI application that lets only the holder of the token through to another one.
 
     Attributes:
@@ -60,7 +60,7 @@ class Guard:
     token: str
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """What a person opens, with the token."""
         return f"http://{LOOPBACK}:{self.port}/?token={self.token}"
 
@@ -136,10 +136,10 @@ def serve_page(app: ASGIApp, announce: Callable[[str], None], *, port: int = 0, 
         ConfigError: the port is taken.
     """
     with _bind(port) as listener:
-        guard, server = _server(app, listener)
-        announce(guard.address)
+        auth, server = _server(app, listener)
+        announce(auth.url)
         if open_browser:  # the listener queues the browser's first request until the server takes it
-            webbrowser.open(guard.address)
+            webbrowser.open(auth.url)
         with suppress(KeyboardInterrupt):  # uvicorn has ended its requests before it hands Ctrl-C on
             server.run(sockets=[listener])
 
@@ -153,7 +153,7 @@ def served_page(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         RuntimeError: the server did not start.
     """
     with _bind(port) as listener:
-        guard, server = _server(app, listener)
+        auth, server = _server(app, listener)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         waited = threading.Event()
@@ -164,7 +164,7 @@ def served_page(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         if not server.started:
             raise RuntimeError(f"the page did not start within {_START_S:g} s")
         try:
-            yield guard.address
+            yield auth.url
         finally:
             server.should_exit = True
             thread.join()
@@ -179,17 +179,17 @@ def _bind(port: int) -> socket.socket:
         ) from error
 
 
-def _server(app: ASGIApp, listener: socket.socket) -> tuple[Guard, uvicorn.Server]:
-    guard = Guard(app, listener.getsockname()[1], secrets.token_urlsafe(24))
+def _server(app: ASGIApp, listener: socket.socket) -> tuple[LocalAuth, uvicorn.Server]:
+    auth = LocalAuth(app, listener.getsockname()[1], secrets.token_urlsafe(24))
     config = uvicorn.Config(
-        guard,
+        auth,
         ws="none",  # a request for a web socket is then a request like any other, and guarded like it
         log_level="warning",
         access_log=False,  # the log of a terminal is no place for tokens
         server_header=False,
         timeout_graceful_shutdown=_STOP_S,
     )
-    return guard, uvicorn.Server(config)
+    return auth, uvicorn.Server(config)
 
 
 def _refuse(why: str, status: int = 403) -> Response:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from pages.files import new_app, render
-from pages.review_data import Album, said
-from pages.thumbnails import SIDE_PX, Thumbnails
+from pages.review_data import ReviewData, decision_json
+from pages.thumbnails import SIDE_PX, JpegThumbnails
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.overrides import Change
 from workspace.config.model import WorkspaceConfig
@@ -27,7 +27,7 @@ STATIC = (
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
+_IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
 
 
 class _Decision(BaseModel):
@@ -51,12 +51,12 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) 
         catalog: open as long as the application is served; decisions are written to it.
     """
     app = new_app(STATIC)
-    album = Album(workspace, config, catalog)
-    _add_reading(app, album, Thumbnails(workspace, config))
-    _add_deciding(app, album)
+    review_data = ReviewData(workspace, config, catalog)
+    _add_reading(app, review_data, JpegThumbnails(workspace, config))
+    _add_deciding(app, review_data)
 
     @app.exception_handler(CollectAndTrainError)
-    def foreseen(_request: Request, error: CollectAndTrainError) -> JSONResponse:
+    def known_error(_request: Request, error: CollectAndTrainError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 500)
 
     return app
@@ -67,29 +67,29 @@ def next_command(workspace: Workspace) -> str:
     return f"collect-and-train run -w {workspace.root}"
 
 
-def _add_reading(app: FastAPI, album: Album, thumbnails: Thumbnails) -> None:
+def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails) -> None:
     @app.get("/")
     def page() -> HTMLResponse:
-        name = album.workspace.root.resolve().name
-        return HTMLResponse(render("review.html.j2", name=name, next_command=next_command(album.workspace)))
+        name = review_data.workspace.root.resolve().name
+        return HTMLResponse(render("review.html.j2", name=name, next_command=next_command(review_data.workspace)))
 
     @app.get("/api/classes")
     def classes() -> dict[str, Any]:
         return {
-            "classes": album.overview(),
+            "classes": review_data.overview(),
             "words": {name: one.words for name, one in REASONS.items()},
-            "decisions": len(album.overrides()),
+            "decisions": len(review_data.overrides()),
         }
 
     @app.get("/api/pictures")
     def pictures(label: str) -> Response:
-        if label not in album.classes:
+        if label not in review_data.classes:
             raise HTTPException(404, f"there is no class {label!r}")
-        return JSONResponse(album.pictures(label))  # plain dicts: checking 10,000 of them would take a second
+        return JSONResponse(review_data.pictures(label))  # plain dicts: checking 10,000 of them would take a second
 
     @app.get("/api/picture")
     def picture(sha256: str, label: str) -> dict[str, Any]:
-        found = album.details(sha256, label)
+        found = review_data.details(sha256, label)
         if found is None:
             raise HTTPException(404, "there is no such picture")
         return found
@@ -99,24 +99,24 @@ def _add_reading(app: FastAPI, album: Album, thumbnails: Thumbnails) -> None:
         data = thumbnails.jpeg(sha256, size) if size in SIDE_PX and _SHA256.fullmatch(sha256) else None
         if data is None:
             raise HTTPException(404, "there is no picture to show")
-        return Response(data, media_type="image/jpeg", headers=_FOR_EVER)
+        return Response(data, media_type="image/jpeg", headers=_IMMUTABLE)
 
 
-def _add_deciding(app: FastAPI, album: Album) -> None:
+def _add_deciding(app: FastAPI, review_data: ReviewData) -> None:
     @app.post("/api/decide")
     def save(asked: _Decisions) -> dict[str, Any]:
         changes = []
         for one in asked.changes:
-            if not album.knows(one.sha256, one.label):
+            if not review_data.knows(one.sha256, one.label):
                 raise HTTPException(404, "there is no such picture under this label")
             if (one.action == "relabel") != bool(one.new_label) or one.new_label == one.label:
                 raise HTTPException(422, "a picture is relabelled to another class, and nothing else names one")
-            if one.new_label and one.new_label not in album.classes:
+            if one.new_label and one.new_label not in review_data.classes:
                 raise HTTPException(422, f"there is no class {one.new_label!r}")
             changes.append(Change(one.sha256, one.label, one.action, one.new_label, one.seen))
-        outcomes = album.decide(changes)
+        outcomes = review_data.decide(changes)
         results = [
-            {"sha256": one.change.sha256, "label": one.change.label, "made": one.made, "mine": said(one.now)}
+            {"sha256": one.change.sha256, "label": one.change.label, "made": one.made, "mine": decision_json(one.now)}
             for one in outcomes
         ]
-        return {"results": results, "classes": album.overview(), "decisions": len(album.overrides())}
+        return {"results": results, "classes": review_data.overview(), "decisions": len(review_data.overrides())}

@@ -41,13 +41,13 @@ class Snapshot:
     standing: dict[Pair, str] = field(default_factory=dict)
 
 
-class Album:
+class ReviewData:
     """Reads a workspace for the review page; safe to use from several threads.
 
     Args:
         workspace: whose pictures.
         config: its classes.
-        catalog: open while the album is used.
+        catalog: open as long as this is used.
     """
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> None:
@@ -78,8 +78,8 @@ class Album:
 
     def knows(self, sha256: str, label: str) -> bool:
         """Whether this label found this picture, or a check has judged it under the label."""
-        shot = self.snapshot()
-        return (sha256, label) in shot.verdicts or (sha256, label) in shot.hits
+        snapshot = self.snapshot()
+        return (sha256, label) in snapshot.verdicts or (sha256, label) in snapshot.hits
 
     def overrides(self) -> dict[Pair, Override]:
         """What people have decided, by sha256 and the label that found the picture."""
@@ -100,59 +100,59 @@ class Album:
 
     def pictures(self, label: str) -> list[dict[str, Any]]:
         """The pictures found under a label and those moved to it, the most suspicious first, then the dropped ones."""
-        shot, mine = self.snapshot(), self.overrides()
-        pairs = {pair for pair in shot.verdicts if pair[1] == label}
+        snapshot, mine = self.snapshot(), self.overrides()
+        pairs = {pair for pair in snapshot.verdicts if pair[1] == label}
         moved = {pair for pair, one in mine.items() if one.new_label == label and (pair[0], label) not in pairs}
-        items = [self._item(shot, pair, label, mine.get(pair)) for pair in pairs | moved]
+        items = [self._item(snapshot, pair, label, mine.get(pair)) for pair in pairs | moved]
         return sorted(items, key=lambda one: (one["verdict"] == "drop", one["score"], one["sha256"]))
 
     def details(self, sha256: str, label: str) -> dict[str, Any] | None:
         """Everything that is known of one picture under the label that found it; None when it is not there."""
-        shot, mine = self.snapshot(), self.overrides()
+        snapshot, mine = self.snapshot(), self.overrides()
         pair = (sha256, label)
         if not self.knows(sha256, label):
             return None
-        verdicts = shot.verdicts.get(pair, [])
+        verdicts = snapshot.verdicts.get(pair, [])
         names = {one.group for one in verdicts if one.group}
-        kin = sorted({*names, *(sha for name in names for sha in shot.groups[name])} - {sha256})
-        facts = shot.facts.get(sha256)
+        kin = sorted({*names, *(sha for name in names for sha in snapshot.groups[name])} - {sha256})
+        facts = snapshot.facts.get(sha256)
         return {
-            **self._item(shot, pair, label, mine.get(pair)),
-            **_source(shot.hits.get(pair)),
+            **self._item(snapshot, pair, label, mine.get(pair)),
+            **_source(snapshot.hits.get(pair)),
             "size": f"{facts.width} × {facts.height} px" if facts and facts.width else "",
             "detail": facts.detail if facts else "",
             "checks": [
                 {"stage": one.stage, "verdict": one.verdict, "reason": one.reason, "score": one.score}
                 for one in verdicts
             ],
-            "group": [self._brief(shot, sha) for sha in kin],
-            "neighbours": [self._brief(shot, sha) for sha in self._neighbours(shot, sha256)],
+            "group": [self._brief(snapshot, sha) for sha in kin],
+            "neighbours": [self._brief(snapshot, sha) for sha in self._neighbours(snapshot, sha256)],
         }
 
-    def _item(self, shot: Snapshot, pair: Pair, shown: str, mine: Override | None) -> dict[str, Any]:
+    def _item(self, snapshot: Snapshot, pair: Pair, shown: str, mine: Override | None) -> dict[str, Any]:
         sha, label = pair
-        worst = _worst(shot.verdicts.get((sha, shown), []) or shot.verdicts.get(pair, []))
-        hit = shot.hits.get(pair)
+        worst = _worst(snapshot.verdicts.get((sha, shown), []) or snapshot.verdicts.get(pair, []))
+        hit = snapshot.hits.get(pair)
         return {
             "sha256": sha,
             "label": label,
             "verdict": worst.verdict,
             "reason": worst.reason,
             "score": worst.score,
-            "cluster": shot.clusters.get((sha, shown), 0),
+            "cluster": snapshot.clusters.get((sha, shown), 0),
             "title": hit.title[:TITLE] if hit else "",
-            "picture": not (sha in shot.facts and shot.facts[sha].error) and worst.reason != "file_missing",
-            "mine": said(mine),
+            "picture": not (sha in snapshot.facts and snapshot.facts[sha].error) and worst.reason != "file_missing",
+            "mine": decision_json(mine),
         }
 
-    def _brief(self, shot: Snapshot, sha256: str) -> dict[str, Any]:
-        return {"sha256": sha256, "labels": shot.labels.get(sha256, [])}
+    def _brief(self, snapshot: Snapshot, sha256: str) -> dict[str, Any]:
+        return {"sha256": sha256, "labels": snapshot.labels.get(sha256, [])}
 
-    def _neighbours(self, shot: Snapshot, sha256: str) -> list[str]:
+    def _neighbours(self, snapshot: Snapshot, sha256: str) -> list[str]:
         """The nearest pictures by the cosine of their features, nearest first; none when it has no features."""
         with self._lock:
             if self._features is None:
-                self._features = self._read_features(shot)
+                self._features = self._read_features(snapshot)
             keys, vectors = self._features
         if sha256 not in keys:
             return []
@@ -161,40 +161,40 @@ class Album:
         indices, _ = nearest(vectors[own], vectors, min(NEIGHBOURS, len(keys) - 1), (numbers[own], numbers))
         return [keys[index] for index in indices[0]]
 
-    def _read_features(self, shot: Snapshot) -> tuple[list[str], npt.NDArray[np.float32]]:
+    def _read_features(self, snapshot: Snapshot) -> tuple[list[str], npt.NDArray[np.float32]]:
         try:
             store = latest_features(self.workspace)
         except WorkspaceError:
             return [], np.zeros((0, 1), np.float32)  # the features step has not run yet
-        keys = sorted(sha for sha in shot.facts if sha in store)
+        keys = sorted(sha for sha in snapshot.facts if sha in store)
         if not keys:
             return [], np.zeros((0, 1), np.float32)
         return keys, unit(store.get(keys))
 
     def _read(self) -> Snapshot:
-        shot = Snapshot()
+        snapshot = Snapshot()
         wanted = set(self.classes)
         for verdict in self._catalog.all(Verdict):
             if verdict.label in wanted:
-                shot.verdicts[verdict.sha256, verdict.label].append(verdict)
+                snapshot.verdicts[verdict.sha256, verdict.label].append(verdict)
                 if verdict.group:
-                    shot.groups[verdict.group].append(verdict.sha256)
+                    snapshot.groups[verdict.group].append(verdict.sha256)
         for sha, hit in self._catalog.appearances():
             if hit.label in wanted:
-                shot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
-                if hit.label not in shot.labels[sha]:
-                    shot.labels[sha].append(hit.label)
-        shot.standing = effective_verdicts(one for verdicts in shot.verdicts.values() for one in verdicts)
-        shot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
-        shot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
-        return shot
+                snapshot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
+                if hit.label not in snapshot.labels[sha]:
+                    snapshot.labels[sha].append(hit.label)
+        snapshot.standing = effective_verdicts(one for verdicts in snapshot.verdicts.values() for one in verdicts)
+        snapshot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
+        snapshot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
+        return snapshot
 
     def _stamp_now(self) -> tuple[float, ...]:
         pointer = self.workspace.features_pointer
         return (*self.workspace.catalog_stamp(), pointer.stat().st_mtime if pointer.exists() else 0.0)
 
 
-def said(override: Override | None) -> dict[str, str] | None:
+def decision_json(override: Override | None) -> dict[str, str] | None:
     """A decision as the page gets it."""
     if override is None:
         return None

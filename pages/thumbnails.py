@@ -18,7 +18,7 @@ SIDE_PX = {"small": 256, "large": 1024}
 QUALITY = 82
 
 
-class Thumbnails:
+class JpegThumbnails:
     """Makes JPEGs of cached pictures; safe to use from several threads."""
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig) -> None:

@@ -9,8 +9,8 @@ from functools import partial
 from itertools import islice
 
 from preprocessing.duplicates.fingerprint import unpacked
-from preprocessing.duplicates.registration_cache import lay_over
-from preprocessing.extract_facts import Job, examine_all
+from preprocessing.duplicates.registration_cache import register_pairs
+from preprocessing.extract_facts import Job, extract_all
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
@@ -43,7 +43,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         todo = sorted({*catalog.files_to_examine(), *again})
         jobs = [Job(sha, workspace, clean) for sha in todo if images.exists(sha)]
         progress.begin("Decoding", len(jobs))
-        results = examine_all(jobs, clean)
+        results = extract_all(jobs, clean)
         while batch := list(islice(results, BATCH)):
             catalog.put(batch)
             progress.advance(len(batch))
@@ -52,7 +52,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             lambda names: unpacked(stored_thumbs(catalog, names)),
             appearances_under(catalog, config.classes),
             clean,
-            partial(lay_over, workspace, clean, progress=progress),
+            partial(register_pairs, workspace, clean, progress=progress),
         )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from preprocessing.curation.clusters import clusters_of
 from preprocessing.curation.label_issues import find_label_issues
-from preprocessing.curation.outliers import Floats, Ints, comparable, typicality
+from preprocessing.curation.outliers import Floats, Ints, centred, outlier_scores
 from preprocessing.dataset.groups import groups_of
 from preprocessing.edited_copies import STAGE as NEAR_COPY
-from preprocessing.edited_copies import find_near_copies
+from preprocessing.edited_copies import find_edited_copies
 from workspace.catalog.curation import STAGE, decided_by_people, replace_clusters
 from workspace.catalog.records import Cluster, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
@@ -41,7 +41,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     store = latest_features(workspace)
     with workspace.open_catalog() as catalog:
-        near = find_near_copies(workspace, config, catalog, progress)
+        near = find_edited_copies(workspace, config, catalog, progress)
         catalog.replace_verdicts([NEAR_COPY], near)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
         featured = [pair for pair in pairs if pair[0] in store]
@@ -83,8 +83,8 @@ def _judge(
     progress.begin("Curating", 3)
     names, labels = np.unique([label for _, label in pairs], return_inverse=True)
     _, members = np.unique([groups[sha] for sha, _ in pairs], return_inverse=True)
-    vectors = comparable(features([sha for sha, _ in pairs]), labels)
-    typical = typicality(vectors, labels, members)
+    vectors = centred(features([sha for sha, _ in pairs]), labels)
+    typical = outlier_scores(vectors, labels, members)
     progress.advance()
     issues = find_label_issues(vectors, labels, members, config.seed)
     progress.advance()

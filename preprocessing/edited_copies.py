@@ -1,7 +1,7 @@
-"""Copies that hashes cannot see: crops, borders, watermarks, small turns; found among neighbours by cached features.
+"""Find edited copies that hashes miss: crops, borders, watermarks, rotations by a few degrees.
 
-Two pictures whose features are near each other may show the same picture or the same kind of thing; they are laid
-over each other to tell which (preprocessing/duplicates/registration.py). Run after the features step, by `curate`.
+Nearest neighbours by cached features may show the same image or only the same kind of thing; registration tells
+which (preprocessing/duplicates/registration.py). Called by `curate`, after the features step.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.duplicates.fingerprint import look_of
+from preprocessing.duplicates.fingerprint import fingerprint_of
 from preprocessing.duplicates.group import best_first, copies_of
 from preprocessing.duplicates.match import edited_matches
-from preprocessing.duplicates.registration_cache import lay_over
+from preprocessing.duplicates.registration_cache import register_pairs
 from preprocessing.neighbours import near_pairs, unit
 from preprocessing.verdicts import copy_verdicts
 from workspace.catalog.catalog import Catalog
@@ -31,13 +31,13 @@ STAGE = "near_copy"
 Features = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 
-_PROTECTED = -1_000_000  # a rank that a person's word stands for
+_PROTECTED = -1_000_000  # the rank of a label that a person has set: before every other
 
 
-def find_near_copies(
+def find_edited_copies(
     workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, progress: Progress = SILENT
 ) -> list[Verdict]:
-    """Find the copies among the pictures that clean and people let stay; replaces nothing by itself.
+    """Find edited copies among the images that clean and people have kept; writes nothing.
 
     The result depends on those pictures alone, not on earlier results of this function: a second run gives the same.
     Pictures without features take no part.
@@ -46,10 +46,10 @@ def find_near_copies(
         workspace: whose features and pixels are read.
         config: the copy settings under `clean`.
         catalog: its catalogue.
-        progress: told how many pairs are compared.
+        progress: advances by each pair that is compared.
 
     Returns:
-        Verdicts of the stage `near_copy`, by sha256 and label, for pictures that are copies or kin of others only: drop
+        Verdicts of the stage `near_copy`, by sha256 and label, for images with copies or near-duplicates only: drop
         with the reason `edited_copy` or `two_labels`, or keep, with the group that must stay in one split.
 
     Raises:
@@ -62,23 +62,27 @@ def find_near_copies(
     licensed = {sha for sha, hit in catalog.appearances() if hit.license}
     by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}
     ordered = sorted(
-        (look_of(one) for one in catalog.each(ImageFacts) if one.sha256 in ranks and one.sha256 in store),
-        key=lambda one: (one.sha256 not in by_person, *best_first(one, one.sha256 in licensed)),
+        (
+            fingerprint_of(facts)
+            for facts in catalog.each(ImageFacts)
+            if facts.sha256 in ranks and facts.sha256 in store
+        ),
+        key=lambda image: (image.sha256 not in by_person, *best_first(image, image.sha256 in licensed)),
     )
     found: list[Verdict] = []
     if len(ordered) > 1:
-        names = [one.sha256 for one in ordered]
+        names = [image.sha256 for image in ordered]
         pairs = neighbours(store.get(names), config.clean.near_neighbours, config.clean.near_cosine)
-        laid = lay_over(workspace, config.clean, [(names[i], names[j]) for i, j in pairs], progress)
-        matches = edited_matches(np.array(pairs, np.intp).reshape(-1, 2), laid)
+        agreements = register_pairs(workspace, config.clean, [(names[i], names[j]) for i, j in pairs], progress)
+        matches = edited_matches(np.array(pairs, np.intp).reshape(-1, 2), agreements)
         copies = copies_of(ordered, dict(zip(names, names, strict=True)), matches)
         found = copy_verdicts(STAGE, ordered, ranks, copies, config.clean.rank_margin)
-    told = [one for one in found if one.verdict == "drop" or one.group]
-    return sorted(told, key=lambda one: (one.sha256, one.label))
+    relevant = [verdict for verdict in found if verdict.verdict == "drop" or verdict.group]
+    return sorted(relevant, key=lambda verdict: (verdict.sha256, verdict.label))
 
 
 def neighbours(features: Features, count: int, least: float) -> list[Pair]:
-    """Find the pairs of which one is among the other's nearest.
+    """Find the pairs in which either image is among the nearest of the other.
 
     Args:
         features: [n, dimension]; their cosines count.
@@ -93,7 +97,7 @@ def neighbours(features: Features, count: int, least: float) -> list[Pair]:
 
 
 def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, int]]:
-    """The pictures that clean or a person lets stay, and their best rank under each label; a person's word is first."""
+    """Return the kept images with their best rank under each label; a label set by a person ranks first."""
     best: dict[tuple[str, str], int] = {}
     for sha, hit in catalog.appearances():
         best[sha, hit.label] = min(hit.rank, best.get((sha, hit.label), hit.rank))

@@ -7,10 +7,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from preprocessing.duplicates.hashing import fingerprint
+from preprocessing.duplicates.hashing import hash_image
 from preprocessing.images.decode import Decoded, Pixels
 from preprocessing.images.pixel_cache import PixelCache, decode_small
-from preprocessing.images.worker_pool import Limits, Lost, run_all
+from preprocessing.images.worker_pool import FailedJob, JobLimits, run_all
 from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
@@ -28,7 +28,7 @@ class Job:
     clean: CleanConfig
 
 
-def examine(job: Job) -> ImageFacts:
+def extract_facts(job: Job) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 
     Measures and hashes are those of the cached picture; the pixel digest is that of the upright one as it was
@@ -66,13 +66,13 @@ def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> I
         frames=decoded.frames,
         bytes=file_bytes,
         pixel_digest=_pixel_digest(decoded),
-        **dataclasses.asdict(fingerprint(small)),
+        **dataclasses.asdict(hash_image(small)),
         **dataclasses.asdict(measure(small)),
     )
 
 
-def examine_all(
-    jobs: Sequence[Job], clean: CleanConfig, examine_one: Callable[[Job], ImageFacts] = examine
+def extract_all(
+    jobs: Sequence[Job], clean: CleanConfig, extract_one: Callable[[Job], ImageFacts] = extract_facts
 ) -> Iterator[ImageFacts]:
     """Examine files over processes and give their facts as they come, in no particular order.
 
@@ -81,14 +81,14 @@ def examine_all(
     Args:
         jobs: the files.
         clean: how many processes, and what a file may take.
-        examine_one: what a worker runs; importable by name.
+        extract_one: what a worker runs; importable by name.
 
     Raises:
         WorkspaceError: processes cannot be started, a file is gone, or the cache cannot be written.
     """
-    limits = Limits(clean.decoder_timeout_s, int(clean.decoder_memory_mb * 1e6))
-    for outcome in run_all(jobs, examine_one, clean.workers or os.cpu_count() or 1, limits):
-        if isinstance(outcome, Lost):
+    limits = JobLimits(clean.decoder_timeout_s, int(clean.decoder_memory_mb * 1e6))
+    for outcome in run_all(jobs, extract_one, clean.workers or os.cpu_count() or 1, limits):
+        if isinstance(outcome, FailedJob):
             yield ImageFacts(outcome.job.sha256, error=outcome.reason, detail=outcome.detail)
         else:
             yield outcome

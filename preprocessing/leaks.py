@@ -1,4 +1,4 @@
-"""Copies between a workspace's pictures and an outside test set: what would make that test too easy."""
+"""Find copies shared by a workspace and an outside test set: leaks that would inflate its accuracy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.duplicates.fingerprint import Look, look_of, thumbs_among
+from preprocessing.duplicates.fingerprint import Fingerprint, fingerprint_of, thumbs_among
 from preprocessing.duplicates.match import EDITED, find_matches
 from preprocessing.duplicates.orientation import AS_IS, MIRRORED
-from preprocessing.duplicates.registration import Agreement, Keypoints, compare, is_kin, is_same, keypoints
+from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
 from preprocessing.edited_copies import Features
 from preprocessing.extract_facts import facts_of
 from preprocessing.images.decode import Pixels
@@ -43,25 +43,25 @@ class Leak(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class OutsideSet:
     """An outside set, decoded.
 
     Attributes:
         pixels: by the file's path, [h, w, 3].
         digests: by the same, the sha256 of the file.
-        looks: by that sha256, what copies are found by.
+        fingerprints: by that sha256, the fingerprint.
         thumbs: by that sha256, the thumb as ImageFacts holds it.
         refused: by the file's path, why the other files are no images.
     """
 
     pixels: Mapping[str, Pixels]
     digests: Mapping[str, str]
-    looks: Mapping[str, Look]
+    fingerprints: Mapping[str, Fingerprint]
     thumbs: Mapping[str, str]
     refused: Mapping[str, str]
 
 
-def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) -> Outside:
+def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) -> OutsideSet:
     """Decode every file below a folder, hidden ones left out.
 
     Raises:
@@ -72,7 +72,7 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pixels: dict[str, Pixels] = {}
     digests: dict[str, str] = {}
-    looks: dict[str, Look] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     thumbs: dict[str, str] = {}
     refused: dict[str, str] = {}
     progress.begin("Reading the outside set", len(files))
@@ -86,31 +86,31 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
         else:
             digests[name] = hashlib.sha256(data).hexdigest()
             facts = facts_of(digests[name], len(data), decoded, pixels[name])
-            looks[facts.sha256], thumbs[facts.sha256] = look_of(facts), facts.thumb
+            fingerprints[facts.sha256], thumbs[facts.sha256] = fingerprint_of(facts), facts.thumb
         progress.advance(1)
     if not pixels:
         raise WorkspaceError(
             f"{folder} holds no picture ({len(files)} files); name the folder of the test set's pictures"
         )
-    return Outside(pixels, digests, looks, thumbs, refused)
+    return OutsideSet(pixels, digests, fingerprints, thumbs, refused)
 
 
 def find_leaks(
     workspace: Workspace,
     config: WorkspaceConfig,
-    outside: Outside,
+    outside: OutsideSet,
     features: Mapping[str, Features] | None = None,
     progress: Progress = SILENT,
 ) -> list[Leak]:
-    """Find which of the pictures that stay are in the outside set too.
+    """Find the kept images that the outside set holds too.
 
     Args:
-        workspace: cleaned; its pictures that stay are looked at.
+        workspace: cleaned; its kept images are compared.
         config: the copy settings under `clean`.
         outside: the other set.
         features: of the outside pictures, float32 [dimension] each, by the same backbone as the workspace's: then
             edited copies are also looked for among neighbours. None: by hashes alone.
-        progress: told how many pairs are compared.
+        progress: advances by each pair that is compared.
 
     Returns:
         By kind, label, sha256 and file, each pair once.
@@ -123,15 +123,15 @@ def find_leaks(
         for sha, label in catalog.kept():
             labels.setdefault(sha, []).append(label)
         mine = {one.sha256: one for one in catalog.each(ImageFacts) if one.sha256 in labels and not one.error}
-    laid = _Laid(PixelCache(workspace, config.clean), outside, progress)
+    register_pairs = _PairRegistration(PixelCache(workspace, config.clean), outside, progress)
     names: dict[str, list[str]] = {}
     for name, digest in outside.digests.items():
         names.setdefault(digest, []).append(name)
     kinds: dict[tuple[str, str], str] = {}
     for sha, other, kind in (
-        *((sha, sha, SAME_BYTES) for sha in mine.keys() & outside.looks.keys()),
-        *_by_hashes(mine, outside, config.clean, laid),
-        *_by_features(workspace, mine, outside, config.clean, features or {}, laid),
+        *((sha, sha, SAME_BYTES) for sha in mine.keys() & outside.fingerprints.keys()),
+        *_by_hashes(mine, outside, config.clean, register_pairs),
+        *_by_features(workspace, mine, outside, config.clean, features or {}, register_pairs),
     ):
         before = kinds.setdefault((sha, other), kind)
         kinds[sha, other] = min(before, kind, key=order_of)
@@ -145,7 +145,7 @@ def find_leaks(
 
 
 def leaks_csv(leaks: Sequence[Leak]) -> str:
-    """A header and a line per pair."""
+    """Format leaks as CSV: a header and a line per pair."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(Leak._fields)
@@ -153,24 +153,24 @@ def leaks_csv(leaks: Sequence[Leak]) -> str:
     return text.getvalue()
 
 
-class _Laid:
-    """Lays pictures of both sets over each other; nothing of it is kept on disk, since the outside set is not ours."""
+class _PairRegistration:
+    """Registers images of both sets; nothing is cached on disk, since the outside set is not ours."""
 
-    def __init__(self, cache: PixelCache, outside: Outside, progress: Progress) -> None:
+    def __init__(self, cache: PixelCache, outside: OutsideSet, progress: Progress) -> None:
         self._cache, self._progress = cache, progress
         self._outside = {digest: outside.pixels[name] for name, digest in outside.digests.items()}
         self._points: dict[str, Keypoints] = {}
         self._done: dict[tuple[str, str], Agreement] = {}
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Agreement]:
-        self._progress.begin("Laying pictures over each other", len(pairs))
+        self._progress.begin("Comparing possible copies", len(pairs))
         return [self._agreement(*sorted(pair)) for pair in pairs]
 
     def _agreement(self, one: str, other: str) -> Agreement:
         self._progress.advance(1)
         if (one, other) not in self._done:
             left, right = self._pixels(one), self._pixels(other)
-            self._done[one, other] = compare(left, right, self._found(one, left), self._found(other, right))
+            self._done[one, other] = register(left, right, self._found(one, left), self._found(other, right))
         return self._done[one, other]
 
     def _found(self, sha256: str, pixels: Pixels) -> Keypoints:
@@ -183,36 +183,36 @@ class _Laid:
 
 
 def _by_hashes(
-    mine: Mapping[str, ImageFacts], outside: Outside, clean: CleanConfig, laid: _Laid
+    mine: Mapping[str, ImageFacts], outside: OutsideSet, clean: CleanConfig, register_pairs: _PairRegistration
 ) -> Iterator[tuple[str, str, str]]:
     """(sha256 of ours, sha256 of theirs, kind); a file that both sets have is looked at once."""
 
     def across(one: str, other: str) -> list[tuple[str, str]]:
         """The pair as (ours, theirs): none within one set, two where both sets have both files."""
-        return [(a, b) for a, b in ((one, other), (other, one)) if a in mine and b in outside.looks]
+        return [(a, b) for a, b in ((one, other), (other, one)) if a in mine and b in outside.fingerprints]
 
-    def lay(pairs: Sequence[tuple[str, str]]) -> list[Agreement]:
-        """Only across the sets; within one of them nobody asks."""
+    def register_across(pairs: Sequence[tuple[str, str]]) -> list[Agreement]:
+        """Register the pairs across the sets; pairs within one set get no agreement."""
         asked = [pair for pair in pairs if across(*pair)]
-        agreements = dict(zip(asked, laid(asked), strict=True))
+        agreements = dict(zip(asked, register_pairs(asked), strict=True))
         return [agreements.get(pair, Agreement(0.0, 0.0, 0.0, 0.0)) for pair in pairs]
 
-    looks = {sha: look_of(facts) for sha, facts in mine.items()} | dict(outside.looks)
+    fingerprints = {sha: fingerprint_of(facts) for sha, facts in mine.items()} | dict(outside.fingerprints)
     thumbs = {sha: facts.thumb for sha, facts in mine.items()} | dict(outside.thumbs)
-    every = list(looks)
-    matches = find_matches(list(looks.values()), thumbs_among(thumbs), clean, lay)
-    for i, j, view, same in zip(*(part.tolist() for part in matches), strict=True):
-        kind = _KINDS.get(view, ROTATED_IMAGE) if same else KIN
+    every = list(fingerprints)
+    matches = find_matches(list(fingerprints.values()), thumbs_among(thumbs), clean, register_across)
+    for i, j, orientation, same in zip(*(part.tolist() for part in matches), strict=True):
+        kind = _KINDS.get(orientation, ROTATED_IMAGE) if same else KIN
         yield from ((sha, other, kind) for sha, other in across(every[i], every[j]))
 
 
 def _by_features(
     workspace: Workspace,
     mine: Mapping[str, ImageFacts],
-    outside: Outside,
+    outside: OutsideSet,
     clean: CleanConfig,
     features: Mapping[str, Features],
-    laid: _Laid,
+    register_pairs: _PairRegistration,
 ) -> Iterator[tuple[str, str, str]]:
     """(sha256 of ours, sha256 of theirs, kind)."""
     if not features:
@@ -225,6 +225,6 @@ def _by_features(
     theirs = np.stack([features[name] for name in names])
     near = near_pairs(unit(theirs), unit(store.get(shas)), clean.near_neighbours, clean.near_cosine)
     pairs = [(shas[j], outside.digests[names[i]]) for i, j in near]
-    for (sha, other), how in zip(pairs, laid(pairs), strict=True):
-        if is_kin(how):
+    for (sha, other), how in zip(pairs, register_pairs(pairs), strict=True):
+        if is_near_duplicate(how):
             yield sha, other, EDITED_IMAGE if is_same(how) else KIN

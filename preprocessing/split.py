@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from preprocessing.dataset.groups import groups_of
-from preprocessing.dataset.stratify import SPLITS, assign
+from preprocessing.dataset.stratify import SPLITS, stratify
 from preprocessing.images.decode import DECODER_VERSION
 from workspace.catalog import curation
 from workspace.catalog.records import Hit, ImageFacts, Sample, StepCounts, Verdict
@@ -49,7 +49,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
-    split_of = assign(labels, config.split, config.seed, earlier_splits(workspace, group_of))
+    split_of = stratify(labels, config.split, config.seed, earlier_splits(workspace, group_of))
     best = _best_hits(hits)
     samples = [
         _sample(

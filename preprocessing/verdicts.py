@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from preprocessing.duplicates.fingerprint import Look, ThumbsOf, look_of
+from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf, fingerprint_of
 from preprocessing.duplicates.group import Copies, best_first, find_copies
 from preprocessing.duplicates.match import EDITED
 from preprocessing.duplicates.orientation import MIRRORED
-from preprocessing.duplicates.registration_cache import Lay
+from preprocessing.duplicates.registration_cache import RegisterPairs
 from preprocessing.quality.checks import Finding, judge
 from workspace.catalog.records import Hit, ImageFacts, Verdict
 from workspace.config.clean import CleanConfig
@@ -27,7 +27,7 @@ def verdicts_for(
     thumbs: ThumbsOf,
     appearances: Iterable[tuple[str, Hit]],
     clean: CleanConfig,
-    lay: Lay | None = None,
+    register: RegisterPairs | None = None,
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
 
@@ -36,7 +36,7 @@ def verdicts_for(
         thumbs: gives the thumbs of decoded pictures.
         appearances: who found which file where, as `Catalog.appearances` gives them.
         clean: the limits.
-        lay: lays pictures over each other that may be edited copies.
+        register: lays pictures over each other that may be edited copies.
 
     Returns:
         By sha256, label and stage. A picture that a stage drops has no verdict of the later ones.
@@ -49,7 +49,7 @@ def verdicts_for(
         if hit.license:
             licensed.add(sha)
     verdicts: list[Verdict] = []
-    passed: list[Look] = []
+    passed: list[Fingerprint] = []
     missing = dict.fromkeys(ranks)
     for one in facts:
         if one.sha256 not in ranks:
@@ -58,11 +58,11 @@ def verdicts_for(
         stage, finding = ("decode", Finding("drop", one.error, 0.0)) if one.error else ("check", judge(one, clean))
         verdicts += _each_label(one.sha256, ranks, stage, finding)
         if finding.outcome != "drop":
-            passed.append(look_of(one))
+            passed.append(fingerprint_of(one))
     for sha in missing:
         verdicts += _each_label(sha, ranks, "decode", Finding("drop", "file_missing", 0.0))
     ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
-    copies = find_copies(passed, thumbs, licensed, clean, lay)
+    copies = find_copies(passed, thumbs, licensed, clean, register)
     verdicts += copy_verdicts("copy", ordered, ranks, copies, clean.rank_margin)
     return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
 
@@ -74,7 +74,7 @@ def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iter
 
 def copy_verdicts(
     stage: str,
-    ordered: Sequence[Look],
+    ordered: Sequence[Fingerprint],
     ranks: Ranks,
     copies: Copies,
     margin: int,
@@ -88,11 +88,11 @@ def copy_verdicts(
         copies: what belongs together among them.
         margin: places between two labels of one picture from which on it stays under one.
     """
-    stars: dict[str, list[Look]] = {}
+    stars: dict[str, list[Fingerprint]] = {}
     for one in ordered:
         stars.setdefault(copies.kept[one.sha256], []).append(one)
     verdicts = []
-    names = Counter(copies.kin.values())
+    names = Counter(copies.group.values())
     for members in stars.values():
         label = _winner([ranks[one.sha256] for one in members], margin)
         # The best copy may have been found under another label only: then the best of those under this one stays.
@@ -100,7 +100,7 @@ def copy_verdicts(
         for one in members:
             for appeared in ranks[one.sha256]:
                 reason = "two_labels" if appeared != label else _difference(one, kept, copies)
-                group = copies.kin[one.sha256]
+                group = copies.group[one.sha256]
                 group = group if names[group] > 1 else ""
                 if reason:
                     verdicts.append(Verdict(one.sha256, appeared, stage, "drop", reason, 0.0, kept.sha256))
@@ -121,15 +121,15 @@ def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
     return None
 
 
-def _difference(one: Look, kept: Look, copies: Copies) -> str:
+def _difference(one: Fingerprint, kept: Fingerprint, copies: Copies) -> str:
     """Why a copy gives way to the kept one; empty for the kept one itself."""
     if one.sha256 == kept.sha256:
         return ""
     if one.pixel_digest == kept.pixel_digest:
         return "same_pixels"
-    views = copies.view[one.sha256], copies.view[kept.sha256]
-    if EDITED in views:
+    orientations = copies.orientation[one.sha256], copies.orientation[kept.sha256]
+    if EDITED in orientations:
         return EDITED_COPY
-    if views[0] == views[1]:
+    if orientations[0] == orientations[1]:
         return "near_copy"
-    return "mirrored_copy" if max(views) == MIRRORED else "turned_copy"
+    return "mirrored_copy" if max(orientations) == MIRRORED else "turned_copy"

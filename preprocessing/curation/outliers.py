@@ -10,7 +10,7 @@ from preprocessing.neighbours import cosine_blocks, unit
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-CENTRED = 0.5
+CENTRED_SHARE = 0.5
 """Share of the mean feature vector that is taken away before cosines are compared.
 
 All of it (the usual centring) makes neighbours of the same scene stand out, and hides pictures that have nothing of
@@ -22,14 +22,14 @@ REFERENCE, FOREIGN = 4_000, 1_000
 """Pictures of a class, and of all other classes, that a class is measured on at most, so that time grows linearly."""
 
 
-def comparable(features: Floats, labels: Ints) -> Floats:
+def centred(features: Floats, labels: Ints) -> Floats:
     """Unit vectors whose inner products compare pictures, [n, dim] float32; every class counts alike in the mean."""
     vectors = unit(features)
     centre = np.mean([vectors[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0)
-    return unit(vectors - np.float32(CENTRED) * centre.astype(np.float32))
+    return unit(vectors - np.float32(CENTRED_SHARE) * centre.astype(np.float32))
 
 
-def typicality(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
+def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
     """Score every picture against its class.
 
     A picture's likeness to a class is its mean cosine to the nearer half of the class's pictures, so that up to half
@@ -38,7 +38,7 @@ def typicality(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
     own is 0.5, the score is where the picture stands.
 
     Args:
-        vectors: unit vectors of `comparable`, [n, dim].
+        vectors: unit vectors of `centred`, [n, dim].
         labels: class numbers, [n].
         groups: numbers of groups, [n].
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preprocessing.duplicates.group import connected
+from preprocessing.duplicates.group import connected_components
 from workspace.catalog.records import Hit, Verdict
 
 # Not names of people: these would join the pictures of many.
@@ -22,4 +22,4 @@ def groups_of(
         if sha in files and hit.creator.strip().casefold() not in _NOBODY:
             pairs.append((sha, authors.setdefault((hit.source, hit.creator.strip()), sha)))
     others = sorted({item for pair in pairs for item in pair} - files)
-    return connected([*sorted(files), *others], pairs)
+    return connected_components([*sorted(files), *others], pairs)

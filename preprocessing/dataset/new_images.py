@@ -13,7 +13,7 @@ from workspace.storage.paths import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class NewImages:
     """Clean pictures that no model was decided on with: `new` in all, `per_class` by label.
 
     `trained_on` is the number of pictures in the live model's dataset, 0 when there is none.
@@ -30,7 +30,7 @@ class Arrivals:
         return self.trained_on > 0 and self.new > 0 and (self.new >= settings.min_new_images or by_share)
 
 
-def arrivals(workspace: Workspace, config: WorkspaceConfig) -> Arrivals:
+def count_new_images(workspace: Workspace, config: WorkspaceConfig) -> NewImages:
     """Compare what is kept now with the datasets of all runs that were decided on, published or not.
 
     So a challenger that lost is not trained again until as many more pictures have come.
@@ -50,4 +50,4 @@ def arrivals(workspace: Workspace, config: WorkspaceConfig) -> Arrivals:
     with workspace.open_catalog() as catalog:
         kept = [(sha, label) for sha, label in catalog.kept() if label in config.classes]
     fresh = Counter(label for sha, label in kept if sha not in seen)
-    return Arrivals(fresh.total(), {label: fresh[label] for label in config.classes if fresh[label]}, trained_on)
+    return NewImages(fresh.total(), {label: fresh[label] for label in config.classes if fresh[label]}, trained_on)

@@ -16,7 +16,7 @@ Group = Mapping[str, int]
 """How many pictures of each label a group holds."""
 
 
-def assign(
+def stratify(
     groups: Mapping[str, Group], config: SplitConfig, seed: int, before: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Give every group a split.

@@ -1,4 +1,4 @@
-"""What the search for copies holds of each picture: little, since it holds all of them at once."""
+"""The compact per-image record that the duplicate search keeps in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from preprocessing.duplicates.hashing import THUMB_SIDE_PX
 from workspace.catalog.records import ImageFacts
 
-# Below this standard deviation (grey, 0 to 1) a hash is made of noise: all flat pictures share one.
+# Below this standard deviation (grey, 0 to 1) a hash is noise: all flat images share one.
 FLAT_CONTRAST = 0.02
 # The same for the thumb, which is what the hashes see: fine texture on a plain ground leaves nothing of itself there.
 FLAT_THUMB = 0.005
@@ -20,14 +20,14 @@ FLAT_THUMB = 0.005
 Thumbs = npt.NDArray[np.uint8]
 
 ThumbsOf = Callable[[Sequence[str]], Thumbs]
-"""Gives the grey thumbs of pictures by their sha256, uint8 [n, 32, 32]; they stay where they are until then."""
+"""Loads the grey thumbs of images by their sha256, uint8 [n, 32, 32]; they are read only when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A decoded picture: `area` in px, `file_bytes` of its file, its hashes as numbers.
+class Fingerprint:
+    """A decoded image: `area` in px, `file_bytes` of its file, its hashes as integers.
 
-    `pixel_digest` is equal for equal pixels and `look_digest` for equal hashes and thumb; `comparable` says that it
+    `pixel_digest` is equal for equal pixels and `hash_digest` for equal hashes and thumb; `textured` says that it
     has what hashes are made of: contrast, and some of it left at 32 x 32.
     """
 
@@ -35,19 +35,19 @@ class Look:
     area: int
     file_bytes: int
     pixel_digest: bytes
-    look_digest: bytes
+    hash_digest: bytes
     phash: int
     dhash: int
     phash_mirror: int
     dhash_mirror: int
-    comparable: bool
+    textured: bool
 
 
-def look_of(facts: ImageFacts) -> Look:
-    """What the search needs of these facts."""
+def fingerprint_of(facts: ImageFacts) -> Fingerprint:
+    """Reduce facts to a fingerprint."""
     hashes = (facts.phash, facts.dhash, facts.phash_mirror, facts.dhash_mirror)
     thumb = np.frombuffer(bytes.fromhex(facts.thumb), dtype=np.uint8)
-    return Look(
+    return Fingerprint(
         facts.sha256,
         facts.width * facts.height,
         facts.bytes,
@@ -62,12 +62,12 @@ def look_of(facts: ImageFacts) -> Look:
 
 
 def thumbs_among(texts: Mapping[str, str]) -> ThumbsOf:
-    """Give thumbs from those at hand: by sha256, as facts hold them."""
+    """Load thumbs from a mapping: by sha256, as facts hold them."""
     return lambda names: unpacked([texts[name] for name in names])
 
 
 def unpacked(texts: Sequence[str]) -> Thumbs:
-    """Thumbs as facts hold them to uint8 [n, 32, 32]."""
+    """Unpack thumbs as facts hold them to uint8 [n, 32, 32]."""
     raw = np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8)
     return raw.reshape(len(texts), THUMB_SIDE_PX, THUMB_SIDE_PX)
 

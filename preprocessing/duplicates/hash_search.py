@@ -1,4 +1,4 @@
-"""Every pair of pictures whose two 64-bit hashes lie close together: exact, and fast by block-pair pigeonhole.
+"""Search pairs of images by the Hamming distance of two 64-bit hashes: exact, and fast by block-pair pigeonhole.
 
 Cut 64 bits into b blocks: two words that differ in at most t bits agree in b - t whole blocks. So for each choice of
 that many blocks the words are sorted by them, and only words that agree in them are compared (Manku, Jain and
@@ -34,11 +34,11 @@ _BIT_STEP = 27
 
 
 class Pairs(NamedTuple):
-    """Pairs found: picture i as it is and picture j seen as `view`, whose hashes are `distance` bits apart in all."""
+    """Pairs: image i as it is and image j in `orientation`, whose hashes differ in `distance` bits in all."""
 
     i: Indices
     j: Indices
-    view: Indices
+    orientation: Indices
     distance: npt.NDArray[np.int64]
 
 
@@ -62,15 +62,15 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
     that agree in whole blocks, as those with nothing but sky do.
 
     Args:
-        phash: uint64 [views, n]; row 0 the pictures as they are, each further row the same pictures mirrored or turned.
+        phash: uint64 [orientations, n]; row 0 the images as they are, the others mirrored or rotated.
         dhash: the same of the other hash.
         limit: in bits of both hashes together, 0 to 126.
         workers: threads.
 
     Yields:
-        Chunks; together each (i, j, view) once, i != j. With view 0, i < j.
+        Chunks; together each (i, j, orientation) once, i != j. With orientation 0, i < j.
     """
-    views, count = phash.shape
+    orientations, count = phash.shape
     p, d = _spread_bits(phash.ravel()), _spread_bits(dhash.ravel())
     half = limit // 2
     branches = [_Branch(p, d, half, -1)]
@@ -78,7 +78,7 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
         branches.append(_Branch(d, p, limit - half - 1, half))
     with ThreadPoolExecutor(workers) as pool:
         for branch in branches:
-            blocks, agreeing = plan(views * count, branch.radius, _evenness(branch.words))
+            blocks, agreeing = plan(orientations * count, branch.radius, _evenness(branch.words))
             subsets = itertools.combinations(range(blocks), agreeing)
             # A few at a time: a pool would otherwise run ahead of whoever takes the pairs.
             while some := list(itertools.islice(subsets, workers)):
@@ -146,10 +146,10 @@ def _search_subset(branch: _Branch, blocks: int, subset: tuple[int, ...], limit:
         np.bitwise_xor(words[step:], words[:size], out=differing[:size])
         np.bitwise_count(differing[:size], out=bits[:size])
         np.less_equal(bits[:size], branch.radius, out=hit[:size])
-        places = np.flatnonzero(hit[:size])
-        if len(places):
-            places = places[_first_agreeing(differing[places], masks, subset)]
-            found += _pairs_at(branch, order, places, step, limit, count)
+        rows = np.flatnonzero(hit[:size])
+        if len(rows):
+            rows = rows[_first_agreeing(differing[rows], masks, subset)]
+            found += _pairs_at(branch, order, rows, step, limit, count)
         step += 1
         alive = runs > step
         left = int(runs[alive].sum())
@@ -188,11 +188,11 @@ def _first_agreeing(differing: Hashes, masks: list[np.uint64], subset: tuple[int
     return first
 
 
-def _pairs_at(branch: _Branch, order: Indices, places: Indices, step: int, limit: int, count: int) -> list[Pairs]:
-    a, b = order[places], order[places + step]
+def _pairs_at(branch: _Branch, order: Indices, rows: Indices, step: int, limit: int, count: int) -> list[Pairs]:
+    a, b = order[rows], order[rows + step]
     other = np.bitwise_count(branch.others[a] ^ branch.others[b]).astype(np.int64)
     distance = other + np.bitwise_count(branch.words[a] ^ branch.words[b])
-    # Of two views neither of which is the picture as it is, the pair is found elsewhere.
+    # A pair of two mirrored or rotated images is also found with one of them as it is.
     good = (distance <= limit) & (other > branch.least_other) & (np.minimum(a, b) < count) & (a % count != b % count)
     a, b, distance = a[good], b[good], distance[good]
     if not len(a):

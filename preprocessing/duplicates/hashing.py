@@ -20,7 +20,7 @@ _DCT_SIDE_PX = 32  # imagehash.phash: hash_size * highfreq_factor
 
 
 @dataclass(frozen=True, slots=True)
-class Fingerprint:
+class ImageHashes:
     """What finds an image's copies: 64-bit hashes as 16 hex digits, `*_mirror` those of its mirror image.
 
     `thumb` is the grey image at 32 x 32, 1024 bytes in hex, row by row.
@@ -33,7 +33,7 @@ class Fingerprint:
     thumb: str
 
 
-def fingerprint(pixels: Pixels) -> Fingerprint:
+def hash_image(pixels: Pixels) -> ImageHashes:
     """Hash an image, uint8 [h, w, 3], and its mirror image by imagehash's pHash and dHash.
 
     imagehash shrinks what it hashes. Here that is done once, to the very sizes that it asks for, which it then leaves
@@ -43,7 +43,7 @@ def fingerprint(pixels: Pixels) -> Fingerprint:
     small = grey.resize((_DCT_SIDE_PX, _DCT_SIDE_PX), Image.Resampling.LANCZOS)
     steps = grey.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.LANCZOS)
     thumb = grey.resize((THUMB_SIDE_PX, THUMB_SIDE_PX), Image.Resampling.BOX)
-    return Fingerprint(
+    return ImageHashes(
         phash=str(imagehash.phash(small)),
         dhash=str(imagehash.dhash(steps)),
         phash_mirror=str(imagehash.phash(ImageOps.mirror(small))),

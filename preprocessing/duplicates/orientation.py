@@ -1,4 +1,4 @@
-"""The eight ways to see a picture: as it is, mirrored, and either of them turned by quarters."""
+"""The eight orientations of an image: as it is or mirrored, each rotated by 0, 90, 180 or 270 degrees."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from preprocessing.duplicates.fingerprint import Thumbs
 
 AS_IS, MIRRORED = 0, 1
 
-TURNS = 8
-"""How many there are; a view is one of 0 to 7; AS_IS and MIRRORED are those that do not turn it."""
+ORIENTATIONS = 8
+"""The number of orientations, which are the integers 0 to 7; AS_IS and MIRRORED are the unrotated ones."""
 
 
-def turned(thumbs: Thumbs, view: int) -> Thumbs:
-    """See square pictures [n, side, side] another way: bit 0 mirrors left to right, then bits 1 and 2 turn.
+def reoriented(thumbs: Thumbs, orientation: int) -> Thumbs:
+    """Mirror and rotate square images [n, side, side] into an orientation.
 
-    Bit 1 turns by a half, bit 2 by a quarter, counter-clockwise.
+    Bit 0 mirrors left to right; then bit 1 rotates by 180 degrees and bit 2 by 90 degrees, counter-clockwise.
     """
-    if view & 1:
+    if orientation & 1:
         thumbs = thumbs[:, :, ::-1]
-    return np.rot90(thumbs, (view >> 2) + (view & 2), axes=(1, 2))
+    return np.rot90(thumbs, (orientation >> 2) + (orientation & 2), axes=(1, 2))
 
 
-def inverse(view: int) -> int:
-    """The view that takes a picture seen so back to what it was: itself, but for the two plain quarter turns."""
-    return {4: 6, 6: 4}.get(view, view)
+def inverse(orientation: int) -> int:
+    """Return the orientation that undoes this one: itself, except for the two unmirrored 90-degree rotations."""
+    return {4: 6, 6: 4}.get(orientation, orientation)

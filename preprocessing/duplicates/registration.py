@@ -1,8 +1,8 @@
-"""Lay one picture over another, and see whether they show the same: what tells a crop from a look-alike.
+"""Register one image on another and measure their agreement, which tells a crop from a look-alike.
 
-Keypoints of both (SIFT) give the shift, turn and scale that most of them agree on; the pictures are then compared
-cell by cell where they overlap. A watermark spoils the cells that it covers and no others; two pictures of one kind
-agree in few cells wherever they are laid.
+Matched SIFT keypoints give translation, rotation and scale (RANSAC); the overlap is then compared cell by cell.
+A watermark spoils only the cells that it covers; two images of one kind of thing agree in few cells, however they
+are registered.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from preprocessing.images.decode import Pixels
 
 # Measured by benchmarks.near_copies on 803 photographs: of the pairs that are no copies, one agreed
 # in 0.70 of its cells (a toy alone, and the same toy beside a chair), the next in 0.49 (one bear in two poses).
-SAME_CELLS, KIN_CELLS = 0.72, 0.5
+SAME_CELLS, NEAR_CELLS = 0.72, 0.5
 # A photograph sold in two colours agrees in every cell; its colours were 20 apart, those of copies 0.4.
 SAME_COLOUR = 8.0
-# Less of the picture is another picture of the same thing: kin.
-SAME_COVER, SAME_OVERLAP, KIN_OVERLAP = 0.5, 0.75, 0.3
+# An image that covers less of another is kept beside it, as its near-duplicate.
+SAME_COVER, SAME_OVERLAP, NEAR_OVERLAP = 0.5, 0.75, 0.3
 
 Value = TypeVar("Value", np.float32, np.bool_)
 
-ALIGNMENT_VERSION = 2
+REGISTRATION_VERSION = 2
 """Part of the cache's name: raise it whenever the same two pictures would agree otherwise."""
 
 MAX_KEYPOINTS = 400
@@ -34,7 +34,7 @@ RATIO = 0.8
 INLIER_PX = 3.0
 MIN_INLIERS = 8
 CELL_PX = 24
-# Takes away what a second compression and a pixel of misplacement leave.
+# Removes traces of recompression and of misregistration by a pixel.
 BLUR_PX = 1.5
 # A cell whose grey levels (0 to 255) vary less shows nothing that could agree or not.
 CELL_CONTRAST = 3.0
@@ -45,17 +45,17 @@ _SMALLEST_SCALE = 0.4  # beyond, less than a sixth of the larger picture is left
 
 
 class Keypoints(NamedTuple):
-    """Where a picture has corners, px float32 [k, 2], and what they look like, uint8 [k, 128]."""
+    """SIFT keypoints of an image: positions in px, float32 [k, 2], and descriptors, uint8 [k, 128]."""
 
     points: npt.NDArray[np.float32]
     descriptors: npt.NDArray[np.uint8]
 
 
 class Agreement(NamedTuple):
-    """How two pictures agree once they are laid over each other.
+    """Agreement of two images after registration.
 
     `cells` is the share of the textured cells of the overlap that correlate, 0 to 1; `overlap` the share of the
-    smaller picture that lies on the larger one, and `cover` the share of the larger one that it covers; `colour` how
+    smaller image that lies on the larger one, and `cover` the share of the larger one that it covers; `colour` how
     far the mean colours of three in four cells lie apart at most (Cb and Cr, 0 to 255 each, added up).
     """
 
@@ -69,32 +69,32 @@ NONE = Agreement(0.0, 0.0, 0.0, 0.0)
 
 
 def keypoints(pixels: Pixels) -> Keypoints:
-    """Find a picture's keypoints: uint8 [h, w, 3]."""
-    finder = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, contrastThreshold=0.02)
-    found, descriptors = finder.detectAndCompute(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None)
+    """Find the SIFT keypoints of an image, uint8 [h, w, 3]."""
+    detector = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, contrastThreshold=0.02)
+    found, descriptors = detector.detectAndCompute(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None)
     if not found:
         return Keypoints(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8))
-    return Keypoints(np.array([one.pt for one in found], np.float32), descriptors.astype(np.uint8))
+    return Keypoints(np.array([keypoint.pt for keypoint in found], np.float32), descriptors.astype(np.uint8))
 
 
-def compare(left: Pixels, right: Pixels, left_points: Keypoints, right_points: Keypoints) -> Agreement:
-    """Lay `right` over `left`, by shift, turn and scale, and compare; `NONE` where no way to lay it was found."""
+def register(left: Pixels, right: Pixels, left_points: Keypoints, right_points: Keypoints) -> Agreement:
+    """Register `right` on `left` by translation, rotation and scale, and compare; `NONE` if no transform fits."""
     pairs = _matched(left_points, right_points)
     if len(pairs) < MIN_INLIERS:
         return NONE
-    move, inliers = cv2.estimateAffinePartial2D(
+    transform, inliers = cv2.estimateAffinePartial2D(
         right_points.points[pairs[:, 1]], left_points.points[pairs[:, 0]], ransacReprojThreshold=INLIER_PX
     )
-    if move is None or int(inliers.sum()) < MIN_INLIERS:
+    if transform is None or int(inliers.sum()) < MIN_INLIERS:
         return NONE
-    scale = float(np.hypot(move[0, 0], move[1, 0]))
+    scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     if not _SMALLEST_SCALE < scale < 1 / _SMALLEST_SCALE:
         return NONE
-    return _agreement(left, right, np.asarray(move, np.float64))
+    return _agreement(left, right, np.asarray(transform, np.float64))
 
 
 def is_same(how: Agreement) -> bool:
-    """Whether two pictures that agree like this are one picture: at least half of it, in its own colours."""
+    """Whether the two show the same image: at least half of it, in the same colours."""
     return (
         how.cells >= SAME_CELLS
         and how.overlap >= SAME_OVERLAP
@@ -103,17 +103,17 @@ def is_same(how: Agreement) -> bool:
     )
 
 
-def is_kin(how: Agreement) -> bool:
-    """Whether they show parts of one picture, or one picture in other colours; true of every same picture."""
-    return how.cells >= KIN_CELLS and how.overlap >= KIN_OVERLAP
+def is_near_duplicate(how: Agreement) -> bool:
+    """Whether the two show parts of one image, or one image in other colours; includes `is_same`."""
+    return how.cells >= NEAR_CELLS and how.overlap >= NEAR_OVERLAP
 
 
 def _matched(left: Keypoints, right: Keypoints) -> npt.NDArray[np.intp]:
-    """Indices of keypoints that are each other's nearest, and much nearer than the second: [m, 2]."""
+    """Match keypoints that are each other's nearest, and much nearer than the second: indices [m, 2]."""
     if len(left.points) < 2 or len(right.points) < 2:
         return np.empty((0, 2), np.intp)
-    one, other = left.descriptors.astype(np.float32), right.descriptors.astype(np.float32)
-    square = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
+    a, b = left.descriptors.astype(np.float32), right.descriptors.astype(np.float32)
+    square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     best = square.argmin(axis=1)
     two = np.partition(square, 1, axis=1)[:, :2]
     mutual = square.argmin(axis=0)[best] == np.arange(len(best))
@@ -121,19 +121,19 @@ def _matched(left: Keypoints, right: Keypoints) -> npt.NDArray[np.intp]:
     return np.stack([good, best[good]], axis=1)
 
 
-def _agreement(left: Pixels, right: Pixels, move: npt.NDArray[np.float64]) -> Agreement:
+def _agreement(left: Pixels, right: Pixels, transform: npt.NDArray[np.float64]) -> Agreement:
     height, width = left.shape[:2]
-    laid = np.asarray(cv2.warpAffine(right, move, (width, height)), np.uint8)
-    there = cv2.warpAffine(np.full(right.shape[:2], 255, np.uint8), move, (width, height)) == 255
-    areas = sorted((height * width, right.shape[0] * right.shape[1] * abs(float(np.linalg.det(move[:, :2])))))
-    overlap, cover = (min(1.0, float(there.sum()) / max(1.0, area)) for area in areas)
-    (one, one_colour), (other, other_colour) = _light_and_colour(left), _light_and_colour(laid)
-    one_spread, other_spread = one.std(axis=1), other.std(axis=1)
-    textured = _cells(there).all(axis=1) & (np.maximum(one_spread, other_spread) >= CELL_CONTRAST)
+    warped = np.asarray(cv2.warpAffine(right, transform, (width, height)), np.uint8)
+    inside = cv2.warpAffine(np.full(right.shape[:2], 255, np.uint8), transform, (width, height)) == 255
+    areas = sorted((height * width, right.shape[0] * right.shape[1] * abs(float(np.linalg.det(transform[:, :2])))))
+    overlap, cover = (min(1.0, float(inside.sum()) / max(1.0, area)) for area in areas)
+    (left_light, left_colour), (right_light, right_colour) = _light_and_colour(left), _light_and_colour(warped)
+    left_spread, right_spread = left_light.std(axis=1), right_light.std(axis=1)
+    textured = _cells(inside).all(axis=1) & (np.maximum(left_spread, right_spread) >= CELL_CONTRAST)
     if textured.sum() < MIN_CELLS:
         return Agreement(0.0, overlap, cover, 0.0)
-    correlation = (one * other).mean(axis=1) / np.maximum(one_spread * other_spread, 1e-3)
-    colour = float(np.quantile(np.abs(one_colour - other_colour)[:, textured].sum(axis=0), 0.75))
+    correlation = (left_light * right_light).mean(axis=1) / np.maximum(left_spread * right_spread, 1e-3)
+    colour = float(np.quantile(np.abs(left_colour - right_colour)[:, textured].sum(axis=0), 0.75))
     return Agreement(float((correlation[textured] >= CELL_CORRELATION).mean()), overlap, cover, colour)
 
 

@@ -30,7 +30,7 @@ _START_S = 120.0  # Python, numpy, SciPy and Pillow on a busy machine with a col
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class JobLimits:
     """What one file may take: seconds, and bytes of address space beyond what a worker has at its start."""
 
     seconds: float
@@ -38,7 +38,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(Generic[Job]):
+class FailedJob(Generic[Job]):
     """A job that has no result: `reason` is decoder_crashed, decoder_timeout or decoder_memory."""
 
     job: Job
@@ -47,8 +47,8 @@ class Lost(Generic[Job]):
 
 
 def run_all(
-    jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, limits: Limits
-) -> Iterator[Result | Lost[Job]]:
+    jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, limits: JobLimits
+) -> Iterator[Result | FailedJob[Job]]:
     """Do every job in one of several processes; the outcomes come in no particular order, one for each job.
 
     Args:
@@ -68,7 +68,7 @@ def run_all(
                 idle.give(*waiting.popleft())
             for worker in _with_news(pool):
                 outcome = worker.outcome()
-                if isinstance(outcome, Lost) and outcome.reason == "decoder_crashed" and worker.tried < _TRIES:
+                if isinstance(outcome, FailedJob) and outcome.reason == "decoder_crashed" and worker.tried < _TRIES:
                     waiting.append((outcome.job, worker.tried + 1))
                 elif outcome is not None:
                     yield outcome
@@ -81,7 +81,7 @@ def run_all(
 class _Worker(Generic[Job, Result]):
     """One process and the pipe to it; `job` is what it holds, None when it is idle."""
 
-    def __init__(self, work: Callable[[Job], Result], limits: Limits) -> None:
+    def __init__(self, work: Callable[[Job], Result], limits: JobLimits) -> None:
         self.job: Job | None = None
         self.tried = 0
         self.alive = True
@@ -113,7 +113,7 @@ class _Worker(Generic[Job, Result]):
         with contextlib.suppress(OSError):  # it died while it was idle: seen as a crash, and tried again
             self.pipe.send(job)
 
-    def outcome(self) -> Result | Lost[Job] | None:
+    def outcome(self) -> Result | FailedJob[Job] | None:
         """What came of the job; None when nothing has come yet."""
         job = self.job
         assert job is not None
@@ -125,7 +125,7 @@ class _Worker(Generic[Job, Result]):
             self.job = None
             if kind == "memory":
                 self.end()  # what it still holds is not known
-                return Lost(
+                return FailedJob(
                     job,
                     "decoder_memory",
                     f"it took more than {self._limits.memory_bytes / 1e6:g} MB (decoder_memory_mb)",
@@ -139,15 +139,15 @@ class _Worker(Generic[Job, Result]):
             return None
         self.end()
         self.job = None
-        return Lost(job, "decoder_timeout", f"not decoded after {self._limits.seconds:g} s (decoder_timeout_s)")
+        return FailedJob(job, "decoder_timeout", f"not decoded after {self._limits.seconds:g} s (decoder_timeout_s)")
 
-    def _crashed(self, job: Job) -> Lost[Job]:
+    def _crashed(self, job: Job) -> FailedJob[Job]:
         self.process.join(5)
         code = self.process.exitcode
         self.end()
         self.job = None
         how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        return Lost(job, "decoder_crashed", f"the process that decoded it died, {self.tried} times: {how}")
+        return FailedJob(job, "decoder_crashed", f"the process that decoded it died, {self.tried} times: {how}")
 
     def end(self) -> None:
         self.alive = False
@@ -171,7 +171,7 @@ def _context() -> ForkServerContext | SpawnContext:
 
 
 def _idle(
-    pool: list[_Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: Limits
+    pool: list[_Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: JobLimits
 ) -> _Worker[Job, Result] | None:
     """A worker without a job, a new one when there may be more, or None."""
     for worker in pool:
@@ -192,7 +192,7 @@ def _with_news(pool: list[_Worker[Job, Result]]) -> list[_Worker[Job, Result]]:
     return [one for one in busy if one.pipe in ready or one.process.sentinel in ready or one.deadline <= late]
 
 
-def _serve(pipe: Connection, work: Callable[[Any], Any], limits: Limits) -> None:
+def _serve(pipe: Connection, work: Callable[[Any], Any], limits: JobLimits) -> None:
     """What a worker does: one job after the other, until the other end is gone."""
     _silence_c_libraries()
     _cap_memory(limits.memory_bytes)

@@ -11,7 +11,7 @@ def picture(page: Page, place: int):
     return page.locator(f"#picture-{place}")
 
 
-def said(page: Page, sentence: str) -> None:
+def expect_message(page: Page, sentence: str) -> None:
     expect(page.locator("#message")).to_have_text(sentence)
 
 
@@ -42,9 +42,9 @@ def test_it_opens_with_the_most_suspicious_first_and_everything_about_it(open_pa
 def test_keys_keep_drop_and_take_back_and_a_reload_remembers(open_page, reviewed) -> None:
     page = open_page()
     page.keyboard.press("d")
-    said(page, "Dropped.")
+    expect_message(page, "Dropped.")
     page.keyboard.press("k")
-    said(page, "Kept.")
+    expect_message(page, "Kept.")
     expect(picture(page, 2)).to_have_attribute("aria-selected", "true")
     first, second = reviewed.cats[:2]
     assert reviewed.overrides() == {(first, "cat"): DROPPED, (second, "cat"): KEPT}
@@ -55,7 +55,7 @@ def test_keys_keep_drop_and_take_back_and_a_reload_remembers(open_page, reviewed
     expect(picture(page, 1)).to_contain_text("kept by you")
     expect(page.locator("#saved")).to_contain_text("2 decisions saved")
     page.keyboard.press("u")
-    said(page, "Taken back.")
+    expect_message(page, "Taken back.")
     page.keyboard.press("u")
     expect(page.locator("#undo")).to_be_disabled()
     assert reviewed.overrides() == {}
@@ -67,7 +67,7 @@ def test_the_mouse_drops_keeps_and_takes_back(open_page, reviewed) -> None:
     page = open_page()
     picture(page, 3).click()
     page.get_by_role("button", name="Drop D").click()
-    said(page, "Dropped.")
+    expect_message(page, "Dropped.")
     picture(page, 5).hover()
     picture(page, 5).locator("button.drop").click()
     expect(picture(page, 5)).to_contain_text("dropped by you")
@@ -83,7 +83,7 @@ def test_relabel_moves_it_to_another_class_with_keys_alone(open_page, reviewed) 
     page.keyboard.press("r")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("1")
-    said(page, "Moved to dog.")
+    expect_message(page, "Moved to dog.")
     moved = reviewed.cats[0]
     assert reviewed.overrides() == {(moved, "cat"): ("relabel", "dog")}
     assert (moved, "dog") in reviewed.kept()
@@ -119,13 +119,13 @@ def test_filters_by_state_reason_and_cluster(open_page) -> None:
 def test_a_cluster_is_dropped_and_taken_back_in_one_click(open_page, reviewed) -> None:
     page = open_page()
     page.keyboard.press("k")
-    said(page, "Kept.")
+    expect_message(page, "Kept.")
     page.get_by_role("button", name="Drop 2 pictures of cluster 2").click()  # the third of it is kept by a person
-    said(page, "Dropped: 2 pictures.")
+    expect_message(page, "Dropped: 2 pictures.")
     kept = {(reviewed.cats[0], "cat"): KEPT}
     assert reviewed.overrides() == kept | {(reviewed.cats[place], "cat"): DROPPED for place in (3, 4)}
     page.get_by_role("button", name="Undo").click()
-    said(page, "Taken back: 2 decisions.")
+    expect_message(page, "Taken back: 2 decisions.")
     assert reviewed.overrides() == kept
 
 
@@ -145,15 +145,15 @@ def test_two_tabs_stay_in_step_and_neither_loses_the_other_s_work(open_page, rev
     late.wait_for_selector("html[data-ready]")
     one.keyboard.press("Home")
     one.keyboard.press("d")
-    said(one, "Dropped.")
+    expect_message(one, "Dropped.")
     late.keyboard.press("k")
-    said(late, "Not changed: in another tab it was dropped. Look again.")
+    expect_message(late, "Not changed: in another tab it was dropped. Look again.")
     expect(picture(late, 0)).to_contain_text("dropped by you")
     late.keyboard.press("Home")
     late.keyboard.press("k")
-    said(late, "Kept.")
+    expect_message(late, "Kept.")
     one.keyboard.press("u")
-    said(one, "Not taken back, as it was decided anew elsewhere: 1 of 1.")
+    expect_message(one, "Not taken back, as it was decided anew elsewhere: 1 of 1.")
     assert reviewed.overrides()[reviewed.cats[0], "cat"] == KEPT
     apart.close()
 
@@ -194,4 +194,4 @@ def test_thousands_of_pictures_make_no_more_cells_than_a_few(open_page, reviewed
     expect(picture(page, 3_999)).to_have_attribute("aria-setsize", "4000")
     assert page.locator(".cell").count() < 80
     page.keyboard.press("d")
-    said(page, "Dropped.")
+    expect_message(page, "Dropped.")

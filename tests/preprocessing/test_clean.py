@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing import clean
-from preprocessing.extract_facts import Job, examine, examine_all
+from preprocessing.extract_facts import Job, extract_all, extract_facts
 from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import ImageFacts, Verdict
 from workspace.errors import WorkspaceError
@@ -18,13 +18,13 @@ from workspace.storage.image_store import ImageStore
 
 CRASHER = '''
 import os
-from preprocessing.extract_facts import examine
+from preprocessing.extract_facts import extract_facts
 
 def crash_on(doomed, job):
     """Stands in for a decoder that takes its whole process down."""
     if job.sha256 in doomed:
         os._exit(11)
-    return examine(job)
+    return extract_facts(job)
 '''
 
 
@@ -166,10 +166,10 @@ def test_after_a_kill_only_the_rest_is_examined(collected, picture, encode, monk
         if len(examined) == 4:
             raise KeyboardInterrupt
         examined.append(job.sha256)
-        return examine(job)
+        return extract_facts(job)
 
     monkeypatch.setattr(clean, "BATCH", 2)
-    monkeypatch.setattr(clean, "examine_all", lambda jobs, _clean: map(dies_at_the_fourth, jobs))
+    monkeypatch.setattr(clean, "extract_all", lambda jobs, _clean: map(dies_at_the_fourth, jobs))
     with pytest.raises(KeyboardInterrupt):
         clean.run(collected.workspace, collected.config())
     monkeypatch.undo()
@@ -192,7 +192,7 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
     assert clean.run(collected.workspace, config).by_reason["kept"] == 12
     facts = everything(collected)[0]
     jobs = [Job(one.sha256, collected.workspace, config.clean) for one in facts]
-    assert [examine(job) for job in jobs] == facts
+    assert [extract_facts(job) for job in jobs] == facts
     cache = PixelCache(collected.workspace, config.clean)
     assert all(one.sha256 in cache for one in facts)
 
@@ -200,7 +200,7 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
 KILLED = """
 import functools, os, pathlib, sys, time
 from preprocessing import clean
-from preprocessing.extract_facts import examine, examine_all
+from preprocessing.extract_facts import extract_all, extract_facts
 from workspace.config.model import load_config
 from workspace.storage.paths import Workspace
 
@@ -209,11 +209,11 @@ root = pathlib.Path(sys.argv[1])
 def slow(job):
     root.joinpath(f"worker-{os.getpid()}").touch()
     time.sleep(0.05)
-    return examine(job)
+    return extract_facts(job)
 
 if __name__ == "__main__":
     clean.BATCH = 2
-    clean.examine_all = functools.partial(examine_all, examine_one=slow)
+    clean.extract_all = functools.partial(extract_all, extract_one=slow)
     clean.run(Workspace(root), load_config(root / "workspace.toml"))
 """
 
@@ -261,8 +261,8 @@ def crash_on(tmp_path, monkeypatch):
 def test_a_decoder_that_crashes_takes_only_its_own_picture(collected, picture, encode, monkeypatch, crash_on) -> None:
     shas = [collected.add(encode(picture(seed, 80, 70)), "a") for seed in range(14)]
     doomed = {shas[0], shas[7]}
-    one_crashes = functools.partial(examine_all, examine_one=functools.partial(crash_on, doomed))
-    monkeypatch.setattr(clean, "examine_all", one_crashes)
+    one_crashes = functools.partial(extract_all, extract_one=functools.partial(crash_on, doomed))
+    monkeypatch.setattr(clean, "extract_all", one_crashes)
     counts = clean.run(collected.workspace, collected.config(clean={"workers": 2}))
     assert dict(counts.by_reason) == {"kept": 12, "same_bytes": 0, "decoder_crashed": 2}
     assert Counter(one.error for one in everything(collected)[0]) == {"": 12, "decoder_crashed": 2}

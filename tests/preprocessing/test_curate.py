@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from preprocessing import curate
 from preprocessing.curation.clusters import clusters_of
 from preprocessing.curation.label_issues import find_label_issues
-from preprocessing.curation.outliers import comparable, typicality
+from preprocessing.curation.outliers import centred, outlier_scores
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore
@@ -176,16 +176,16 @@ def test_a_series_by_one_creator_does_not_vouch_for_itself() -> None:
     labels = np.repeat([0, 0, 1], [20, 8, 20])
     apart = np.arange(48)
     series = np.where((apart >= 20) & (apart < 28), 20, apart)
-    vectors = comparable(features, labels)
-    assert typicality(vectors, labels, series)[20:28].max() < 0.25
-    assert typicality(vectors, labels, series)[20:28].max() < typicality(vectors, labels, apart)[20:28].min()
+    vectors = centred(features, labels)
+    assert outlier_scores(vectors, labels, series)[20:28].max() < 0.25
+    assert outlier_scores(vectors, labels, series)[20:28].max() < outlier_scores(vectors, labels, apart)[20:28].min()
 
 
 def test_up_to_half_of_a_class_may_be_wrong_in_the_same_way() -> None:
     rng = np.random.default_rng(2)
     features = np.concatenate([cloud(rng, 0, 24), cloud(rng, 7, 10), cloud(rng, 2, 30)])
     labels = np.repeat([0, 0, 1], [24, 10, 30])
-    scores = typicality(comparable(features, labels), labels, np.arange(64))
+    scores = outlier_scores(centred(features, labels), labels, np.arange(64))
     assert scores[24:34].max() < scores[:24].min()
 
 
@@ -195,7 +195,7 @@ def test_swapped_labels_are_suspect_and_the_right_class_is_suggested() -> None:
     labels = np.repeat([0, 1, 2], 30)
     wrong = np.array([1, 33, 65])
     labels[wrong] = (labels[wrong] + 1) % 3
-    issues = find_label_issues(comparable(features, labels), labels, np.arange(90), 0)
+    issues = find_label_issues(centred(features, labels), labels, np.arange(90), 0)
     assert set(np.flatnonzero(issues.suspect)) == set(wrong)
     assert issues.suggested[wrong].tolist() == [0, 1, 2]
 
@@ -205,7 +205,7 @@ def test_a_class_by_one_creator_cannot_be_judged_and_is_not_blamed() -> None:
     features = np.concatenate([cloud(rng, direction, 20) for direction in (0, 2, 4)])
     labels = np.repeat([0, 1, 2], 20)
     groups = np.where(labels == 2, 99, np.arange(60))
-    issues = find_label_issues(comparable(features, labels), labels, groups, 0)
+    issues = find_label_issues(centred(features, labels), labels, groups, 0)
     assert not issues.suspect[40:].any()
     assert (issues.confidence[40:] == 1).all()
 
@@ -218,17 +218,17 @@ def test_a_class_by_one_creator_cannot_be_judged_and_is_not_blamed() -> None:
 def test_typicality_lies_in_0_to_1_and_depends_on_no_order(features, seed) -> None:
     rng = np.random.default_rng(seed)
     labels, groups = rng.integers(0, 3, len(features)), rng.integers(0, 9, len(features))
-    scores = typicality(comparable(features, labels), labels, groups)
+    scores = outlier_scores(centred(features, labels), labels, groups)
     assert ((scores >= 0) & (scores <= 1)).all()
     order = rng.permutation(len(features))
-    again = typicality(comparable(features[order], labels[order]), labels[order], groups[order])
+    again = outlier_scores(centred(features[order], labels[order]), labels[order], groups[order])
     np.testing.assert_allclose(again, scores[order], atol=2e-3)
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 99))
 def test_clusters_are_numbered_from_1_by_size(count, most, seed) -> None:
-    vectors = comparable(np.abs(np.random.default_rng(seed).normal(size=(count, 6))), np.zeros(count, np.int64))
+    vectors = centred(np.abs(np.random.default_rng(seed).normal(size=(count, 6))), np.zeros(count, np.int64))
     found = clusters_of(vectors, most, seed)
     sizes = np.bincount(found)[1:]
     assert sizes.sum() == count

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from preprocessing import clean, split
-from preprocessing import edited_copies as near_copies
-from preprocessing.duplicates import registration as alignment
-from preprocessing.duplicates import registration_cache as overlays
-from preprocessing.duplicates.registration import compare, keypoints
-from preprocessing.edited_copies import find_near_copies, neighbours
+from preprocessing import clean, edited_copies, split
+from preprocessing.duplicates import registration, registration_cache
+from preprocessing.duplicates.registration import keypoints, register
+from preprocessing.edited_copies import find_edited_copies, neighbours
 from workspace.catalog.records import Override, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore
@@ -50,13 +48,13 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def agreement(one: Image.Image, other: Image.Image):
     left, right = np.asarray(one), np.asarray(other)
-    return compare(left, right, keypoints(left), keypoints(right))
+    return register(left, right, keypoints(left), keypoints(right))
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_copy_agrees_in_nearly_all_cells(edit) -> None:
     got = agreement(scene(1), EDITS[edit](scene(1)))
-    assert alignment.is_same(got), got
+    assert registration.is_same(got), got
     assert got.overlap > 0.95
 
 
@@ -67,12 +65,12 @@ def test_another_picture_agrees_in_few_cells_and_a_plain_one_in_none() -> None:
 
 def test_half_the_picture_is_kin_and_another_colour_is_another_picture() -> None:
     part = agreement(scene(1), scene(1).crop((0, 0, 200, 200)).resize((300, 300)))
-    assert part.cells > alignment.SAME_CELLS
-    assert not alignment.is_same(part)
+    assert part.cells > registration.SAME_CELLS
+    assert not registration.is_same(part)
     red, green, blue = scene(1).split()
     recoloured = agreement(scene(1), Image.merge("RGB", (blue, green, red)))
-    assert recoloured.cells > alignment.KIN_CELLS
-    assert not alignment.is_same(recoloured)
+    assert recoloured.cells > registration.NEAR_CELLS
+    assert not registration.is_same(recoloured)
 
 
 def test_neighbours_are_pairs_of_which_one_is_near_the_other() -> None:
@@ -115,12 +113,12 @@ def make_features(workspace, images: list[Image.Image], shas: list[str]) -> None
 
 def found(collected, config) -> list[Verdict]:
     with collected.workspace.open_catalog() as catalog:
-        return find_near_copies(collected.workspace, config, catalog)
+        return find_edited_copies(collected.workspace, config, catalog)
 
 
 def put(collected, verdicts: list[Verdict]) -> None:
     with collected.workspace.open_catalog() as catalog:
-        catalog.replace_verdicts([near_copies.STAGE], verdicts)
+        catalog.replace_verdicts([edited_copies.STAGE], verdicts)
 
 
 def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(collected, cleaned, monkeypatch) -> None:
@@ -131,7 +129,7 @@ def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(colle
     ]
     put(collected, got)
     with monkeypatch.context() as patch:  # nor does it compare anything again
-        patch.delattr(overlays, "compare")
+        patch.delattr(registration_cache, "register")
         assert found(collected, config) == got
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing import clean, split
-from preprocessing.dataset.stratify import assign
+from preprocessing.dataset.stratify import stratify
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
 from workspace.clock import utc_now
 from workspace.config.clean import SplitConfig
@@ -245,18 +245,18 @@ GROUPS = st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(1, 6), min_
 def test_every_label_reaches_every_split_whatever_the_groups(mixed, alone, seed) -> None:
     both = [{label: size} for size in alone for label in "ab"]
     groups = {f"g{index}": group for index, group in enumerate([*mixed, *both])}
-    got = assign(groups, SplitConfig(), seed)
+    got = stratify(groups, SplitConfig(), seed)
     assert got.keys() == groups.keys()
     placed = {(got[name], label) for name, group in groups.items() for label in group}
     assert placed == {(name, label) for name in SHARES for label in "ab"}
-    assert assign(dict(reversed(groups.items())), SplitConfig(), seed) == got
+    assert stratify(dict(reversed(groups.items())), SplitConfig(), seed) == got
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 4), min_size=40, max_size=120), st.integers(0, 9))
 def test_shares_are_met_to_within_a_group(sizes, seed) -> None:
     groups = {f"g{index}": {"ab"[index % 2]: size} for index, size in enumerate(sizes)}
-    got = assign(groups, SplitConfig(), seed)
+    got = stratify(groups, SplitConfig(), seed)
     for label in "ab":
         total = sum(group.get(label, 0) for group in groups.values())
         for name, share in SHARES.items():
@@ -266,15 +266,15 @@ def test_shares_are_met_to_within_a_group(sizes, seed) -> None:
 
 def test_a_group_too_large_for_val_or_test_goes_to_train() -> None:
     groups = {"twelve": {"a": 12}, "four": {"a": 4}, **{f"single {index}": {"a": 1} for index in range(4)}}
-    got = assign(groups, SplitConfig(), 0)
+    got = stratify(groups, SplitConfig(), 0)
     assert got["twelve"] == got["four"] == "train"
     assert Counter(got.values()) == {"train": 2, "val": 2, "test": 2}
 
 
 def test_another_seed_is_another_split() -> None:
     groups = {f"g{index}": {"a": 1} for index in range(40)}
-    assert assign(groups, SplitConfig(), 0) == assign(groups, SplitConfig(), 0)
-    assert assign(groups, SplitConfig(), 0) != assign(groups, SplitConfig(), 1)
+    assert stratify(groups, SplitConfig(), 0) == stratify(groups, SplitConfig(), 0)
+    assert stratify(groups, SplitConfig(), 0) != stratify(groups, SplitConfig(), 1)
 
 
 def test_clean_then_split_on_pictures(collected, picture, encode) -> None:
@@ -335,13 +335,13 @@ def test_what_was_in_test_stays_there_and_every_label_is_everywhere(old, new, al
     both = [{label: size} for size in alone for label in "ab"]
     before = {f"both{index}": group for index, group in enumerate(both)}
     before |= {f"old{index}": group for index, group in enumerate(old)}
-    first = assign(before, SplitConfig(), seed)
+    first = stratify(before, SplitConfig(), seed)
     later = before | {f"new{index}": group for index, group in enumerate(new)}
     for name in data.draw(st.sets(st.sampled_from(sorted(before)[len(both) :])) if old else st.just(set())):
         del later[name]
-    second = assign(later, SplitConfig(), seed + 1, first)
+    second = stratify(later, SplitConfig(), seed + 1, first)
     assert second.keys() == later.keys()
     assert all(second[name] == "test" for name, where in first.items() if where == "test" and name in later)
     placed = {(second[name], label) for name, group in later.items() for label in group}
     assert placed == {(name, label) for name in SHARES for label in "ab"}
-    assert assign(before, SplitConfig(), seed + 1, first) == first
+    assert stratify(before, SplitConfig(), seed + 1, first) == first

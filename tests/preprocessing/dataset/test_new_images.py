@@ -1,6 +1,6 @@
 import dataclasses
 
-from preprocessing.dataset.new_images import arrivals
+from preprocessing.dataset.new_images import count_new_images
 from workspace.catalog.records import Sample, Verdict
 from workspace.clock import utc_now
 from workspace.storage.champion import Decision, record_decision
@@ -24,15 +24,15 @@ def test_new_is_what_no_decided_run_has_seen_and_enough_is_a_number_or_a_share(c
     place = collected.workspace
     config = collected.config(retrain={"min_new_images": 3})
     keep(place, "1", "2", "3")
-    assert arrivals(place, config).new == 3
-    assert not arrivals(place, config).enough(config)  # there is no model to retrain
+    assert count_new_images(place, config).new == 3
+    assert not count_new_images(place, config).enough(config)  # there is no model to retrain
     decide(place, "r", "published", "r", "1", "2")
     keep(place, "4", "5")
-    found = arrivals(place, config)
+    found = count_new_images(place, config)
     assert (found.new, found.per_class, found.trained_on) == (3, {"a": 3}, 2)
     assert found.enough(config)
     assert not found.enough(collected.config(retrain={"min_new_images": 4}))
     assert found.enough(collected.config(retrain={"min_new_images": 4, "min_new_share": 1.0}))
     decide(place, "s", "kept_champion", "r", "1", "2", "3", "4", "5")
-    assert (arrivals(place, config).new, arrivals(place, config).trained_on) == (0, 2)
-    assert not arrivals(place, config).enough(collected.config(retrain={"min_new_share": 0.1}))
+    assert (count_new_images(place, config).new, count_new_images(place, config).trained_on) == (0, 2)
+    assert not count_new_images(place, config).enough(collected.config(retrain={"min_new_share": 0.1}))

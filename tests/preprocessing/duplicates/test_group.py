@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocessing.duplicates.fingerprint import look_of, thumbs_among
-from preprocessing.duplicates.group import Copies, connected, find_copies
-from preprocessing.duplicates.hashing import fingerprint
-from preprocessing.duplicates.orientation import MIRRORED, TURNS, inverse, turned
+from preprocessing.duplicates.fingerprint import fingerprint_of, thumbs_among
+from preprocessing.duplicates.group import Copies, connected_components, find_copies
+from preprocessing.duplicates.hashing import hash_image
+from preprocessing.duplicates.orientation import MIRRORED, ORIENTATIONS, inverse, reoriented
 from preprocessing.quality.statistics import measure
 from preprocessing.verdicts import verdicts_for
 from workspace.catalog.records import Hit, ImageFacts
@@ -20,7 +20,7 @@ CLEAN = CleanConfig()
 
 
 def copies(facts: list[ImageFacts], licensed: set[str], clean: CleanConfig) -> Copies:
-    return find_copies([look_of(one) for one in facts], thumbs_in(facts), licensed, clean)
+    return find_copies([fingerprint_of(one) for one in facts], thumbs_in(facts), licensed, clean)
 
 
 def thumbs_in(facts):
@@ -35,7 +35,7 @@ def facts_of(name: str, image, *, size: int = 1000, digest: str = "") -> ImageFa
         height=image.height,
         bytes=size,
         pixel_digest=digest or f"digest of {name}",
-        **dataclasses.asdict(fingerprint(pixels)),
+        **dataclasses.asdict(hash_image(pixels)),
         **dataclasses.asdict(measure(pixels)),
     )
 
@@ -55,9 +55,9 @@ def test_copies_join_the_best_and_strangers_stay_alone(picture) -> None:
     facts = [*family(picture, 1, "a"), *family(picture, 2, "b"), facts_of("c0", picture(3, 200, 150))]
     got = copies(facts, set(), CLEAN)
     assert got.kept == {one.sha256: f"{one.sha256[0]}0" for one in facts}
-    assert {name for name, view in got.view.items() if view} == {"a2", "b2"}
-    assert got.view["a2"] == MIRRORED
-    assert got.kin == got.kept
+    assert {name for name, orientation in got.orientation.items() if orientation} == {"a2", "b2"}
+    assert got.orientation["a2"] == MIRRORED
+    assert got.group == got.kept
 
 
 def test_mirror_images_are_others_when_left_and_right_matter(picture) -> None:
@@ -106,23 +106,23 @@ def test_hashes_alone_make_no_copy_and_distance_decides_between_copy_and_kin() -
     got = copies([centre, near], set(), CLEAN)
     assert got.kept == {"a": "a", "b": "a"}  # p + d = 12
     got = copies([centre, hashed("b", base ^ 0x3F, base ^ 0x7F, THUMB)], set(), CLEAN)
-    assert (got.kept["b"], got.kin["b"]) == ("b", "a")  # 13: kin
+    assert (got.kept["b"], got.group["b"]) == ("b", "a")  # 13: kin
     got = copies([centre, far], set(), CLEAN)
-    assert (got.kept["c"], got.kin["c"]) == ("c", "c")  # 19: strangers
+    assert (got.kept["c"], got.group["c"]) == ("c", "c")  # 19: strangers
     got = copies([centre, hashed("b", base, base, OTHER_THUMB)], set(), CLEAN)
-    assert (got.kept["b"], got.kin["b"]) == ("b", "b")  # 0, but other pixels
+    assert (got.kept["b"], got.group["b"]) == ("b", "b")  # 0, but other pixels
 
 
 def test_equal_hashes_with_half_alike_thumbs_are_kin() -> None:
     between = THUMB * 0.7 + OTHER_THUMB * 0.3  # correlation about 0.92
     got = copies([hashed("a", 7, 7, THUMB), hashed("b", 7, 7, between)], set(), CLEAN)
-    assert (got.kept["b"], got.kin["b"]) == ("b", "a")
+    assert (got.kept["b"], got.group["b"]) == ("b", "a")
 
 
 def test_a_faint_picture_takes_no_part_even_where_thumbs_agree() -> None:
     pair = [dataclasses.replace(hashed(name, 7, 7, THUMB), contrast=0.019) for name in "ab"]
     got = copies(pair, set(), CLEAN)
-    assert got.kept == got.kin == {"a": "a", "b": "b"}
+    assert got.kept == got.group == {"a": "a", "b": "b"}
     got = copies([dataclasses.replace(one, contrast=0.02) for one in pair], set(), CLEAN)
     assert got.kept == {"a": "a", "b": "a"}
 
@@ -132,7 +132,7 @@ def test_groups_are_stars_while_kin_goes_along_chains() -> None:
     chain = [hashed(name, base ^ ((1 << 5 * k) - 1), base ^ ((1 << 5 * k) - 1), THUMB) for k, name in enumerate("abcd")]
     got = copies(chain, set(), CLEAN)  # neighbours are 10 apart, a and c 20
     assert got.kept == {"a": "a", "b": "a", "c": "c", "d": "c"}
-    assert set(got.kin.values()) == {"a"}
+    assert set(got.group.values()) == {"a"}
 
 
 @settings(deadline=None, max_examples=40)
@@ -154,7 +154,7 @@ def test_the_result_does_not_depend_on_the_order(specs, random) -> None:
     assert one == other
     for sha, kept in one.kept.items():
         assert one.kept[kept] == kept  # what stands for others stands for itself
-        assert one.kin[sha] == one.kin[kept]  # a copy is never parted from its original
+        assert one.group[sha] == one.group[kept]  # a copy is never parted from its original
 
 
 @settings(deadline=None, max_examples=60)
@@ -180,17 +180,20 @@ def test_connected_parts_are_those_of_the_transitive_closure(pairs) -> None:
     for _ in items:
         for a, b in itertools.chain(pairs, [(b, a) for a, b in pairs]):
             reach[str(a)] |= reach[str(b)]
-    assert connected(items, [(str(a), str(b)) for a, b in pairs]) == {one: min(reach[one]) for one in items}
+    assert connected_components(items, [(str(a), str(b)) for a, b in pairs]) == {one: min(reach[one]) for one in items}
 
 
-@pytest.mark.parametrize("view", range(TURNS))
-def test_a_copy_turned_by_quarters_is_found_where_that_is_wanted(picture, view: int) -> None:
+@pytest.mark.parametrize("orientation", range(ORIENTATIONS))
+def test_a_copy_turned_by_quarters_is_found_where_that_is_wanted(picture, orientation: int) -> None:
     pixels = np.asarray(picture(1, 200, 150))
-    other = Image.fromarray(turned(pixels[None].transpose(3, 1, 2, 0)[..., 0], view).transpose(1, 2, 0))
+    other = Image.fromarray(reoriented(pixels[None].transpose(3, 1, 2, 0)[..., 0], orientation).transpose(1, 2, 0))
     facts = [facts_of("b", picture(1, 200, 150)), facts_of("a", other.resize((other.width // 2, other.height // 2)))]
     got = copies(facts, set(), CleanConfig(turned=True))
-    assert (got.kept["a"], turned(THUMBS, got.view["a"]).tolist()) == ("b", turned(THUMBS, inverse(view)).tolist())
-    assert (copies(facts, set(), CLEAN).kept["a"] == "b") == (view < 2)
+    assert (got.kept["a"], reoriented(THUMBS, got.orientation["a"]).tolist()) == (
+        "b",
+        reoriented(THUMBS, inverse(orientation)).tolist(),
+    )
+    assert (copies(facts, set(), CLEAN).kept["a"] == "b") == (orientation < 2)
 
 
 def test_no_pictures_at_all() -> None:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from preprocessing.duplicates import hash_search
 from preprocessing.duplicates.hash_search import near_pairs, plan
-from preprocessing.duplicates.hashing import fingerprint, thumb_hashes
+from preprocessing.duplicates.hashing import hash_image, thumb_hashes
 
 BIT = st.integers(0, 63)
 # A picture: one of a few bases, some bits of its pHash turned and some of its dHash.
@@ -29,13 +29,13 @@ def found(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[int, i
 
 
 def brute_force(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[int, int, int, int]]:
-    views, count = phash.shape
+    orientations, count = phash.shape
     rows = []
-    for view, i, j in itertools.product(range(views), range(count), range(count)):
-        distance = (int(phash[0, i]) ^ int(phash[view, j])).bit_count()
-        distance += (int(dhash[0, i]) ^ int(dhash[view, j])).bit_count()
-        if distance <= limit and (i < j if view == 0 else i != j):
-            rows.append((i, j, view, distance))
+    for orientation, i, j in itertools.product(range(orientations), range(count), range(count)):
+        distance = (int(phash[0, i]) ^ int(phash[orientation, j])).bit_count()
+        distance += (int(dhash[0, i]) ^ int(dhash[orientation, j])).bit_count()
+        if distance <= limit and (i < j if orientation == 0 else i != j):
+            rows.append((i, j, orientation, distance))
     return sorted(rows)
 
 
@@ -45,9 +45,11 @@ def brute_force(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[
     st.sampled_from([(0, 4), (1, 5), (7, 3), (12, 3), (12, 2), (16, 2), (25, 1), (60, 1), (126, 0)]),
     st.integers(1, 3),
 )
-def test_the_search_equals_brute_force(specs, search, views) -> None:
+def test_the_search_equals_brute_force(specs, search, orientations) -> None:
     limit, agreeing = search
-    seen = [words_of(specs, view // 2) for view in range(views)]  # the second view repeats the first
+    seen = [
+        words_of(specs, orientation // 2) for orientation in range(orientations)
+    ]  # the second orientation repeats the first
     phash, dhash = np.stack([p for p, _ in seen]), np.stack([d for _, d in seen])
     with pytest.MonkeyPatch.context() as patch:  # whichever plan is chosen
         patch.setattr(hash_search, "plan", lambda _, radius, _evenness: (radius + agreeing, agreeing))
@@ -90,7 +92,7 @@ def test_many_equal_hashes_cost_time_but_no_memory() -> None:
 def test_fingerprints_are_imagehash_s_of_the_picture_and_its_mirror(picture) -> None:
     image = picture(1, 200, 150)
     flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    got, mirror = fingerprint(np.asarray(image)), fingerprint(np.asarray(flipped))
+    got, mirror = hash_image(np.asarray(image)), hash_image(np.asarray(flipped))
     assert (got.phash, got.dhash) == (str(imagehash.phash(image)), str(imagehash.dhash(image)))
     assert (got.phash_mirror, got.dhash_mirror) == (mirror.phash, mirror.dhash)
     thumb = np.frombuffer(bytes.fromhex(got.thumb), np.uint8).reshape(32, 32)
@@ -172,7 +174,7 @@ def drawn(number: int) -> Image.Image:
     ],
 )
 def test_hashes_that_catalogues_hold_never_change(number: int, hashes: tuple[str, ...]) -> None:
-    found = fingerprint(np.asarray(drawn(number)))
+    found = hash_image(np.asarray(drawn(number)))
     thumb = np.frombuffer(bytes.fromhex(found.thumb), np.uint8).reshape(1, 32, 32)
     of_thumb = [f"{int(words[0]):016x}" for words in thumb_hashes(thumb)]
     assert (found.phash, found.dhash, found.phash_mirror, found.dhash_mirror, *of_thumb) == hashes

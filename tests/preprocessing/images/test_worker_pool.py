@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.images.worker_pool import Limits, Lost, run_all
+from preprocessing.images.worker_pool import FailedJob, JobLimits, run_all
 
 # A module of its own, because what a worker runs has to be importable by name.
 WICKED = '''
@@ -41,7 +41,7 @@ def work(folder, job):
         os.write(2, b"libtiff has opinions")
     return len(job)
 '''
-LIMITS = Limits(seconds=2.0, memory_bytes=80_000_000)
+LIMITS = JobLimits(seconds=2.0, memory_bytes=80_000_000)
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_each_wicked_file_has_its_reason_and_every_good_one_its_result(work, tmp
     good = [f"good{n}" for n in range(20)]
     jobs = [*good[:3], *wicked, *good[3:], "once"]
     outcomes = list(run_all(jobs, work, workers, LIMITS))
-    lost = {one.job: one for one in outcomes if isinstance(one, Lost)}
+    lost = {one.job: one for one in outcomes if isinstance(one, FailedJob)}
     assert {job: one.reason for job, one in lost.items()} == wicked
-    assert sorted(one for one in outcomes if not isinstance(one, Lost)) == sorted(map(len, [*good, "once"]))
+    assert sorted(one for one in outcomes if not isinstance(one, FailedJob)) == sorted(map(len, [*good, "once"]))
     assert "SIGSEGV" in lost["segfault"].detail and "exit code 3" in lost["exit"].detail
     assert "decoder_timeout_s" in lost["hang"].detail and "decoder_memory_mb" in lost["eat"].detail
     twice = {"segfault", "exit", "killed", "once"}
@@ -85,7 +85,7 @@ def test_nothing_but_wicked_files_ends_too(work) -> None:
 
 
 def test_other_errors_are_raised_and_end_every_worker(work) -> None:
-    outcomes = run_all(["raise", *(f"hang{n}" for n in range(4))], work, 2, Limits(30, 300_000_000))
+    outcomes = run_all(["raise", *(f"hang{n}" for n in range(4))], work, 2, JobLimits(30, 300_000_000))
     began = time.monotonic()
     with pytest.raises(LookupError, match="raise"):
         list(outcomes)
@@ -93,7 +93,7 @@ def test_other_errors_are_raised_and_end_every_worker(work) -> None:
 
 
 def test_who_stops_reading_waits_for_nobody(work) -> None:
-    outcomes = run_all(["good", "hang"], work, 2, Limits(30, 300_000_000))
+    outcomes = run_all(["good", "hang"], work, 2, JobLimits(30, 300_000_000))
     assert next(outcomes) == 4
     began = time.monotonic()
     outcomes.close()
