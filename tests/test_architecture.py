@@ -44,6 +44,17 @@ def test_every_path_and_link_of_a_page_leads_to_a_file(page: str) -> None:
     assert [str(path) for path in [*paths, *links] if not path.exists()] == []
 
 
+def test_every_command_of_the_pages_exists() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.M))
+    modules = {file.relative_to(CHECKOUT).with_suffix("").as_posix() for file in CHECKOUT.glob("benchmarks/**/*.py")}
+    text = "\n".join(file.read_text(encoding="utf-8") for file in CHECKOUT_PAGES)
+    named = set(re.findall(r"(?:^|`)\s*collect-and-train ([a-z]+)\b", text, re.M))
+    assert len(named) > 20 and named - commands == set()
+    assert set(re.findall(r"(?:^ *|`)make ([a-z-]+)(?: +#|`)", text, re.M)) - targets == set()
+    assert {name.replace(".", "/") for name in re.findall(r"python -m (benchmarks[\w.]*\w)", text)} - modules == set()
+
+
 def test_the_table_of_steps_is_that_of_the_code() -> None:
     commands = {command.name for command in app.registered_commands}
     written = [(row[0], row[3], row[4]) for row in table("The steps")]
