@@ -44,6 +44,17 @@ def test_every_path_and_link_of_a_page_leads_to_a_file(page: str) -> None:
     assert [str(path) for path in [*paths, *links] if not path.exists()] == []
 
 
+@pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])
+def test_every_path_in_a_comment_or_docstring_leads_to_a_file(package: str) -> None:
+    gone = [
+        f"{file.relative_to(CHECKOUT)}: {path}"
+        for file in (CHECKOUT / package).rglob("*.py")
+        for path in PATH.findall(file.read_text(encoding="utf-8"))
+        if not any(CHECKOUT.glob(f"{path}*"))  # `docs/decisions/0008` is the decision of that number
+    ]
+    assert gone == []
+
+
 def test_every_command_of_the_pages_exists() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.M))
