@@ -10,11 +10,18 @@ import numpy.typing as npt
 from training.fit.history import PartScores
 from training.stats.fold_comparison import Comparison, Groups, compare
 from training.stats.folds import OutOfFold
-from training.stats.scores import Floats, balanced_accuracy, log_loss, softmax
+from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 
-TUNED_SHARE = 1 / 3
-"""Weight of the fine-tuned copy's logits beside the head's. Fixed: what a hundred held-out images would choose is noise
+SHARES = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6)
+"""Weights of the fine-tuned copy's logits, beside the head's, that held-out images choose from."""
+
+USUAL_SHARE, PULL = 1 / 3, 100.0
+"""The share without evidence, and the nats of log-likelihood that a share costs times its squared distance from it.
+
+What a hundred held-out images would choose freely is noise: with this pull they keep a third unless they speak clearly
 (docs/decisions/0011)."""
+
+_TINY = 1e-12  # so that a logarithm is finite
 
 LAST_STAGE, HEAD, TUNED, BOTH = "head on the last stage", "linear head", "fine-tuned copy", "head and copy averaged"
 
@@ -46,7 +53,8 @@ class Choice:
     """What ships: `head`, or `finetuned`, which is the average of the head's and the fine-tuned copy's logits.
 
     `why` says why, `out_of_fold` holds its own answers out of fold, `comparison` what it was judged by (None where
-    there was nothing to compare), and `parts` how each part did on the same held-out images.
+    there was nothing to compare), `parts` how each part did on the same held-out images, and `share` is the weight of
+    the copy's logits (0: the head alone).
     """
 
     chosen: str
@@ -54,6 +62,7 @@ class Choice:
     out_of_fold: OutOfFold | None
     comparison: Comparison | None = None
     parts: tuple[PartScores, ...] = ()
+    share: float = 0.0
 
 
 def choose(evidence: Evidence, guard: bool) -> Choice:
@@ -70,8 +79,8 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
         return Choice("head", evidence.not_tuned, head, None, _parts(head, {LAST_STAGE: last_stage, HEAD: head.logits}))
     known = evidence.known
     alone = head.part(known)
-    share = np.float32(TUNED_SHARE)
-    both = alone.answering((1 - share) * alone.logits + share * evidence.tuned[known])
+    both = alone.answering(_cross_fitted(alone, evidence.tuned[known]))
+    share = choose_share(alone.logits, evidence.tuned[known], alone.labels)
     found = compare(alone.logits, both.logits, alone.labels, evidence.groups[known])
     logits = {LAST_STAGE: last_stage[known], HEAD: alone.logits, TUNED: evidence.tuned[known], BOTH: both.logits}
     parts = _parts(alone, logits)
@@ -80,8 +89,42 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
         return Choice("head", why, head, found, parts)
     verdict = "is not worse by more than one standard error" if guard else "ships unjudged (train.guard = false)"
     return Choice(
-        "finetuned", f"the average of the head and the fine-tuned copy {verdict}: {found}", both, found, parts
+        "finetuned", f"the average of the head and the fine-tuned copy {verdict}: {found}", both, found, parts, share
     )
+
+
+def choose_share(head: Floats, tuned: Floats, labels: Labels) -> float:
+    """Choose the weight of the fine-tuned copy's logits by the log-likelihood of held-out images.
+
+    Args:
+        head: logits [n, classes]; n may be 0.
+        tuned: the copy's.
+        labels: int64 [n].
+
+    Returns:
+        One of SHARES: the one of the largest log-likelihood, less PULL times its squared distance from USUAL_SHARE.
+    """
+    rows = np.arange(len(labels))
+    gains = [
+        np.log(softmax(averaged(head, tuned, share))[rows, labels] + _TINY).sum() - PULL * (share - USUAL_SHARE) ** 2
+        for share in SHARES
+    ]
+    return SHARES[int(np.argmax(gains))]
+
+
+def averaged(head: Floats, tuned: Floats, share: float) -> Floats:
+    """Logits of both parts together, float32 [n, classes]."""
+    return np.float32(1 - share) * head + np.float32(share) * tuned
+
+
+def _cross_fitted(head: OutOfFold, tuned: Floats) -> Floats:
+    """The logits of both, each fold's with the share that the other folds choose."""
+    logits = np.empty_like(head.logits)
+    for number in np.unique(head.fold):
+        held_out = head.fold == number
+        share = choose_share(head.logits[~held_out], tuned[~held_out], head.labels[~held_out])
+        logits[held_out] = averaged(head.logits[held_out], tuned[held_out], share)
+    return logits
 
 
 def _parts(images: OutOfFold, logits: dict[str, Floats]) -> tuple[PartScores, ...]:

@@ -71,6 +71,7 @@ class History(Artefact):
     finetune: tuple[Epoch, ...] = Field(description="Empty where nothing was fine-tuned.")
     guard: GuardScores | None = Field(None, description="Null where nothing was compared.")
     parts: tuple[PartScores, ...] = Field((), description="Last-stage head, head, fine-tuned copy, both averaged.")
+    tuned_share: float = Field(0.0, description="Weight of the copy's logits in what ships; 0: the head alone.")
     members: int = Field(0, description="Networks whose average is the fine-tuned copy, whether or not it ships.")
     cut_short: str = Field("", description="What train.time_limit_s left out, in a sentence.")
     chosen: str = Field("", description="What ships: `head` or `finetuned`.")

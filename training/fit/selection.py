@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.fit.choice import TUNED_SHARE, Choice, Evidence, choose
+from training.fit.choice import Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
 from training.fit.finetune import Epochs, Job, TunedNetwork
 from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
@@ -112,7 +112,7 @@ def learn(setup: Setup, progress: Progress) -> Outcome:
     strength = crossed.strength if crossed else DEFAULT_STRENGTH
     tuned = members.network if members and choice.chosen == "finetuned" else None
     return Outcome(
-        _put_together(setup, features, strength, tuned),
+        _put_together(setup, features, strength, tuned, choice.share),
         choice.chosen,
         choice.why,
         choice.out_of_fold,
@@ -215,13 +215,11 @@ def _evidence(
     return Evidence(head, crossed.last_stage, pictures.groups, tuned, fold < len(members.answers))
 
 
-def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedNetwork | None) -> Network:
+def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedNetwork | None, share: float) -> Network:
     """The head fitted on all images on the frozen backbone, averaged with the fine-tuned copy where there is one."""
     pictures, backbone = setup.pictures, setup.backbone
     head = fit_head(features, pictures.labels, pictures.classes, strength, blocks=backbone.blocks).layer()
-    network = (
-        averaged_network(backbone, head, tuned.stages, tuned.head, TUNED_SHARE) if tuned else Network(backbone, head)
-    )
+    network = averaged_network(backbone, head, tuned.stages, tuned.head, share) if tuned else Network(backbone, head)
     return setup.device.put(network).eval()
 
 
@@ -247,6 +245,7 @@ def _history(setup: Setup, strength: float, evidence: Evidence, members: Members
         finetune=_mean(members.epochs) if members else (),
         guard=choice.comparison.as_json() if choice.comparison else None,
         parts=choice.parts,
+        tuned_share=choice.share,
         members=len(members.answers) if members else 0,
         cut_short=members.cut_short if members else "",
         chosen=choice.chosen,

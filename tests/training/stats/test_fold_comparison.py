@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.fit.choice import TUNED_SHARE, Evidence, choose
+from training.fit.choice import USUAL_SHARE, Evidence, choose
 from training.stats.fold_comparison import compare
 from training.stats.folds import OutOfFold
 from training.stats.scores import log_losses
@@ -74,7 +74,7 @@ def test_what_ships_is_the_average_of_both_and_so_are_its_held_out_answers():
     assert choice.chosen == "finetuned"
     assert choice.out_of_fold.sha256 == tuple(ALONE[known])
     assert set(choice.out_of_fold.fold) == {0, 1}
-    average = (1 - TUNED_SHARE) * answers(LABELS, [0, 1, 2]) + TUNED_SHARE * tuned
+    average = (1 - USUAL_SHARE) * answers(LABELS, [0, 1, 2]) + USUAL_SHARE * tuned
     assert np.allclose(choice.out_of_fold.logits, average[known])
     names = ["head on the last stage", "linear head", "fine-tuned copy", "head and copy averaged"]
     assert [(part.name, part.n) for part in choice.parts] == [(name, 20) for name in names]
