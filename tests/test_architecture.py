@@ -55,6 +55,20 @@ def test_every_path_in_a_comment_or_docstring_leads_to_a_file(package: str) -> N
     assert gone == []
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_constant_and_class_that_a_page_names_is_in_the_code(page: str) -> None:
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for package in [*PACKAGES, "tests"]
+        for file in (CHECKOUT / package).rglob("*.py")
+    )
+    names = set(
+        re.findall(r"`([A-Z_]{4,}|[A-Z][a-z]+(?:[A-Z][a-z]+)*)`", (CHECKOUT / page).read_text(encoding="utf-8"))
+    )
+    assert names
+    assert [name for name in sorted(names) if not re.search(rf"^\s*(?:class )?{name}\b", code, re.M)] == []
+
+
 def test_every_command_of_the_pages_exists() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.M))
