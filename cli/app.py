@@ -18,22 +18,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Folder = Annotated[
-    Path, typer.Option("--workspace", "-w", help="The workspace: one folder that owns one classifier's whole life.")
-]
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="A setting of workspace.toml, for this run; repeatable."),
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="Override a setting of workspace.toml for this run; repeatable."
+    ),
 ]
 Record = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep every answer of the network in this folder, without keys.")
+    Path | None, typer.Option(metavar="DIR", help="Record every answer of the network in this folder, without keys.")
 ]
 Replay = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Ask nobody: collect from the answers kept in this folder.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Collect from the answers recorded in this folder, without a network."),
 ]
-WHOLE_PATH = "The whole path"
+WHOLE_PATH = "From keywords to a classifier"
 SINGLE_STEPS = "Single steps (each does only what is not done yet)"
-OPERATE = "Let it run by itself"
+OPERATE = "Unattended operation"
 OTHER = "Other"
 
 

@@ -55,15 +55,13 @@ def ending(
     exhausted = [f"{search.source} ({search.keyword!r})" for search in own if search.status == "exhausted"]
     if state.clean < wanted:
         if state.found >= _limit(config):
-            clauses.append(
-                f"{state.found} were found, and {_limit(config)} is the limit (search.max_found_per_picture)"
-            )
+            clauses.append(f"{state.found} found, the limit is {_limit(config)} (search.max_found_per_picture)")
         elif _may_grow(state, own, config):
             clauses.append(
                 f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again"
             )
         elif exhausted:
-            clauses.append("exhausted after " + ", ".join(exhausted))
+            clauses.append("exhausted: " + ", ".join(exhausted))
         clauses += [f"{count} of {state.found} left out: {reason}" for reason, count in in_order(left_out).items()]
     return "; ".join(clauses)
 

@@ -69,7 +69,7 @@ STEPS = (
         "search",
         "collectors.search",
         Phase.COLLECT,
-        "Ask the sources for every keyword: what was found goes to the catalogue.",
+        "Search every source for every keyword, and record the hits in the catalogue.",
         uses_network=True,
         later_rounds={"retry_failed": False},
     ),
@@ -77,7 +77,7 @@ STEPS = (
         "download",
         "collectors.download",
         Phase.COLLECT,
-        "Fetch what was found; every outcome is recorded with its reason.",
+        "Download the hits, and record every outcome with its reason.",
         uses_network=True,
         later_rounds={"warn_of_contact": False},
     ),
@@ -85,7 +85,7 @@ STEPS = (
         "clean",
         "preprocessing.clean",
         Phase.COLLECT,
-        "Decode, check and compare the pictures: broken ones, useless ones and copies get a verdict.",
+        "Decode, check and compare the pictures: broken, unusable and duplicate ones are dropped or flagged.",
     ),
     Step(
         "features",
@@ -97,27 +97,27 @@ STEPS = (
         "curate",
         "preprocessing.curate",
         Phase.DATASET,
-        "Find off-topic pictures and label errors by their features; a person decides in `review`.",
+        "Propose off-topic pictures and label errors by their features; a person decides in `review`.",
     ),
     Step(
         "split",
         "preprocessing.split",
         Phase.DATASET,
-        "Freeze the dataset: training, validation and test, with copies and creators kept together.",
+        "Freeze the dataset as training, validation and test splits; copies and creators stay together.",
     ),
     Step(
         "train",
         "training.train",
         Phase.RUN,
-        "Fit the head on cached features, then fine-tune the last stage; the better one is kept.",
+        "Fit the head on cached features and fine-tune the last stages; held-out pictures decide what ships.",
     ),
-    Step("evaluate", "training.evaluate", Phase.RUN, "Measure the saved model on the test pictures."),
+    Step("evaluate", "training.evaluate", Phase.RUN, "Evaluate the saved model on the test pictures."),
     Step("report", "training.report.write", Phase.RUN, "Write report.html and the model card."),
     Step(
         "publish",
         "training.publish",
         Phase.RUN,
-        "Make the latest model the live one, if it is better than the one that is.",
+        "Make the latest model the live one, if it is better than the present one.",
     ),
 )
 """Every step, in the order of the path."""
@@ -126,6 +126,10 @@ STEPS = (
 def find_step(name: str) -> Step:
     """Return the step of this name.
 
+    Example:
+        >>> find_step("download").uses_network
+        True
+
     Raises:
         KeyError: there is none.
     """
@@ -133,10 +137,25 @@ def find_step(name: str) -> Step:
 
 
 def steps_of(*phases: Phase) -> tuple[str, ...]:
-    """Return the names of the steps of these phases, in the order of the path."""
+    """Return the names of the steps of these phases, in the order of the path.
+
+    Example:
+        >>> steps_of(Phase.COLLECT)
+        ('search', 'download', 'clean')
+    """
     return tuple(step.name for step in STEPS if step.phase in phases)
 
 
 def step_function(name: str) -> Callable[..., StepCounts]:
-    """Return a step as a function `(workspace, config, progress, round_number)`, for notebooks and tests."""
+    """Return a step as a function `(workspace, config, progress, round_number)`, for notebooks and tests.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from workspace.resolve import open_workspace
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     workspace, config = open_workspace(Path(folder), ["red panda", "raccoon"])
+        ...     step_function("clean")(workspace, config)  # nothing was downloaded yet
+        StepCounts(step='clean', done=0, reused=0, by_reason={'kept': 0, 'same_bytes': 0}, notes=())
+    """
     return find_step(name).run

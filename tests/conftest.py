@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,6 +17,20 @@ from gallery.site import Gallery
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+
+SETUP_BROWSER = "make setup-browser"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after what pytest itself prints
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    yield
+    skipped = [report for report in terminalreporter.getreports("skipped") if SETUP_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} browser tests were skipped, for want of a Chromium. To run them too: {SETUP_BROWSER}",
+            yellow=True,
+        )
+
 
 # A network without ImageNet weights on few pictures: the mechanics are the same, the seconds fewer.
 QUICK: dict[str, object] = {

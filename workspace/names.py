@@ -9,7 +9,12 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 
 
 def same_name(a: str, b: str) -> bool:
-    """Compare two names of a class or keyword: `red panda`, `Red_Panda` and `red-panda` are the same name."""
+    """Compare two names of a class or keyword.
+
+    Example:
+        >>> same_name("red panda", "Red_Panda"), same_name("A", "A-")
+        (True, False)
+    """
     return name_key(a) == name_key(b)
 
 

@@ -39,6 +39,13 @@ def open_workspace(
     Raises:
         ConfigError: workspace.toml is missing, wrong, or has other classes than the keywords.
         WorkspaceError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     workspace, config = open_workspace(Path(folder), ["red panda", "raccoon"], {"search.per_class": 50})
+        >>> config.classes
+        {'red panda': ('red panda',), 'raccoon': ('raccoon',)}
     """
     _refuse_keys(overrides or {})
     workspace = Workspace(folder)

@@ -15,11 +15,11 @@ from workspace.terminal import CONSOLE
 @app.command(rich_help_panel=OPERATE)
 def up(
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="What the deployments work on unless told otherwise.")
+        Path | None, typer.Option("--workspace", "-w", help="Default workspace of the deployments.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of Prefect's page; 0: a free one.", min=0, max=65535)] = 4200,
-    host: Annotated[str, typer.Option(help="Address; anything but loopback needs a password.")] = "127.0.0.1",
-    watch_every: Annotated[float, typer.Option(help="Seconds between two looks for new pictures.", min=1)] = 900,
+    port: Annotated[int, typer.Option(help="Port of Prefect's page; 0: any free port.", min=0, max=65535)] = 4200,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a password.")] = "127.0.0.1",
+    watch_every: Annotated[float, typer.Option(help="Seconds between two checks for new pictures.", min=1)] = 900,
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
     from flows.supervisor import CHECKOUT
@@ -37,7 +37,7 @@ def watch(folder: Folder) -> None:
     from flows.watch import watch as flow
 
     for name, new in flow(workspace=str(folder)).items():
-        CONSOLE.print(f"{new} new clean pictures. Train on them: [bold]collect-and-train retrain -w {name}[/]")
+        CONSOLE.print(f"{new} new clean pictures. To train on them: [bold]collect-and-train retrain -w {name}[/]")
 
 
 @app.command(rich_help_panel=OPERATE)

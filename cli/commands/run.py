@@ -20,11 +20,13 @@ def run(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--workspace", "-w", help="The workspace's folder; made when new.", show_default="data/KEYWORDS"),
+        typer.Option(
+            "--workspace", "-w", help="Folder of the workspace; created when new.", show_default="data/KEYWORDS"
+        ),
     ] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="The pretrained network: see train.backbone in workspace.toml.")
+        str | None, typer.Option(help="Pretrained network; train.backbone in workspace.toml lists them.")
     ] = None,
     record: Record = None,
     replay: Replay = None,
@@ -48,7 +50,7 @@ def run(
 @app.command(rich_help_panel=WHOLE_PATH)
 def demo(
     folder: Folder = Path("data/demo"),
-    port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: any free port.", min=0, max=65535)] = 0,
 ) -> None:
     """Run every step on pictures that the project draws and serves itself: no account, no key, no internet."""
     from cli.demo import demo_site
@@ -56,7 +58,7 @@ def demo(
     with demo_site(folder, port):
         run_flow(Workspace(folder), {})
     CONSOLE.print(
-        "Now your own keywords:\n"
+        "Next, with your own keywords:\n"
         '  [bold]collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas[/]',
         highlight=False,
     )

@@ -57,7 +57,7 @@ def test_a_reason_is_tried_again_when_it_is_named_even_one_that_was_refused(site
 def test_the_command_says_what_failed_before_and_after(site, workspace, failed) -> None:
     result = CliRunner().invoke(app, ["retry", "-w", str(workspace.root), "--reason", "http_503, http_403"])
     assert result.exit_code == 0, result.output
-    assert "3 tried again, 3 healed" in result.output
+    assert "3 retried, 3 succeeded" in result.output
     lines = dict(re.findall(r"^download: (\w+) +│ +(\d+ +│ +\d+)", result.output, re.MULTILINE))
     assert {name: re.findall(r"\d+", line) for name, line in lines.items()} == {
         "http_403": ["1", "0"],
@@ -65,7 +65,7 @@ def test_the_command_says_what_failed_before_and_after(site, workspace, failed) 
         "too_large": ["1", "1"],
     }
     again = CliRunner().invoke(app, ["retry", "-w", str(workspace.root)])
-    assert "0 tried again, 0 healed" in again.output
+    assert "0 retried, 0 succeeded" in again.output
 
 
 def test_a_search_that_failed_is_asked_again_even_when_enough_was_found(site, workspace, configure) -> None:

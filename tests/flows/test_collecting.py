@@ -91,7 +91,7 @@ def test_exhausted_sources_are_named_and_not_asked_again(junk, tmp_path) -> None
     assert {row.status for row in rows(workspace, Search)} == {"exhausted"}
     for label, note in zip(config.classes, counts["search"].notes, strict=True):
         assert note.startswith(f"{label}: 2")
-        assert note.endswith(f"of 90 clean pictures; exhausted after openverse ({label!r}), results_page ({label!r})")
+        assert note.endswith(f"of 90 clean pictures; exhausted: openverse ({label!r}), results_page ({label!r})")
     asked = dict(junk.requests)
     again, _ = collect(workspace, config)
     assert dict(junk.requests) == asked
@@ -108,9 +108,7 @@ def test_a_source_that_fails_is_asked_once_a_run_while_the_other_goes_on(junk, t
     assert "search 2" in ran
     assert junk.requests["search"] - before == 4  # once for each keyword
     assert {row.status for row in rows(workspace, Search) if row.source == "openverse"} == {"failed"}
-    failures = (
-        f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted after "
-    )
+    failures = f"openverse failed for {words[0]!r}: blocked; openverse failed for {words[1]!r}: blocked; exhausted: "
     assert failures + f"results_page ({words[0]!r}), results_page ({words[1]!r})" in counts["search"].notes[0]
     counts, _ = collect(workspace, config)  # another run asks again
     with workspace.open_catalog() as catalog:
@@ -143,7 +141,7 @@ def test_sources_that_are_no_longer_asked_keep_nobody_waiting(junk, tmp_path) ->
     with workspace.open_catalog() as catalog:
         catalog.put([Search(label, label, "openverse", "open"), Search(label, "old keyword", "results_page", "failed")])
     counts, _ = collect(workspace, config)
-    assert counts["search"].notes[0].split("; ")[1:] == [f"exhausted after results_page ({label!r})"]
+    assert counts["search"].notes[0].split("; ")[1:] == [f"exhausted: results_page ({label!r})"]
 
 
 def recorded(workspace: Workspace) -> int:

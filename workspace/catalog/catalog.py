@@ -79,8 +79,14 @@ _MEASURES = sa.Table("measures_version", METADATA, sa.Column("version", sa.Integ
 class Catalog:
     """The catalogue of one workspace; a context manager that closes its connections.
 
+    Example:
+        >>> with Catalog("sqlite://") as catalog:  # in memory; a workspace's own: workspace.open_catalog()
+        ...     catalog.add_new([Hit("cat", "cat", "openverse", rank=0, image_url="https://example.org/1.jpg")])
+        ...     catalog.hits_per_label()
+        {'cat': 1}
+
     Args:
-        location: a file for SQLite, or a SQLAlchemy url.
+        location: a file for SQLite, or a SQLAlchemy URL.
 
     Raises:
         WorkspaceError: it cannot be opened, or was written by another version.

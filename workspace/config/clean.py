@@ -10,14 +10,16 @@ from workspace.config.section import Fraction, Section
 class CleanConfig(Section):
     """Limits of a usable picture, and when two pictures count as copies."""
 
-    max_megapixels: float = Field(50, gt=0, description="Largest picture, read from the file's head before decoding.")
-    min_side_px: int = Field(64, ge=1, description="Shorter side of the smallest usable picture, in pixels.")
-    max_aspect: float = Field(5.0, ge=1, description="Longer side over shorter side, at most.")
+    max_megapixels: float = Field(
+        50, gt=0, description="Largest picture, in megapixels, by the file's header before decoding."
+    )
+    min_side_px: int = Field(64, ge=1, description="Smallest shorter side of a usable picture, in pixels.")
+    max_aspect: float = Field(5.0, ge=1, description="Largest ratio of the longer side to the shorter side.")
     min_contrast: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="Standard deviation of the grey levels (0 to 1) below which a picture is blank.",
+        description="Standard deviation of the grey levels (0 to 1) below which a picture is dropped as blank.",
     )
     max_two_tone: Fraction = Field(
         0.97,
@@ -50,42 +52,43 @@ class CleanConfig(Section):
         12,
         ge=0,
         le=64,
-        description="pHash plus dHash distance up to which two pictures are the same one (of 128 bits).",
+        description="Largest pHash plus dHash distance of two copies of one picture, of 128 bits.",
     )
     kin_distance: int = Field(
         16,
         ge=0,
         le=64,
-        description="Distance up to which two pictures are kin: both kept, always in the same split.",
+        description="Largest distance of near-duplicates, which are both kept, always in the same split.",
     )
     edited_distance: int = Field(
         24,
         ge=0,
         le=64,
-        description="Distance up to which two pictures are laid over each other, to see crops, marks and small turns.",
+        description="Largest distance at which two pictures are aligned and compared, to find crops, marks "
+        "and small rotations.",
     )
-    mirrored: bool = Field(True, description="A mirrored copy is a copy too. Turn it off where left and right matter.")
+    mirrored: bool = Field(True, description="A mirrored copy counts as a copy. Off where left and right matter.")
     turned: bool = Field(
-        False, description="A copy turned by quarters is a copy too, as pictures from above are often posted."
+        False, description="A copy rotated by 90, 180 or 270 degrees counts as a copy; for aerial pictures."
     )
     near_copies: bool = Field(
         True,
-        description="Look for crops, borders, watermarks and small turns too, among neighbours by features.",
+        description="Also find crops, borders, watermarks and small rotations, among nearest neighbours by features.",
     )
     near_neighbours: int = Field(
-        10, ge=1, le=100, description="How many of a picture's nearest neighbours are laid over it."
+        10, ge=1, le=100, description="Nearest neighbours that each picture is aligned and compared with."
     )
-    near_cosine: float = Field(0.5, ge=-1, le=1, description="Neighbours have at least this cosine of features.")
+    near_cosine: float = Field(0.5, ge=-1, le=1, description="Smallest cosine similarity of neighbours.")
     rank_margin: int = Field(
         10,
         ge=1,
-        description="A picture found under two classes stays where it ranked higher by this many places; "
-        "with less between them it is dropped from both.",
+        description="A picture found under two classes stays in the one where it ranks at least this many "
+        "positions higher; with a smaller margin it is dropped from both.",
     )
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
-    decoder_timeout_s: float = Field(60, gt=0, description="Longest time for decoding one file, in seconds.")
+    decoder_timeout_s: float = Field(60, gt=0, description="Time limit for decoding one file, in seconds.")
     decoder_memory_mb: float = Field(
-        2000, ge=200, description="Most memory that one file may take while it is decoded, in megabytes (10^6 bytes)."
+        2000, ge=200, description="Memory limit for decoding one file, in megabytes (10^6 bytes)."
     )
 
 
@@ -94,26 +97,28 @@ class CurateConfig(Section):
 
     apply: bool = Field(
         False,
-        description="Drop what is proposed, from train and val; the test keeps it, marked. false: a person decides "
-        "in `collect-and-train review`.",
+        description="Drop the proposed pictures from train and val; the test split keeps them, flagged. false: a "
+        "person decides in `collect-and-train review`.",
     )
     off_topic_below: Fraction = Field(
         0.25,
-        description="A picture whose score is lower is off topic: 0 is as unlike its class as the pictures of other "
-        "classes are, 0.5 is typical of its class; 0.25 is half way.",
+        description="Score below which a picture is proposed as off topic: 0 is as unlike its class as pictures of "
+        "other classes, 0.5 is typical of its class.",
     )
     off_topic_share: Fraction = Field(0.20, description="Largest share of a class that is proposed as off topic.")
     label_issue_share: Fraction = Field(0.10, description="Largest share of a class that is proposed as mislabelled.")
-    max_clusters: int = Field(5, ge=1, le=20, description="Most clusters that a class is shown in; 1: none.")
+    max_clusters: int = Field(
+        5, ge=1, le=20, description="Largest number of clusters per class in the review; 1: no clusters."
+    )
 
 
 class SplitConfig(Section):
     """Shares of the training, validation and test splits."""
 
     train: Fraction = Field(0.70, description="Share for training.")
-    val: Fraction = Field(0.15, description="Share that chooses between models.")
-    test: Fraction = Field(0.15, description="Share that is looked at once, for the reported numbers.")
-    min_per_class: int = Field(8, ge=3, description="Fewest clean pictures a class must have for training to start.")
+    val: Fraction = Field(0.15, description="Share for validation.")
+    test: Fraction = Field(0.15, description="Share for the reported scores, never used in training or selection.")
+    min_per_class: int = Field(8, ge=3, description="Fewest clean pictures per class; with fewer, no run is made.")
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> SplitConfig:

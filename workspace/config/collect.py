@@ -37,39 +37,41 @@ class SearchConfig(Section):
         100,
         ge=1,
         le=100_000,
-        description="Clean pictures wanted per class: those that cleaning keeps. `run` and `collect` search, download "
-        "and clean until every class has so many or its sources have no more; a class may end with a few more.",
+        description="Clean pictures wanted per class. `run` and `collect` search, download and clean until every class "
+        "has that many or its sources have no more; a class may end with a few more.",
     )
     sources: tuple[str, ...] = Field(
         ("openverse",),
         min_length=1,
-        description="Sources to ask, in turns, by their names; see `collect-and-train sources`.",
+        description="Names of the sources to search, in turns; `collect-and-train sources` lists them.",
     )
     licenses: tuple[str, ...] = Field(
         (),
-        description='Only these licences, such as ["cc0", "by", "by-sa"]; empty: any. Pictures whose licence is not '
-        "known are left out when this or exclude_licenses is set. Counts for what is collected from now on; "
-        "`collect-and-train forget --license` removes what is there.",
+        description='Accepted licences, such as ["cc0", "by", "by-sa"]; empty: any. When this or exclude_licenses is '
+        "set, pictures without a known licence are skipped too. Applies to new downloads; `collect-and-train forget "
+        "--license` removes existing pictures.",
     )
     exclude_licenses: tuple[str, ...] = Field(
         (),
-        description='Never these licences: parts of a name, ["nc", "nd"] for all that forbid commercial use or '
-        'changes, or whole names, ["by-nc-sa"].',
+        description='Excluded licences: parts of a name, as ["nc", "nd"] for all that forbid commercial use or '
+        'changes, or whole names, as ["by-nc-sa"].',
     )
-    max_rounds: int = Field(10, ge=1, le=100, description="Rounds of search, download and clean in one run at most.")
+    max_rounds: int = Field(
+        10, ge=1, le=100, description="Largest number of rounds of search, download and clean in one run."
+    )
     max_found_per_picture: int = Field(
         20,
         ge=1,
         le=1000,
-        description="Pictures to look for per picture wanted, at most: a class that needs more is given up.",
+        description="Largest number of search hits per picture wanted; a class that needs more gets no further.",
     )
     credentials: dict[str, SecretStr] = Field(
         default_factory=dict,
-        description='Keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. The environment wins, '
-        "and is the better place: a key here lies in a file that may be shared.",
+        description='API keys by the name of their environment variable: {FLICKR_API_KEY = "…"}. A variable that is '
+        "set wins, and is safer: this file may be shared.",
     )
     keys_from_environment: bool = Field(
-        True, description="Look for keys in the environment; off: in credentials alone."
+        True, description="Read API keys from the environment too; false: from credentials alone."
     )
     website: WebsiteConfig = Field(default_factory=WebsiteConfig)
     results_page: ResultsPageConfig = Field(default_factory=ResultsPageConfig)
@@ -124,63 +126,62 @@ class NetworkConfig(Section):
 
     contact: str = Field(
         "",
-        description="An address or page where a site's owner reaches you; sent in the user agent. Please set it.",
+        description="E-mail address or page where a site's owner can reach you, sent in the User-Agent header; "
+        "please set it.",
     )
     allow_private_addresses: bool = Field(
         False,
-        description="Fetch from loopback and private addresses too. Only for sites that you run yourself; better, name "
-        "them in private_hosts.",
+        description="Allow requests to loopback and private addresses. Only for sites that you run yourself; naming "
+        "them in private_hosts is safer.",
     )
     private_hosts: tuple[str, ...] = Field(
         (),
-        description='Hosts that may have a private address, as their urls name them, without port: ["nas.local"]. '
-        "A redirect from there to any other private address is still refused.",
+        description='Hosts that may have a private address, without port, such as ["nas.local"]. A redirect from '
+        "there to any other private address is refused.",
     )
     robots: bool = Field(
         True,
-        description="Keep to robots.txt for pages that are read and for every file; an API has terms of its own.",
+        description="Obey robots.txt for pages and files; APIs have terms of their own.",
     )
     opt_outs: bool = Field(
         True,
-        description="Leave alone what says noai or noimageai, in X-Robots-Tag or in a page's robots tag.",
+        description="Skip pictures marked noai or noimageai, in X-Robots-Tag or in a page's robots tag.",
     )
     longest_crawl_delay_s: float = Field(
-        10, ge=0, description="Longest Crawl-delay of a robots.txt that is kept to, in seconds; a longer one counts so."
+        10, ge=0, description="Upper limit for the Crawl-delay of a robots.txt, in seconds."
     )
-    connect_timeout_s: float = Field(10, gt=0, description="Longest wait for a connection, in seconds.")
-    read_timeout_s: float = Field(20, gt=0, description="Longest silence in an answer, in seconds.")
-    transfer_timeout_s: float = Field(
-        60, gt=0, description="Longest time for one file from first to last byte, in seconds."
-    )
-    attempts: int = Field(3, ge=1, le=10, description="Tries per address, the first included.")
+    connect_timeout_s: float = Field(10, gt=0, description="Timeout for a connection, in seconds.")
+    read_timeout_s: float = Field(20, gt=0, description="Timeout for the next bytes of an answer, in seconds.")
+    transfer_timeout_s: float = Field(60, gt=0, description="Timeout for a whole file, in seconds.")
+    attempts: int = Field(3, ge=1, le=10, description="Attempts per URL, the first included.")
     longest_wait_s: float = Field(
         120,
         gt=0,
-        description="Longest pause that a server may ask for (Retry-After), in seconds; past it we give up.",
+        description="Longest pause that a server may ask for (Retry-After), in seconds; else the URL fails.",
     )
     per_host_pause_s: float = Field(0.1, ge=0, description="Pause between two requests to one host, in seconds.")
     give_up_after: int = Field(
-        5, ge=1, description="Urls in a row that fail for reasons of their host, after which the host is given up."
+        5, ge=1, description="Failures in a row, for reasons of the host, after which the host is given up."
     )
     give_up_s: float = Field(
-        300, gt=0, description="How long a host that was given up is left alone before one url tries it, in seconds."
+        300, gt=0, description="Time before a host that was given up is tried again, with one URL, in seconds."
     )
-    max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed per address.")
+    max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed per URL.")
     record: str = Field(
         "",
-        description="A folder that keeps every answer of the network, without keys; best given for one run: --record.",
+        description="Folder to record every answer of the network in, without keys. Set for one run, with --record.",
         json_schema_extra=THIS_RUN_ONLY,
     )
     replay: str = Field(
         "",
-        description="A folder of kept answers, from which the same collection runs without a network: --replay.",
+        description="Folder of recorded answers to collect from, without a network. Set for one run, with --replay.",
         json_schema_extra=THIS_RUN_ONLY,
     )
 
     @model_validator(mode="after")
     def _record_or_replay(self) -> Self:
         if self.record and self.replay:
-            raise ValueError("record and replay exclude each other; a replay asks nobody, so there is nothing to keep")
+            raise ValueError("record and replay exclude each other: a replay makes no request that could be recorded")
         return self
 
     @field_validator("contact")
@@ -203,8 +204,8 @@ class NetworkConfig(Section):
 class DownloadConfig(Section):
     """Parallel downloads and the size limit."""
 
-    connections: int = Field(16, ge=1, le=128, description="Files fetched at a time.")
-    per_host_connections: int = Field(4, ge=1, le=64, description="Files fetched at a time from one host.")
+    connections: int = Field(16, ge=1, le=128, description="Parallel downloads.")
+    per_host_connections: int = Field(4, ge=1, le=64, description="Parallel downloads from one host.")
     max_mb: float = Field(
-        20, gt=0, description="Largest file, in megabytes (10^6 bytes); more is refused in mid-transfer."
+        20, gt=0, description="Largest file, in megabytes (10^6 bytes); the transfer of a larger one is aborted."
     )

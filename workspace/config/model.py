@@ -28,9 +28,11 @@ from workspace.names import name_key
 class WorkspaceConfig(Section):
     """All settings of workspace.toml."""
 
-    seed: int = Field(0, ge=0, description="Same seed, same pictures: same result.")
+    seed: int = Field(
+        0, ge=0, description="Seed of every random draw: the same seed and pictures give the same result."
+    )
     classes: dict[str, tuple[str, ...]] = Field(
-        description="One line per class: its name and the keywords to search for, in any script."
+        description="One line per class: its name and the keywords to search for, in any language."
     )
     search: SearchConfig = Field(default_factory=SearchConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)

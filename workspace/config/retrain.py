@@ -14,25 +14,25 @@ class RetrainConfig(Section):
         0.05,
         gt=0,
         le=0.5,
-        description="A new model is published when it is right more often than the live one on the frozen test "
-        "pictures of both, and chance alone would do as well with a probability below this (paired exact test).",
+        description="Significance level: a new model is published when it is right more often than the live one on "
+        "the frozen test pictures of both, with a smaller p-value (paired exact test).",
     )
     min_new_images: int = Field(
-        30, ge=1, description="So many new clean pictures start a retraining; counted since the last one."
+        30, ge=1, description="New clean pictures, since the last decision, that start a retraining."
     )
     min_new_share: Fraction = Field(
         0.0,
-        description="Start a retraining also when the new clean pictures are this share of those trained on; 0: off.",
+        description="A retraining also starts when the new clean pictures are this share of those trained on; 0: off.",
     )
     settle_s: float = Field(
         5.0,
         ge=0,
-        description="A file in the inbox that was changed less than this ago is left for the next time, in seconds: it "
-        "may still be in copying.",
+        description="Minimum age of a file in the inbox, in seconds; a newer one may still be being copied and is left "
+        "for the next time.",
     )
     search_again_h: float = Field(
         24.0,
         ge=0,
-        description="Ask a search that already ran again after so many hours, one page each time, while its class has "
-        "fewer clean pictures than search.per_class; 0: never again.",
+        description="Hours after which a search is repeated, one page each time, while its class has fewer clean "
+        "pictures than search.per_class; 0: never.",
     )

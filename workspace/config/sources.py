@@ -31,8 +31,8 @@ class WebsiteConfig(Section):
 
     start_pages: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Pages to start from, by keyword; "
-        'under "*" for every keyword, with {keyword} in the URL: {"red panda" = ["https://…"]}.',
+        description='Start pages by keyword: {"red panda" = ["https://…"]}; under "*" those of every keyword, with '
+        "{keyword} in the URL.",
     )
     depth: int = Field(1, ge=0, le=10, description="Links followed from a start page, within its site.")
     pages: int = Field(100, ge=1, le=2000, description="Pages read per keyword.")
@@ -61,7 +61,7 @@ class FolderConfig(Section):
     """The source `folder`: a folder of your own pictures."""
 
     path: str = Field(
-        "", description="It has one subfolder per keyword; absolute, or relative to where the command runs."
+        "", description="A folder with one subfolder per keyword; absolute, or relative to the current folder."
     )
 
 

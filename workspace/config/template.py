@@ -16,7 +16,7 @@ from workspace.config.section import THIS_RUN_ONLY, Section
 EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabby cat")}
 
 HEADER = """\
-# What to collect and how to train. Every setting is here with its default; delete what you do not change.
+# Settings of this workspace. Every setting is listed with its default; delete those that you do not change.
 # Next: collect-and-train run -w THIS_FOLDER
 """
 

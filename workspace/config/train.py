@@ -17,7 +17,7 @@ class FeaturesConfig(Section):
         1,
         ge=0,
         le=16,
-        description="Threads that make views ready while the network works; no result depends on it.",
+        description="Threads that prepare batches while the network runs; results do not depend on it.",
         json_schema_extra=EXECUTION_ONLY,
     )
 
@@ -51,14 +51,14 @@ class TrainConfig(Section):
     )
     weights_file: str = Field(
         "",
-        description="A file with the backbone's ImageNet weights (state_dict); empty: looked up, then downloaded.",
+        description="File with the backbone's ImageNet weights (state_dict); empty: found locally, else downloaded.",
     )
     fallback_backbone: str = Field(
-        "", description="Used when the backbone's weights are not to be had; empty: that is an error."
+        "", description="Backbone to use when the weights of the other are not available; empty: that is an error."
     )
     regime: Literal["auto", "all-layers", "late-stages", "head-first", "frozen", "1", "2", "3", "4"] = Field(
         "auto",
-        description="How much of the network is trained; auto: by the diagnostics that the report shows.",
+        description="How much of the network is trained; auto: chosen by the diagnostics in the report.",
     )
     head_stages: int = Field(
         3,
@@ -131,18 +131,18 @@ class TrainConfig(Section):
         json_schema_extra=EXECUTION_ONLY,
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU where there is one.", json_schema_extra=EXECUTION_ONLY
+        "auto", description="auto: a GPU if there is one.", json_schema_extra=EXECUTION_ONLY
     )
 
 
 class EvaluateConfig(Section):
     """Confidence intervals, and when the model answers "none"."""
 
-    bootstrap: int = Field(2000, ge=100, description="Bootstrap draws for the 95 % intervals, over groups.")
+    bootstrap: int = Field(2000, ge=100, description="Bootstrap draws, over groups, for the 95 % intervals.")
     accept: float = Field(
         0.95,
         ge=0.5,
         le=1,
-        description='Share of pictures of the classes that predict answers; it says "none" to the others, and to '
-        "pictures that are less like the classes than these.",
+        description="Target share of in-class pictures that get an answer. The rest, and anything less similar to the "
+        'training pictures, get "none".',
     )

@@ -25,7 +25,15 @@ ONNX_NAME, TORCH_NAME, IMAGEFOLDER_NAME = "model.onnx", "model.pt2", "dataset"
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folder of one classifier; data/README.md describes every file in it."""
+    """The folder of one classifier; data/README.md describes every file in it.
+
+    Example:
+        >>> workspace = Workspace(Path("data/pandas"))
+        >>> workspace.config_file.as_posix()
+        'data/pandas/workspace.toml'
+        >>> workspace.run("3f2a9c").report_file.as_posix()
+        'data/pandas/runs/3f2a9c/report.html'
+    """
 
     root: Path
 

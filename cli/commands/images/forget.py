@@ -24,12 +24,13 @@ _SHOWN = 5  # names of files in one line
 def forget(
     folder: Folder,
     creator: Annotated[Several, typer.Option(help="All pictures by this creator; repeatable.")] = None,
-    url: Annotated[Several, typer.Option(help="A picture by its address or its page's; repeatable.")] = None,
+    url: Annotated[Several, typer.Option(help="A picture by its URL, or by that of its page; repeatable.")] = None,
     license: Annotated[  # noqa: A002 (the option's name)
-        Several, typer.Option(help="All under this licence, as by-nc, or a part of it, as nc; repeatable.")
+        Several,
+        typer.Option(help="All pictures under this licence, such as by-nc, or a part of it, such as nc; repeatable."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Withdraw pictures for good: delete their files, never fetch them again, and list the models that used them.
 
@@ -56,8 +57,9 @@ def forget(
         if not yes:
             _ask()
         withdraw(workspace, catalog, rules, found)
+    withdrawn = ", ".join(f"{rule.kind} {rule.value!r}" for rule in rules)
     typer.echo(
-        f"Withdrawn. Later finds under {', '.join(f'{rule.kind} {rule.value!r}' for rule in rules)} stay out too.\n"
+        f"Withdrawn. Later search hits under {withdrawn} will be skipped too.\n"
         f"Next, without them: collect-and-train run -w {folder}"
     )
 
@@ -88,18 +90,18 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
 def _announce(found: WithdrawalScope, uses: Sequence[RunUse]) -> None:
     before = len(found.files) - len(found.new)
     typer.echo(
-        f"{len(found.urls)} addresses, {len(found.new)} stored pictures"
+        f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
         + (f" ({before} more were withdrawn before)" if before else "")
     )
     own = [url for url in found.urls if not url.startswith(("http://", "https://"))]
     if own:
         more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
-        typer.echo(f"  of your own files, which stay where you put them: {', '.join(own[:_SHOWN])}{more}")
+        typer.echo(f"  among them your own files, which stay where they are: {', '.join(own[:_SHOWN])}{more}")
     if not uses:
         typer.echo("No run has used them.")
     for use in uses:
         what = {
-            "live": "its model is live: it has learnt from them or was measured on them until a new one is published",
+            "live": "its model is live; it was trained or evaluated on them",
             "published": "its model was published before",
             "trained": "its model was never published",
             "dataset": "it has no model yet",
@@ -108,11 +110,11 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse]) -> None:
     if uses:
         typer.echo(
             "The frozen lists of these runs still name them, and their reports may show small copies; "
-            "delete a run's folder where these must go too."
+            "delete the run's folder if these must go too."
         )
 
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is there to be asked; add --yes, or look first with --dry-run")
+        raise typer.BadParameter("stdin is no terminal, so nobody can confirm; add --yes, or use --dry-run first")
     typer.confirm("Withdraw them? This cannot be undone.", abort=True)

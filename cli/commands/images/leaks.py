@@ -20,8 +20,8 @@ _FOUND = 3
 @app.command(rich_help_panel=OTHER)
 def leaks(
     folder: Folder,
-    against: Annotated[Path, typer.Option(help="The folder of the outside test set's pictures.")],
-    table: Annotated[Path | None, typer.Option("--csv", help="Write the pairs to this file too.")] = None,
+    against: Annotated[Path, typer.Option(help="Folder with the pictures of the outside test set.")],
+    table: Annotated[Path | None, typer.Option("--csv", help="Also write the pairs to this file.")] = None,
     settings: Settings = None,
 ) -> None:
     """List the kept pictures that an outside test set also contains; exit code 3 when there are any."""
@@ -49,7 +49,11 @@ def leaks(
     if table is not None:
         write_atomic(table, leaks_csv(found).encode())
     kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(leak.kind for leak in found).items()) or "none"
-    how = "by hashes and features" if features is not None else "by hashes alone (there are no fitting features yet)"
+    how = (
+        "by hashes and features"
+        if features is not None
+        else "by hashes alone (the workspace has no features of the present backbone)"
+    )
     typer.echo(f"leaks: {len(found)} among {len(outside.pixels)} outside pictures, {how}; {kinds}")
     if found:
         raise typer.Exit(_FOUND)

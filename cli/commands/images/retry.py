@@ -18,7 +18,7 @@ def retry(
     folder: Folder,
     reason: Annotated[
         list[str] | None,
-        typer.Option(help="Only what failed for these reasons: timeout,http_503; none: every one that may heal."),
+        typer.Option(help="Reasons to retry, as timeout,http_503; default: every one that may be temporary."),
     ] = None,
     settings: Settings = None,
 ) -> None:
@@ -48,7 +48,7 @@ def retry(
         for name in sorted(before | after, key=order_of):
             table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
         CONSOLE.print(table)
-    healed = before.total() - after.total()
-    typer.echo(f"{counts.done} tried again, {healed} healed")
-    if healed:
+    succeeded = before.total() - after.total()
+    typer.echo(f"{counts.done} retried, {succeeded} succeeded")
+    if succeeded:
         typer.echo(f"Next: collect-and-train run -w {folder}")

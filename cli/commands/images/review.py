@@ -14,8 +14,8 @@ from workspace.terminal import CONSOLE
 @app.command(rich_help_panel=OTHER)
 def review(
     folder: Folder,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free port.", min=0, max=65535)] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Review every picture on a local page: keep, drop or relabel; each click is saved."""
     from pages.local_auth import serve_page
@@ -31,7 +31,7 @@ def review(
 
     def announce(address: str) -> None:
         CONSOLE.print(
-            f"Open [bold]{address}[/]\nIt works in this machine's browser alone. Ctrl-C ends it.", highlight=False
+            f"Open [bold]{address}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
         )
 
     with workspace.open_catalog() as catalog:

@@ -13,9 +13,11 @@ from workspace.resolve import open_workspace
 
 @app.command(rich_help_panel=OTHER)
 def sources(
-    check: Annotated[bool, typer.Option("--check", help="Ask each one question, and say which are up.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Send each source one request, and show which answer.")
+    ] = False,
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's addresses and keys.")
+        Path | None, typer.Option("--workspace", "-w", help="Workspace whose URLs and keys are used.")
     ] = None,
 ) -> None:
     """List every source: whether it needs a key, whether it names licences, and its limits."""
@@ -27,9 +29,9 @@ def sources(
 
 @app.command(rich_help_panel=OTHER)
 def gallery(
-    photos: Annotated[Path | None, typer.Option(help="A folder with a folder of pictures per class.")] = None,
-    recorded: Annotated[Path | None, typer.Option(help="A folder of recorded Openverse answers.")] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
+    photos: Annotated[Path | None, typer.Option(help="Folder with one folder of pictures per class.")] = None,
+    recorded: Annotated[Path | None, typer.Option(help="Folder of recorded Openverse answers.")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free port.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve pictures as a small image-search site on this machine, to try collection and training on them."""
     from cli.demo import serve_gallery

@@ -22,13 +22,13 @@ class Target(StrEnum):
 @app.command(rich_help_panel=OTHER)
 def export(
     folder: Folder,
-    to: Annotated[list[Target], typer.Option("--to", help="What to write; repeatable.")],
-    run: Annotated[str | None, typer.Option("--run", help="Of this run; else of the live model's.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder; else the run's export/.")] = None,
+    to: Annotated[list[Target], typer.Option("--to", help="Format; repeatable.")],
+    run: Annotated[str | None, typer.Option("--run", help="Run to export; default: that of the live model.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Target folder; default: the run's export/.")] = None,
 ) -> None:
     """Write the model as ONNX (preprocessing included) or for torch.export, or the dataset as an imagefolder.
 
-    A model is checked against the trained one on real pictures, and not written if an answer differs by over 0.0001.
+    Each export is compared with the trained model on real pictures; it is not written if outputs differ by over 0.0001.
     """
     from workspace.storage.champion import answering_run
     from workspace.storage.dataset import read_dataset
@@ -44,7 +44,7 @@ def export(
             workspace, read_dataset(run_folder.dataset_file), target / IMAGEFOLDER_NAME, workspace.root.name
         )
         words = ", ".join(f"{split} {count}" for split, count in counts.items())
-        typer.echo(f"{target / 'dataset'}: {words} pictures; every one keeps its own licence, see metadata.csv")
+        typer.echo(f"{target / 'dataset'}: {words} pictures; each keeps its own licence, see metadata.csv")
     if Target.ONNX in to or Target.TORCH in to:
         from training.inference.classifier import Classifier
         from training.inference.export import check_pictures, export_onnx, export_torch

@@ -21,7 +21,7 @@ def models(folder: Folder) -> None:
 @app.command(rich_help_panel=OTHER)
 def rollback(
     folder: Folder,
-    to: Annotated[str, typer.Option(help="A run that was live once; empty: the one before the present one.")] = "",
+    to: Annotated[str, typer.Option(help="Run that was live before; empty: the previous one.")] = "",
 ) -> None:
     """Make an earlier published model live again; later ones stay out until you roll back to them."""
     from workspace.storage.champion import roll_back

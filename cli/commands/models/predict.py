@@ -28,30 +28,30 @@ class Format(StrEnum):
 def predict(
     pictures: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, addresses; - : a picture on stdin. None: a list of them on stdin."),
+        typer.Argument(help="Files, folders or URLs; - : a picture on stdin. None: a list of them on stdin."),
     ] = None,
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model, else its latest.")
+        Path | None, typer.Option("--workspace", "-w", help="Workspace whose live model, else latest one, is used.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Use the model of this run of the workspace.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder to use instead.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Run of the workspace whose model is used.")] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="tab; csv; json: one object per line, with every probability.")
+        Format, typer.Option("--format", help="Output format; json: one object per line, with every probability.")
     ] = Format.TAB,
     accept: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Share of pictures of the classes to be answered; the others get none."),
+        typer.Option(min=0.0, max=1.0, help="Target share of in-class pictures that get an answer; the rest get none."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 32,
 ) -> None:
     """Classify pictures: one line each with the class, or "none" with the reason.
 
-    Exit code 1: some pictures could not be read; the others are answered.
+    Exit code 1: some pictures could not be read; the others are still classified.
 
     Example: find holiday -name "*.jpg" | collect-and-train predict -w data/pandas --format csv
     """
     if not pictures and sys.stdin.isatty():
-        raise typer.BadParameter("name pictures, folders or addresses, or pipe a list of them in")
+        raise typer.BadParameter("name pictures, folders or URLs, or pipe a list of them in")
     from cli.predict_io import FORMATS, model_folder, network_of, pictures_of
     from collectors.http.session import PoliteSession
     from training.inference.classifier import Classifier

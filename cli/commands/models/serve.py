@@ -14,12 +14,12 @@ from workspace.terminal import CONSOLE
 @app.command(rich_help_panel=OTHER)
 def serve(
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Use this workspace's live model, else its latest.")
+        Path | None, typer.Option("--workspace", "-w", help="Workspace whose live model, else latest one, is used.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Use this model folder instead.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Use the model of this run of the workspace.")] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: a free one.", min=0, max=65535)] = 0,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+    model: Annotated[Path | None, typer.Option(help="Model folder to use instead.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Run of the workspace whose model is used.")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free port.", min=0, max=65535)] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Try the model on a local page: drop a picture, see the answer. No picture is kept."""
     from cli.predict_io import model_folder
@@ -35,7 +35,7 @@ def serve(
 
     def announce(address: str) -> None:
         CONSOLE.print(
-            f"Open [bold]{address}[/]\nIt works in this machine's browser alone. Ctrl-C ends it.", highlight=False
+            f"Open [bold]{address}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
         )
 
     serve_page(try_app(classifier, name, notes), announce, port=port, open_browser=open_browser)
