@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_every_command_of_the_documents_exists() -> None:
         for name in re.findall(r"\bmake ([a-z-]+)", code):
             assert name in targets, f"{document}: make {name}"
         for module in re.findall(r"python -m ([a-z_.]+)", code):
-            assert (CHECKOUT / (module.replace(".", "/") + ".py")).is_file(), f"{document}: python -m {module}"
+            assert importlib.util.find_spec(module), f"{document}: python -m {module}"
 
 
 def test_packages_lie_in_the_checkout_and_not_in_some_other_install() -> None:

@@ -122,7 +122,7 @@ def test_rounds_and_addresses_are_bounded(junk, tmp_path) -> None:
     assert "stopped after round 1 (search.max_rounds is 1)" in counts["search"].notes[0]
     config = settings(junk, per_class=24, max_found_per_picture=1)
     counts, _ = collect(Workspace(tmp_path / "found"), config)
-    assert "24 is the limit (search.max_found_per_picture)" in counts["search"].notes[0]
+    assert "the limit is 24 (search.max_found_per_picture)" in counts["search"].notes[0]
 
 
 def test_a_class_with_two_keywords_uses_both(junk, tmp_path) -> None:
@@ -167,12 +167,12 @@ def test_collect_that_was_killed_goes_on_and_fetches_nothing_twice(junk, tmp_pat
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     junk.delay_s = 0
-    before = rows(workspace, Download)
-    assert 0 < len(before) < 40
+    kept = rows(workspace, Download)
+    assert 0 < len(kept) < 40
     counts, _ = collect(workspace, config)
     assert all(int(note.split(": ")[1].split(" ")[0]) >= 15 for note in counts["search"].notes)
     after = rows(workspace, Download)
-    assert [row for row in after if row.image_url in {row.image_url for row in before}] == before
+    assert [row for row in after if row.image_url in {row.image_url for row in kept}] == kept
     in_flight = 32  # what the killed one had asked for, and not yet committed
     assert junk.requests["image"] - before <= len(after) + in_flight
 

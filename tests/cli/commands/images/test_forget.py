@@ -175,7 +175,7 @@ def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> 
     assert (taken.status, taken.reason) == ("withdrawn", "same_bytes")
     assert not list(workspace.images.glob(f"*/{row.sha256}*"))
     assert (
-        f"your own files, which stay where you put them: {taken.image_url}"
+        f"your own files, which stay where they are: {taken.image_url}"
         in forget(workspace, "--url", row.image_url, "-y").output
     )
 
