@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from cli.main import app
 from flows.step_table import STEPS, Phase
@@ -16,6 +17,7 @@ PACKAGES = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8
     "root_packages"
 ]
 MODULES_PER_FOLDER = 12
+COMMANDS = get_command(app).commands
 
 
 def folders(package: str) -> list[Path]:
@@ -70,26 +72,27 @@ def test_every_constant_and_class_that_a_page_names_is_in_the_code(page: str) ->
 
 
 def test_every_command_of_the_pages_exists() -> None:
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands = {name: {option for one in command.params for option in one.opts} for name, command in COMMANDS.items()}
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.M))
     modules = {file.relative_to(CHECKOUT).with_suffix("").as_posix() for file in CHECKOUT.glob("benchmarks/**/*.py")}
     text = "\n".join(file.read_text(encoding="utf-8") for file in CHECKOUT_PAGES)
     named = set(re.findall(r"(?:^|`)\s*collect-and-train ([a-z]+)\b", text, re.M))
-    assert len(named) > 20 and named - commands == set()
+    assert len(named) > 20 and named - commands.keys() == set()
+    for name, words in re.findall(r"(?:^|`)\s*collect-and-train ([a-z]+)\b([^`#|\n]*)", text, re.M):
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)) - commands[name] == set(), name
     assert set(re.findall(r"(?:^ *|`)make ([a-z-]+)(?: +#|`)", text, re.M)) - targets == set()
     assert {name.replace(".", "/") for name in re.findall(r"python -m (benchmarks[\w.]*\w)", text)} - modules == set()
 
 
 def test_the_table_of_steps_is_that_of_the_code() -> None:
-    commands = {command.name for command in app.registered_commands}
     written = [(row[0], row[3], row[4]) for row in table("The steps")]
     assert [name for name, _, _ in written] == [step.name for step in STEPS]
     for step, (_, module, command) in zip(STEPS, written, strict=True):
         assert module == f"`{step.module.replace('.', '/')}.py`"
         if step.phase is Phase.ARRIVAL:
-            assert step.name not in commands and command.startswith("none")
+            assert step.name not in COMMANDS and command.startswith("none")
         else:
-            assert step.name in commands and command == f"`collect-and-train {step.name}`"
+            assert step.name in COMMANDS and command == f"`collect-and-train {step.name}`"
 
 
 def test_the_page_names_every_package() -> None:
