@@ -1,8 +1,9 @@
 import io
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,46 @@ def serve() -> Iterator[Callable[[ThreadingHTTPServer], ThreadingHTTPServer]]:
             return server
 
         yield start
+
+
+class _Service(ThreadingHTTPServer):
+    """Answers each request by `respond(handler) -> (status, headers, body)`; `handler.form` is the body of a POST."""
+
+    def __init__(self, respond: Callable[[BaseHTTPRequestHandler], tuple[int, list[tuple[str, str]], bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
+        self.respond = respond
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print no traceback for a client that hung up."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+class _Answering(BaseHTTPRequestHandler):
+    server: _Service
+    form = b""
+
+    def do_GET(self) -> None:
+        status, headers, body = self.server.respond(self)
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.form = self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answers(serve) -> Callable[..., str]:
+    """Start a stand-in for a service, `respond(request) -> (status, headers, body)`; returns its base URL."""
+    return lambda respond: f"http://127.0.0.1:{serve(_Service(respond)).server_port}"
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from unittest.mock import patch
 
 import pytest
 
-from collectors import refresh as again
-from collectors import search
+from collectors import refresh, search
 from collectors.sources.base import ResultPage, SearchHit
 from gallery.site import Gallery
 from workspace.catalog.records import Download, Hit, Search
@@ -25,49 +24,51 @@ def collected(tmp_path):
                 "retrain": {"search_again_h": 1e-9},
             }
         )
-        place = Workspace(tmp_path)
-        search.run(place, config)
-        yield place, config, site
+        workspace = Workspace(tmp_path)
+        search.run(workspace, config)
+        yield workspace, config, site
 
 
-def rows(place: Workspace, kind):
-    with place.open_catalog() as catalog:
+def rows(workspace: Workspace, kind):
+    with workspace.open_catalog() as catalog:
         return catalog.all(kind)
 
 
 def test_an_open_question_goes_on_page_by_page_until_it_is_exhausted(collected) -> None:
-    place, config, site = collected
-    before = {hit.image_url for hit in rows(place, Hit)}
+    workspace, config, site = collected
+    before = {hit.image_url for hit in rows(workspace, Hit)}
     asked = site.requests["search"]
-    counts = again.run(place, config)
+    counts = refresh.run(workspace, config)
     assert site.requests["search"] - asked == counts.done == 2
-    new = [hit for hit in rows(place, Hit) if hit.image_url not in before]
+    new = [hit for hit in rows(workspace, Hit) if hit.image_url not in before]
     assert len(new) == counts.by_reason["new hits"] > 0
     for label in config.classes:
-        ranks = sorted(hit.rank for hit in rows(place, Hit) if hit.label == label)
+        ranks = sorted(hit.rank for hit in rows(workspace, Hit) if hit.label == label)
         assert ranks == list(range(len(ranks)))
     for _ in range(5):
-        again.run(place, config)
-    assert {one.status for one in rows(place, Search)} == {"exhausted"}
-    total = len(rows(place, Hit))
-    assert again.run(place, config).by_reason["new hits"] == 0  # the first page anew: nothing was added
-    assert len(rows(place, Hit)) == total
-    with place.open_catalog() as catalog:  # as if one had come at the source since
-        gone = rows(place, Hit)[0]
+        refresh.run(workspace, config)
+    assert {row.status for row in rows(workspace, Search)} == {"exhausted"}
+    total = len(rows(workspace, Hit))
+    assert refresh.run(workspace, config).by_reason["new hits"] == 0  # the first page anew: nothing was added
+    assert len(rows(workspace, Hit)) == total
+    with workspace.open_catalog() as catalog:  # as if one had come at the source since
+        gone = rows(workspace, Hit)[0]
         with catalog.engine.begin() as connection:
             connection.exec_driver_sql("delete from hits where image_url = ?", (gone.image_url,))
-    found = again.run(place, config).by_reason["new hits"]
+    found = refresh.run(workspace, config).by_reason["new hits"]
     assert found == (1 if gone.rank < 20 else 0)
 
 
 def test_nothing_is_asked_before_its_time_nor_for_words_that_are_gone_nor_when_it_is_off(collected) -> None:
-    place, config, site = collected
+    workspace, config, site = collected
     asked = site.requests["search"]
     for hours in (0, 24):
         later = config.model_copy(update={"retrain": config.retrain.model_copy(update={"search_again_h": hours})})
-        assert again.run(place, later).done == 0
+        assert refresh.run(workspace, later).done == 0
     only = dict(list(config.classes.items())[:1])
-    assert [one.label for one in again.due_searches(place, config.model_copy(update={"classes": only}))] == list(only)
+    assert [
+        state.label for state in refresh.due_searches(workspace, config.model_copy(update={"classes": only}))
+    ] == list(only)
     assert site.requests["search"] == asked
 
 
@@ -86,7 +87,7 @@ class Sizes:
         size = "" if len(self.asked) > 1 else "_b"
         photos = ("1", "2", "3") if len(self.asked) > 2 else ("1", "2")
         return ResultPage(
-            tuple(SearchHit(f"https://live.staticflickr.com/1/{one}23_0a1b{size}.jpg") for one in photos), "2"
+            tuple(SearchHit(f"https://live.staticflickr.com/1/{photo}23_0a1b{size}.jpg") for photo in photos), "2"
         )
 
 
@@ -94,26 +95,28 @@ def test_another_size_is_recorded_as_skipped_and_the_end_of_a_source_as_the_end(
     config = WorkspaceConfig.model_validate(
         {"classes": {"a": ("a",), "b": ("b",)}, "retrain": {"search_again_h": 1e-9}}
     )
-    place, source = Workspace(tmp_path), Sizes()
+    workspace, source = Workspace(tmp_path), Sizes()
     with (
         patch("collectors.search.make_sources", return_value={"openverse": source}),
         patch("collectors.refresh.make_sources", return_value={"openverse": source}),
     ):
-        search.run(place, config)  # the first page, then one beyond the end
+        search.run(workspace, config)  # the first page, then one beyond the end
         assert source.asked == [None, "2"]
-        assert again.run(place, config).by_reason == {"new hits": 1}
+        assert refresh.run(workspace, config).by_reason == {"new hits": 1}
     assert source.asked == [None, "2", None]
-    assert [(one.status, one.found) for one in rows(place, Search)] == [("exhausted", 3), ("exhausted", 0)]
-    skipped = [(one.image_url, one.status, one.reason) for one in rows(place, Download)]
-    assert skipped == [(f"https://live.staticflickr.com/1/{one}23_0a1b.jpg", "skipped", "same_picture") for one in "12"]
+    assert [(row.status, row.found) for row in rows(workspace, Search)] == [("exhausted", 3), ("exhausted", 0)]
+    skipped = [(row.image_url, row.status, row.reason) for row in rows(workspace, Download)]
+    assert skipped == [
+        (f"https://live.staticflickr.com/1/{photo}23_0a1b.jpg", "skipped", "same_picture") for photo in "12"
+    ]
 
 
 def test_a_source_that_fails_is_told_and_asked_again(collected) -> None:
-    place, config, site = collected
+    workspace, config, site = collected
     site.misbehave("/v1", "reset", times=10)
     quick = config.network.model_copy(update={"attempts": 1})
-    counts = again.run(place, config.model_copy(update={"network": quick}))
+    counts = refresh.run(workspace, config.model_copy(update={"network": quick}))
     assert counts.by_reason["failed searches"] == 2
-    assert {one.status for one in rows(place, Search)} == {"failed"}
+    assert {row.status for row in rows(workspace, Search)} == {"failed"}
     site.mischief.__init__()  # type: ignore[misc]
-    assert again.run(place, config).by_reason["new hits"] > 0
+    assert refresh.run(workspace, config).by_reason["new hits"] > 0

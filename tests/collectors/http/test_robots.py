@@ -1,8 +1,7 @@
 import io
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,53 +15,31 @@ from workspace.errors import SourceFailed, TransferFailed
 PICTURE = b"\xff\xd8\xff picture"
 
 
-class Site(ThreadingHTTPServer):
+class Site:
     """Answers everything with a picture, but for `pages`: a status, a body, or (status, headers, body)."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
         self.pages: dict[str, int | str | tuple[int, dict[str, str], str]] = {"/robots.txt": 404}
         self.asked: list[str] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = ""
 
-    def handle_error(self, *_args: object) -> None:
-        """Visitors that leave while we hang are no error."""
-
-
-class _Answering(BaseHTTPRequestHandler):
-    server: Site
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        page = self.server.pages.get(self.path, (200, {}, ""))
+    def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
+        self.asked.append(request.path)
+        page = self.pages.get(request.path, (200, {}, ""))
         if page == "hang":
             time.sleep(0.6)
         if not isinstance(page, tuple):
             page = (page, {}, "") if isinstance(page, int) else (200, {}, page)
         status, headers, text = page
-        body = text.encode() or PICTURE
-        self.send_response(status)
-        for name, value in headers.items():
-            for one in value.split("\n"):
-                self.send_header(name, one)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        pass
+        lines = [(name, line) for name, value in headers.items() for line in value.split("\n")]
+        return status, lines, text.encode() or PICTURE
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def site(answers) -> Site:
+    made = Site()
+    made.url = answers(made.respond)
+    return made
 
 
 def session(**more: object) -> PoliteSession:
@@ -164,7 +141,7 @@ def test_rules_are_asked_for_again_after_a_while(site: Site) -> None:
     ],
 )
 def test_the_rules_own_redirects_are_guarded_too(location: str, expected: tuple[str, str], site: Site) -> None:
-    site.pages["/robots.txt"] = (301, {"Location": location.replace("{port}", str(site.server_port))}, "")
+    site.pages["/robots.txt"] = (301, {"Location": location.replace("{port}", str(urlsplit(site.url).port))}, "")
     site.pages["/rules.txt"] = "User-agent: *\nDisallow: /\n"
     with session() as made:
         assert outcome(made, site.url + "/a.jpg") == expected
@@ -262,7 +239,7 @@ def test_a_page_that_opts_out_is_a_failure_with_its_reason_and_a_crawl_passes_ov
         cursor, found = None, []
         for _ in range(3):
             page = source.search(made, "bear", cursor)
-            found += [one.image_url.removeprefix(site.url) for one in page.hits]
+            found += [hit.image_url.removeprefix(site.url) for hit in page.hits]
             cursor = page.next_cursor
     assert (found, cursor) == (["/a.jpg", "/b.jpg"], None)
     with session(opt_outs=False) as made:

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import logging
+import socket
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -53,56 +53,44 @@ CAPTCHA = "<!doctype html><html><title>Just a moment</title><form id='captcha'>A
 CHANGED_JSON, CHANGED_HTML = '{"data": {"edges": []}}', "<html><div class='tile-v2'></div></html>"
 
 
-class StandIn(ThreadingHTTPServer):
+class StandIn:
     """Answers as every service at once, at /<name>; `state` says how, `asked` what was asked with which headers."""
 
-    daemon_threads = True
-    state = "up"
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
+    def __init__(self, url: str = "") -> None:
+        self.state = "up"
         self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = url
 
-
-class _Answering(BaseHTTPRequestHandler):
-    server: StandIn
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
+    def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
+        parts = urlsplit(request.path)
         name = parts.path.split("/")[1]
         if name == "robots.txt":
-            self.send_error(404)
-            return
-        question = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        self.server.asked.append((name, question, dict(self.headers)))
-        as_html = isinstance(ANSWERS[name], str)
+            return 404, [], b""
+        params = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.asked.append((name, params, dict(request.headers)))
+        is_html = isinstance(ANSWERS[name], str)
         answer = {"up": ANSWERS[name], "captcha": CAPTCHA, "429": "slow down"}.get(
-            self.server.state, CHANGED_HTML if as_html else CHANGED_JSON
+            self.state, CHANGED_HTML if is_html else CHANGED_JSON
         )
-        if name == "flickr" and question["method"].endswith("getInfo") and self.server.state == "up":
+        if name == "flickr" and params["method"].endswith("getInfo") and self.state == "up":
             answer = {"stat": "ok", "licenses": {"license": LICENSES}}
-        if name == "inaturalist" and question.get("taxon_name") == "nobody":
+        if name == "inaturalist" and params.get("taxon_name") == "nobody":
             answer = {"total_results": 0, "results": []}
         body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-        status = {"429": 429, "403": 403, "401": 401, "elsewhere": 302}.get(self.server.state, 200)
-        self.send_response(status)
+        status = {"429": 429, "403": 403, "401": 401, "elsewhere": 302}.get(self.state, 200)
+        headers = []
         if status == 302:
-            self.send_header("Location", f"http://localhost:{self.server.server_port}/{name}/?{parts.query}")
-            self.server.state = "up"
-        kind = "text/html" if as_html or self.server.state == "captcha" else "application/json"
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        pass
+            headers.append(("Location", f"http://localhost:{urlsplit(self.url).port}/{name}/?{parts.query}"))
+            self.state = "up"
+        content_type = "text/html" if is_html or self.state == "captcha" else "application/json"
+        return status, [*headers, ("Content-Type", content_type)], body
 
 
 @pytest.fixture
-def stand_in(serve) -> StandIn:
-    return serve(StandIn())
+def stand_in(answers) -> StandIn:
+    made = StandIn()
+    made.url = answers(made.respond)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +131,8 @@ def test_a_check_tells_up_from_captcha_busy_and_changed(name: str, stand_in: Sta
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_server_that_is_not_there_is_down(name: str, session: PoliteSession) -> None:
-    with StandIn() as server:
-        config = settings(server)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        config = settings(StandIn(f"http://127.0.0.1:{closed.getsockname()[1]}"))
     assert check(name, session, config)[0] == "down"
 
 

@@ -1,7 +1,6 @@
 """Openverse with client credentials, and how deep it lets us look."""
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,56 +13,44 @@ from workspace.errors import SourceFailed
 CREDENTIALS = {"OPENVERSE_CLIENT_ID": "cl1ent-id", "OPENVERSE_CLIENT_SECRET": "cl1ent/s3cret"}
 
 
-class Service(ThreadingHTTPServer):
-    """Gives tokens, believes the latest one only, and answers 401 past 240 pictures as the real one does."""
-
-    daemon_threads = True
+class Service:
+    """Gives tokens, accepts the latest one only, and answers 401 past 240 images as the real one does."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+        self.url = ""
         self.tokens = 0
         self.forms: list[dict[str, list[str]]] = []
         self.asked: list[dict[str, str]] = []
 
+    def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
+        status, answer = self._token(request) if request.command == "POST" else self._images(request)
+        return status, [("Content-Type", "application/json")], json.dumps(answer).encode()
 
-class _Answering(BaseHTTPRequestHandler):
-    server: Service
+    def _token(self, request) -> tuple[int, object]:
+        form = parse_qs(request.form.decode())
+        self.forms.append(form)
+        if request.path != "/v1/auth_tokens/token/" or form["client_secret"] != ["cl1ent/s3cret"]:
+            return 401, {"error": "invalid_client"}
+        self.tokens += 1
+        return 200, {"access_token": f"t0ken-{self.tokens}", "expires_in": 43200}
 
-    def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        self.server.forms.append(form)
-        if self.path != "/v1/auth_tokens/token/" or form["client_secret"] != ["cl1ent/s3cret"]:
-            return self._send(401, {"error": "invalid_client"})
-        self.server.tokens += 1
-        return self._send(200, {"access_token": f"t0ken-{self.server.tokens}", "expires_in": 43200})
-
-    def do_GET(self) -> None:
-        question = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
-        self.server.asked.append(question)
-        authorization = self.headers.get("Authorization")
-        size, page = int(question["page_size"]), int(question["page"])
+    def _images(self, request) -> tuple[int, object]:
+        params = {key: values[0] for key, values in parse_qs(urlsplit(request.path).query).items()}
+        self.asked.append(params)
+        authorization = request.headers.get("Authorization")
+        size, page = int(params["page_size"]), int(params["page"])
         allowed = 20 if authorization is None else 500
-        if authorization not in {None, f"Bearer t0ken-{self.server.tokens}"} or size > allowed or size * page > 240:
-            return self._send(401, {"detail": "no"})
+        if authorization not in {None, f"Bearer t0ken-{self.tokens}"} or size > allowed or size * page > 240:
+            return 401, {"detail": "no"}
         results = [{"url": f"https://p.example/{size * (page - 1) + n}.jpg"} for n in range(size)]
-        return self._send(200, {"results": results, "page_count": 99})
-
-    def _send(self, status: int, answer: object) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        pass
+        return 200, {"results": results, "page_count": 99}
 
 
 @pytest.fixture
-def service(serve) -> Service:
-    return serve(Service())
+def service(answers) -> Service:
+    made = Service()
+    made.url = answers(made.respond) + "/v1"
+    return made
 
 
 @pytest.fixture(autouse=True)

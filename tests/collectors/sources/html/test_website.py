@@ -1,6 +1,6 @@
 """An ordinary website: what a page offers, and a crawl that ends, resumes and stays where it should."""
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -73,42 +73,31 @@ def test_srcset_as_the_standard_reads_it(text: str, candidates: list[tuple[str, 
     assert read_srcset(text) == candidates
 
 
-class Site(ThreadingHTTPServer):
+class Site:
     """Pages by path; a text is html, a number a status, a path a redirect."""
 
-    daemon_threads = True
-
-    def __init__(self, pages: dict[str, str | int]) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
-        self.pages = pages
+    def __init__(self) -> None:
+        self.pages: dict[str, str | int] = {}
         self.asked: list[str] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = ""
 
-
-class _Answering(BaseHTTPRequestHandler):
-    server: Site
-
-    def do_GET(self) -> None:
-        if self.path != "/robots.txt":
-            self.server.asked.append(self.path)
-        page = self.server.pages.get(self.path, 404)
-        moved = isinstance(page, str) and not page.startswith("<")
-        body = b"" if moved or isinstance(page, int) else page.encode()
-        self.send_response(page if isinstance(page, int) else 301 if moved else 200)
-        if moved:
-            self.send_header("Location", str(page))
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        pass
+    def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
+        if request.path != "/robots.txt":
+            self.asked.append(request.path)
+        page = self.pages.get(request.path, 404)
+        html = [("Content-Type", "text/html; charset=utf-8")]
+        if isinstance(page, int):
+            return page, html, b""
+        if page.startswith("<"):
+            return 200, html, page.encode()
+        return 301, [("Location", page), *html], b""
 
 
 @pytest.fixture
-def site(serve) -> Site:
-    return serve(Site({}))
+def site(answers) -> Site:
+    made = Site()
+    made.url = answers(made.respond)
+    return made
 
 
 def page(name: str, *links: str) -> str:
@@ -128,7 +117,7 @@ def crawl(site: Site, session: PoliteSession, **more: object) -> list[str]:
 
 
 def test_a_crawl_reads_every_page_once_to_its_depth_within_the_site(site: Site, session: PoliteSession) -> None:
-    port = site.server_port
+    port = urlsplit(site.url).port
     site.pages |= {
         "/": page("home", "/a", "/b#x", "/", f"http://localhost:{port}/away", "/gone", "https://other.example/"),
         "/a": page("a", "/deep", "/a", "/"),
@@ -184,8 +173,8 @@ def test_start_pages_by_keyword_or_for_every_keyword(site: Site, session: Polite
     site.pages |= {"/tag/red%20panda": page("panda")}
     config = SearchConfig.model_validate({"website": {"start_pages": {"*": [f"{site.url}/tag/{{keyword}}"]}}})
     assert len(Website(config).search(session, "red panda", None).hits) == 1
-    one = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
-    assert one.search(session, "fox", None).next_cursor is None
+    for_bears = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
+    assert for_bears.search(session, "fox", None).next_cursor is None
     with pytest.raises(ConfigError, match="needs start pages"):
         Website(SearchConfig())
 
