@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("workspace", "collectors", "preprocessing", "training", "flows", "pages")
 
 # Where a call takes its reason, by position; `reason=` and `error=` are found by their names.
-POSITION = {"SourceFailed": 0, "TransferFailed": 1, "AttemptFailed": 0, "ImageRefused": 0, "Lost": 1, "Finding": 1}
+POSITION = {"SourceFailed": 0, "TransferFailed": 1, "AttemptFailed": 0, "ImageRefused": 0, "FailedJob": 1, "Finding": 1}
 POSITION |= {"Download": 2, "Verdict": 4}
 RECORDS = {*POSITION, "replace", "Search", "ImageFacts"}
 
