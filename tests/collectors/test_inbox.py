@@ -30,73 +30,73 @@ class Heard:
         self.words.append(message)
 
 
-def drop(place: Workspace, name: str, colour: int = 0, *, age_s: float = 60) -> None:
-    file = place.inbox / name
+def drop(workspace: Workspace, name: str, colour: int = 0, *, age_s: float = 60) -> None:
+    file = workspace.inbox / name
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (80, 80), (colour, 10, 10)).save(file, "PNG")
     os.utime(file, (time.time() - age_s,) * 2)
 
 
-def hits(place: Workspace) -> list[Hit]:
-    with place.open_catalog() as catalog:
+def hits(workspace: Workspace) -> list[Hit]:
+    with workspace.open_catalog() as catalog:
         return catalog.all(Hit)
 
 
 def test_files_are_taken_once_under_their_class_and_stay_where_they_are(tmp_path) -> None:
-    place = Workspace(tmp_path)
+    workspace = Workspace(tmp_path)
     for number, name in enumerate(("red_panda/é 1.png", "Ailurus/2.png", "cat/deep/3.png")):
-        drop(place, name, number)
-    counts = inbox.run(place, CONFIG)
+        drop(workspace, name, number)
+    counts = inbox.run(workspace, CONFIG)
     assert (counts.done, dict(counts.by_reason)) == (3, {"taken in": 3})
-    assert [(hit.label, hit.source, hit.rank) for hit in hits(place)] == [
+    assert [(hit.label, hit.source, hit.rank) for hit in hits(workspace)] == [
         ("cat", "inbox", 1), ("red panda", "inbox", 0), ("red panda", "inbox", 2),
     ]  # fmt: skip
-    with place.open_catalog() as catalog:
-        assert [one.waiting for one in class_progress(catalog, CONFIG.classes).values()] == [0, 0]
-        stored = [ImageStore(place).get(one.sha256) for one in catalog.all(Download)]
-    assert sorted(stored) == sorted(file.read_bytes() for file in place.inbox.rglob("*.png"))
-    again = inbox.run(place, CONFIG)
+    with workspace.open_catalog() as catalog:
+        assert [progress.waiting for progress in class_progress(catalog, CONFIG.classes).values()] == [0, 0]
+        stored = [ImageStore(workspace).get(row.sha256) for row in catalog.all(Download)]
+    assert sorted(stored) == sorted(file.read_bytes() for file in workspace.inbox.rglob("*.png"))
+    again = inbox.run(workspace, CONFIG)
     assert (again.done, again.reused, again.by_reason) == (0, 3, counts.by_reason)
 
 
 def test_a_replaced_file_is_taken_again_and_a_deleted_one_stays_in_the_collection(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    drop(place, "cat/1.png", 1)
-    inbox.run(place, CONFIG)
-    drop(place, "cat/1.png", 2, age_s=50)
-    assert inbox.run(place, CONFIG).done == 1
-    (place.inbox / "cat/1.png").unlink()
-    assert inbox.run(place, CONFIG).reused == len(hits(place)) == 2
+    workspace = Workspace(tmp_path)
+    drop(workspace, "cat/1.png", 1)
+    inbox.run(workspace, CONFIG)
+    drop(workspace, "cat/1.png", 2, age_s=50)
+    assert inbox.run(workspace, CONFIG).done == 1
+    (workspace.inbox / "cat/1.png").unlink()
+    assert inbox.run(workspace, CONFIG).reused == len(hits(workspace)) == 2
 
 
 @pytest.mark.parametrize(("name", "age_s"), [("cat/new.png", 0), ("cat/old.png.part", 60), ("cat/x.crdownload", 60)])
 def test_a_file_that_is_still_being_written_waits_for_the_next_time(tmp_path, name, age_s) -> None:
-    place = Workspace(tmp_path)
-    drop(place, name, age_s=age_s)
-    counts = inbox.run(place, CONFIG)
+    workspace = Workspace(tmp_path)
+    drop(workspace, name, age_s=age_s)
+    counts = inbox.run(workspace, CONFIG)
     assert (counts.done, dict(counts.by_reason)) == (0, {"still being written": 1})
-    assert hits(place) == []
+    assert hits(workspace) == []
     if name.endswith("new.png"):
-        os.utime(place.inbox / name, (time.time() - 30,) * 2)
-        assert inbox.run(place, CONFIG).by_reason == {"taken in": 1}
+        os.utime(workspace.inbox / name, (time.time() - 30,) * 2)
+        assert inbox.run(workspace, CONFIG).by_reason == {"taken in": 1}
 
 
 def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowhere(tmp_path) -> None:
-    place = Workspace(tmp_path / "w")
-    drop(place, "dog/1.png")
-    drop(place, "loose.png")
-    drop(place, "cat/.hidden.png")
+    workspace = Workspace(tmp_path / "w")
+    drop(workspace, "dog/1.png")
+    drop(workspace, "loose.png")
+    drop(workspace, "cat/.hidden.png")
     (tmp_path / "secret.png").write_bytes(b"x")
-    (place.inbox / "cat" / "link.png").symlink_to(tmp_path / "secret.png")
-    notes = place.inbox / "cat" / "notes.txt"
+    (workspace.inbox / "cat" / "link.png").symlink_to(tmp_path / "secret.png")
+    notes = workspace.inbox / "cat" / "notes.txt"
     notes.write_text("not a picture")
-    large = place.inbox / "cat" / "large.png"
+    large = workspace.inbox / "cat" / "large.png"
     large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000_000))
     for file in (notes, large):
         os.utime(file, (time.time() - 60,) * 2)
     heard = Heard()
     config = CONFIG.model_copy(update={"download": CONFIG.download.model_copy(update={"max_mb": 1.0})})
-    counts = inbox.run(place, config, heard)
+    counts = inbox.run(workspace, config, heard)
     assert {reason.split(":")[0] for reason in counts.by_reason} == {"refused"}
     assert counts.by_reason["refused: too_large"] == 1
     assert counts.done == 2
@@ -105,13 +105,13 @@ def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowher
 
 
 def test_killed_between_the_download_and_the_hit_it_is_taken_by_the_next(tmp_path) -> None:
-    place = Workspace(tmp_path)
-    drop(place, "cat/1.png")
-    inbox.run(place, CONFIG)
-    with place.open_catalog() as catalog, catalog.engine.begin() as connection:
+    workspace = Workspace(tmp_path)
+    drop(workspace, "cat/1.png")
+    inbox.run(workspace, CONFIG)
+    with workspace.open_catalog() as catalog, catalog.engine.begin() as connection:
         connection.exec_driver_sql("delete from hits")
-    assert inbox.run(place, CONFIG).done == 1
-    assert len(hits(place)) == 1
+    assert inbox.run(workspace, CONFIG).done == 1
+    assert len(hits(workspace)) == 1
 
 
 def test_no_inbox_is_no_fault(tmp_path) -> None:

@@ -46,8 +46,8 @@ def files(workspace: Workspace) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in workspace.images.rglob("*") if file.is_file()}
 
 
-def with_tape(config: WorkspaceConfig, **tape: str) -> WorkspaceConfig:
-    return config.model_copy(update={"network": config.network.model_copy(update=tape)})
+def with_cassette(config: WorkspaceConfig, **cassette: str) -> WorkspaceConfig:
+    return config.model_copy(update={"network": config.network.model_copy(update=cassette)})
 
 
 def collect(workspace: Workspace, config: WorkspaceConfig) -> None:
@@ -69,7 +69,7 @@ def test_a_replay_gives_identical_tables_and_files_without_a_network(
         network={"attempts": 2},
     )
     site.misbehave("/search", "403", times=1)
-    record = with_tape(config, record=str(tmp_path / "tape"))
+    record = with_cassette(config, record=str(tmp_path / "cassette"))
     search.run(workspace, record)
     urls = [hit.image_url for hit in tables(workspace)["hits"] if hit.source == "openverse" and hit.label == "cat"]
     for url, fault in zip(urls, ("403", "reset", "svg", "endless"), strict=False):
@@ -81,7 +81,7 @@ def test_a_replay_gives_identical_tables_and_files_without_a_network(
     site.__exit__(None, None, None)
     request.getfixturevalue("no_network")
     again = Workspace(tmp_path / "again")
-    collect(again, with_tape(config, replay=str(tmp_path / "tape")))
+    collect(again, with_cassette(config, replay=str(tmp_path / "cassette")))
     assert tables(again) == recorded
     assert files(again) == files(workspace)
     assert len(files(again)) == 12
@@ -91,11 +91,11 @@ def test_what_was_not_recorded_is_a_row_and_a_failed_search_with_that_reason(
     site, workspace, configure, tmp_path, request
 ) -> None:
     config = configure(site)
-    search.run(workspace, with_tape(config, record=str(tmp_path / "tape")))
+    search.run(workspace, with_cassette(config, record=str(tmp_path / "cassette")))
     request.getfixturevalue("no_network")
-    replay = with_tape(config, replay=str(tmp_path / "tape"))
+    replay = with_cassette(config, replay=str(tmp_path / "cassette"))
     assert dict(download.run(workspace, replay).by_reason) == {"ok": 0, "failed: not_recorded": 12}
-    assert all("is not in the recording tape" in row.detail for row in tables(workspace)["downloads"])
+    assert all("is not in the recording cassette" in row.detail for row in tables(workspace)["downloads"])
     other = replay.model_copy(update={"classes": {"dog": ("dog",), "cow": ("cow",)}})
     with pytest.raises(CollectError, match="not_recorded"):
         search.run(Workspace(tmp_path / "other"), other)
@@ -152,9 +152,9 @@ def test_no_key_is_kept_and_a_replay_needs_none(keyed, workspace, tmp_path, monk
     )
     monkeypatch.setenv("OPENVERSE_CLIENT_ID", ID)
     monkeypatch.setenv("FLICKR_API_KEY", FLICKR)
-    tape = tmp_path / "tape"
-    search.run(workspace, with_tape(config, record=str(tape)))
-    kept = b"\n".join(file.read_bytes() for file in sorted(tape.rglob("*")) if file.is_file())
+    cassette = tmp_path / "cassette"
+    search.run(workspace, with_cassette(config, record=str(cassette)))
+    kept = b"\n".join(file.read_bytes() for file in sorted(cassette.rglob("*")) if file.is_file())
     assert b"FLICKR_API_KEY" in kept and b"***" in kept
     for secret in (ID, SECRET, TOKEN, FLICKR, "fl1ckr-k3y%2F%2B%3D", "cl1ent-id-%2F"):
         assert secret.encode() not in kept
@@ -162,7 +162,7 @@ def test_no_key_is_kept_and_a_replay_needs_none(keyed, workspace, tmp_path, monk
         monkeypatch.delenv(name)
     monkeypatch.setenv("NAVER_CLIENT_ID", "not of the recording")
     again = Workspace(tmp_path / "again")
-    counts = search.run(again, with_tape(config, replay=str(tape)))
+    counts = search.run(again, with_cassette(config, replay=str(cassette)))
     assert counts.by_reason["found"] == 6
     assert tables(again)["searches"] == tables(workspace)["searches"]
     with again.open_catalog() as catalog:
@@ -173,17 +173,17 @@ def test_a_recording_goes_on_where_it_was_killed_and_a_body_wins_over_a_failure(
     site, workspace, configure, tmp_path, request
 ) -> None:
     config = configure(site)
-    tape = tmp_path / "tape"
-    record = with_tape(config, record=str(tape))
+    cassette = tmp_path / "cassette"
+    record = with_cassette(config, record=str(cassette))
     site.misbehave("/v1/images/?", "403", times=2)
     with pytest.raises(CollectError):
         search.run(workspace, record)
-    with (tape / "answers.jsonl").open("ab") as answers:
+    with (cassette / "answers.jsonl").open("ab") as answers:
         answers.write(b'{"asked": "GET http://half')
     collect(workspace, record)
     request.getfixturevalue("no_network")
     again = Workspace(tmp_path / "again")
-    collect(again, with_tape(config, replay=str(tape)))
+    collect(again, with_cassette(config, replay=str(cassette)))
     assert tables(again) == tables(workspace)
 
 
@@ -193,24 +193,24 @@ def test_folders_that_are_no_recording_are_refused_by_name(site, workspace, conf
     full.mkdir()
     (full / "thesis.txt").write_text("dear")
     with pytest.raises(WorkspaceError, match="full holds files that are not a recording"):
-        search.run(workspace, with_tape(config, record=str(full)))
+        search.run(workspace, with_cassette(config, record=str(full)))
     with pytest.raises(WorkspaceError, match="nowhere is no recording"):
-        search.run(workspace, with_tape(config, replay=str(tmp_path / "nowhere")))
+        search.run(workspace, with_cassette(config, replay=str(tmp_path / "nowhere")))
     with pytest.raises(ConfigError, match="exclude each other"):
         parse_config('[classes]\na = "a"\nb = "b"\n[network]\nrecord = "x"\nreplay = "y"\n', "text")
 
 
 def test_a_damaged_body_is_no_picture(site, workspace, configure, tmp_path) -> None:
     config = configure(site)
-    tape = tmp_path / "tape"
-    collect(workspace, with_tape(config, record=str(tape)))
+    cassette = tmp_path / "cassette"
+    collect(workspace, with_cassette(config, record=str(cassette)))
     with workspace.open_catalog() as catalog:
         sha = catalog.all(Download)[0].sha256
-    (tape / "bodies" / sha[:2] / sha).write_bytes(b"other")
+    (cassette / "bodies" / sha[:2] / sha).write_bytes(b"other")
     with pytest.raises(WorkspaceError, match="is damaged"):
-        collect(Workspace(tmp_path / "again"), with_tape(config, replay=str(tape)))
+        collect(Workspace(tmp_path / "again"), with_cassette(config, replay=str(cassette)))
 
 
 def test_the_tape_belongs_to_one_run_and_is_written_into_no_file(site, configure, tmp_path: Path) -> None:
-    config = configure(site, network={"record": str(tmp_path / "tape")})
+    config = configure(site, network={"record": str(tmp_path / "cassette")})
     assert str(tmp_path) not in render_config(config)
