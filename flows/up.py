@@ -52,8 +52,8 @@ _CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
         {
             "type": "change-flow-run-state",
             "state": "CRASHED",
-            "message": "Its process gives no sign of life: killed, or the machine went down. Run it again: it goes on "
-            "where this one stopped.",
+            "message": "Its process no longer responds: it was killed, or the machine went down. Run it again: it "
+            "resumes where this one stopped.",
         }
     ],
 }

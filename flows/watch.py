@@ -50,7 +50,7 @@ def watch(workspace: str = "") -> dict[str, int]:
         try:
             found = _look(folder, logger)
         except WorkspaceBusy as busy:
-            logger.info("%s is in use by %s; its new pictures are looked at next time", folder, busy.owner)
+            logger.info("%s is in use by %s; its new pictures wait for the next check", folder, busy.owner)
             continue
         seen[str(folder)] = found.new
     if not folders:
@@ -73,13 +73,13 @@ def _look(folder: Path, logger: Logger) -> NewImages:
         enough = found.enough(config)
         due = enough and not _told_before(workspace)
     if due:  # after the lock is given back, since the retraining wants it
-        logger.info("%s: %d new clean pictures, which is enough: %s", folder.name, found.new, EVENT)
+        logger.info("%s: %d new clean pictures, enough for a retraining: sending %s", folder.name, found.new, EVENT)
         tell(folder, found)
     elif enough:
-        logger.info("%s: %d new clean pictures; the retraining was called before", folder.name, found.new)
+        logger.info("%s: %d new clean pictures; the event was sent before", folder.name, found.new)
     else:
         limit = config.retrain.min_new_images
-        logger.info("%s: %d new clean pictures of %d that start a retraining", folder.name, found.new, limit)
+        logger.info("%s: %d of the %d new clean pictures that start a retraining", folder.name, found.new, limit)
     return found
 
 

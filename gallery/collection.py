@@ -50,7 +50,7 @@ class Planted:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SitePicture:
     """One served picture and its search metadata. Sizes are in pixels, None where unknown."""
 
     id: str
@@ -91,11 +91,11 @@ class Collection:
         body: The bytes of a picture; None where the site answers 404.
     """
 
-    openverse: Mapping[str, Sequence[Picture]]
-    results: Mapping[str, Sequence[Picture]]
-    body: Callable[[Picture], bytes | None]
-    by_name: dict[str, Picture] = field(init=False, default_factory=dict)
-    by_id: dict[str, Picture] = field(init=False, default_factory=dict)
+    openverse: Mapping[str, Sequence[SitePicture]]
+    results: Mapping[str, Sequence[SitePicture]]
+    body: Callable[[SitePicture], bytes | None]
+    by_name: dict[str, SitePicture] = field(init=False, default_factory=dict)
+    by_id: dict[str, SitePicture] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for listing in (self.openverse, self.results):
@@ -109,7 +109,7 @@ class Collection:
         """The keywords that find something, in the collection's order."""
         return tuple(k for k in self.openverse if self.openverse[k] or self.results.get(k))
 
-    def find(self, listing: Mapping[str, Sequence[Picture]], query: str) -> Sequence[Picture]:
+    def find(self, listing: Mapping[str, Sequence[SitePicture]], query: str) -> Sequence[SitePicture]:
         """Return the pictures of ``listing`` for a query as typed; empty for an unknown one."""
         wanted = same_keyword(query)
         return next((found for keyword, found in listing.items() if same_keyword(keyword) == wanted), ())

@@ -7,7 +7,7 @@ from html import escape
 from math import ceil
 from urllib.parse import quote, urlencode
 
-from gallery.collection import LICENCES, Picture
+from gallery.collection import LICENCES, SitePicture
 
 ANONYMOUS_PAGE_SIZE = 20  # Openverse's MAX_ANONYMOUS_PAGE_SIZE
 ANONYMOUS_DEPTH = 240  # works per query that Openverse shows without a key (WordPress/openverse issue 4474)
@@ -19,7 +19,7 @@ _SRCSET_WIDTHS = (240, 480)
 
 
 def openverse_search(
-    pictures: Sequence[Picture], parameters: dict[str, str], base_url: str
+    pictures: Sequence[SitePicture], parameters: dict[str, str], base_url: str
 ) -> tuple[int, dict[str, object]]:
     """Answer a search as api.openverse.org does to a caller without a key.
 
@@ -59,7 +59,7 @@ def openverse_search(
     }
 
 
-def openverse_result(picture: Picture, base_url: str) -> dict[str, object]:
+def openverse_result(picture: SitePicture, base_url: str) -> dict[str, object]:
     """Return one result of the JSON search."""
     ours: dict[str, object] = {
         "url": base_url + picture.url_path,
@@ -90,7 +90,7 @@ def openverse_result(picture: Picture, base_url: str) -> dict[str, object]:
     }
 
 
-def attribution(picture: Picture) -> str | None:
+def attribution(picture: SitePicture) -> str | None:
     """Return the credit line in Openverse's wording; None where no licence is known."""
     if picture.license is None or picture.license not in LICENCES:
         return None
@@ -103,7 +103,7 @@ def attribution(picture: Picture) -> str | None:
     )
 
 
-def results_page(query: str, pictures: Sequence[Picture], page: int, base_url: str) -> str:
+def results_page(query: str, pictures: Sequence[SitePicture], page: int, base_url: str) -> str:
     """Render the HTML results page number ``page`` (from 1), with the ways in which real pages show an image."""
     start = (page - 1) * TILES_PER_PAGE
     shown = pictures[start : start + TILES_PER_PAGE]
@@ -116,7 +116,7 @@ def results_page(query: str, pictures: Sequence[Picture], page: int, base_url: s
     return _document(f"{query} – page {page}", body)
 
 
-def landing_page(picture: Picture) -> str:
+def landing_page(picture: SitePicture) -> str:
     """Render the page of one picture."""
     body = (
         f'<main><h1>{escape(picture.title)}</h1><img src="{picture.url_path}" alt="{escape(picture.title)}">'
@@ -136,14 +136,14 @@ def _document(title: str, body: str) -> str:
     )
 
 
-def _tile(picture: Picture, number: int, base_url: str) -> str:
+def _tile(picture: SitePicture, number: int, base_url: str) -> str:
     return (
         f'<figure class="tile"><a href="/photo/{quote(picture.id)}">{_image(picture, number, base_url)}</a>'
         f"<figcaption>{_credit(picture)}</figcaption></figure>"
     )
 
 
-def _credit(picture: Picture) -> str:
+def _credit(picture: SitePicture) -> str:
     by = f' by <span class="creator">{escape(picture.creator)}</span>' if picture.creator else ""
     licence = ""
     if picture.license and picture.license_url:
@@ -152,7 +152,7 @@ def _credit(picture: Picture) -> str:
     return f'<span class="title">{escape(picture.title)}</span>{by}{licence}'
 
 
-def _image(picture: Picture, number: int, base_url: str) -> str:
+def _image(picture: SitePicture, number: int, base_url: str) -> str:
     path, alt = picture.url_path, f'alt="{escape(picture.title)}"'
     style = number % 6
     if style == 1:

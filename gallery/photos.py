@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from PIL import Image, UnidentifiedImageError
 
-from gallery.collection import Collection, Picture
+from gallery.collection import Collection, SitePicture
 
 RECORDING_PREFIX = "search_images_"
 RECORDING_SUFFIXES = ("_close", "_keep-alive")  # the recording proxy's note of the Connection header
@@ -28,7 +28,7 @@ def photo_collection(folder: Path) -> Collection:
         FileNotFoundError: There is no class folder with a file in it.
     """
     paths: dict[str, Path] = {}
-    listing: dict[str, tuple[Picture, ...]] = {}
+    listing: dict[str, tuple[SitePicture, ...]] = {}
     for class_folder in sorted(p for p in folder.glob("*") if p.is_dir() and not p.name.startswith(".")):
         keyword = unicodedata.normalize("NFC", class_folder.name)
         pictures = []
@@ -53,7 +53,7 @@ def recorded_collection(folder: Path) -> Collection:
         FileNotFoundError: There is no recorded query.
     """
     thumbs = folder / "thumbs"
-    found: dict[str, dict[str, Picture]] = {}
+    found: dict[str, dict[str, SitePicture]] = {}
     for _, query, path in sorted(_recordings(folder / "search")):
         answer = json.loads(path.read_text(encoding="utf-8"))
         pictures = found.setdefault(query, {})
@@ -63,17 +63,17 @@ def recorded_collection(folder: Path) -> Collection:
         raise FileNotFoundError(f"{folder / 'search'}: no recorded answer named {RECORDING_PREFIX}q=WORD….json")
     listing = {query: tuple(pictures.values()) for query, pictures in sorted(found.items())}
 
-    def body(picture: Picture) -> bytes | None:
+    def body(picture: SitePicture) -> bytes | None:
         path = thumbs / picture.name
         return path.read_bytes() if path.is_file() else None
 
     return Collection(listing, listing, body)
 
 
-def _photo(keyword: str, path: Path) -> Picture:
+def _photo(keyword: str, path: Path) -> SitePicture:
     identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"photos/{keyword}/{path.name}"))
     width, height = _size(path)
-    return Picture(
+    return SitePicture(
         id=identity,
         name=identity + path.suffix.lower(),
         keyword=keyword,
@@ -95,10 +95,10 @@ def _recordings(folder: Path) -> Iterator[tuple[int, str, Path]]:
             yield len(parameters), parameters["q"], path
 
 
-def _recorded_picture(query: str, result: dict[str, Any], thumbs: Path) -> Picture:
+def _recorded_picture(query: str, result: dict[str, Any], thumbs: Path) -> SitePicture:
     name = f"{result['id']}.jpg"
     width, height = _size(thumbs / name)
-    return Picture(
+    return SitePicture(
         id=result["id"],
         name=name,
         keyword=query,

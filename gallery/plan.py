@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from gallery.collection import LICENCES, Collection, Picture
+from gallery.collection import LICENCES, Collection, SitePicture
 from gallery.drawing.encode import ENCODINGS, encoding_deck
 from gallery.drawing.render import Spec, body_of
 from gallery.wording import KEYWORDS, Creator, creators_of, title_of
@@ -40,7 +40,7 @@ TWIN_RANKS = ((0.04, 0.85), (0.85, 0.04), (0.40, 0.40))
 class Entry:
     """A planned picture: its search metadata, and how it is made."""
 
-    picture: Picture
+    picture: SitePicture
     spec: Spec
 
 
@@ -79,7 +79,7 @@ def rendered_collection(*, per_class: int, seed: int) -> Collection:
     )
 
 
-def _body(specs: dict[str, Spec], picture: Picture) -> bytes | None:
+def _body(specs: dict[str, Spec], picture: SitePicture) -> bytes | None:
     return body_of(specs[picture.id])
 
 
@@ -162,7 +162,7 @@ class _Planner:
         identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"gallery/{self.seed}/{self.keyword}/{number}"))
         creator: Creator = self.creators[int(rng.integers(len(self.creators)))]
         licence = creator.license
-        picture = Picture(
+        picture = SitePicture(
             id=identity,
             name=f"{self.keyword.replace(' ', '-')}-{identity[:8]}.{extension}",
             keyword=self.keyword,

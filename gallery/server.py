@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from PIL import Image, ImageDraw, ImageOps
 
 from gallery import pages
-from gallery.collection import Picture
+from gallery.collection import SitePicture
 from gallery.faults.exchange import Exchange
 from gallery.faults.registry import FAULTS
 
@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         pictures = collection.find(collection.results, query)
         return _as_html(pages.results_page(query, pictures, max(page, 1), self.server.gallery.base_url))
 
-    def _picture(self, picture: Picture, parameters: dict[str, str]) -> Answer:
+    def _picture(self, picture: SitePicture, parameters: dict[str, str]) -> Answer:
         body = self.server.gallery.collection.body(picture)
         if body is None:
             return NOT_FOUND

@@ -51,17 +51,17 @@ class LogProgress:
 
     def __init__(self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
         self._logger = logger
-        self._what, self._total, self._done, self._said = "", None, 0, 0.0  # type: tuple[str, int | None, int, float]
+        self._what, self._total, self._done, self._logged_s = "", None, 0, 0.0  # type: tuple[str, int | None, int, float]
 
     def begin(self, what: str, total: int | None) -> None:
         """Start counting a stage."""
-        self._what, self._total, self._done, self._said = what, total, 0, time.monotonic()
+        self._what, self._total, self._done, self._logged_s = what, total, 0, time.monotonic()
 
     def advance(self, count: int = 1) -> None:
         """Count, and log when the last line is some time ago."""
         self._done += count
-        if time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
+        if time.monotonic() - self._logged_s >= _SECONDS_BETWEEN_LINES:
+            self._logged_s = time.monotonic()
             of = f" of {self._total}" if self._total else ""
             self._logger.info("%s: %d%s", self._what, self._done, of)
 
