@@ -17,7 +17,7 @@ def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
     """Render a table of every source; with `check` also whether each answers.
 
     Args:
-        config: whose addresses and keys to use; None: the defaults and the environment.
+        config: whose URLs and keys to use; None: the defaults and the environment.
         check: ask each source one question.
     """
     search = config.search if config else SearchConfig()

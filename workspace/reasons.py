@@ -58,7 +58,7 @@ def _registry(
 
 
 _ENTRIES = (
-    *_registry("search", "exhausted", {"depth_limit": "the source shows no more results of a query"}),
+    *_registry("search", "exhausted", {"depth_limit": "the source shows no more results for a query"}),
     *_registry(
         "search",
         "failed",
@@ -70,7 +70,7 @@ _ENTRIES = (
         retryable=True,
         state="blocked",
     ),
-    *_registry("search", "failed", {"needs_key": "the source wants a valid API key"}, state="blocked"),
+    *_registry("search", "failed", {"needs_key": "the source requires a valid API key"}, state="blocked"),
     *_registry(
         "search",
         "failed",
@@ -94,7 +94,7 @@ _ENTRIES = (
             "http_408": "the server waited too long for the request",
             "http_425": "the server will not answer yet",
             "http_5xx": "the server has an error of its own",
-            "robots_unreachable": "robots.txt could not be read, so nothing is allowed for now",
+            "robots_unreachable": "robots.txt could not be read, so nothing may be fetched for now",
             GIVEN_UP: "not tried, because its host kept failing",
             "missing": "the local file is gone",
             "unreadable": "the local file cannot be read",
@@ -128,7 +128,7 @@ _ENTRIES = (
         "refused",
         {
             "private_address": "the host is not on the public internet",
-            "bad_url": "not an address that we fetch",
+            "bad_url": "not a URL that can be fetched",
             "outside_folder": "not a file of the folder search.folder",
             "too_large": "larger than download.max_mb",
             "html": "a web page, not a picture",
@@ -151,9 +151,9 @@ _ENTRIES = (
         "withdrawn",
         {
             "creator": "withdrawn by its creator's name",
-            "url": "withdrawn by its address",
+            "url": "withdrawn by its URL",
             "license": "withdrawn by its licence",
-            SAME_BYTES: "the bytes of another address",
+            SAME_BYTES: "the same bytes as another URL",
         },
     ),
     *_registry(
@@ -175,10 +175,10 @@ _ENTRIES = (
         "check",
         "judged",
         {
-            "too_small": "too small to show much",
-            "extreme_aspect": "a banner or a rule",
+            "too_small": "too small",
+            "extreme_aspect": "too narrow, such as a banner",
             "blank": "one colour, or nearly so",
-            "placeholder": "says that there is no picture",
+            "placeholder": "a placeholder for a missing picture",
             "mostly_text": "a page of text",
             "animated": "an animation, of which the first frame counts",
             "too_dark": "very dark",
@@ -194,8 +194,8 @@ _ENTRIES = (
             "same_pixels": "the same picture in another file",
             "near_copy": "the same picture, resized or recompressed",
             "mirrored_copy": "the same picture, mirrored",
-            "turned_copy": "the same picture, turned by quarters",
-            EDITED_COPY: "the same picture, cropped, framed, marked or turned a little",
+            "turned_copy": "the same picture, rotated by 90, 180 or 270 degrees",
+            EDITED_COPY: "the same picture, cropped, framed, watermarked or slightly rotated",
             "two_labels": "found under two classes",
         },
     ),
@@ -213,8 +213,8 @@ _ENTRIES = (
         {
             SAME_IMAGE: "the outside set has the same picture",
             MIRRORED_IMAGE: "the outside set has it mirrored",
-            ROTATED_IMAGE: "the outside set has it turned by quarters",
-            EDITED_IMAGE: "the outside set has it cropped, framed, marked or turned a little",
+            ROTATED_IMAGE: "the outside set has it rotated by 90, 180 or 270 degrees",
+            EDITED_IMAGE: "the outside set has it cropped, framed, watermarked or slightly rotated",
             KIN: "the outside set has another part of it, or nearly the same picture",
         },
     ),

@@ -1,7 +1,7 @@
 """Progress of each class: images found, fetched, clean and kept, and the URLs still to fetch.
 
-`search.per_class` counts clean pictures: those that cleaning kept, or a person. How many addresses that takes is
-reckoned from the share that was clean so far.
+`search.per_class` counts clean images: those that cleaning kept, or a person. How many URLs that takes is estimated
+from the share that was clean so far.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.catalog.standing import count_images, effective_verdicts
 
 LEAST_YIELD = 0.05
-"""Clean pictures per address are taken to be no fewer than this, so that a bad start does not ask for thousands."""
+"""Lower bound of the estimated share of clean images per URL: a bad start must not request thousands."""
 
 NOT_TRIED = ("skipped", "withdrawn")
-"""Statuses of addresses that nobody asked for: they say nothing about how many pictures turn out clean."""
+"""Statuses of URLs that were not requested: they say nothing about the share of clean images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ClassProgress:
     Attributes:
         label: the class.
         clean: pictures that cleaning kept, or a person; what curation says later is not counted.
-        found: distinct addresses.
+        found: distinct URLs.
         waiting: of these, to be fetched.
         unjudged: fetched, and not yet cleaned.
         settled: fetched and cleaned, or failed.
@@ -70,16 +70,16 @@ def class_progress(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassPr
     judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(by_clean).distinct().subquery()
     not_asked = sa.and_(downloads.c.status == "failed", downloads.c.attempts == 0)  # its host was given up before
     status = sa.case((not_asked, NOT_TRIED[0]), else_=downloads.c.status)
-    addresses = (
+    urls = (
         sa.select(hits.c.label, hits.c.image_url, status.label("status"), judged.c.sha256)
         .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
         .outerjoin(judged, sa.and_(judged.c.sha256 == downloads.c.sha256, judged.c.label == hits.c.label))
         .distinct()
         .subquery()
     )
-    is_judged = addresses.c.sha256.is_not(None)
-    query = sa.select(addresses.c.label, addresses.c.status, is_judged, sa.func.count()).group_by(
-        addresses.c.label, addresses.c.status, is_judged
+    is_judged = urls.c.sha256.is_not(None)
+    query = sa.select(urls.c.label, urls.c.status, is_judged, sa.func.count()).group_by(
+        urls.c.label, urls.c.status, is_judged
     )
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     with catalog.engine.connect() as connection:

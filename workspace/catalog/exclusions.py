@@ -1,6 +1,6 @@
 """Search hits that must not be downloaded: under an unwanted licence, or withdrawn by `forget`.
 
-Each such address is a row of downloads with its reason, so that nothing is left out silently.
+Each such URL is a row of downloads with its reason, so that nothing is excluded silently.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ def record_exclusions(
 ) -> set[str]:
     """Record the hits that must not be downloaded, and release those that the present settings allow.
 
-    Of an address that several searches found, the stated licences count: it is left out when one of them is not
+    Of a URL that several searches found, the stated licences count: it is excluded when one of them is not
     wanted, and unknown only when none is stated.
 
     Args:
-        catalog: whose addresses; those that were fetched stay as they are.
+        catalog: whose hits; URLs that were fetched stay as they are.
         licenses: what a picture may have (SearchConfig.wanted_licenses); None: any.
         urls: look at these only; None: at all.
 
     Returns:
-        The addresses that are left out.
+        The excluded URLs.
     """
     withdrawn = WithdrawalRules.of(catalog.all(Withdrawal))
     before = _license_exclusions(catalog, urls)

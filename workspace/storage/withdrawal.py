@@ -22,7 +22,7 @@ class WithdrawalScope:
     """URLs and files that a withdrawal concerns.
 
     Attributes:
-        urls: every address of these pictures, fetched or not; the same bytes at another address count too.
+        urls: every URL of these images, fetched or not; the same bytes under another URL count too.
         files: the sha256 of those that were fetched.
         new: of the files, those that were not withdrawn before.
     """
@@ -91,4 +91,4 @@ def withdrawn_files(catalog: Catalog) -> set[str]:
 
 def mark_withdrawn(row: Download) -> Download:
     """Return the row to record for an image whose bytes were withdrawn under another URL."""
-    return replace(row, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another address")
+    return replace(row, status=STATUS, reason="same_bytes", detail="these bytes were withdrawn under another URL")

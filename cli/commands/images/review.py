@@ -29,9 +29,9 @@ def review(
             f"{workspace.root} has no pictures yet; collect some with: collect-and-train run -w {workspace.root}"
         )
 
-    def announce(address: str) -> None:
+    def announce(url: str) -> None:
         CONSOLE.print(
-            f"Open [bold]{address}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
+            f"Open [bold]{url}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
         )
 
     with workspace.open_catalog() as catalog:

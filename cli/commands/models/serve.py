@@ -33,9 +33,9 @@ def serve(
     notes = Origin.from_card(classifier.card).notes()
     name = workspace.resolve().name if workspace else folder.resolve().name
 
-    def announce(address: str) -> None:
+    def announce(url: str) -> None:
         CONSOLE.print(
-            f"Open [bold]{address}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
+            f"Open [bold]{url}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
         )
 
     serve_page(try_app(classifier, name, notes), announce, port=port, open_browser=open_browser)
