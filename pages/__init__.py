@@ -1,1 +1,1 @@
-"""Pages that a person opens on this machine: reviewing pictures, trying a model. Served on loopback, guarded."""
+"""Local web pages: review images, try a model. Served on loopback, behind a token."""

@@ -1,4 +1,4 @@
-"""The files that pages are made of: templates that escape everything, and the scripts and styles of this package."""
+"""Render templates, with every value escaped, and serve the scripts and styles of this package."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What stands between a page on this machine and everybody but the person who opened it.
+"""Serve a page on loopback to one person: a random token, checks of Host and Origin, strict headers.
 
 Any web site that this person visits, and any other account of the machine, can send requests to a port on loopback.
-So a page binds to loopback alone, asks for a random token (in the address once, then in a cookie), and checks Host
-(DNS rebinding) and Origin (forged requests) of every request. Its headers allow no script but our files.
+So a page binds to loopback only, asks for a token (in the URL once, then in a cookie), and checks Host (DNS
+rebinding) and Origin (CSRF) of every request. Its Content-Security-Policy allows only scripts from our files.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _STOP_S = 3
 
 @dataclass(frozen=True, slots=True)
 class LocalAuth:
-    """An ASGI application that lets only the holder of the token through to another one.
+    """ASGI middleware that admits only the holder of the token.
 
     Attributes:
-        app: what is guarded.
+        app: the protected application.
         port: where it listens; Host and Origin must name it.
         token: the secret; whoever opens `/?token=…` gets it as a cookie.
     """
@@ -61,12 +61,12 @@ class LocalAuth:
 
     @property
     def url(self) -> str:
-        """What a person opens, with the token."""
+        """The URL to open, with the token."""
         return f"http://{LOOPBACK}:{self.port}/?token={self.token}"
 
     @property
     def cookie(self) -> str:
-        """The cookie's name; browsers do not tell ports apart, so the name does."""
+        """The name of the cookie; it holds the port, as browsers share cookies between ports."""
         return f"page_{self.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,7 @@ class LocalAuth:
             await self.app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
@@ -83,10 +83,10 @@ class LocalAuth:
             await send(message)
 
         if scope["type"] == "http":
-            await (self._refusal(scope) or self.app)(scope, receive, send_guarded)
+            await (self._refusal(scope) or self.app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """The answer instead of the page's own, or None when the request may pass."""
+        """Return the refusal, or None when the request may pass."""
         headers = Headers(scope=scope)
         hosts = {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}
         if headers.get("host", "") not in hosts:
@@ -96,10 +96,10 @@ class LocalAuth:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         if "token" in query and scope["method"] == "GET":
             if not self._is_token(query.pop("token")):
-                return _refuse("the token in the address is not the one of this page; open the printed address")
+                return _refuse("the token in the URL is not valid for this page; open the printed URL")
             return self._welcome(scope["path"], query)
         if not self._is_token(_read_cookie(headers, self.cookie)):
-            return _refuse("open the address that the command printed: it holds the token that lets you in")
+            return _refuse("open the URL that the command printed: it holds the access token")
         return None
 
     def _same_origin(self, method: str, headers: Headers) -> bool:
@@ -112,8 +112,8 @@ class LocalAuth:
         # Under no-referrer a form's origin is "null"; then the browser's own word must say that it is ours.
         return origin == f"http://{headers['host']}" or (origin == "null" and site == "same-origin")
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+    def _is_token(self, candidate: str) -> bool:
+        return hmac.compare_digest(candidate.encode("utf-8", "replace"), self.token.encode())
 
     def _welcome(self, path: str, query: dict[str, str]) -> Response:
         # One slash alone: "//elsewhere" would lead to another host.
@@ -127,10 +127,10 @@ def serve_page(app: ASGIApp, announce: Callable[[str], None], *, port: int = 0, 
     """Serve a page on loopback until Ctrl-C.
 
     Args:
-        app: the page, for example a FastAPI application; it is guarded here.
-        announce: told the address, with the token, once the page listens.
-        port: where; 0: a free one.
-        open_browser: also open the address in the person's browser.
+        app: the page, for example a FastAPI application; it is wrapped in LocalAuth here.
+        announce: called with the URL, including the token, once the page listens.
+        port: 0 for a free one.
+        open_browser: also open the URL in the person's browser.
 
     Raises:
         ConfigError: the port is taken.
@@ -146,7 +146,7 @@ def serve_page(app: ASGIApp, announce: Callable[[str], None], *, port: int = 0, 
 
 @contextmanager
 def served_page(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
-    """Serve a page from a thread while the block runs, for tests and notebooks; gives the address with the token.
+    """Serve a page from a thread while the block runs, for tests and notebooks; yields the URL with the token.
 
     Raises:
         ConfigError: the port is taken.
@@ -175,7 +175,7 @@ def _bind(port: int) -> socket.socket:
         return socket.create_server((LOOPBACK, port))
     except OSError as error:
         raise ConfigError(
-            f"port {port} on {LOOPBACK} cannot be used: {error.strerror}; name another one, or 0 for a free one"
+            f"port {port} on {LOOPBACK} cannot be used: {error.strerror}; name another port, or 0 for a free one"
         ) from error
 
 
@@ -183,7 +183,7 @@ def _server(app: ASGIApp, listener: socket.socket) -> tuple[LocalAuth, uvicorn.S
     auth = LocalAuth(app, listener.getsockname()[1], secrets.token_urlsafe(24))
     config = uvicorn.Config(
         auth,
-        ws="none",  # a request for a web socket is then a request like any other, and guarded like it
+        ws="none",  # a request for a web socket is then a request like any other, and checked like it
         log_level="warning",
         access_log=False,  # the log of a terminal is no place for tokens
         server_header=False,

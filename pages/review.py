@@ -1,4 +1,4 @@
-"""The review page: look at every picture, and keep, drop or relabel it; each click is saved at once."""
+"""The review page: keep, drop or relabel images; each click is saved at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Decisions(BaseModel):
 
 
 def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> FastAPI:
-    """The page as an application; `pages.local_auth.serve_page` serves it.
+    """Build the page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
         workspace: whose pictures.
@@ -63,7 +63,7 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) 
 
 
 def next_command(workspace: Workspace) -> str:
-    """What to run after a review: every step does only what the decisions have changed."""
+    """Return the command to run after a review; each step redoes only what the decisions changed."""
     return f"collect-and-train run -w {workspace.root}"
 
 
@@ -77,7 +77,7 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
     def classes() -> dict[str, Any]:
         return {
             "classes": review_data.overview(),
-            "words": {name: one.words for name, one in REASONS.items()},
+            "words": {name: item.words for name, item in REASONS.items()},
             "decisions": len(review_data.overrides()),
         }
 
@@ -104,19 +104,24 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
 
 def _add_deciding(app: FastAPI, review_data: ReviewData) -> None:
     @app.post("/api/decide")
-    def save(asked: _Decisions) -> dict[str, Any]:
+    def save(decisions: _Decisions) -> dict[str, Any]:
         changes = []
-        for one in asked.changes:
-            if not review_data.knows(one.sha256, one.label):
+        for change in decisions.changes:
+            if not review_data.knows(change.sha256, change.label):
                 raise HTTPException(404, "there is no such picture under this label")
-            if (one.action == "relabel") != bool(one.new_label) or one.new_label == one.label:
-                raise HTTPException(422, "a picture is relabelled to another class, and nothing else names one")
-            if one.new_label and one.new_label not in review_data.classes:
-                raise HTTPException(422, f"there is no class {one.new_label!r}")
-            changes.append(Change(one.sha256, one.label, one.action, one.new_label, one.seen))
+            if (change.action == "relabel") != bool(change.new_label) or change.new_label == change.label:
+                raise HTTPException(422, "new_label must name another class for relabel, and be empty otherwise")
+            if change.new_label and change.new_label not in review_data.classes:
+                raise HTTPException(422, f"there is no class {change.new_label!r}")
+            changes.append(Change(change.sha256, change.label, change.action, change.new_label, change.seen))
         outcomes = review_data.decide(changes)
         results = [
-            {"sha256": one.change.sha256, "label": one.change.label, "made": one.made, "mine": decision_json(one.now)}
-            for one in outcomes
+            {
+                "sha256": result.change.sha256,
+                "label": result.change.label,
+                "made": result.made,
+                "mine": decision_json(result.now),
+            }
+            for result in outcomes
         ]
         return {"results": results, "classes": review_data.overview(), "decisions": len(review_data.overrides())}

@@ -1,4 +1,4 @@
-"""What the review page shows: every picture of a workspace under every label that found it, from the catalogue."""
+"""Read the data of the review page from the catalogue: every image under every label that found it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ReviewData:
         self._features: tuple[list[str], npt.NDArray[np.float32]] | None = None
 
     def snapshot(self) -> Snapshot:
-        """The catalogue as it is now; read anew only when its files have changed."""
+        """Return the current catalogue; read again only when its files have changed."""
         with self._lock:
             stamp = self._stamp_now()
             if stamp != self._stamp:
@@ -68,7 +68,7 @@ class ReviewData:
             return self._snapshot
 
     def decide(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Write decisions; the snapshot, which holds none, stays good."""
+        """Write decisions; the snapshot holds none, so it stays valid."""
         with self._lock:
             was_current = self._stamp_now() == self._stamp
             outcomes = decide(self._catalog, changes)
@@ -82,11 +82,11 @@ class ReviewData:
         return (sha256, label) in snapshot.verdicts or (sha256, label) in snapshot.hits
 
     def overrides(self) -> dict[Pair, Override]:
-        """What people have decided, by sha256 and the label that found the picture."""
-        return {(one.sha256, one.label): one for one in self._catalog.all(Override)}
+        """Read the decisions of people, by sha256 and the label that found the image."""
+        return {(override.sha256, override.label): override for override in self._catalog.all(Override)}
 
     def overview(self) -> list[dict[str, Any]]:
-        """Per class: how many pictures it has, how many wait for a look, and how many a person decided on."""
+        """Count per class: judged images, images to review, and images that a person decided on."""
         counts = count_images(self.snapshot().standing, self._catalog.all(Override))
         return [
             {
@@ -99,37 +99,41 @@ class ReviewData:
         ]
 
     def pictures(self, label: str) -> list[dict[str, Any]]:
-        """The pictures found under a label and those moved to it, the most suspicious first, then the dropped ones."""
-        snapshot, mine = self.snapshot(), self.overrides()
+        """List the images found under a label or moved to it: the most suspicious first, the dropped ones last."""
+        snapshot, overrides = self.snapshot(), self.overrides()
         pairs = {pair for pair in snapshot.verdicts if pair[1] == label}
-        moved = {pair for pair, one in mine.items() if one.new_label == label and (pair[0], label) not in pairs}
-        items = [self._item(snapshot, pair, label, mine.get(pair)) for pair in pairs | moved]
-        return sorted(items, key=lambda one: (one["verdict"] == "drop", one["score"], one["sha256"]))
+        moved = {
+            pair
+            for pair, override in overrides.items()
+            if override.new_label == label and (pair[0], label) not in pairs
+        }
+        items = [self._item(snapshot, pair, label, overrides.get(pair)) for pair in pairs | moved]
+        return sorted(items, key=lambda item: (item["verdict"] == "drop", item["score"], item["sha256"]))
 
     def details(self, sha256: str, label: str) -> dict[str, Any] | None:
-        """Everything that is known of one picture under the label that found it; None when it is not there."""
-        snapshot, mine = self.snapshot(), self.overrides()
+        """Return the details of one image under the label that found it; None if there is no such image."""
+        snapshot, overrides = self.snapshot(), self.overrides()
         pair = (sha256, label)
         if not self.knows(sha256, label):
             return None
         verdicts = snapshot.verdicts.get(pair, [])
-        names = {one.group for one in verdicts if one.group}
-        kin = sorted({*names, *(sha for name in names for sha in snapshot.groups[name])} - {sha256})
+        names = {verdict.group for verdict in verdicts if verdict.group}
+        near_duplicates = sorted({*names, *(sha for name in names for sha in snapshot.groups[name])} - {sha256})
         facts = snapshot.facts.get(sha256)
         return {
-            **self._item(snapshot, pair, label, mine.get(pair)),
+            **self._item(snapshot, pair, label, overrides.get(pair)),
             **_source(snapshot.hits.get(pair)),
             "size": f"{facts.width} × {facts.height} px" if facts and facts.width else "",
             "detail": facts.detail if facts else "",
             "checks": [
-                {"stage": one.stage, "verdict": one.verdict, "reason": one.reason, "score": one.score}
-                for one in verdicts
+                {"stage": verdict.stage, "verdict": verdict.verdict, "reason": verdict.reason, "score": verdict.score}
+                for verdict in verdicts
             ],
-            "group": [self._brief(snapshot, sha) for sha in kin],
+            "group": [self._brief(snapshot, sha) for sha in near_duplicates],
             "neighbours": [self._brief(snapshot, sha) for sha in self._neighbours(snapshot, sha256)],
         }
 
-    def _item(self, snapshot: Snapshot, pair: Pair, shown: str, mine: Override | None) -> dict[str, Any]:
+    def _item(self, snapshot: Snapshot, pair: Pair, shown: str, override: Override | None) -> dict[str, Any]:
         sha, label = pair
         worst = _worst(snapshot.verdicts.get((sha, shown), []) or snapshot.verdicts.get(pair, []))
         hit = snapshot.hits.get(pair)
@@ -142,14 +146,14 @@ class ReviewData:
             "cluster": snapshot.clusters.get((sha, shown), 0),
             "title": hit.title[:TITLE] if hit else "",
             "picture": not (sha in snapshot.facts and snapshot.facts[sha].error) and worst.reason != "file_missing",
-            "mine": decision_json(mine),
+            "mine": decision_json(override),
         }
 
     def _brief(self, snapshot: Snapshot, sha256: str) -> dict[str, Any]:
         return {"sha256": sha256, "labels": snapshot.labels.get(sha256, [])}
 
     def _neighbours(self, snapshot: Snapshot, sha256: str) -> list[str]:
-        """The nearest pictures by the cosine of their features, nearest first; none when it has no features."""
+        """Find the nearest images by cosine of features, nearest first; none for an image without features."""
         with self._lock:
             if self._features is None:
                 self._features = self._read_features(snapshot)
@@ -184,9 +188,11 @@ class ReviewData:
                 snapshot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
                 if hit.label not in snapshot.labels[sha]:
                     snapshot.labels[sha].append(hit.label)
-        snapshot.standing = effective_verdicts(one for verdicts in snapshot.verdicts.values() for one in verdicts)
-        snapshot.clusters = {(one.sha256, one.label): one.cluster for one in self._catalog.all(Cluster)}
-        snapshot.facts = {one.sha256: one for one in self._catalog.all(ImageFacts)}
+        snapshot.standing = effective_verdicts(
+            verdict for verdicts in snapshot.verdicts.values() for verdict in verdicts
+        )
+        snapshot.clusters = {(cluster.sha256, cluster.label): cluster.cluster for cluster in self._catalog.all(Cluster)}
+        snapshot.facts = {facts.sha256: facts for facts in self._catalog.all(ImageFacts)}
         return snapshot
 
     def _stamp_now(self) -> tuple[float, ...]:
@@ -195,18 +201,20 @@ class ReviewData:
 
 
 def decision_json(override: Override | None) -> dict[str, str] | None:
-    """A decision as the page gets it."""
+    """Convert a decision to the JSON that the page reads."""
     if override is None:
         return None
     return {"action": override.action, "new_label": override.new_label, "made_at": override.made_at}
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict that speaks for a picture: a drop, else the lowest flag, else how typical of its class it is."""
+    """Choose the verdict to show: a drop, else the lowest flag, else the outlier score."""
     order = {"drop": 0, "flag": 1}
-    judged = [one for one in verdicts if one.verdict in order or one.stage == STAGE]
+    judged = [verdict for verdict in verdicts if verdict.verdict in order or verdict.stage == STAGE]
     return min(
-        judged, key=lambda one: (order.get(one.verdict, 2), one.score, one.stage), default=Verdict("", "", "", "keep")
+        judged,
+        key=lambda verdict: (order.get(verdict.verdict, 2), verdict.score, verdict.stage),
+        default=Verdict("", "", "", "keep"),
     )
 
 

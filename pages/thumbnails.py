@@ -1,4 +1,4 @@
-"""Pictures of the pixel cache as small JPEGs for a page; the bytes that were downloaded are never served."""
+"""Encode images of the pixel cache as small JPEGs; the downloaded bytes are never served."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ QUALITY = 82
 
 
 class JpegThumbnails:
-    """Makes JPEGs of cached pictures; safe to use from several threads."""
+    """Encodes cached images as JPEGs; safe to use from several threads."""
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig) -> None:
         self._cache = PixelCache(workspace, config.clean)
         self._decoding = threading.Lock()
 
     def jpeg(self, sha256: str, size: str) -> bytes | None:
-        """The picture as a JPEG of one of SIDE_PX, or None when there is none to show.
+        """Encode an image in one of the sizes of SIDE_PX; None if it cannot be decoded.
 
         A picture that is not in the cache is decoded and stored there.
         """
@@ -38,8 +38,8 @@ class JpegThumbnails:
                     pixels = self._cache.read(sha256)
         except (ImageRefused, WorkspaceError):
             return None
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((SIDE_PX[size], SIDE_PX[size]))
+        image = Image.fromarray(pixels)
+        image.thumbnail((SIDE_PX[size], SIDE_PX[size]))
         out = io.BytesIO()
-        picture.save(out, "JPEG", quality=QUALITY)
+        image.save(out, "JPEG", quality=QUALITY)
         return out.getvalue()

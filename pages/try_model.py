@@ -1,4 +1,4 @@
-"""The page that `serve` shows: a person drops a picture and sees the answer; no picture is kept."""
+"""The page of `serve`: drop a picture and see the answer; no picture is stored."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MAX_MB = 50.0
 
 
 def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_mb: float = MAX_MB) -> FastAPI:
-    """The page as an application; `pages.local_auth.serve_page` serves it.
+    """Build the page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
-        classifier: what answers; one picture at a time.
+        classifier: called with one image at a time.
         name: what the page is called.
-        notes: sentences that a person must see beside every answer.
+        notes: sentences shown beside every answer.
         max_mb: largest file, in millions of bytes.
     """
     app = new_app(STATIC)
@@ -37,8 +37,8 @@ def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_
     @app.get("/")
     def page() -> HTMLResponse:
         calibrated = classifier.calibration is not None
-        words = {"name": name, "classes": classifier.classes, "notes": notes, "calibrated": calibrated}
-        return HTMLResponse(render("try_model.html.j2", max_mb=f"{max_mb:g}", **words))
+        values = {"name": name, "classes": classifier.classes, "notes": notes, "calibrated": calibrated}
+        return HTMLResponse(render("try_model.html.j2", max_mb=f"{max_mb:g}", **values))
 
     @app.post("/answer")
     async def answer(request: Request) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def try_app(classifier: Classifier, name: str, notes: tuple[str, ...] = (), max_
 
 
 async def _body(request: Request, limit: int, words: str) -> bytes:
-    """The request's body, never more of it than the limit."""
+    """Read the body of a request, up to the limit."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

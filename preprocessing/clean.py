@@ -1,4 +1,4 @@
-"""STEP images → verdicts: decode every new file once, then say of each picture whether it stays, and why not."""
+"""STEP images → verdicts: decode every new file once, then judge each image: keep, flag or drop, with the reason."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BATCH = 32
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Examine the files that have no facts yet, then judge the whole catalogue anew from its facts.
+    """Extract the facts of new files, then judge the whole catalogue anew from its facts.
 
-    The verdicts follow from facts and settings alone, so that changed limits need no decoding. Labels that are no
-    longer in the config get no verdict, and so take no part.
+    Verdicts depend on facts and settings alone, so changed limits need no decoding. Labels that are no longer in the
+    config get no verdict.
 
     Raises:
         WorkspaceError: the catalogue or the cache cannot be written.
@@ -38,9 +38,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     clean = config.clean
     images = ImageStore(workspace)
     with workspace.open_catalog() as catalog:
-        again = _refused_under_other_limits(catalog, clean)
-        reused = facts_count(catalog) - len(again)
-        todo = sorted({*catalog.files_to_examine(), *again})
+        retried = _refused_under_other_limits(catalog, clean)
+        reused = facts_count(catalog) - len(retried)
+        todo = sorted({*catalog.files_to_examine(), *retried})
         jobs = [Job(sha, workspace, clean) for sha in todo if images.exists(sha)]
         progress.begin("Decoding", len(jobs))
         results = extract_all(jobs, clean)
@@ -48,7 +48,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             catalog.put(batch)
             progress.advance(len(batch))
         verdicts = verdicts_for(
-            (_within_limit(one, clean) for one in catalog.each(ImageFacts)),
+            (_within_limit(facts, clean) for facts in catalog.each(ImageFacts)),
             lambda names: unpacked(stored_thumbs(catalog, names)),
             appearances_under(catalog, config.classes),
             clean,
@@ -68,10 +68,15 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 
 
 def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:
-    dropped = Counter(one.reason for one in verdicts if one.verdict == "drop")
-    gone = {(one.sha256, one.label) for one in verdicts if one.verdict == "drop"}
-    flagged = Counter(one.reason for one in verdicts if one.verdict == "flag" and (one.sha256, one.label) not in gone)
-    kept = len({(one.sha256, one.label) for one in verdicts}) - dropped.total()  # a picture is dropped once at most
+    dropped = Counter(verdict.reason for verdict in verdicts if verdict.verdict == "drop")
+    gone = {(verdict.sha256, verdict.label) for verdict in verdicts if verdict.verdict == "drop"}
+    flagged = Counter(
+        verdict.reason
+        for verdict in verdicts
+        if verdict.verdict == "flag" and (verdict.sha256, verdict.label) not in gone
+    )
+    judged = {(verdict.sha256, verdict.label) for verdict in verdicts}
+    kept = len(judged) - dropped.total()  # a pair is dropped at most once
     return {
         "kept": kept,
         SAME_BYTES: same_bytes,
@@ -88,7 +93,7 @@ def _within_limit(facts: ImageFacts, clean: CleanConfig) -> ImageFacts:
 
 
 def _refused_under_other_limits(catalog: Catalog, clean: CleanConfig) -> list[str]:
-    """The files refused for a limit that is another one today; their detail names the one of then."""
+    """Find the files refused under a limit that has changed since; their detail names the old limit."""
     today = {
         "too_many_pixels": f"limit is {clean.max_megapixels:g} megapixels",
         "decoder_timeout": f"after {clean.decoder_timeout_s:g} s",

@@ -1,4 +1,4 @@
-"""STEP features → verdicts: off-topic pictures and label errors, proposed to a person, and clusters to look at."""
+"""STEP features → verdicts: propose off-topic images and label errors to a person, and cluster each class."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace, digest, write_json
 
 VERSION = 1
-"""Part of what names a result; to be raised when the same pictures and settings would be judged differently."""
+"""Part of a result's digest: raise it when the same images and settings would be judged differently."""
 
 Pair = tuple[str, str]
 Mask = npt.NDArray[np.bool_]
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Score every kept picture, and propose the worst of each class; nothing is dropped but with `curate.apply`.
+    """Score every kept image and propose the worst of each class; drops only with `curate.apply`.
 
-    A picture on which a person has decided is not proposed again. The same pictures, features, decisions and
-    settings give the same verdicts, and are then not judged twice.
+    An image that a person has decided on is not proposed again. The same images, features, decisions and settings
+    give the same verdicts, and are not judged twice.
 
     Raises:
         WorkspaceError: there are no features yet, or the catalogue cannot be written.
     """
     store = latest_features(workspace)
     with workspace.open_catalog() as catalog:
-        near = find_edited_copies(workspace, config, catalog, progress)
-        catalog.replace_verdicts([NEAR_COPY], near)
+        edited = find_edited_copies(workspace, config, catalog, progress)
+        catalog.replace_verdicts([NEAR_COPY], edited)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
         featured = [pair for pair in pairs if pair[0] in store]
         verdicts = catalog.all(Verdict)
-        groups = groups_of(featured, catalog.appearances(), [one for one in verdicts if one.stage != STAGE])
+        groups = groups_of(featured, catalog.appearances(), [verdict for verdict in verdicts if verdict.stage != STAGE])
         decided = decided_by_people(catalog)
         settings = (config.curate.model_dump(), config.seed, VERSION, store.folder.name)
         name = digest(featured, groups, sorted(decided), settings, length=32)
-        mine = [one for one in verdicts if one.stage == STAGE]
-        there = _is_done(workspace, name) and {(one.sha256, one.label) for one in mine} == set(featured)
-        if not there:
-            mine, clusters = _judge(featured, groups, store.get, decided, config, progress)
-            catalog.replace_verdicts([STAGE], mine)
+        proposals = [verdict for verdict in verdicts if verdict.stage == STAGE]
+        done = _is_done(workspace, name) and {(verdict.sha256, verdict.label) for verdict in proposals} == set(featured)
+        if not done:
+            proposals, clusters = _judge(featured, groups, store.get, decided, config, progress)
+            catalog.replace_verdicts([STAGE], proposals)
             replace_clusters(catalog, clusters)
             write_json(workspace.curation_file, {"inputs": name})
-    notes = _notes(workspace, mine, len(pairs) - len(featured))
+    notes = _notes(workspace, proposals, len(pairs) - len(featured))
     for note in notes:
         progress.warn(note)
     return StepCounts(
         "curate",
-        done=0 if there else len(featured),
-        reused=len(featured) if there else 0,
-        by_reason=_count(mine, near),
+        done=0 if done else len(featured),
+        reused=len(featured) if done else 0,
+        by_reason=_count(proposals, edited),
         notes=notes,
     )
 
@@ -98,7 +98,7 @@ def _judge(
     proposed = "drop" if config.curate.apply else "flag"
     verdicts = []
     for row, (sha, label) in enumerate(pairs):
-        # The worse of the two speaks for the picture; both lie in [0, 1].
+        # The lower of the two is the score of the image; both lie in [0, 1].
         scores = {OFF_TOPIC: float(typical[row]), LABEL_ISSUE: float(issues.confidence[row])}
         reasons = [name for name, chosen in ((OFF_TOPIC, off_topic), (LABEL_ISSUE, mislabelled)) if chosen[row]]
         reason = min(reasons, key=lambda name: scores[name], default="")
@@ -126,15 +126,15 @@ def _is_done(workspace: Workspace, inputs: str) -> bool:
         return False  # never judged, or the cache was deleted: judging again gives the same
 
 
-def _count(verdicts: Sequence[Verdict], near: Sequence[Verdict]) -> dict[str, int]:
+def _count(verdicts: Sequence[Verdict], edited: Sequence[Verdict]) -> dict[str, int]:
     reasons = Counter(dict.fromkeys((EDITED_COPY, OFF_TOPIC, LABEL_ISSUE), 0))
-    reasons.update(one.reason for one in (*verdicts, *near) if one.verdict != "keep")
+    reasons.update(verdict.reason for verdict in (*verdicts, *edited) if verdict.verdict != "keep")
     return {"judged": len(verdicts), **in_order(reasons)}
 
 
 def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int) -> tuple[str, ...]:
     notes = []
-    flagged = sum(one.verdict == "flag" for one in verdicts)
+    flagged = sum(verdict.verdict == "flag" for verdict in verdicts)
     if flagged:
         notes.append(
             f"{flagged} pictures look off topic or mislabelled, and stay until a person has looked: "

@@ -1,4 +1,4 @@
-"""One stored file to its facts and its cached pixels; many files over processes, none of which can stop the others."""
+"""Extract facts and cached pixels from each file, in isolated worker processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workspace.storage.paths import Workspace
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """One file to examine."""
+    """One file to extract facts from."""
 
     sha256: str
     workspace: Workspace
@@ -42,7 +42,7 @@ def extract_facts(job: Job) -> ImageFacts:
         decoded, small = decode_small(data, job.clean)
     except ImageRefused as refused:
         if refused.reason == "decoder_memory":
-            raise MemoryError from refused  # this process may hold more than it should: another one goes on
+            raise MemoryError from refused  # this process may have leaked: a new one takes over
         return ImageFacts(job.sha256, error=refused.reason, detail=refused.detail, bytes=len(data))
     PixelCache(job.workspace, job.clean).write(job.sha256, small)
     return facts_of(job.sha256, len(data), decoded, small)
@@ -74,9 +74,9 @@ def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> I
 def extract_all(
     jobs: Sequence[Job], clean: CleanConfig, extract_one: Callable[[Job], ImageFacts] = extract_facts
 ) -> Iterator[ImageFacts]:
-    """Examine files over processes and give their facts as they come, in no particular order.
+    """Extract the facts of files in worker processes and yield them as they come, in no particular order.
 
-    A file that kills its worker (twice), takes too long or too much memory has that as its error; the others go on.
+    A file that kills its worker (twice), takes too long or too much memory gets that as its error; the others go on.
 
     Args:
         jobs: the files.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.duplicates.fingerprint import Fingerprint, fingerprint_of, thumbs_among
+from preprocessing.duplicates.fingerprint import ImageHashes, fingerprint_of, thumbs_among
 from preprocessing.duplicates.match import EDITED, find_matches
 from preprocessing.duplicates.orientation import AS_IS, MIRRORED
 from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
@@ -56,7 +56,7 @@ class OutsideSet:
 
     pixels: Mapping[str, Pixels]
     digests: Mapping[str, str]
-    fingerprints: Mapping[str, Fingerprint]
+    fingerprints: Mapping[str, ImageHashes]
     thumbs: Mapping[str, str]
     refused: Mapping[str, str]
 
@@ -72,7 +72,7 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pixels: dict[str, Pixels] = {}
     digests: dict[str, str] = {}
-    fingerprints: dict[str, Fingerprint] = {}
+    fingerprints: dict[str, ImageHashes] = {}
     thumbs: dict[str, str] = {}
     refused: dict[str, str] = {}
     progress.begin("Reading the outside set", len(files))
@@ -122,7 +122,7 @@ def find_leaks(
         labels: dict[str, list[str]] = {}
         for sha, label in catalog.kept():
             labels.setdefault(sha, []).append(label)
-        mine = {one.sha256: one for one in catalog.each(ImageFacts) if one.sha256 in labels and not one.error}
+        mine = {facts.sha256: facts for facts in catalog.each(ImageFacts) if facts.sha256 in labels and not facts.error}
     register_pairs = _PairRegistration(PixelCache(workspace, config.clean), outside, progress)
     names: dict[str, list[str]] = {}
     for name, digest in outside.digests.items():
@@ -141,7 +141,7 @@ def find_leaks(
         for label in labels[sha]
         for name in names[other]
     ]
-    return sorted(leaks, key=lambda one: (order_of(one.kind), *one[1:]))
+    return sorted(leaks, key=lambda leak: (order_of(leak.kind), *leak[1:]))
 
 
 def leaks_csv(leaks: Sequence[Leak]) -> str:

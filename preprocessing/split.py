@@ -1,4 +1,4 @@
-"""STEP → runs/<run_id>/dataset.parquet: the pictures that stay, in train, val and test, with their groups whole."""
+"""STEP → runs/<run_id>/dataset.parquet: split the kept images into train, val and test; groups stay whole."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from workspace.storage.run import RECIPE_VERSION, model_settings
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Freeze the pictures that stay as a run, and make it the latest; an equal one is found and taken again.
+    """Freeze the kept images as a run and make it the latest; an existing run with the same content is reused.
 
-    Once a model was decided on, its pictures keep their splits, so that the next model is measured on test pictures
-    that neither of the two has learnt from.
+    Once a model was decided on, its images keep their splits, so that the next model is evaluated on test images
+    that neither of the two was trained on.
 
-    The run's name is a digest of its rows, of the settings that shape a model, and of the recipe's version.
+    The run id is a digest of its rows, of the settings that shape a model, and of the recipe's version.
 
     Raises:
         DatasetError: a class has too few pictures, or too few that are independent; names class, count and remedy.
     """
     with workspace.open_catalog() as catalog:
-        facts = {one.sha256: one for one in catalog.all(ImageFacts) if not one.error}
+        facts = {facts.sha256: facts for facts in catalog.all(ImageFacts) if not facts.error}
         kept = [
             (sha, label)
             for sha, label in catalog.kept(ignoring=[curation.STAGE])
@@ -43,7 +43,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         proposals = curation.open_proposals(catalog)
         hits = catalog.appearances()
         verdicts = catalog.all(Verdict)
-    applied = {pair for pair, one in proposals.items() if one.verdict == "drop"}
+    applied = {pair for pair, proposal in proposals.items() if proposal.verdict == "drop"}
     _refuse_small_classes([pair for pair in kept if pair not in applied], verdicts, config)
     group_of = groups_of(kept, hits, verdicts)
     labels: dict[str, Counter[str]] = {}
@@ -59,39 +59,41 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     ]
     samples = _apply(applied, samples)
     folder = workspace.run(_run_id(samples, config))
-    there = folder.dataset_file.is_file() and folder.config_file.is_file()
-    if not there:
+    exists = folder.dataset_file.is_file() and folder.config_file.is_file()
+    if not exists:
         header = f"# frozen settings of run {folder.run_id}\n"
         write_atomic(folder.config_file, render_config(config, header=header).encode())
         write_atomic(folder.dataset_file, dataset_bytes(samples))  # last: a run without it was not finished
     workspace.point_to(folder.run_id)
-    counts = Counter(one.split for one in samples)
+    counts = Counter(sample.split for sample in samples)
     return StepCounts(
         "split",
-        done=0 if there else len(samples),
-        reused=len(samples) if there else 0,
+        done=0 if exists else len(samples),
+        reused=len(samples) if exists else 0,
         by_reason={split: counts[split] for split in SPLITS},
         notes=_notes(samples),
     )
 
 
 def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> list[Sample]:
-    """Leave out what curate drops, in train and val alone: what is hard to learn must not leave the test unseen.
+    """Remove what curate drops from train and val; removing hard images from test would inflate the accuracy.
 
-    A class keeps the last picture that it has in a split.
+    A class keeps at least one image in each split.
     """
-    staying = Counter((one.split, one.label) for one in samples if (one.sha256, one.label) not in applied)
-    left: list[Sample] = []
-    for one in samples:
-        place = (one.split, one.label)
-        if one.split == "test" or (one.sha256, one.label) not in applied or not staying[place]:
-            left.append(one)
-            staying[place] += 1
-    return left
+    remaining = Counter(
+        (sample.split, sample.label) for sample in samples if (sample.sha256, sample.label) not in applied
+    )
+    selected: list[Sample] = []
+    for sample in samples:
+        stratum = (sample.split, sample.label)
+        if sample.split == "test" or (sample.sha256, sample.label) not in applied or not remaining[stratum]:
+            selected.append(sample)
+            remaining[stratum] += 1
+    return selected
 
 
 def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
-    """The splits that groups bring from the runs that were decided on, published or not.
+    """Fingerprint up the splits that groups have in the runs that were decided on, published or not.
 
     A group with a picture that was ever in test is in test as a whole. For the others the latest run counts; where
     new pictures join groups that were in train and in val, the joined group is in train.
@@ -102,7 +104,7 @@ def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[st
     """
     tested: set[str] = set()
     latest: dict[str, str] = {}
-    for run_id in dict.fromkeys(one.run_id for one in read_decisions(workspace)):
+    for run_id in dict.fromkeys(decision.run_id for decision in read_decisions(workspace)):
         file = workspace.run(run_id).dataset_file
         if not file.is_file():
             continue  # a person has deleted that run
@@ -123,7 +125,9 @@ def _refuse_small_classes(
     problems = []
     for label in config.classes:
         if counts[label] < config.split.min_per_class:
-            dropped = Counter(one.reason for one in verdicts if one.label == label and one.verdict == "drop")
+            dropped = Counter(
+                verdict.reason for verdict in verdicts if verdict.label == label and verdict.verdict == "drop"
+            )
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items())) or "none"
             problems.append(f"  {label!r} has {counts[label]} (dropped: {reasons})")
     if problems:
@@ -135,9 +139,11 @@ def _refuse_small_classes(
 
 
 def _best_hits(hits: Sequence[tuple[str, Hit]]) -> dict[tuple[str, str], Hit]:
-    """The hit that speaks for each (sha256, label), and (sha256, "") for any: licence known first, then rank."""
+    """Choose the hit of each (sha256, label), and of (sha256, "") for any label: licence known first, then rank."""
     best: dict[tuple[str, str], Hit] = {}
-    for sha, hit in sorted(hits, key=lambda one: (not one[1].license, one[1].rank, one[1].source, one[1].image_url)):
+    for sha, hit in sorted(
+        hits, key=lambda pair: (not pair[1].license, pair[1].rank, pair[1].source, pair[1].image_url)
+    ):
         best.setdefault((sha, hit.label), hit)
         best.setdefault((sha, ""), hit)
     return best
@@ -176,18 +182,18 @@ def _sample(
 
 
 def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
-    rows = sorted(dataclasses.astuple(one) for one in samples)
+    rows = sorted(dataclasses.astuple(sample) for sample in samples)
     return digest(rows, model_settings(config), DECODER_VERSION, RECIPE_VERSION)
 
 
 def _notes(samples: Sequence[Sample]) -> tuple[str, ...]:
     notes = []
-    for label in sorted({one.label for one in samples}):
-        mine = [one for one in samples if one.label == label]
+    for label in sorted({sample.label for sample in samples}):
+        members = [sample for sample in samples if sample.label == label]
         for split in ("val", "test"):
-            if sum(one.split == split for one in mine) == 1:
+            if sum(sample.split == split for sample in members) == 1:
                 notes.append(f"{label!r} has a single picture in {split}: its numbers there say little")
-        size = max(Counter(one.group for one in mine).values())
-        if 2 * size > len(mine):
-            notes.append(f"{size} of {len(mine)} pictures of {label!r} form one group (copies, or one creator)")
+        size = max(Counter(sample.group for sample in members).values())
+        if 2 * size > len(members):
+            notes.append(f"{size} of {len(members)} pictures of {label!r} form one group (copies, or one creator)")
     return tuple(notes)

@@ -1,11 +1,11 @@
-"""From the facts of every file to what becomes of it under each label that found it."""
+"""Judge images: from the facts of every file to its verdicts under each label that found it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf, fingerprint_of
+from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf, fingerprint_of
 from preprocessing.duplicates.group import Copies, best_first, find_copies
 from preprocessing.duplicates.match import EDITED
 from preprocessing.duplicates.orientation import MIRRORED
@@ -29,14 +29,14 @@ def verdicts_for(
     clean: CleanConfig,
     register: RegisterPairs | None = None,
 ) -> list[Verdict]:
-    """Judge every (sha256, label) that appears; depends on nothing but the arguments, and not on their order.
+    """Judge every (sha256, label) that appears. Depends only on the arguments, not on their order.
 
     Args:
         facts: of each file once; an appearance without facts is dropped as `file_missing`.
         thumbs: gives the thumbs of decoded pictures.
-        appearances: who found which file where, as `Catalog.appearances` gives them.
+        appearances: which hit found which file, as `Catalog.appearances` gives them.
         clean: the limits.
-        register: lays pictures over each other that may be edited copies.
+        register: registers pairs that may be edited copies.
 
     Returns:
         By sha256, label and stage. A picture that a stage drops has no verdict of the later ones.
@@ -49,22 +49,23 @@ def verdicts_for(
         if hit.license:
             licensed.add(sha)
     verdicts: list[Verdict] = []
-    passed: list[Fingerprint] = []
+    passed: list[ImageHashes] = []
     missing = dict.fromkeys(ranks)
-    for one in facts:
-        if one.sha256 not in ranks:
+    for image in facts:
+        if image.sha256 not in ranks:
             continue
-        del missing[one.sha256]
-        stage, finding = ("decode", Finding("drop", one.error, 0.0)) if one.error else ("check", judge(one, clean))
-        verdicts += _each_label(one.sha256, ranks, stage, finding)
+        del missing[image.sha256]
+        refused = Finding("drop", image.error, 0.0)
+        stage, finding = ("decode", refused) if image.error else ("check", judge(image, clean))
+        verdicts += _each_label(image.sha256, ranks, stage, finding)
         if finding.outcome != "drop":
-            passed.append(fingerprint_of(one))
+            passed.append(fingerprint_of(image))
     for sha in missing:
         verdicts += _each_label(sha, ranks, "decode", Finding("drop", "file_missing", 0.0))
-    ordered = sorted(passed, key=lambda one: best_first(one, one.sha256 in licensed))
+    ordered = sorted(passed, key=lambda image: best_first(image, image.sha256 in licensed))
     copies = find_copies(passed, thumbs, licensed, clean, register)
     verdicts += copy_verdicts("copy", ordered, ranks, copies, clean.rank_margin)
-    return sorted(verdicts, key=lambda one: (one.sha256, one.label, STAGES.index(one.stage)))
+    return sorted(verdicts, key=lambda verdict: (verdict.sha256, verdict.label, STAGES.index(verdict.stage)))
 
 
 def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iterator[Verdict]:
@@ -74,43 +75,43 @@ def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iter
 
 def copy_verdicts(
     stage: str,
-    ordered: Sequence[Fingerprint],
+    ordered: Sequence[ImageHashes],
     ranks: Ranks,
     copies: Copies,
     margin: int,
 ) -> list[Verdict]:
-    """Say which copy of each picture stays, and under which label.
+    """Judge copies: which copy of each image is kept, and under which label.
 
     Args:
         stage: whose verdicts these are.
         ordered: the pictures, the best first (`best_first`).
         ranks: for each of them, its rank under every label that it has.
-        copies: what belongs together among them.
-        margin: places between two labels of one picture from which on it stays under one.
+        copies: the copies and near-duplicate groups among them.
+        margin: difference of rank between two labels of an image from which on the better one keeps it.
     """
-    stars: dict[str, list[Fingerprint]] = {}
-    for one in ordered:
-        stars.setdefault(copies.kept[one.sha256], []).append(one)
+    stars: dict[str, list[ImageHashes]] = {}
+    for image in ordered:
+        stars.setdefault(copies.kept[image.sha256], []).append(image)
     verdicts = []
     names = Counter(copies.group.values())
     for members in stars.values():
-        label = _winner([ranks[one.sha256] for one in members], margin)
+        label = _winner([ranks[image.sha256] for image in members], margin)
         # The best copy may have been found under another label only: then the best of those under this one stays.
-        kept = next((one for one in members if label in ranks[one.sha256]), members[0])
-        for one in members:
-            for appeared in ranks[one.sha256]:
-                reason = "two_labels" if appeared != label else _difference(one, kept, copies)
-                group = copies.group[one.sha256]
+        kept = next((image for image in members if label in ranks[image.sha256]), members[0])
+        for image in members:
+            for appeared in ranks[image.sha256]:
+                reason = "two_labels" if appeared != label else _difference(image, kept, copies)
+                group = copies.group[image.sha256]
                 group = group if names[group] > 1 else ""
                 if reason:
-                    verdicts.append(Verdict(one.sha256, appeared, stage, "drop", reason, 0.0, kept.sha256))
+                    verdicts.append(Verdict(image.sha256, appeared, stage, "drop", reason, 0.0, kept.sha256))
                 else:
-                    verdicts.append(Verdict(one.sha256, appeared, stage, "keep", group=group))
+                    verdicts.append(Verdict(image.sha256, appeared, stage, "keep", group=group))
     return verdicts
 
 
 def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
-    """The label under which a picture stays: the only one, or the one that ranked it higher by the margin."""
+    """Choose the label that keeps an image: the only one, or the one that ranks it higher by the margin."""
     best: dict[str, int] = {}
     for labels in ranks:
         for label, rank in labels.items():
@@ -121,13 +122,13 @@ def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
     return None
 
 
-def _difference(one: Fingerprint, kept: Fingerprint, copies: Copies) -> str:
-    """Why a copy gives way to the kept one; empty for the kept one itself."""
-    if one.sha256 == kept.sha256:
+def _difference(copy: ImageHashes, kept: ImageHashes, copies: Copies) -> str:
+    """Name the reason for dropping a copy; empty for the kept image itself."""
+    if copy.sha256 == kept.sha256:
         return ""
-    if one.pixel_digest == kept.pixel_digest:
+    if copy.pixel_digest == kept.pixel_digest:
         return "same_pixels"
-    orientations = copies.orientation[one.sha256], copies.orientation[kept.sha256]
+    orientations = copies.orientation[copy.sha256], copies.orientation[kept.sha256]
     if EDITED in orientations:
         return EDITED_COPY
     if orientations[0] == orientations[1]:

@@ -1,4 +1,4 @@
-"""Label errors by confident learning: what a classifier that has not seen a picture thinks of its label."""
+"""Find label errors by confident learning, from out-of-fold probabilities."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LabelIssues:
 
 
 def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) -> LabelIssues:
-    """Judge every label by a logistic regression that was fitted without the picture and without its group.
+    """Judge every label by a logistic regression that was fitted without the image's group.
 
     Confident learning (Northcutt et al., JAIR 2021) by cleanlab: a label is suspect when the picture clears another
     class's own mean confidence. A class with fewer than 2 groups is left out, as there is nothing to learn it from.
@@ -52,30 +52,30 @@ def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) ->
     rows = np.flatnonzero(np.isin(labels, classes))
     if len(classes) < 2:
         return issues
-    given = np.searchsorted(classes, labels[rows])
+    targets = np.searchsorted(classes, labels[rows])
     folds = min(FOLDS, *(sizes[label] for label in classes))
-    probabilities = _out_of_fold(vectors[rows], given, groups[rows], classes, folds, seed)
-    own = probabilities[np.arange(len(rows)), given]
+    probabilities = _out_of_fold(vectors[rows], targets, groups[rows], classes, folds, seed)
+    own = probabilities[np.arange(len(rows)), targets]
     # A class that one group filled in a fold was not there to be learnt: nothing can be said of its pictures.
     judged = own > 0
     issues.confidence[rows[judged]] = own[judged]
     issues.suggested[rows[judged]] = np.asarray(classes)[probabilities[judged].argmax(axis=1)]
-    issues.suspect[rows[judged]] = _suspects(given, probabilities)[judged]
+    issues.suspect[rows[judged]] = _suspects(targets, probabilities)[judged]
     return issues
 
 
 def _out_of_fold(
-    vectors: Floats, given: Ints, groups: Ints, classes: Sequence[int], folds: int, seed: int
+    vectors: Floats, targets: Ints, groups: Ints, classes: Sequence[int], folds: int, seed: int
 ) -> npt.NDArray[np.float64]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
     from threadpoolctl import threadpool_limits
 
-    probabilities = np.zeros((len(given), len(classes)))
+    probabilities = np.zeros((len(targets), len(classes)))
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, held_out in splitter.split(vectors, given, groups):
-        present = np.unique(given[train])
+    for train, held_out in splitter.split(vectors, targets, groups):
+        present = np.unique(targets[train])
         if len(present) < 2 or not len(held_out):
             continue
         model = LogisticRegression(
@@ -84,15 +84,15 @@ def _out_of_fold(
         # The solver's small products wait for each other's threads: one is at least twice as fast.
         with warnings.catch_warnings(), threadpool_limits(limits=1, user_api="blas"):
             warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that stops a little early ranks the same
-            model.fit(vectors[train], given[train])
+            model.fit(vectors[train], targets[train])
         probabilities[np.ix_(held_out, present)] = model.predict_proba(vectors[held_out])
     return probabilities
 
 
-def _suspects(given: Ints, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _suspects(targets: Ints, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     from cleanlab.filter import find_label_issues as confident_learning
 
     suspects: npt.NDArray[np.bool_] = confident_learning(
-        given, probabilities, filter_by="confident_learning", n_jobs=1, min_examples_per_class=0
+        targets, probabilities, filter_by="confident_learning", n_jobs=1, min_examples_per_class=0
     )
     return suspects

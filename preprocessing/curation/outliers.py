@@ -1,4 +1,4 @@
-"""How typical of its class a picture is: own-class nearest neighbours in feature space, held against other classes."""
+"""Outlier scores: cosine to the nearer half of the own class, relative to that of other classes' images."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ REFERENCE, FOREIGN = 4_000, 1_000
 
 
 def centred(features: Floats, labels: Ints) -> Floats:
-    """Unit vectors whose inner products compare pictures, [n, dim] float32; every class counts alike in the mean."""
+    """Centre features partly and scale them to length 1, float32 [n, dim]; classes have equal weight in the mean."""
     vectors = unit(features)
     centre = np.mean([vectors[labels == label].mean(axis=0) for label in np.unique(labels)], axis=0)
     return unit(vectors - np.float32(CENTRED_SHARE) * centre.astype(np.float32))
 
 
 def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
-    """Score every picture against its class.
+    """Score every image against its class; low scores are outliers.
 
-    A picture's likeness to a class is its mean cosine to the nearer half of the class's pictures, so that up to half
-    of a class may be off topic without vouching for each other. Pictures of its own group (copies, one creator's
-    series) are left out. On a line where the median likeness of other classes' pictures is 0 and that of the class's
-    own is 0.5, the score is where the picture stands.
+    The similarity of an image to a class is its mean cosine to the nearer half of the class, so that off-topic images
+    are found as long as they are less than half of a class. Pictures of its own group (copies, one creator's
+    series) are left out. The score is linear in the similarity: 0 at the median of other classes' images,
+    0.5 at the median of the class's own.
 
     Args:
         vectors: unit vectors of `centred`, [n, dim].
@@ -43,22 +43,22 @@ def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
         groups: numbers of groups, [n].
 
     Returns:
-        Scores in [0, 1], 0 the worst, [n]; 1 where there is nothing to compare with.
+        Scores in [0, 1], [n]: 0 the strongest outlier; 1 where there is nothing to compare with.
     """
     scores = np.ones(len(vectors), np.float32)
     for label in np.unique(labels):
         own, others = np.flatnonzero(labels == label), np.flatnonzero(labels != label)
         reference = _thinned(own, REFERENCE)
-        likeness = _likeness(vectors, groups, own, reference)
-        foreign = _likeness(vectors, groups, _thinned(others, FOREIGN), reference)
-        if np.isfinite(likeness).any() and np.isfinite(foreign).any():
-            low, middle = np.nanmedian(foreign), np.nanmedian(likeness)
+        similarity = _similarity(vectors, groups, own, reference)
+        foreign = _similarity(vectors, groups, _thinned(others, FOREIGN), reference)
+        if np.isfinite(similarity).any() and np.isfinite(foreign).any():
+            low, middle = np.nanmedian(foreign), np.nanmedian(similarity)
             span = max(float(middle - low), 1e-6)
-            scores[own] = np.nan_to_num(np.clip(0.5 * (likeness - low) / span, 0, 1), nan=1.0)
+            scores[own] = np.nan_to_num(np.clip(0.5 * (similarity - low) / span, 0, 1), nan=1.0)
     return scores
 
 
-def _likeness(vectors: Floats, groups: Ints, rows: Ints, reference: Ints) -> Floats:
+def _similarity(vectors: Floats, groups: Ints, rows: Ints, reference: Ints) -> Floats:
     """Mean cosine of each row to the nearer half of the reference, [len(rows)]; nan where none is of another group."""
     found = np.full(len(rows), np.nan, np.float32)
     for block, cosines in cosine_blocks(vectors[rows], vectors[reference], (groups[rows], groups[reference])):
@@ -72,7 +72,7 @@ def _likeness(vectors: Floats, groups: Ints, rows: Ints, reference: Ints) -> Flo
 
 
 def _thinned(rows: Ints, most: int) -> Ints:
-    """At most so many of the rows, evenly spread; rows are in the order of sha256, which is as good as chance."""
+    """Thin rows evenly to at most `most`; they are in the order of sha256, which is as good as random."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

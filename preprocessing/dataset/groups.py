@@ -1,4 +1,4 @@
-"""Which pictures belong together: no split parts them, and none of them vouches for another."""
+"""Group images that must share a split and are never each other's evidence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"
 def groups_of(
     kept: Sequence[tuple[str, str]], hits: Sequence[tuple[str, Hit]], verdicts: Sequence[Verdict]
 ) -> dict[str, str]:
-    """Name what must not be parted, for every file: copies and kin, and what one creator made at one source."""
+    """Name the group of every file: copies and near-duplicates, and the images of one creator at one source."""
     files = {sha for sha, _ in kept}
-    pairs = [(one.sha256, one.group) for one in verdicts if one.group]
+    pairs = [(verdict.sha256, verdict.group) for verdict in verdicts if verdict.group]
     authors: dict[tuple[str, str], str] = {}
     for sha, hit in hits:
         if sha in files and hit.creator.strip().casefold() not in _NOBODY:

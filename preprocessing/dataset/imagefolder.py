@@ -1,4 +1,4 @@
-"""The dataset for other programs: an imagefolder as Hugging Face's datasets library reads it, with its licences."""
+"""Export the dataset as an imagefolder that Hugging Face's datasets library reads, with its licences."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ COLUMNS = (
 
 
 def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: Path, name: str) -> dict[str, int]:
-    """Write <split>/<label>/<sha256>.jpg, <split>/metadata.csv and a README.md; files that are there stay.
+    """Write <split>/<label>/<sha256>.jpg, <split>/metadata.csv and a README.md; files that exist stay.
 
     Args:
         workspace: where the pictures are.
         samples: the dataset.
-        folder: where to; made if need be.
+        folder: the target; created if missing.
         name: what it is called in its README.md.
 
     Returns:
@@ -54,12 +54,12 @@ def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: 
     """
     rows: dict[str, list[dict[str, object]]] = {split: [] for split in SPLIT_FOLDERS}
     images = ImageStore(workspace)
-    for one in sorted(samples, key=lambda one: (one.split, one.label, one.sha256)):
-        source = images.path(one.sha256)
-        inside = Path(one.label) / source.name
-        _copy(source, folder / SPLIT_FOLDERS[one.split] / inside)
-        values = {column: getattr(one, column) for column in COLUMNS if column != "file_name"}
-        rows[one.split].append({"file_name": inside.as_posix(), **values})
+    for sample in sorted(samples, key=lambda sample: (sample.split, sample.label, sample.sha256)):
+        source = images.path(sample.sha256)
+        inside = Path(sample.label) / source.name
+        _copy(source, folder / SPLIT_FOLDERS[sample.split] / inside)
+        values = {column: getattr(sample, column) for column in COLUMNS if column != "file_name"}
+        rows[sample.split].append({"file_name": inside.as_posix(), **values})
     for split, lines in rows.items():
         if lines:
             write_atomic(folder / SPLIT_FOLDERS[split] / "metadata.csv", _csv(lines))
@@ -86,7 +86,7 @@ def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
 
 
 def _readme(samples: Sequence[Sample], name: str) -> str:
-    licences = Counter(one.license or "not stated" for one in samples)
+    licences = Counter(sample.license or "not stated" for sample in samples)
     size = next(text for limit, text in _SIZES if len(samples) < limit)
     head = ["---", "task_categories:", "- image-classification", "license: other"]
     head += ["license_name: per-picture", f"size_categories:\n- {size}"]
@@ -116,5 +116,5 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**1
 
 
 def _plain(text: str) -> str:
-    """Words of strangers in a table's cell."""
+    """Escape untrusted text for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

@@ -1,4 +1,4 @@
-"""How many clean pictures have come since the last model was trained."""
+"""Count the clean images that are new since the last model was trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.storage.paths import Workspace
 
 @dataclass(frozen=True, slots=True)
 class NewImages:
-    """Clean pictures that no model was decided on with: `new` in all, `per_class` by label.
+    """Clean images in no run that was decided on: `new` in all, `per_class` by label.
 
     `trained_on` is the number of pictures in the live model's dataset, 0 when there is none.
     """
@@ -41,9 +41,9 @@ def count_new_images(workspace: Workspace, config: WorkspaceConfig) -> NewImages
     seen: set[str] = set()
     trained_on = 0
     champion = read_champion(workspace)
-    for run_id in dict.fromkeys(one.run_id for one in read_decisions(workspace)):
+    for run_id in dict.fromkeys(decision.run_id for decision in read_decisions(workspace)):
         file = workspace.run(run_id).dataset_file
-        rows = [one.sha256 for one in read_dataset(file)] if file.is_file() else []
+        rows = [sample.sha256 for sample in read_dataset(file)] if file.is_file() else []
         seen.update(rows)
         if champion and run_id == champion.champion:
             trained_on = len(rows)

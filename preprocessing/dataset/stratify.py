@@ -1,4 +1,4 @@
-"""Groups of pictures to train, val and test: stratified by label, groups whole, decided by the seed alone."""
+"""Stratified split by label into train, val and test; groups stay whole, and the seed decides ties."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Group = Mapping[str, int]
 
 
 def stratify(
-    groups: Mapping[str, Group], config: SplitConfig, seed: int, before: Mapping[str, str] | None = None
+    groups: Mapping[str, Group], config: SplitConfig, seed: int, earlier: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Give every group a split.
+    """Assign every group to a split.
 
-    A group that had one keeps it; one that was in test stays there whatever happens.
+    A group that has an earlier split keeps it; if that is test, without exception.
 
     The largest groups go first, equal ones in an order drawn from the seed, each where most pictures of its labels
     are still wanted; to val or test only if it fits there. A label that is then missing in val or test gets there the
@@ -31,7 +31,7 @@ def stratify(
         groups: label counts by the group's name.
         config: the shares.
         seed: for the order.
-        before: the splits of groups that had one in an earlier run.
+        earlier: the splits of groups that had one in an earlier run.
 
     Returns:
         train, val or test by group.
@@ -40,7 +40,7 @@ def stratify(
         DatasetError: a label has too few groups to be in every split; names all such labels.
     """
     wanted = _wanted(groups, config)
-    splits = {name: split for name, split in (before or {}).items() if name in groups}
+    splits = {name: split for name, split in (earlier or {}).items() if name in groups}
     frozen = frozenset(name for name, split in splits.items() if split == "test")
     for name, split in splits.items():
         _take_from(wanted[split], groups[name])
@@ -97,7 +97,7 @@ def _fill_gaps(
                 splits[spare] = split
     if problems:
         raise DatasetError(
-            f"{'; '.join(problems)}. Groups are never parted. Add keywords or sources, or raise search.per_class, "
+            f"{'; '.join(problems)}. Groups are never divided. Add keywords or sources, or raise search.per_class, "
             "then run again"
         )
 
@@ -105,7 +105,7 @@ def _fill_gaps(
 def _spare(
     groups: Mapping[str, Group], splits: Mapping[str, str], label: str, split: str, frozen: Collection[str]
 ) -> str | None:
-    """The smallest group with this label whose leaving takes no label out of its own split; none of the frozen."""
+    """Find the smallest unfrozen group with this label that its split can lose without losing a label."""
     held: Counter[tuple[str, str]] = Counter()
     for name, group in groups.items():
         held.update((splits[name], other) for other in group)

@@ -1,4 +1,4 @@
-"""Which runs, and which published models, have learnt from a picture; and that none learns from a withdrawn one."""
+"""Find the runs and published models that use an image, and refuse to train on withdrawn ones."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class RunUse:
 
 
 def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
-    """The runs whose dataset holds any of these sha256, by name.
+    """List the runs whose dataset holds any of these sha256, by name.
 
     Raises:
         DatasetError: a dataset cannot be read.
     """
-    was_live = {one.champion for one in read_decisions(workspace)}
+    was_live = {decision.champion for decision in read_decisions(workspace)}
     champion = read_champion(workspace)
     uses = []
     for file in sorted(workspace.runs.glob("*/dataset.parquet")):
@@ -49,7 +49,7 @@ def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
 
 
 def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sample]) -> None:
-    """See that none of a frozen dataset's pictures was withdrawn since.
+    """Refuse a frozen dataset some of whose images were withdrawn since.
 
     Raises:
         DatasetError: some were; names the remedy.
@@ -57,7 +57,7 @@ def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sam
     if not workspace.has_catalog():
         return
     with workspace.open_catalog() as catalog:
-        gone = withdrawn_files(catalog) & {one.sha256 for one in samples}
+        gone = withdrawn_files(catalog) & {sample.sha256 for sample in samples}
     if gone:
         raise DatasetError(
             f"{len(gone)} of the {len(samples)} pictures in {run.dataset_file} were withdrawn with `forget` since it "
@@ -69,5 +69,7 @@ def _files_of(run: RunFolder) -> set[str]:
     try:
         table = pq.read_table(io.BytesIO(run.dataset_file.read_bytes()), columns=["sha256"])
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{run.dataset_file} cannot be read: {error}; delete the run's folder or mend it") from error
+        raise DatasetError(
+            f"{run.dataset_file} cannot be read: {error}; restore the file, or delete the folder of the run"
+        ) from error
     return set(table.column("sha256").to_pylist())

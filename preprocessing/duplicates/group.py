@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf
+from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf
 from preprocessing.duplicates.hash_search import Indices
 from preprocessing.duplicates.match import Mask, Matches, find_matches
 from preprocessing.duplicates.orientation import AS_IS
@@ -37,7 +37,7 @@ class Copies:
 
 
 def find_copies(
-    pictures: Iterable[Fingerprint],
+    pictures: Iterable[ImageHashes],
     thumbs: ThumbsOf,
     licensed: Collection[str],
     clean: CleanConfig,
@@ -56,13 +56,13 @@ def find_copies(
         clean: the distances, and whether mirrored and rotated images count.
         register: registers pairs that may be edited copies; None: only hashes and thumbs count.
     """
-    ordered = sorted(pictures, key=lambda one: best_first(one, one.sha256 in licensed))
+    ordered = sorted(pictures, key=lambda image: best_first(image, image.sha256 in licensed))
     original = _exact_duplicates(ordered)
-    different = [one for one in ordered if original[one.sha256] == one.sha256]
+    different = [image for image in ordered if original[image.sha256] == image.sha256]
     return copies_of(different, original, find_matches(different, thumbs, clean, register))
 
 
-def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matches: Matches) -> Copies:
+def copies_of(pictures: Sequence[ImageHashes], original: Mapping[str, str], matches: Matches) -> Copies:
     """Group matching pairs into stars: one kept image, and its copies.
 
     Args:
@@ -71,7 +71,7 @@ def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matc
         matches: pairs of indices into the images.
     """
     centre, orientation = _stars(len(pictures), matches)
-    names = [one.sha256 for one in pictures]
+    names = [image.sha256 for image in pictures]
     star = {sha: names[index] for sha, index in zip(names, centre, strict=True)}
     seen = dict(zip(names, orientation, strict=True))
     near = ((names[i], names[j]) for i, j in _rows(matches.i, matches.j))
@@ -82,36 +82,36 @@ def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matc
     )
 
 
-def best_first(picture: Fingerprint, licensed: bool) -> tuple[bool, int, float, str]:
+def best_first(picture: ImageHashes, licensed: bool) -> tuple[bool, int, float, str]:
     """Return a sort key that puts the copy to keep first: licence known, more pixels, less compressed, lower sha256."""
     return (not licensed, -picture.area, -picture.file_bytes / max(1, picture.area), picture.sha256)
 
 
 def connected_components(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name the connected component that each item lies in, by the item of it that comes first in `items`.
+    """Name the connected_components component that each item lies in, by the item of it that comes first in `items`.
 
     Args:
         items: every item, in order of preference for the name.
         pairs: the edges; both ends must be items.
     """
     parts = DisjointSet(items)
-    for one, other in pairs:
-        parts.merge(one, other)
+    for first, second in pairs:
+        parts.merge(first, second)
     names: dict[str, str] = {}
     return {item: names.setdefault(parts[item], item) for item in parts}
 
 
-def _exact_duplicates(ordered: Sequence[Fingerprint]) -> dict[str, str]:
+def _exact_duplicates(ordered: Sequence[ImageHashes]) -> dict[str, str]:
     """Map each file to the best one with equal pixels, or with equal hashes and thumb.
 
     So a placeholder that was served ten thousand times, each time recompressed, is compared once.
     """
     first: dict[bytes, str] = {}
-    original = {one.sha256: first.setdefault(one.pixel_digest, one.sha256) for one in ordered}
+    original = {image.sha256: first.setdefault(image.pixel_digest, image.sha256) for image in ordered}
     by_hashes: dict[bytes, str] = {}
-    for one in ordered:
-        if original[one.sha256] == one.sha256 and one.textured:
-            original[one.sha256] = by_hashes.setdefault(one.hash_digest, one.sha256)
+    for image in ordered:
+        if original[image.sha256] == image.sha256 and image.textured:
+            original[image.sha256] = by_hashes.setdefault(image.hash_digest, image.sha256)
     return {sha: original[other] for sha, other in original.items()}
 
 
@@ -119,13 +119,14 @@ def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
     """Find each image's centre, a better image (of lower index), and the orientation in which the two match."""
     centre, seen = list(range(count)), [AS_IS] * count
     taken = [False] * count
-    for one, other, how in _rows(*(part[matches.same] for part in matches[:3])):  # by i: its own centre is known by now
-        if not taken[one] and not taken[other]:
-            centre[other], seen[other], taken[other] = one, how, True
+    same = (column[matches.same] for column in matches[:3])
+    for better, worse, orientation in _rows(*same):  # sorted by i: the better image has its centre already
+        if not taken[better] and not taken[worse]:
+            centre[worse], seen[worse], taken[worse] = better, orientation, True
     return centre, seen
 
 
 def _rows(*columns: Indices | Mask) -> Iterator[tuple[int, ...]]:
-    """Row by row as Python's numbers, which take five times the memory of numpy's, a few thousand at a time."""
+    """Yield rows as Python integers, a few thousand at a time: they take five times the memory of numpy's."""
     for start in range(0, len(columns[0]), _AT_A_TIME):
         yield from zip(*(column[start : start + _AT_A_TIME].tolist() for column in columns), strict=True)

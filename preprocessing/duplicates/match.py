@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf
+from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf
 from preprocessing.duplicates.hash_search import Hashes, Indices, Pairs, near_pairs
 from preprocessing.duplicates.hashing import thumb_hashes
 from preprocessing.duplicates.orientation import AS_IS, ORIENTATIONS, inverse, reoriented
@@ -47,7 +47,7 @@ class Matches(NamedTuple):
 
 
 def find_matches(
-    pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
+    pictures: Sequence[ImageHashes], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
 ) -> Matches:
     """Compare every image with every other; exact. Flat images match nothing.
 
@@ -58,11 +58,11 @@ def find_matches(
         register: registers pairs that are up to `edited_distance` apart and not clearly the same; None: they are
             skipped.
     """
-    searched = np.array([k for k, one in enumerate(pictures) if one.textured], dtype=np.intp)
+    searched = np.array([k for k, image in enumerate(pictures) if image.textured], dtype=np.intp)
     if len(searched) < 2:
         return edited_matches(np.empty((0, 2), np.intp), ())
     some = [pictures[k] for k in searched]
-    names = [one.sha256 for one in some]
+    names = [image.sha256 for image in some]
     phash, dhash = _orientation_hashes(some, thumbs, clean)
     limit = max(clean.same_distance, clean.kin_distance, clean.edited_distance if register else 0)
     chunks: list[Matches] = []
@@ -81,27 +81,27 @@ def find_matches(
     return _each_once(chunks, searched)
 
 
-def edited_matches(pairs: Indices, laid: Sequence[Agreement]) -> Matches:
+def edited_matches(pairs: Indices, agreements: Sequence[Agreement]) -> Matches:
     """Select the pairs that agree after registration from pairs [n, 2] with i < j, in order."""
-    near = np.array([is_near_duplicate(how) for how in laid], np.bool_)
-    same = np.array([is_same(how) for how in laid], np.bool_)
+    near = np.array([is_near_duplicate(agreement) for agreement in agreements], np.bool_)
+    same = np.array([is_same(agreement) for agreement in agreements], np.bool_)
     i, j = pairs[near].T
     return Matches(i, j, np.full_like(i, EDITED), same[near])
 
 
-def _orientation_hashes(pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
+def _orientation_hashes(pictures: Sequence[ImageHashes], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
     """Hash every orientation in use, uint64 [orientations, n]; rotated ones from the thumbs."""
-    phash, dhash = [[one.phash for one in pictures]], [[one.dhash for one in pictures]]
+    phash, dhash = [[image.phash for image in pictures]], [[image.dhash for image in pictures]]
     if clean.mirrored:
-        phash.append([one.phash_mirror for one in pictures])
-        dhash.append([one.dhash_mirror for one in pictures])
+        phash.append([image.phash_mirror for image in pictures])
+        dhash.append([image.dhash_mirror for image in pictures])
     found = np.array(phash, np.uint64), np.array(dhash, np.uint64)
     if not clean.turned:
         return found
     every = tuple(np.zeros((ORIENTATIONS, len(pictures)), np.uint64) for _ in found)
     for start in range(0, len(pictures), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        seen = thumbs([one.sha256 for one in pictures[rows]])
+        seen = thumbs([image.sha256 for image in pictures[rows]])
         for orientation in range(ORIENTATIONS):
             for hashes, some in zip(every, thumb_hashes(reoriented(seen, orientation)), strict=True):
                 hashes[orientation, rows] = some
@@ -112,8 +112,8 @@ def _orientation_hashes(pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean
 
 def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Mask, Mask]:
     """Tell which pairs are near-duplicates by their hashes and thumbs, and which of those are the same image."""
-    places, where = np.unique(np.concatenate([pairs.i, pairs.j]), return_inverse=True)
-    unit = thumbs([names[k] for k in places.tolist()]).astype(np.float32)
+    indices, where = np.unique(np.concatenate([pairs.i, pairs.j]), return_inverse=True)
+    unit = thumbs([names[k] for k in indices.tolist()]).astype(np.float32)
     unit -= unit.mean(axis=(1, 2), keepdims=True)
     unit /= np.sqrt((unit**2).sum(axis=(1, 2), keepdims=True))
     left, right = unit[where[: len(pairs.i)]], unit[where[len(pairs.i) :]]
@@ -126,12 +126,12 @@ def _confirmed(pairs: Pairs, names: Sequence[str], thumbs: ThumbsOf, clean: Clea
     return kin | same, same
 
 
-def _ordered(one: Indices, other: Indices, orientation: Indices, same: Mask) -> Matches:
-    """Order pairs so that i < j; `other` in its orientation looks like `one`."""
-    swapped = one > other
+def _ordered(left: Indices, right: Indices, orientation: Indices, same: Mask) -> Matches:
+    """Order pairs so that i < j; `right` in its orientation looks like `left`."""
+    swapped = left > right
     inverses = np.array([inverse(way) for way in range(ORIENTATIONS)])
     return Matches(
-        np.minimum(one, other), np.maximum(one, other), np.where(swapped, inverses[orientation], orientation), same
+        np.minimum(left, right), np.maximum(left, right), np.where(swapped, inverses[orientation], orientation), same
     )
 
 

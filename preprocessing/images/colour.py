@@ -1,4 +1,4 @@
-"""Any of Pillow's pixel modes to 8-bit sRGB on white."""
+"""Convert any of Pillow's pixel modes to 8-bit sRGB on white."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPAQUE = {"LA": "L", "La": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "RGBa":
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a loaded picture of any mode into mode RGB: sRGB by its embedded profile, transparency on white.
+    """Convert a loaded image of any mode to RGB: sRGB by its embedded profile, transparency on white.
 
     A profile that is broken or does not fit the pixels is ignored.
     """
@@ -31,7 +31,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Scale deep grey values [H, W] to 0..255: nothing is clipped.
+    """Scale grey values of more than 8 bits [H, W] to 0..255 without clipping.
 
     Values in 0..65535 are taken as 16 bits, floating ones in 0..1 as they are; any others by their own range.
     """

@@ -1,4 +1,4 @@
-"""Bytes to upright RGB: the only place where image bytes are opened, in training and in prediction alike."""
+"""Decode bytes to upright RGB: the only module that opens image bytes, for training and prediction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS: tuple[str, ...] = tuple(name for name in SUFFIXES if name != "AVIF" or 
 
 Pixels = npt.NDArray[np.uint8]
 
-# How each format ends, to tell a file that was cut off from one that is wrong inside.
+# Tells by its end whether a file is truncated, rather than damaged inside.
 _ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda data: b"\xff\xd9" not in data[-64:],
     "PNG": lambda data: b"IEND" not in data[-64:],
@@ -36,7 +36,7 @@ _ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
     "AVIF": lambda data: _boxes_end(data) > len(data),
 }
 
-# EXIF orientation: what has to be done to see the picture upright. Exif 2.32, tag 0x0112.
+# The transposition that makes each EXIF orientation upright. Exif 2.32, tag 0x0112.
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,7 +51,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An upright picture.
+    """An upright image.
 
     `pixels` is uint8 [H, W, 3], sRGB; `format` Pillow's name of the container and `mode` of its pixels; `frames`
     how many pictures the file holds, of which this is the first; `width` and `height` in px of the full upright
@@ -81,7 +81,7 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
         ImageRefused: with the reason `empty`, `not_an_image`, `format_not_allowed`, `too_many_pixels`,
             `truncated`, `damaged` or `decoder_memory`.
     """
-    _refuse_other_things(data)
+    _refuse_other_formats(data)
     with _strict_and_silent(prints=image_format(data) == "TIFF"):
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -145,11 +145,11 @@ def _frames(image: Image.Image) -> int:
         return 1
 
 
-def _refuse_other_things(data: bytes) -> None:
+def _refuse_other_formats(data: bytes) -> None:
     """Name what is plainly no picture, or one of a format that is not opened, before any decoder sees it."""
     other = describe_other(data)
     if other == "empty":
-        raise ImageRefused("empty", "the file holds nothing" if not data else f"{len(data)} bytes, all blank")
+        raise ImageRefused("empty", "the file has 0 bytes" if not data else f"{len(data)} bytes, all blank")
     found = image_format(data)
     if found is None:
         if other == "svg":
@@ -160,7 +160,7 @@ def _refuse_other_things(data: bytes) -> None:
 
 
 def _boxes_end(data: bytes) -> int:
-    """Where the last box of an ISO media file (AVIF) says that it ends."""
+    """Return the end of the last box of an ISO media file (AVIF), by its headers."""
     end = 0
     while end + 8 <= len(data):
         size = int.from_bytes(data[end : end + 4], "big")
@@ -180,11 +180,11 @@ def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
 
 def _refusal(data: bytes, error: Exception) -> ImageRefused:
     container = image_format(data) or ""
-    said = f"{type(error).__name__}: {error}"
+    cause = f"{type(error).__name__}: {error}"
     if isinstance(error, UnidentifiedImageError):
-        said = "its header cannot be read"
-    cut = "truncated" in said.lower() or (container in _ENDS_EARLY and _ENDS_EARLY[container](data))
-    return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {said[:200]}")
+        cause = "its header cannot be read"
+    cut = "truncated" in cause.lower() or (container in _ENDS_EARLY and _ENDS_EARLY[container](data))
+    return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {cause[:200]}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Decoded pixels on disk: written once by clean, read by features and training, so that no file is decoded twice."""
+"""Cache decoded pixels on disk: written by clean, read by features and training, so no file is decoded twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.storage.paths import Workspace, write_atomic
 
 
 def decode_small(data: bytes, clean: CleanConfig) -> tuple[Decoded, Pixels]:
-    """Decode a file, and shrink it as the cache holds it: what training saw, so what prediction must see.
+    """Decode a file and shrink it to the size in the cache, for training and prediction alike.
 
     A JPEG that is at least twice as large comes from Pillow's draft mode: at half the time in all, and a PNG made of it
     is then a near copy of it rather than one with the same pixels.
@@ -56,7 +56,7 @@ class PixelCache:
         write_atomic(self._file(sha256), buffer.getvalue(), durable=False)
 
     def read(self, sha256: str) -> Pixels:
-        """The picture, memory-mapped, uint8 [h, w, 3]; decoded and stored again when its entry is gone or damaged.
+        """Read an image, memory-mapped, uint8 [h, w, 3]; decode and store it again if its entry is gone or damaged.
 
         Raises:
             WorkspaceError: neither the entry nor the stored file is there.

@@ -1,7 +1,7 @@
-"""Processes that open files: a decoder that crashes, hangs or eats memory takes only its own worker with it.
+"""A pool of isolated worker processes: a decoder that crashes, hangs or exhausts memory ends only its own worker.
 
-A worker holds one file at a time, so it is always known which one it died of. The limit of time is kept from outside,
-by killing; that of memory by the system (RLIMIT_AS), from inside. A new worker takes the place of one that is gone.
+A worker holds one job at a time, so the job that ended it is known. The parent enforces the time limit by killing;
+the operating system enforces the memory limit (RLIMIT_AS). A new worker replaces one that ended.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from workspace.errors import WorkspaceError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_TRIES = 2  # a worker may have been killed from outside for what another program did
+_TRIES = 2  # a worker may have been killed for reasons outside it, as by the OOM killer
 _START_S = 120.0  # Python, numpy, SciPy and Pillow on a busy machine with a cold disk
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What one file may take: seconds, and bytes of address space beyond what a worker has at its start."""
+    """JobLimits of one job: seconds, and bytes of address space beyond those of a worker at its start."""
 
     seconds: float
     memory_bytes: int
@@ -49,12 +49,12 @@ class FailedJob(Generic[Job]):
 def run_all(
     jobs: Sequence[Job], work: Callable[[Job], Result], workers: int, limits: JobLimits
 ) -> Iterator[Result | FailedJob[Job]]:
-    """Do every job in one of several processes; the outcomes come in no particular order, one for each job.
+    """Run every job in a worker process; yield one outcome per job, in no particular order.
 
     Args:
         jobs: can be pickled.
-        work: what a worker does; importable by name. What it raises is raised here, but for MemoryError.
-        workers: processes, at most.
+        work: the function that workers run; importable by name. Its exceptions are raised here, except MemoryError.
+        workers: largest number of processes.
         limits: for each job.
 
     Raises:
@@ -66,7 +66,7 @@ def run_all(
         while waiting or any(worker.job is not None for worker in pool):
             while waiting and (idle := _idle(pool, work, min(workers, len(jobs)), limits)) is not None:
                 idle.give(*waiting.popleft())
-            for worker in _with_news(pool):
+            for worker in _ready(pool):
                 outcome = worker.outcome()
                 if isinstance(outcome, FailedJob) and outcome.reason == "decoder_crashed" and worker.tried < _TRIES:
                     waiting.append((outcome.job, worker.tried + 1))
@@ -79,7 +79,7 @@ def run_all(
 
 
 class _Worker(Generic[Job, Result]):
-    """One process and the pipe to it; `job` is what it holds, None when it is idle."""
+    """A process and the pipe to it; `job` is its current job, None when idle."""
 
     def __init__(self, work: Callable[[Job], Result], limits: JobLimits) -> None:
         self.job: Job | None = None
@@ -102,8 +102,8 @@ class _Worker(Generic[Job, Result]):
         if not started:
             self.end()
             raise WorkspaceError(
-                "the processes that decode pictures do not start; if this is a script of your own, put what it runs "
-                "under `if __name__ == '__main__':`, else see their messages above (too little memory, or too many "
+                "the worker processes that decode images did not start; in a script of your own, put the code under "
+                "`if __name__ == '__main__':`; otherwise see their messages above (too little memory, or too many "
                 "processes)"
             )
 
@@ -114,7 +114,7 @@ class _Worker(Generic[Job, Result]):
             self.pipe.send(job)
 
     def outcome(self) -> Result | FailedJob[Job] | None:
-        """What came of the job; None when nothing has come yet."""
+        """Return the result of the job, or None while it runs."""
         job = self.job
         assert job is not None
         if self.pipe.poll():
@@ -124,7 +124,7 @@ class _Worker(Generic[Job, Result]):
                 return self._crashed(job)
             self.job = None
             if kind == "memory":
-                self.end()  # what it still holds is not known
+                self.end()  # it may still hold the memory
                 return FailedJob(
                     job,
                     "decoder_memory",
@@ -173,7 +173,7 @@ def _context() -> ForkServerContext | SpawnContext:
 def _idle(
     pool: list[_Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: JobLimits
 ) -> _Worker[Job, Result] | None:
-    """A worker without a job, a new one when there may be more, or None."""
+    """Return an idle worker, a new one if the pool may grow, or None."""
     for worker in pool:
         if worker.job is None and worker.alive:
             return worker
@@ -183,17 +183,17 @@ def _idle(
     return pool[-1]
 
 
-def _with_news(pool: list[_Worker[Job, Result]]) -> list[_Worker[Job, Result]]:
-    """Wait until a worker answers, dies or is late."""
+def _ready(pool: list[_Worker[Job, Result]]) -> list[_Worker[Job, Result]]:
+    """Wait until a worker answers, dies or exceeds its time limit."""
     busy = [worker for worker in pool if worker.job is not None]
     patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
-    ready = set(wait([part for one in busy for part in (one.pipe, one.process.sentinel)], patience))
-    late = time.monotonic()
-    return [one for one in busy if one.pipe in ready or one.process.sentinel in ready or one.deadline <= late]
+    ready = set(wait([part for worker in busy for part in (worker.pipe, worker.process.sentinel)], patience))
+    now = time.monotonic()
+    return [w for w in busy if w.pipe in ready or w.process.sentinel in ready or w.deadline <= now]
 
 
 def _serve(pipe: Connection, work: Callable[[Any], Any], limits: JobLimits) -> None:
-    """What a worker does: one job after the other, until the other end is gone."""
+    """Run jobs in a worker until the parent closes the pipe."""
     _silence_c_libraries()
     _cap_memory(limits.memory_bytes)
     pipe.send("ready")
@@ -223,7 +223,7 @@ def _alarm(seconds: float) -> None:
 
 
 def _cap_memory(extra_bytes: int) -> None:
-    """Limit the address space to what there is now and so much more; Linux, where it can be read and is enforced."""
+    """Limit the address space to its present size plus `extra_bytes`; Linux only."""
     try:
         import resource
 
@@ -236,7 +236,7 @@ def _cap_memory(extra_bytes: int) -> None:
 
 
 def _silence_c_libraries() -> None:
-    """Libtiff and others print what they think of a file; the reason is in its row, so their words go nowhere."""
+    """Discard what libtiff and others print about a file: the reason is in its row."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

@@ -1,6 +1,6 @@
-"""What makes a picture useless or doubtful by itself: one small function per fault, over facts measured once.
+"""Quality checks: one function per fault, which scores facts measured once.
 
-The defaults drop only what is surely useless. Everything else is flagged: the picture stays, and a person should look.
+The defaults drop only images that are certainly useless. All others are flagged: they stay, and a person should look.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 
 LIMIT = 0.5
-"""The score at which every check draws its line: below it a picture fails, 1 is beyond doubt."""
+"""The pass mark of every check: an image below it fails."""
 
 Score = Callable[[ImageFacts, CleanConfig], float]
 """A score in [0, 1]: 0.5 is on the limit, 1 twice as good as the limit or better."""
@@ -20,7 +20,7 @@ Score = Callable[[ImageFacts, CleanConfig], float]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How a picture is scored, and what becomes of one that fails: `drop`, or `flag` (it stays)."""
+    """A score function and the outcome of a failure: `drop`, or `flag` (the image stays)."""
 
     score: Score
     outcome: str
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the checks say of a picture: `outcome` keep, flag or drop, the reason (empty for keep) and the score."""
+    """The result of the checks: `outcome` keep, flag or drop, the reason (empty for keep) and the score."""
 
     outcome: str
     reason: str
@@ -97,11 +97,11 @@ CHECKS: dict[str, Check] = {
     "low_detail": Check(low_detail, "flag"),
     "blurred": Check(blurred, "flag"),
 }
-"""By the reason that each gives, in the order in which they are asked: the first that fails gives the reason."""
+"""By reason, in order of precedence: the first that fails gives the reason."""
 
 
 def judge(facts: ImageFacts, clean: CleanConfig) -> Finding:
-    """Ask every check about a decoded picture; the first that fails counts, else the lowest score of all."""
+    """Run every check on a decoded image; the first failure counts, else the lowest score."""
     scores = {reason: check.score(facts, clean) for reason, check in CHECKS.items()}
     for reason, score in scores.items():
         if score < LIMIT:

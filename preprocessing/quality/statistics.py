@@ -1,4 +1,4 @@
-"""Numbers about one picture, from which checks judge; measured once, on the cached pixels (shorter side 256 px)."""
+"""Measure the statistics that checks use, on the cached pixels (shorter side 256 px)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Mask = npt.NDArray[np.bool_]
 
 
 def measure(pixels: Pixels) -> Measures:
-    """Measure a picture [h, w, 3]."""
+    """Measure an image [h, w, 3]."""
     grey = np.asarray(Image.fromarray(pixels).convert("L"))
     counts = np.bincount(grey.ravel(), minlength=256)
     shares = counts / grey.size
-    some = shares[counts > 0]
+    occurring = shares[counts > 0]
     levels = np.arange(256) / 255
     brightness = float(shares @ levels)
     shadows, highlights = np.searchsorted(np.cumsum(counts), np.array([0.05, 0.99]) * grey.size) / 255
@@ -39,7 +39,7 @@ def measure(pixels: Pixels) -> Measures:
     return Measures(
         brightness=brightness,
         contrast=float(np.sqrt(shares @ (levels - brightness) ** 2)),
-        entropy=float(-(some * np.log2(some)).sum()) + 0.0,
+        entropy=float(-(occurring * np.log2(occurring)).sum()) + 0.0,
         sharpness=_sharpness(grey),
         highlights=float(highlights),
         shadows=float(shadows),
@@ -57,20 +57,20 @@ def _sharpness(grey: Grey) -> float:
 
 
 def _colour_bins(pixels: Pixels) -> Bins:
-    """Which of 16 x 16 x 16 bins of colour each pixel falls into, uint16 [h, w]."""
+    """Assign each pixel to one of 16 x 16 x 16 colour bins, uint16 [h, w]."""
     red, green, blue = (pixels[..., channel] & 0xF0 for channel in range(3))
     return np.asarray((red.astype(np.uint16) << 4) | green | (blue >> 4), np.uint16)
 
 
 def _frequent_colour(pixels: Pixels, bins: Bins, where: Mask | None = None) -> tuple[int, ...]:
-    """The most frequent colour, of all pixels or of some: the mean of the fullest bin."""
+    """Find the most frequent colour of all pixels or those in `where`: the mean of the fullest bin."""
     fullest = np.bincount(bins.ravel() if where is None else bins[where], minlength=1).argmax()
     inside = bins == fullest if where is None else (bins == fullest) & where
     return tuple(round(level) for level in cv2.mean(pixels, inside.view(np.uint8))[:3])
 
 
 def _within(pixels: Pixels, colour: tuple[int, ...], limit: int) -> Mask:
-    """Where no channel is further than `limit` from a colour, [h, w]."""
+    """Mark the pixels of which no channel is further than `limit` from a colour, [h, w]."""
     low, high = ([level + sign * limit for level in colour] for sign in (-1, 1))
     return np.asarray(cv2.inRange(pixels, np.clip(low, 0, 255), np.clip(high, 0, 255))) > 0
 
@@ -91,9 +91,9 @@ def _text(on_background: Mask, ink: Mask, two_tone: Mask) -> float:
         return np.asarray(counts / _BLOCK_PX**2)
 
     inked = share(ink)
-    looks = (inked >= 0.05) & (inked <= 0.6) & (share(on_background) >= 0.2)
-    looks &= share(two_tone) >= 0.45  # noise and foliage have strokes too, but of many colours
-    some = blocks(ink)[looks]
-    crossings = (some[..., 1:] != some[..., :-1]).sum(axis=2)  # per row of a block
+    candidates = (inked >= 0.05) & (inked <= 0.6) & (share(on_background) >= 0.2)
+    candidates &= share(two_tone) >= 0.45  # noise and foliage have strokes too, but of many colours
+    strokes = blocks(ink)[candidates]
+    crossings = (strokes[..., 1:] != strokes[..., :-1]).sum(axis=2)  # per row of a block
     busy = (crossings >= 3).mean(axis=1)
-    return float((busy >= 0.25).sum() / looks.size)
+    return float((busy >= 0.25).sum() / candidates.size)
