@@ -7,24 +7,17 @@ import math
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from 0, before its cosine falls back to 0."""
 
-VIEWS = 3_200
-"""Views that a network learns from in all, where that gives a number of epochs within the bounds below."""
+EPOCHS = 12
+"""Epochs on few images: those of LP-FT as it was measured (docs/decisions/0011); after 6 or 8 it was behind."""
 
-EPOCHS = (8, 24)
-"""Fewest and most epochs on few images: with fewer the last stages do not recover from the first, large steps; more
-only fit the same few images closer."""
-
-LARGE, LARGE_EPOCHS = 800, 4
-"""From so many images on, epochs fall in inverse proportion to them, from the fewest above down to this: each image
-needs to be seen less often where there are more like it."""
+LARGE, LARGE_EPOCHS = 400, 4
+"""From so many images on, epochs fall in inverse proportion to them, down to this: each image needs to be seen less
+often where there are more like it, and a person waits."""
 
 
 def epochs_for(images: int) -> int:
     """Choose the number of epochs for so many images to learn from (train.epochs = "auto")."""
-    least, most = EPOCHS
-    if images > LARGE:
-        return max(LARGE_EPOCHS, round(least * LARGE / images))
-    return min(most, max(least, round(VIEWS / images)))
+    return max(LARGE_EPOCHS, min(EPOCHS, round(EPOCHS * LARGE / images)))
 
 
 def learning_rate(step: int, steps: int) -> float:
