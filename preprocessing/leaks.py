@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocessing.duplicates.fingerprint import ImageHashes, fingerprint_of, thumbs_among
+from preprocessing.duplicates.fingerprint import Fingerprint, fingerprint_of, thumbs_among
 from preprocessing.duplicates.match import EDITED, find_matches
 from preprocessing.duplicates.orientation import AS_IS, MIRRORED
 from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
@@ -56,7 +56,7 @@ class OutsideSet:
 
     pixels: Mapping[str, Pixels]
     digests: Mapping[str, str]
-    fingerprints: Mapping[str, ImageHashes]
+    fingerprints: Mapping[str, Fingerprint]
     thumbs: Mapping[str, str]
     refused: Mapping[str, str]
 
@@ -72,7 +72,7 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     pixels: dict[str, Pixels] = {}
     digests: dict[str, str] = {}
-    fingerprints: dict[str, ImageHashes] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     thumbs: dict[str, str] = {}
     refused: dict[str, str] = {}
     progress.begin("Reading the outside set", len(files))

@@ -93,7 +93,7 @@ def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> l
 
 
 def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
-    """Fingerprint up the splits that groups have in the runs that were decided on, published or not.
+    """Look up the splits that groups have in the runs that were decided on, published or not.
 
     A group with a picture that was ever in test is in test as a whole. For the others the latest run counts; where
     new pictures join groups that were in train and in val, the joined group is in train.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf, fingerprint_of
+from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf, fingerprint_of
 from preprocessing.duplicates.group import Copies, best_first, find_copies
 from preprocessing.duplicates.match import EDITED
 from preprocessing.duplicates.orientation import MIRRORED
@@ -49,7 +49,7 @@ def verdicts_for(
         if hit.license:
             licensed.add(sha)
     verdicts: list[Verdict] = []
-    passed: list[ImageHashes] = []
+    passed: list[Fingerprint] = []
     missing = dict.fromkeys(ranks)
     for image in facts:
         if image.sha256 not in ranks:
@@ -75,7 +75,7 @@ def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iter
 
 def copy_verdicts(
     stage: str,
-    ordered: Sequence[ImageHashes],
+    ordered: Sequence[Fingerprint],
     ranks: Ranks,
     copies: Copies,
     margin: int,
@@ -89,7 +89,7 @@ def copy_verdicts(
         copies: the copies and near-duplicate groups among them.
         margin: difference of rank between two labels of an image from which on the better one keeps it.
     """
-    stars: dict[str, list[ImageHashes]] = {}
+    stars: dict[str, list[Fingerprint]] = {}
     for image in ordered:
         stars.setdefault(copies.kept[image.sha256], []).append(image)
     verdicts = []
@@ -122,7 +122,7 @@ def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
     return None
 
 
-def _difference(copy: ImageHashes, kept: ImageHashes, copies: Copies) -> str:
+def _difference(copy: Fingerprint, kept: Fingerprint, copies: Copies) -> str:
     """Name the reason for dropping a copy; empty for the kept image itself."""
     if copy.sha256 == kept.sha256:
         return ""

@@ -24,7 +24,7 @@ ThumbsOf = Callable[[Sequence[str]], Thumbs]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageHashes:
+class Fingerprint:
     """A decoded image: `area` in px, `file_bytes` of its file, its hashes as integers.
 
     `pixel_digest` is equal for equal pixels and `hash_digest` for equal hashes and thumb; `textured` says that it
@@ -43,11 +43,11 @@ class ImageHashes:
     textured: bool
 
 
-def fingerprint_of(facts: ImageFacts) -> ImageHashes:
+def fingerprint_of(facts: ImageFacts) -> Fingerprint:
     """Reduce facts to a fingerprint."""
     hashes = (facts.phash, facts.dhash, facts.phash_mirror, facts.dhash_mirror)
     thumb = np.frombuffer(bytes.fromhex(facts.thumb), dtype=np.uint8)
-    return ImageHashes(
+    return Fingerprint(
         facts.sha256,
         facts.width * facts.height,
         facts.bytes,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf
+from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf
 from preprocessing.duplicates.hash_search import Indices
 from preprocessing.duplicates.match import Mask, Matches, find_matches
 from preprocessing.duplicates.orientation import AS_IS
@@ -37,7 +37,7 @@ class Copies:
 
 
 def find_copies(
-    pictures: Iterable[ImageHashes],
+    pictures: Iterable[Fingerprint],
     thumbs: ThumbsOf,
     licensed: Collection[str],
     clean: CleanConfig,
@@ -62,7 +62,7 @@ def find_copies(
     return copies_of(different, original, find_matches(different, thumbs, clean, register))
 
 
-def copies_of(pictures: Sequence[ImageHashes], original: Mapping[str, str], matches: Matches) -> Copies:
+def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matches: Matches) -> Copies:
     """Group matching pairs into stars: one kept image, and its copies.
 
     Args:
@@ -82,7 +82,7 @@ def copies_of(pictures: Sequence[ImageHashes], original: Mapping[str, str], matc
     )
 
 
-def best_first(picture: ImageHashes, licensed: bool) -> tuple[bool, int, float, str]:
+def best_first(picture: Fingerprint, licensed: bool) -> tuple[bool, int, float, str]:
     """Return a sort key that puts the copy to keep first: licence known, more pixels, less compressed, lower sha256."""
     return (not licensed, -picture.area, -picture.file_bytes / max(1, picture.area), picture.sha256)
 
@@ -101,7 +101,7 @@ def connected_components(items: Iterable[str], pairs: Iterable[tuple[str, str]])
     return {item: names.setdefault(parts[item], item) for item in parts}
 
 
-def _exact_duplicates(ordered: Sequence[ImageHashes]) -> dict[str, str]:
+def _exact_duplicates(ordered: Sequence[Fingerprint]) -> dict[str, str]:
     """Map each file to the best one with equal pixels, or with equal hashes and thumb.
 
     So a placeholder that was served ten thousand times, each time recompressed, is compared once.

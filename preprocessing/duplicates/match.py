@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.duplicates.fingerprint import ImageHashes, ThumbsOf
+from preprocessing.duplicates.fingerprint import Fingerprint, ThumbsOf
 from preprocessing.duplicates.hash_search import Hashes, Indices, Pairs, near_pairs
 from preprocessing.duplicates.hashing import thumb_hashes
 from preprocessing.duplicates.orientation import AS_IS, ORIENTATIONS, inverse, reoriented
@@ -47,7 +47,7 @@ class Matches(NamedTuple):
 
 
 def find_matches(
-    pictures: Sequence[ImageHashes], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
+    pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
 ) -> Matches:
     """Compare every image with every other; exact. Flat images match nothing.
 
@@ -89,7 +89,7 @@ def edited_matches(pairs: Indices, agreements: Sequence[Agreement]) -> Matches:
     return Matches(i, j, np.full_like(i, EDITED), same[near])
 
 
-def _orientation_hashes(pictures: Sequence[ImageHashes], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
+def _orientation_hashes(pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
     """Hash every orientation in use, uint64 [orientations, n]; rotated ones from the thumbs."""
     phash, dhash = [[image.phash for image in pictures]], [[image.dhash for image in pictures]]
     if clean.mirrored:

@@ -31,7 +31,7 @@ _START_S = 120.0  # Python, numpy, SciPy and Pillow on a busy machine with a col
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """JobLimits of one job: seconds, and bytes of address space beyond those of a worker at its start."""
+    """Limits of one job: seconds, and bytes of address space beyond those of a worker at its start."""
 
     seconds: float
     memory_bytes: int
