@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from benchmarks.support.photo_sets import SETS_HELP, PhotoSet, collect
 from training.fit.diagnostics import diagnose
-from training.fit.regime import THRESHOLDS, decide
+from training.fit.regime import THRESHOLDS, decide_regime
 from training.network.backbone import load_backbone
 from training.network.device import choose_device
 from training.network.features import Extractor
@@ -66,7 +66,7 @@ def show(photos: PhotoSet, extractor: Extractor, rows: npt.NDArray[np.int64]) ->
     print(
         f"{photos.name:10}  {found.per_class:9}   {probes['layer4']:.3f} ({found.probe_errors['layer4']:.3f})  "
         f"{probes['layer3']:.3f}   {probes['layer2']:.3f}  {found.neighbour:.3f}  {found.source_head:14.3f}  "
-        f"{found.doubling_gain:+9.3f}   {decide(found).regime.value}",
+        f"{found.doubling_gain:+9.3f}   {decide_regime(found).regime.value}",
         flush=True,
     )
 

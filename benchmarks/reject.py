@@ -21,8 +21,8 @@ import numpy as np
 from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
 from preprocessing.images.pixel_cache import PixelCache, decode_small
-from training.inference.classifier import Classifier, Outputs, picture_files
-from training.stats.ood import Limits, fit_limits, neighbour_distances
+from training.inference.classifier import Classifier, Outputs, image_files
+from training.stats.ood import OodLimits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused
 from workspace.progress import SILENT
@@ -55,7 +55,7 @@ def train(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[Worksp
 def read_folder(folder: Path, config: WorkspaceConfig) -> list[np.ndarray]:
     """Every picture that can be read, shrunk as the cache holds them."""
     found = []
-    for file in picture_files([folder]):
+    for file in image_files([folder]):
         try:
             found.append(decode_small(file.read_bytes(), config.clean)[1])
         except ImageRefused:
@@ -79,7 +79,7 @@ class Judge:
         self.limits = {"both": self.calibration.limits[0], "probability alone": fit_limits(probability, None, accept)}
         if scores.distance is not None:
             nearest = fit_limits(-np.array(scores.distance, dtype=np.float32), None, accept)
-            self.limits["distance alone"] = Limits(accept, 0.0, -nearest.min_probability)
+            self.limits["distance alone"] = OodLimits(accept, 0.0, -nearest.min_probability)
 
     def accepted(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
         """The share of the pictures that is answered, by rule."""

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from benchmarks.support.package_sets import installed_sets
 from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.support.rivals import METHODS, Answer
-from training.stats.fold_comparison import Comparison, compare
+from training.stats.fold_comparison import FoldComparison, compare_folds
 from training.stats.scores import Floats, balanced_accuracy
 
 OURS = "this project"
@@ -124,11 +124,11 @@ def tested(photos: PhotoSet, seeds: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.flatnonzero(photos.fold == seed) for seed in seeds])
 
 
-def lead(photos: PhotoSet, seeds: Sequence[int], answers: Answers, method: str) -> Comparison:
+def lead(photos: PhotoSet, seeds: Sequence[int], answers: Answers, method: str) -> FoldComparison:
     """This project against another method on the tested pictures."""
     rows = tested(photos, seeds)
     rival, own = (pooled(seeds, answers, name) for name in (method, OURS))
-    return compare(rival, own, photos.labels[rows], photos.groups[rows])
+    return compare_folds(rival, own, photos.labels[rows], photos.groups[rows])
 
 
 def print_set(photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], answers: Answers) -> None:

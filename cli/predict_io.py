@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from collectors.http.session import PoliteSession
-from training.inference.classifier import NONE, Picture, Prediction, picture_files
+from training.inference.classifier import NONE, ImageInput, Prediction, image_files
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import load_config
 from workspace.errors import ConfigError
@@ -45,7 +45,7 @@ def is_url(word: str) -> bool:
 
 def pictures_of(
     words: Iterable[str], session: PoliteSession, max_bytes: int, stdin: Callable[[], bytes]
-) -> Iterator[Picture]:
+) -> Iterator[ImageInput]:
     """Yield pictures from files, folders, URLs and `-`, in their order; a URL is fetched when it is read.
 
     Args:
@@ -56,12 +56,12 @@ def pictures_of(
     """
     for word in words:
         if word == STDIN:
-            yield Picture(STDIN, stdin)
+            yield ImageInput(STDIN, stdin)
         elif is_url(word):
-            yield Picture(word, partial(_fetch, session, word, max_bytes))
+            yield ImageInput(word, partial(_fetch, session, word, max_bytes))
         else:
-            for path in picture_files([Path(word)]):
-                yield Picture(str(path), path.read_bytes)
+            for path in image_files([Path(word)]):
+                yield ImageInput(str(path), path.read_bytes)
 
 
 def network_of(workspace: Path | None) -> tuple[NetworkConfig, DownloadConfig]:

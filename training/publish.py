@@ -1,4 +1,4 @@
-"""STEP report → models/champion.json: the latest run's model goes live if it is better than the one that is, or not."""
+"""STEP report → models/champion.json: publish the latest run's model if it is better than the live one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
 from training.inference.classifier import Classifier
-from training.stats.paired_test import Answer, Comparison, compare
+from training.stats.paired_test import PairedAnswer, PairedTest, paired_test
 from workspace.catalog.records import Override, Sample, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -25,16 +25,16 @@ from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import RunFolder, Workspace
 
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
-_PICTURES_AT_A_TIME = 64  # held in memory, decoded
+_IMAGES_AT_A_TIME = 64  # held in memory, decoded
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Decide on the latest run's model; a run that was decided on before is not decided on again.
+    """Decide whether the latest run's model goes live; a run is decided on once.
 
-    The first model is published. Another one is when it is right more often than the live one on the test pictures of
-    both, by a paired test (`retrain.publish_level`). Where the two do not know the same classes, `workspace.toml` asks
-    another question than the live model answers: then the new one is published unless it is worse, by the same
-    test, on the classes that both know. A model that a person rolled back from stays out.
+    The first model is published. A later one is published when it is right more often than the live one on the test
+    images of both, by a paired test (`retrain.publish_level`). Where the two do not know the same classes, the classes
+    of `workspace.toml` have changed since: then the new one is published unless it is worse, by the same test, on the
+    classes that both know. A model that a person rolled back from stays out.
 
     Raises:
         WorkspaceError: there is no run yet, or the decision cannot be written.
@@ -45,9 +45,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     ModelCard.read(folder.card_file)
     test = Metrics.read(folder.metrics_file).test
     own = {"test_n": test.n, "test_accuracy": test.accuracy.value}
-    there = _earlier_decision(workspace, folder, champion)
-    if there:
-        return _counts(there, done=False)
+    earlier = _earlier_decision(workspace, folder, champion)
+    if earlier:
+        return _counts(earlier, done=False)
     if champion is None:
         decision = Decision(folder.run_id, "published", folder.run_id, "the first model", utc_now(), own)
     else:
@@ -57,13 +57,13 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 
 
 def _earlier_decision(workspace: Workspace, folder: RunFolder, champion: Decision | None) -> Decision | None:
-    """What was decided on this run, where that still stands."""
+    """Return the decision on this run that still stands, or None."""
     if champion is None:
         return None
-    mine = [one for one in read_decisions(workspace) if one.run_id == folder.run_id]
-    was_live = [one for one in mine if one.champion == folder.run_id]
-    against_it = [one for one in mine if one.numbers.get("against") == champion.champion]
-    standing = was_live or against_it
+    decisions = [decision for decision in read_decisions(workspace) if decision.run_id == folder.run_id]
+    published = [decision for decision in decisions if decision.champion == folder.run_id]
+    against_champion = [decision for decision in decisions if decision.numbers.get("against") == champion.champion]
+    standing = published or against_champion
     return standing[-1] if standing else None
 
 
@@ -82,22 +82,23 @@ def _challenge(
     except ModelError as error:
         why = f"the live model {live} cannot be used any more: {error}"
         return Decision(folder.run_id, "published", folder.run_id, why, utc_now(), numbers)
-    fair = fair_pictures(workspace, workspace.run(live), folder)
+    fair = fair_test(workspace, workspace.run(live), folder)
     common = [name for name in champion.classes if name in challenger.classes]
-    asked = [one for one in fair.samples if one.label in common]
+    asked = [sample for sample in fair.samples if sample.label in common]
     progress.begin("Comparing with the live model", 2 * len(asked))
     right = [_right(workspace, config, model, asked, common, progress) for model in (champion, challenger)]
     answers = [
-        Answer(one.group or one.sha256, bool(old), bool(new)) for one, old, new in zip(asked, *right, strict=True)
+        PairedAnswer(sample.group or sample.sha256, bool(old), bool(new))
+        for sample, old, new in zip(asked, *right, strict=True)
     ]
-    result = compare(answers)
+    result = paired_test(answers)
     better, why = _judge(result, set(champion.classes) == set(challenger.classes), config.retrain.publish_level)
     numbers |= asdict(result) | {"left_out": dict(fair.left_out), "level": config.retrain.publish_level}
     action, now_live = ("published", folder.run_id) if better else ("kept_champion", live)
     return Decision(folder.run_id, action, now_live, why, utc_now(), numbers)
 
 
-def _judge(result: Comparison, same_classes: bool, level: float) -> tuple[bool, str]:
+def _judge(result: PairedTest, same_classes: bool, level: float) -> tuple[bool, str]:
     if not same_classes:
         if result.p_worse < level:
             return False, f"it knows other classes than the live model, but is worse on those that both know: {result}"
@@ -112,51 +113,52 @@ def _judge(result: Comparison, same_classes: bool, level: float) -> tuple[bool, 
 
 
 @dataclass(frozen=True, slots=True)
-class FairPictures:
-    """Test pictures that neither model has learnt from, and how many were left out by reason."""
+class FairTest:
+    """The test images that neither model has learnt from, and how many were left out by reason."""
 
     samples: Sequence[Sample]
     left_out: Mapping[str, int]
 
 
-def fair_pictures(workspace: Workspace, champion: RunFolder, challenger: RunFolder) -> FairPictures:
-    """The union of the two frozen test sets, less what either model was trained on or has chosen by.
+def fair_test(workspace: Workspace, champion: RunFolder, challenger: RunFolder) -> FairTest:
+    """Join the two frozen test sets, less the images that either model was trained on or chosen by.
 
-    A picture is left out with all of its group. Its label is that of the newer dataset, or what a person has said
-    since; one that a person dropped, or whose file is gone, takes no part.
+    An image is left out with all of its group. Its label is that of the newer dataset, or the one a person has given
+    it since; images that a person dropped, or whose file is gone, are left out too.
 
     Raises:
         DatasetError: one of the datasets cannot be read.
     """
     old, new = read_dataset(champion.dataset_file), read_dataset(challenger.dataset_file)
-    learnt = {one.sha256 for one in (*old, *new) if one.split != "test"}
-    tainted = [{one.group for one in rows if one.sha256 in learnt} - {""} for rows in (old, new)]
+    learnt = {sample.sha256 for sample in (*old, *new) if sample.split != "test"}
+    tainted = [{sample.group for sample in rows if sample.sha256 in learnt} - {""} for rows in (old, new)]
     with workspace.open_catalog() as catalog:
-        said = {(one.sha256, one.label): one for one in catalog.all(Override)}
+        overrides = {(override.sha256, override.label): override for override in catalog.all(Override)}
     images = ImageStore(workspace)
     chosen: dict[str, Sample] = {}
     left_out = dict.fromkeys(("learnt_from", "dropped_by_a_person", "file_gone"), 0)
-    known = {one.sha256 for one in new}
-    for rows, groups in ((new, tainted[1]), ([one for one in old if one.sha256 not in known], tainted[0])):
-        for one in rows:
-            if one.split != "test":
+    known = {sample.sha256 for sample in new}
+    for rows, groups in ((new, tainted[1]), ([sample for sample in old if sample.sha256 not in known], tainted[0])):
+        for sample in rows:
+            if sample.split != "test":
                 continue
-            word = said.get((one.sha256, one.label))
-            if one.sha256 in learnt or one.group in groups:
+            override = overrides.get((sample.sha256, sample.label))
+            if sample.sha256 in learnt or sample.group in groups:
                 left_out["learnt_from"] += 1
-            elif word and word.action == "drop":
+            elif override and override.action == "drop":
                 left_out["dropped_by_a_person"] += 1
-            elif not images.exists(one.sha256):
+            elif not images.exists(sample.sha256):
                 left_out["file_gone"] += 1
             else:
-                chosen[one.sha256] = _relabelled(one, word)
-    learnt_since = {one.sha256 for one in old if one.split == "test" and one.sha256 in known & learnt}
+                chosen[sample.sha256] = _relabelled(sample, override)
+    learnt_since = {sample.sha256 for sample in old if sample.split == "test" and sample.sha256 in known & learnt}
     left_out["learnt_from"] += len(learnt_since)
-    return FairPictures([chosen[sha] for sha in sorted(chosen)], {why: n for why, n in left_out.items() if n})
+    return FairTest([chosen[sha] for sha in sorted(chosen)], {why: n for why, n in left_out.items() if n})
 
 
-def _relabelled(sample: Sample, word: Override | None) -> Sample:
-    return replace(sample, label=word.new_label) if word and word.action == "relabel" else sample
+def _relabelled(sample: Sample, override: Override | None) -> Sample:
+    relabelled = override is not None and override.action == "relabel"
+    return replace(sample, label=override.new_label) if override and relabelled else sample
 
 
 def _right(
@@ -167,15 +169,15 @@ def _right(
     common: Sequence[str],
     progress: Progress,
 ) -> npt.NDArray[np.bool_]:
-    """Whether the model's best answer among the common classes is right, per picture."""
+    """Return for each image whether the model's best answer among the common classes is right."""
     clean = config.clean.model_copy(update={"cache_side_px": model.card.cache_side_px})
     cache = PixelCache(workspace, clean)
     columns = [model.classes.index(name) for name in common]
     right: list[bool] = []
-    for start in range(0, len(samples), _PICTURES_AT_A_TIME):
-        batch = samples[start : start + _PICTURES_AT_A_TIME]
-        best = model.probabilities([cache.read(one.sha256) for one in batch])[:, columns].argmax(1)
-        right += [common[place] == one.label for place, one in zip(best, batch, strict=True)]
+    for start in range(0, len(samples), _IMAGES_AT_A_TIME):
+        batch = samples[start : start + _IMAGES_AT_A_TIME]
+        best = model.probabilities([cache.read(sample.sha256) for sample in batch])[:, columns].argmax(1)
+        right += [common[column] == sample.label for column, sample in zip(best, batch, strict=True)]
         progress.advance(len(batch))
     return np.array(right, dtype=np.bool_)
 

@@ -13,7 +13,7 @@ from safetensors.torch import save as save_safetensors
 from preprocessing.dataset.usage import refuse_withdrawn
 from preprocessing.images.decode import DECODER_VERSION
 from training.fit.distributed import check_world_size
-from training.fit.selection import Outcome, Setup, TrainingSet, fitted_on, learn
+from training.fit.selection import Setup, TrainingResult, TrainingSet, fitted_on, learn
 from training.network.backbone import load_backbone
 from training.network.device import choose_device
 from training.network.features import Extractor
@@ -102,13 +102,13 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     extractor = Extractor(workspace, config, backbone, device)
     extractor.extract_clean(pictures.keys, progress)
     setup = Setup(pictures, config, extractor, backbone, device, folder.checkpoints)
-    outcome = learn(setup, progress)
-    card = _card(frozen, data, origin, setup, outcome)
-    _save(outcome, card, folder)
+    result = learn(setup, progress)
+    card = _card(frozen, data, origin, setup, result)
+    _save(result, card, folder)
     return _counts(card, done=1)
 
 
-def _card(frozen: Run, data: _Dataset, origin: Origin, setup: Setup, outcome: Outcome) -> ModelCard:
+def _card(frozen: Run, data: _Dataset, origin: Origin, setup: Setup, result: TrainingResult) -> ModelCard:
     spec = spec_of(origin.used)
     return ModelCard(
         format=2,
@@ -127,24 +127,24 @@ def _card(frozen: Run, data: _Dataset, origin: Origin, setup: Setup, outcome: Ou
         run_id=frozen.folder.run_id,
         device=setup.device.name,
         versions={name: version(name) for name in _LIBRARIES},
-        head_stages=outcome.network.backbone.head_stages,
-        tuned_stages=outcome.network.tuned_stages,
-        chosen=outcome.chosen,
-        why=outcome.why,
-        regime=outcome.regime.regime if outcome.regime else None,
-        augmentation=outcome.augmentation,
+        head_stages=result.network.backbone.head_stages,
+        tuned_stages=result.network.tuned_stages,
+        chosen=result.chosen,
+        why=result.why,
+        regime=result.regime.regime if result.regime else None,
+        augmentation=result.augmentation,
     )
 
 
-def _save(outcome: Outcome, card: ModelCard, folder: RunFolder) -> None:
+def _save(result: TrainingResult, card: ModelCard, folder: RunFolder) -> None:
     """Weights, held-out answers, history, and last the card, whose presence says that all is there."""
-    state = {name: value.cpu().contiguous() for name, value in outcome.network.state_dict().items()}
+    state = {name: value.cpu().contiguous() for name, value in result.network.state_dict().items()}
     write_atomic(folder.weights_file, save_safetensors(state))
-    if outcome.out_of_fold:
-        outcome.out_of_fold.write(folder.oof_file)
-    outcome.history.write(folder.history_file)
-    if outcome.regime:
-        outcome.regime.write(folder.regime_file)
+    if result.out_of_fold:
+        result.out_of_fold.write(folder.oof_file)
+    result.history.write(folder.history_file)
+    if result.regime:
+        result.regime.write(folder.regime_file)
     card.write(folder.card_file)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
 

@@ -22,7 +22,7 @@ from benchmarks.support.photo_sets import PhotoSet
 from preprocessing.images.pixel_cache import PixelCache
 from training.fit import selection as recipe
 from training.fit.schedule import learning_rate
-from training.fit.selection import Outcome, Setup, TrainingSet
+from training.fit.selection import Setup, TrainingResult, TrainingSet
 from training.network.backbone import Backbone, load_backbone, normalised
 from training.network.device import choose_device
 from training.network.features import Extractor
@@ -45,7 +45,7 @@ TIMM_NAMES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 FASTAI = ("fastai==2.8.12", "timm==1.0.30", "torch==2.14.1", "torchvision==0.29.1")
 
 
-def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcome, BackboneSpec, float]:
+def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[TrainingResult, BackboneSpec, float]:
     """Run the train step's own selection on these rows, from cached pixels and an empty cache of features."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(Path(scratch))
@@ -60,18 +60,18 @@ def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Outcom
         extractor.extract_clean(keys, SILENT)
         pictures = TrainingSet(keys, photos.labels[rows], photos.groups[rows], len(photos.classes))
         setup = Setup(pictures, config, extractor, backbone, device, workspace.root / "checkpoints")
-        outcome = recipe.learn(setup, SILENT)
-        return outcome, backbone.spec, time.monotonic() - began
+        result = recipe.learn(setup, SILENT)
+        return result, backbone.spec, time.monotonic() - began
 
 
 def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     """Predict with the model that `learn` trained."""
-    outcome, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
-    network, pixels = outcome.network.eval(), PixelCache(photos.workspace, photos.config.clean)
+    result, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
+    network, pixels = result.network.eval(), PixelCache(photos.workspace, photos.config.clean)
     views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
     with torch.inference_mode():
         logits = network(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
-    return logits, seconds, outcome.chosen
+    return logits, seconds, result.chosen
 
 
 def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:

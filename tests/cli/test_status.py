@@ -1,6 +1,6 @@
 from cli.status import status_text
 from pages.review_data import ReviewData
-from training.report.collection_stats import read_collected
+from training.report.collection_stats import read_collection_stats
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.resolve import open_workspace
@@ -27,7 +27,7 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
         catalog.put([Override("e", "cat", "relabel", "dog"), Override("a", "cat", "keep")])
         state = class_progress(catalog, ["cat", "dog"])
         seen = ReviewData(workspace, config, catalog).overview()
-        collected = read_collected(catalog, config.classes).by_class
+        collected = read_collection_stats(catalog, config.classes).by_class
     cat = state["cat"]
     assert (cat.found, cat.waiting, cat.clean, cat.kept) == (9, 1, 6, 4)
     assert (cat.judged, cat.to_review, cat.decided) == (8, 3, 2)

@@ -19,7 +19,7 @@ from training.inference.classifier import Classifier
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -55,7 +55,7 @@ def limits(classifier: Classifier) -> Iterator[Callable[[float], None]]:
 
     def far(limit: float) -> None:
         reference = -np.ones((6, SPEC.feature_dim), np.float16)
-        classifier.calibration = Calibration(1.0, (Limits(0.95, 0.0, limit),), reference, 9)
+        classifier.calibration = Calibration(1.0, (OodLimits(0.95, 0.0, limit),), reference, 9)
 
     yield far
     classifier.calibration = None

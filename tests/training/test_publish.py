@@ -109,7 +109,7 @@ def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_p
     with arena.open_catalog() as catalog:
         catalog.put([Override(dropped.sha256, dropped.label, "drop")])
     (arena.root / gone.file).unlink()
-    fair = publish.fair_pictures(arena, arena.run("good"), arena.run("bad"))
+    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
     assert {one.sha256 for one in fair.samples} == {one.sha256 for one in (frozen, *others)}
     assert fair.left_out == {"learnt_from": 2, "dropped_by_a_person": 1, "file_gone": 1}
 

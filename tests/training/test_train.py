@@ -14,7 +14,7 @@ from training.network import features
 from training.network.backbone import load_backbone
 from training.network.device import choose_device
 from training.network.features import Extractor
-from training.stats.fold_comparison import Comparison
+from training.stats.fold_comparison import FoldComparison
 from training.stats.folds import OutOfFold
 from workspace.errors import ConfigError, DatasetError
 from workspace.progress import SILENT
@@ -48,7 +48,7 @@ def learnt_from(workspace):
 @pytest.fixture
 def passes(monkeypatch):
     """The head answers these pictures without a mistake; here the fine-tuned copy ships all the same."""
-    monkeypatch.setattr(Comparison, "passes", True)
+    monkeypatch.setattr(FoldComparison, "passes", True)
 
 
 def outcome(workspace):
@@ -140,7 +140,7 @@ def test_the_saved_head_answers_as_it_did_in_training(trainable, settings):
 
 @pytest.mark.parametrize("better", [False, True], ids=["worse", "not worse"])
 def test_the_guard_decides_whether_the_copy_ships(trainable, settings, monkeypatch, better):
-    monkeypatch.setattr(Comparison, "passes", better)
+    monkeypatch.setattr(FoldComparison, "passes", better)
     config = settings(train__folds=3)
     workspace = trainable("w", config)
     train.run(workspace, config)
@@ -173,7 +173,7 @@ def test_what_rests_on_held_out_answers_copes_with_those_of_some_folds(trainable
 
 
 def test_without_the_guard_the_copy_ships_and_the_comparison_is_told(trainable, settings, monkeypatch):
-    monkeypatch.setattr(Comparison, "passes", False)
+    monkeypatch.setattr(FoldComparison, "passes", False)
     config = settings(train__guard=False, train__mixup=0.4, train__label_smoothing=0.1)
     workspace = trainable("w", config)
     train.run(workspace, config)

@@ -12,7 +12,7 @@ from training.evaluation.predictions import TEST, Predictions, label_indices
 from training.stats.calibration import Calibration, quality
 from training.stats.folds import OutOfFold
 from training.stats.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
-from training.stats.ood import Limits, neighbour_distances
+from training.stats.ood import OodLimits, neighbour_distances
 from training.stats.scores import Floats, softmax
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
@@ -195,7 +195,7 @@ def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: 
         distance = neighbour_distances(calibration.reference, test.features)
     right = answers.argmax(1) == test.labels
 
-    def row(limits: Limits) -> RejectionRow:
+    def row(limits: OodLimits) -> RejectionRow:
         answered = limits.accepts(answers.max(1), distance)
         return RejectionRow(
             accept=limits.accept,

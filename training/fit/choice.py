@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.fit.history import PartScores
-from training.stats.fold_comparison import Comparison, Groups, compare
+from training.stats.fold_comparison import FoldComparison, Groups, compare_folds
 from training.stats.folds import OutOfFold
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 
@@ -60,7 +60,7 @@ class Choice:
     chosen: str
     why: str
     out_of_fold: OutOfFold | None
-    comparison: Comparison | None = None
+    comparison: FoldComparison | None = None
     parts: tuple[PartScores, ...] = ()
     share: float = 0.0
 
@@ -81,7 +81,7 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
     alone = head.part(known)
     both = alone.answering(_cross_fitted(alone, evidence.tuned[known]))
     share = choose_share(alone.logits, evidence.tuned[known], alone.labels)
-    found = compare(alone.logits, both.logits, alone.labels, evidence.groups[known])
+    found = compare_folds(alone.logits, both.logits, alone.labels, evidence.groups[known])
     logits = {LAST_STAGE: last_stage[known], HEAD: alone.logits, TUNED: evidence.tuned[known], BOTH: both.logits}
     parts = _parts(alone, logits)
     if guard and not found.passes:

@@ -64,7 +64,7 @@ class Team:
         """Sum a value over all ranks."""
         if self.world_size == 1:
             return value
-        total = torch.tensor([value], dtype=torch.float64, device=self.device.place)
+        total = torch.tensor([value], dtype=torch.float64, device=self.device.torch_device)
         distributed.all_reduce(total)
         return float(total)
 
@@ -90,7 +90,7 @@ def check_world_size(world_size: int, device: Device, images: Iterable[int], bat
     if world_size == 1 or not counts:
         return
     gpus = torch.cuda.device_count()
-    if device.place.type == "cuda" and gpus < world_size:
+    if device.torch_device.type == "cuda" and gpus < world_size:
         raise ConfigError(
             f"train.processes = {world_size}, but torch sees {gpus} GPUs and each process needs its own; "
             f"set train.processes = {max(1, gpus)}"
@@ -212,10 +212,10 @@ def _raise_first_failure(helpers: Sequence[_Helper], patience_s: float, cause: E
 
 def _help(team: Team, rendezvous: Path, reports: Connection, copied: bytes) -> None:
     """Do another rank's work, in its process."""
-    if team.device.place.type == "cpu":
+    if team.device.torch_device.type == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // team.world_size))
     else:
-        torch.cuda.set_device(team.device.place)  # NCCL sends over the current device
+        torch.cuda.set_device(team.device.torch_device)  # NCCL sends over the current device
     work, arguments = pickle.loads(copied)
     reports.send("ready")
     try:
@@ -231,7 +231,7 @@ def _help(team: Team, rendezvous: Path, reports: Connection, copied: bytes) -> N
 def _join_group(team: Team, rendezvous: Path) -> None:
     """Join torch's process group, over loopback alone."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    backend = "nccl" if team.device.place.type == "cuda" else "gloo"
+    backend = "nccl" if team.device.torch_device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, init_method=rendezvous.as_uri(), rank=team.rank, world_size=team.world_size)
 
 

@@ -93,7 +93,7 @@ class TunedNetwork(nn.Module):
         self.stages = stages.requires_grad_(not batch_norm_only)
         self.head = head
         if batch_norm_only:
-            norms = [one for one in stages.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+            norms = [module for module in stages.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
             if not norms:
                 raise ConfigError(
                     f"the last {len(stages)} stages have no batch norm; set train.batch_norm_only = false"
@@ -190,7 +190,7 @@ class _Training:
         """One pass over every image, each in a view of its own; returns the mean loss."""
         job = self.job
         # Read once an epoch: each reading waits for a GPU.
-        total = torch.zeros((), dtype=torch.float64, device=self.device.place)
+        total = torch.zeros((), dtype=torch.float64, device=self.device.torch_device)
         batches = prefetched(self._batches(epoch), lambda rows: self._views(rows, epoch), job.workers)
         for step, (rows, views) in enumerate(batches, start=epoch * job.steps_per_epoch):
             for group in self.optimizer.param_groups:
@@ -254,7 +254,7 @@ class _Training:
     def _resume(self) -> int:
         """Take up the checkpoint, if there is one of this very job; returns the epochs that are done."""
         try:
-            saved = read_torch_file(self.job.checkpoint, self.device.place)
+            saved = read_torch_file(self.job.checkpoint, self.device.torch_device)
         except ValueError:
             return 0  # none, or damaged by a power cut: it only costs the time to start over
         if saved.get("fingerprint") != self.job.fingerprint:

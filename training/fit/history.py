@@ -39,7 +39,7 @@ class Epoch(Part):
 
 
 class GuardScores(Part):
-    """Both recipes on the same held-out images: training.stats.fold_comparison.Comparison."""
+    """Both recipes on the same held-out images: training.stats.fold_comparison.FoldComparison."""
 
     head: float = Field(description="Balanced accuracy in [0, 1].")
     finetuned: float = Field(description="Balanced accuracy in [0, 1] of the head averaged with the fine-tuned copy.")

@@ -62,17 +62,17 @@ def train_members(
     deadline = time.monotonic() + time_limit_s if time_limit_s else float("inf")
     timed = _Timed(progress, time_limit_s)
     networks, answers, epochs = [], [], []
-    for number, one in enumerate(assignments, start=1):
+    for number, assignment in enumerate(assignments, start=1):
         progress.say(f"fine-tuning network {number} of {len(assignments)}, which leaves out a fold to be asked about")
         timed.later = sum(other.job.steps for other in assignments[number:])
-        network = device.put(one.make())
-        history = finetune(network, one.job, device, timed, lambda: time.monotonic() >= deadline)
-        if len(history) < one.job.epochs:
+        network = device.put(assignment.make())
+        history = finetune(network, assignment.job, device, timed, lambda: time.monotonic() >= deadline)
+        if len(history) < assignment.job.epochs:
             break
-        logits = predicted(network, one.job, one.keys, device)
+        logits = predicted(network, assignment.job, assignment.keys, device)
         history[-1] |= {
-            "val_loss": log_loss(softmax(logits), one.labels),
-            "val_accuracy": balanced_accuracy(logits, one.labels),
+            "val_loss": log_loss(softmax(logits), assignment.labels),
+            "val_accuracy": balanced_accuracy(logits, assignment.labels),
         }
         networks.append(network.cpu())
         answers.append(logits)

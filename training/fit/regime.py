@@ -51,7 +51,7 @@ THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RegimeDecision:
     """The regime, why, and what would have changed it."""
 
     regime: Regime
@@ -66,16 +66,16 @@ class Decision:
         return stages if self.regime is Regime.ALL_LAYERS else math.ceil(stages / 2)
 
 
-def decide(found: Diagnosis, thresholds: Thresholds = THRESHOLDS, setting: str = "auto") -> Decision:
+def decide_regime(found: Diagnosis, thresholds: Thresholds = THRESHOLDS, setting: str = "auto") -> RegimeDecision:
     """Go through the rules, or take the setting: `auto`, a regime's name or its number."""
     large, similar = _is_large(found, thresholds), _is_similar(found, thresholds)
     regime = _TABLE[large, similar]
     words = f"{_size_words(found, thresholds, large)}; {_similarity_words(found, thresholds, similar)}"
     if setting != "auto":
-        chosen = next(one for one in Regime if setting in (one.value, str(NUMBERS[one])))
+        chosen = next(name for name in Regime if setting in (name.value, str(NUMBERS[name])))
         why = f'train.regime = "{setting}"; by itself it would be {regime.value} ({words})'
-        return Decision(chosen, why, (), by_setting=True)
-    return Decision(regime, words, _otherwise(found, thresholds, regime))
+        return RegimeDecision(chosen, why, (), by_setting=True)
+    return RegimeDecision(regime, words, _otherwise(found, thresholds, regime))
 
 
 class RegimeRecord(Artefact):
@@ -95,7 +95,7 @@ class RegimeRecord(Artefact):
     thresholds: Thresholds
 
     @classmethod
-    def of(cls, found: Diagnosis, decision: Decision, thresholds: Thresholds = THRESHOLDS) -> RegimeRecord:
+    def of(cls, found: Diagnosis, decision: RegimeDecision, thresholds: Thresholds = THRESHOLDS) -> RegimeRecord:
         """Record what was found, and what was decided by it."""
         return cls(
             regime=decision.regime,

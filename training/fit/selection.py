@@ -16,7 +16,7 @@ from training.fit.finetune import Epochs, Job, TunedNetwork
 from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
 from training.fit.history import HeadScores, History
 from training.fit.members import Assignment, Members, train_members
-from training.fit.regime import Decision, RegimeRecord, decide
+from training.fit.regime import RegimeDecision, RegimeRecord, decide_regime
 from training.fit.schedule import epochs_for
 from training.network.backbone import Backbone, Network, averaged_network
 from training.network.device import Device
@@ -56,7 +56,7 @@ class TrainingSet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class TrainingResult:
     """What training ends with.
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
@@ -94,7 +94,7 @@ class Setup:
     checkpoints: Path
 
 
-def learn(setup: Setup, progress: Progress) -> Outcome:
+def learn(setup: Setup, progress: Progress) -> TrainingResult:
     """Choose the regime, ask the head and the fine-tuned members about held-out images, and put together what ships."""
     pictures, train = setup.pictures, setup.config.train
     fold = grouped_folds(pictures.labels, pictures.groups, setup.config.seed, train.folds)
@@ -111,7 +111,7 @@ def learn(setup: Setup, progress: Progress) -> Outcome:
     choice = choose(evidence, train.guard)
     strength = crossed.strength if crossed else DEFAULT_STRENGTH
     tuned = members.network if members and choice.chosen == "finetuned" else None
-    return Outcome(
+    return TrainingResult(
         _put_together(setup, features, strength, tuned, choice.share),
         choice.chosen,
         choice.why,
@@ -136,7 +136,7 @@ _NOTHING_HELD_OUT = (
 )
 
 
-def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, RegimeRecord | None]:
+def _decide(setup: Setup, progress: Progress) -> tuple[RegimeDecision | None, RegimeRecord | None]:
     """The regime and regime.json; None when nothing can be held out to diagnose."""
     pictures, backbone = setup.pictures, setup.backbone
     features, source = setup.extractor.pooled(pictures.keys), None
@@ -145,12 +145,12 @@ def _decide(setup: Setup, progress: Progress) -> tuple[Decision | None, RegimeRe
     diagnosis = diagnose(features, pictures.labels, pictures.groups, source, setup.config.seed)
     if diagnosis is None:
         return None, None
-    decision = decide(diagnosis, setting=setup.config.train.regime)
+    decision = decide_regime(diagnosis, setting=setup.config.train.regime)
     progress.say(f"regime {decision.regime.value}: {decision.why}")
     return decision, RegimeRecord.of(diagnosis, decision)
 
 
-def _why_not_tuned(setup: Setup, decision: Decision) -> str:
+def _why_not_tuned(setup: Setup, decision: RegimeDecision) -> str:
     """Why nothing is fine-tuned; empty when something is to be."""
     if setup.config.train.epochs == 0:
         return "fine-tuning is off (train.epochs = 0)"
@@ -159,7 +159,9 @@ def _why_not_tuned(setup: Setup, decision: Decision) -> str:
     return ""
 
 
-def _train_members(setup: Setup, features: Floats, fold: Labels, decision: Decision, progress: Progress) -> Members:
+def _train_members(
+    setup: Setup, features: Floats, fold: Labels, decision: RegimeDecision, progress: Progress
+) -> Members:
     """Fine-tune the members, member k without fold k."""
     backbone, train = setup.backbone, setup.config.train
     count = decision.tuned_stages(len(backbone.stages))

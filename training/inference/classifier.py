@@ -31,7 +31,7 @@ from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
 _READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
 
 
@@ -48,7 +48,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Classification:
     """What the classifier says of one picture.
 
     `best` is its best class with its `probability`, and `probabilities` by class add up to 1; `why_none` says why it is
@@ -68,7 +68,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageInput:
     """Something to classify: `name` is shown, `read` gives the bytes of its file when they are wanted.
 
     What `read` raises on purpose becomes that picture's error: OSError, TransferFailed.
@@ -83,7 +83,7 @@ class Prediction:
     """What the classifier says of one picture, or why it could not be read: then `answer` is None."""
 
     name: str
-    answer: Answer | None
+    answer: Classification | None
     error: str = ""
 
 
@@ -136,7 +136,9 @@ class Classifier:
 
     def inputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
         """The network's inputs for pictures of any sizes: float32 [n, 3, crop, crop], on its device."""
-        return normalised(self._device.tensor(np.stack([self.view(one) for one in pictures])), self._mean, self._std)
+        return normalised(
+            self._device.tensor(np.stack([self.view(image) for image in pictures])), self._mean, self._std
+        )
 
     def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> Outputs:
         """Run the network over upright RGB pictures, uint8 [h, w, 3] of any sizes."""
@@ -162,7 +164,7 @@ class Classifier:
             self.outputs(pictures, batch_size).logits, self.calibration.temperature if self.calibration else 1
         )
 
-    def answers(self, pictures: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Answer]:
+    def answers(self, pictures: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Classification]:
         """Classify upright RGB pictures, or say of some that they are none of the classes.
 
         Args:
@@ -180,23 +182,23 @@ class Classifier:
         if calibration and limits and limits.max_distance is not None:
             distances = neighbour_distances(calibration.reference, outputs.features)
         answers = []
-        for place, row in enumerate(probabilities):
+        for number, row in enumerate(probabilities):
             best = int(row.argmax())
             label, own = self.classes[best], float(row[best])
-            distance = None if distances is None else float(distances[place])
+            distance = None if distances is None else float(distances[number])
             by_class = {name: float(value) for name, value in zip(self.classes, row, strict=True)}
             why = limits.why_none(label, own, distance) if limits else ""
-            answers.append(Answer(label, own, by_class, distance, why))
+            answers.append(Classification(label, own, by_class, distance, why))
         return answers
 
 
-def picture_files(paths: Iterable[Path]) -> list[Path]:
+def image_files(paths: Iterable[Path]) -> list[Path]:
     """Files as they are named, and for a folder every picture in it, at any depth, sorted; each once."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in inside:
-            if file is path or (file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()):
+            if file is path or (file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()):
                 found.setdefault(file)
     return list(found)
 
@@ -204,13 +206,13 @@ def picture_files(paths: Iterable[Path]) -> list[Path]:
 def predict_files(
     classifier: Classifier, paths: Iterable[Path], batch_size: int = 32, accept: float | None = None
 ) -> Iterator[Prediction]:
-    """Classify files and folders, in the order of `picture_files`; otherwise as `predict`."""
-    pictures = (Picture(str(path), path.read_bytes) for path in picture_files(paths))
+    """Classify files and folders, in the order of `image_files`; otherwise as `predict`."""
+    pictures = (ImageInput(str(path), path.read_bytes) for path in image_files(paths))
     yield from predict(classifier, pictures, batch_size, accept)
 
 
 def predict(
-    classifier: Classifier, pictures: Iterable[Picture], batch_size: int = 32, accept: float | None = None
+    classifier: Classifier, pictures: Iterable[ImageInput], batch_size: int = 32, accept: float | None = None
 ) -> Iterator[Prediction]:
     """Classify pictures in their order; one that cannot be read stops no other.
 
@@ -229,14 +231,14 @@ def predict(
     waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         for batch in _batched(pictures, batch_size):
-            waiting.append([(one.name, pool.submit(_read, one, clean)) for one in batch])
+            waiting.append([(image.name, pool.submit(_read, image, clean)) for image in batch])
             if len(waiting) > _AHEAD:
                 yield from _answer(classifier, waiting.popleft(), accept)
         while waiting:
             yield from _answer(classifier, waiting.popleft(), accept)
 
 
-def _batched(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+def _batched(pictures: Iterable[ImageInput], size: int) -> Iterator[list[ImageInput]]:
     stream = iter(pictures)
     while batch := list(islice(stream, size)):
         yield batch
@@ -254,7 +256,7 @@ def _answer(
             yield Prediction(name, next(answers))
 
 
-def _read(picture: Picture, clean: CleanConfig) -> Pixels | str:
+def _read(picture: ImageInput, clean: CleanConfig) -> Pixels | str:
     try:
         return decode_small(picture.read(), clean)[1]
     except (ImageRefused, TransferFailed) as error:

@@ -125,7 +125,7 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
     onnx.checker.check_model(joined, full_check=True)
     data = joined.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(one)[None]}) for one in pictures]
+    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(picture)[None]}) for picture in pictures]
     exported = check_answers(model, pictures, found, folder / ONNX_NAME)
     write_atomic(exported.file, data)
     return exported
@@ -148,7 +148,8 @@ def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) ->
         module = torch.export.load(buffer).module()
         with torch.inference_mode():
             found = [
-                [values.numpy() for values in module(torch.from_numpy(model.view(one)[None]))][1:] for one in pictures
+                [values.numpy() for values in module(torch.from_numpy(model.view(picture)[None]))][1:]
+                for picture in pictures
             ]
     exported = check_answers(model, pictures, found, folder / TORCH_NAME)
     write_atomic(exported.file, buffer.getvalue())
@@ -163,10 +164,12 @@ def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixe
         ImageRefused: it cannot be decoded any more.
     """
     images = ImageStore(workspace)
-    order = sorted(samples, key=lambda one: (one.split != "test", one.sha256))
-    by_label = [[one for one in order if one.label == label] for label in sorted({one.label for one in samples})]
-    taking_turns = [one for row in zip_longest(*by_label) for one in row if one is not None]
-    return [decode(images.get(one.sha256)).pixels for one in taking_turns[:CHECKED]]
+    order = sorted(samples, key=lambda sample: (sample.split != "test", sample.sha256))
+    by_label = [
+        [sample for sample in order if sample.label == label] for label in sorted({sample.label for sample in samples})
+    ]
+    in_turn = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
+    return [decode(images.get(sample.sha256)).pixels for sample in in_turn[:CHECKED]]
 
 
 def _example(model: Classifier) -> torch.Tensor:

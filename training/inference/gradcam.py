@@ -59,11 +59,11 @@ def explain(
     found = []
     for start in range(0, len(answers), batch_size):
         batch = answers[start : start + batch_size]
-        inputs = model.inputs([cache.read(one.sha256) for one in batch])
-        maps = gradcam(model.network, inputs, [model.classes.index(one.predicted) for one in batch])
-        for one, values in zip(batch, maps, strict=True):
+        inputs = model.inputs([cache.read(answer.sha256) for answer in batch])
+        maps = gradcam(model.network, inputs, [model.classes.index(answer.predicted) for answer in batch])
+        for answer, values in zip(batch, maps, strict=True):
             rows = tuple(tuple(round(float(value), 3) for value in row) for row in values)
-            found.append(Heatmap(sha256=one.sha256, label=one.predicted, map=rows))
+            found.append(Heatmap(sha256=answer.sha256, label=answer.predicted, map=rows))
     return tuple(found)
 
 

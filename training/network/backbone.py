@@ -103,7 +103,7 @@ class Backbone(nn.Module):
             return (self.spec.feature_dim,)
         with torch.inference_mode():
             nothing = torch.zeros(1, 3, self.spec.crop_px, self.spec.crop_px)
-            return tuple(one.shape[1] for one in self._walk(nothing, 0, len(self.stages))[1])
+            return tuple(pooled.shape[1] for pooled in self._walk(nothing, 0, len(self.stages))[1])
 
     def source_logits(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """What ImageNet's own last layer says of features [n, feature_dim or more]."""

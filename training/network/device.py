@@ -24,38 +24,42 @@ class Device:
     without avx512_bf16 or AMX, bfloat16 was 8 times slower (docs/decisions/0008-training.md).
     """
 
-    place: torch.device
+    torch_device: torch.device
     precision: torch.dtype
 
     @property
     def name(self) -> str:
         """What it is, for folder names and cards: `cpu-float32`, `cuda-bfloat16`."""
-        return f"{self.place.type}-{str(self.precision).removeprefix('torch.')}"
+        return f"{self.torch_device.type}-{str(self.precision).removeprefix('torch.')}"
 
     def of_rank(self, rank: int) -> Device:
         """Return the device of another rank (training/fit/distributed.py): the GPU of its number, or the same CPU."""
-        return self if self.place.type == "cpu" else Device(torch.device(self.place.type, rank), self.precision)
+        return (
+            self
+            if self.torch_device.type == "cpu"
+            else Device(torch.device(self.torch_device.type, rank), self.precision)
+        )
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward passes."""
-        return torch.autocast(self.place.type, self.precision, enabled=self.precision != torch.float32)
+        return torch.autocast(self.torch_device.type, self.precision, enabled=self.precision != torch.float32)
 
     def scaler(self) -> torch.amp.GradScaler:
         """Keeps float16 gradients from vanishing; does nothing for the other precisions."""
-        return torch.amp.GradScaler(self.place.type, enabled=self.precision == torch.float16)
+        return torch.amp.GradScaler(self.torch_device.type, enabled=self.precision == torch.float16)
 
     def put(self, module: Module) -> Module:
         """Move a network here, channels last: on a CPU too, where efficientnet_lite0 runs 1.7 times faster so."""
-        module.to(self.place)
+        module.to(self.torch_device)
         module.to(memory_format=torch.channels_last)
         return module
 
     def tensor(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
         """Copy an array here; to a GPU from pinned memory, so that the copy does not hold up what is queued there."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.place.type == "cuda":
+        if self.torch_device.type == "cuda":
             tensor = tensor.pin_memory()
-        return tensor.to(self.place, non_blocking=True)
+        return tensor.to(self.torch_device, non_blocking=True)
 
 
 def choose_device(name: str) -> Device:

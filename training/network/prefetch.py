@@ -23,13 +23,13 @@ def prefetched(wanted: Iterable[Wanted], make: Callable[[Wanted], Made], workers
         workers: threads; 0 makes each thing when its turn comes.
     """
     if not workers:
-        yield from ((one, make(one)) for one in wanted)
+        yield from ((item, make(item)) for item in wanted)
         return
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         waiting: deque[tuple[Wanted, Future[Made]]] = deque()
-        for one in wanted:
-            waiting.append((one, pool.submit(make, one)))
+        for item in wanted:
+            waiting.append((item, pool.submit(make, item)))
             if len(waiting) > AHEAD * workers:
                 first, ready = waiting.popleft()
                 yield first, ready.result()

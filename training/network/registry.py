@@ -112,7 +112,7 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
     return path
 
 
-def read_torch_file(path: Path, place: torch.device) -> Any:
+def read_torch_file(path: Path, device: torch.device) -> Any:
     """Read what torch.save or safetensors wrote: tensors and plain values only, no code.
 
     Raises:
@@ -120,8 +120,8 @@ def read_torch_file(path: Path, place: torch.device) -> Any:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path, str(place))
-        return torch.load(path, map_location=place, weights_only=True)
+            return load_file(path, str(device))
+        return torch.load(path, map_location=device, weights_only=True)
     except (
         OSError,
         RuntimeError,

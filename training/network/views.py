@@ -160,6 +160,6 @@ def sheet(pictures: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int 
     for key, pixels in pictures:
         clean = clean_view(pixels, card.input.resize_px, card.input.crop_px)
         row = [clean, *(augmenter.view(pixels, (used.seed, number, key)) for number in numbers)]
-        small = [Image.fromarray(one).resize((side_px, side_px), Image.Resampling.BICUBIC) for one in row]
-        rows.append(np.concatenate([np.asarray(one) for one in small], axis=1))
+        small = [Image.fromarray(view).resize((side_px, side_px), Image.Resampling.BICUBIC) for view in row]
+        rows.append(np.concatenate([np.asarray(view) for view in small], axis=1))
     return np.concatenate(rows)

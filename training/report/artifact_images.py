@@ -1,4 +1,4 @@
-"""Small pictures inside Markdown: Prefect's page shows data addresses, and can reach no file of this machine."""
+"""Images inside Markdown for Prefect's artifacts: data URLs, since its page can open no file of this machine."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ MISTAKES_SHOWN = 6
 
 
 def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
-    """The mistakes on test pictures that the model was surest of, as pictures with both names; empty when none."""
+    """Show the most confident mistakes on the test set, each image with both class names; empty when there are none."""
     from preprocessing.images.pixel_cache import (
         PixelCache,  # these bring torch, which the history's chart can do without
     )
     from training.evaluation.metrics_json import worst_mistakes
-    from training.report.thumbnails import Thumbnails
+    from training.report.thumbnails import ThumbnailCache
 
     metrics = Metrics.read_if_present(run.metrics_file)
     if metrics is None:
         return ""
     wrong = worst_mistakes(metrics.test)
     side = ModelCard.read(run.card_file).cache_side_px
-    thumbnails = Thumbnails(PixelCache(workspace, CleanConfig(cache_side_px=side)))
+    thumbnails = ThumbnailCache(PixelCache(workspace, CleanConfig(cache_side_px=side)))
     lines = []
-    for one in wrong[:MISTAKES_SHOWN]:
-        address = thumbnails.address(one.sha256)
-        if address:
-            label, answer = _plain(one.label), _plain(one.predicted)
+    for mistake in wrong[:MISTAKES_SHOWN]:
+        url = thumbnails.data_url(mistake.sha256)
+        if url:
+            label, answer = _plain(mistake.label), _plain(mistake.predicted)
             lines += [
                 "",
-                f"![{label}]({address})",
+                f"![{label}]({url})",
                 "",
-                f"{label}, taken for {answer} ({100 * one.probability:.0f} %)",
+                f"{label}, classified as {answer} ({100 * mistake.probability:.0f} %)",
             ]
-    return "\n".join(["", "## Mistakes it was surest of", *lines]) if lines else ""
+    return "\n".join(["", "## Most confident mistakes", *lines]) if lines else ""
 
 
 def history_chart(decisions: Sequence[Decision]) -> str:
-    """Accuracy over the decisions, as a Markdown picture: each candidate's own test, and the live model's.
+    """Draw accuracy over the decisions, as a Markdown image: each candidate's on its own test, and the live model's.
 
     Empty for fewer than two decisions with numbers.
     """
-    measured = [one for one in decisions if "test_accuracy" in one.numbers]
+    measured = [decision for decision in decisions if "test_accuracy" in decision.numbers]
     if len(measured) < 2:
         return ""
-    by_run = {one.run_id: float(one.numbers["test_accuracy"]) for one in measured}
-    candidate = [by_run[one.run_id] for one in measured]
-    live = [by_run.get(one.champion, float("nan")) for one in measured]
+    by_run = {decision.run_id: float(decision.numbers["test_accuracy"]) for decision in measured}
+    candidate = [by_run[decision.run_id] for decision in measured]
+    live = [by_run.get(decision.champion, float("nan")) for decision in measured]
     chart = line_chart(
         "Test accuracy by decision", list(range(1, len(measured) + 1)), {"candidate": candidate, "live model": live}
     )
     if chart is None:
         return ""
     svg = render("history_chart.svg.j2", {"chart": chart})
-    address = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-    return f"![Test accuracy by decision: {', '.join(f'{value:.3f}' for value in candidate)}]({address})"
+    url = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return f"![Test accuracy by decision: {', '.join(f'{value:.3f}' for value in candidate)}]({url})"
 
 
 def _plain(text: str) -> str:
-    """A class's name inside Markdown: nothing in it becomes markup."""
+    """Escape a class's name for Markdown."""
     return "".join(f"&#{ord(mark)};" if mark in "|*_`[]()<>!&\\" else mark for mark in text)

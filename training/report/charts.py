@@ -13,12 +13,12 @@ WIDTH, HEIGHT = 420, 210
 """Size of a chart, in its own px; the page scales it."""
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 28
-"""Margins around the lines, for the axes' numbers."""
+"""Margins in px, for the axes' numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: its name, its points (x, y) in px, and the last value, for people who cannot see it."""
+    """One line: its name, its points (x, y) in px, and the last value, for the alternative text."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -26,12 +26,12 @@ class Line:
 
     @property
     def path(self) -> str:
-        """The points as SVG wants them."""
+        """The points in SVG's notation."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
 
     @property
     def css_class(self) -> str:
-        """What the style of a page or picture calls it."""
+        """The CSS class of its style."""
         return "s-" + self.name.replace(" ", "-")
 
 
@@ -104,7 +104,7 @@ SQUARE = 240
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One bin of a reliability diagram: its place and radius in px, and what it says, for people who cannot see it."""
+    """One bin of a reliability diagram: its position and radius in px, and its alternative text."""
 
     x: float
     y: float
@@ -113,25 +113,25 @@ class Dot:
 
 
 def reliability_dots(bins: Sequence[Bin]) -> tuple[Dot, ...]:
-    """Lay out a reliability diagram: confidence to the right, the share that was right upwards, area by pictures.
+    """Lay out a reliability diagram: confidence on x, accuracy on y, area by number of images.
 
     Args:
         bins: as training.stats.calibration.quality gives them, n >= 1.
     """
-    most = max(one.n for one in bins)
+    most = max(bin_.n for bin_ in bins)
     return tuple(
         Dot(
-            LEFT + SQUARE * one.confidence,
-            TOP + SQUARE * (1 - one.right),
-            3 + 5 * math.sqrt(one.n / most),
-            f"{one.n} pictures, sure to {100 * one.confidence:.0f} %: {100 * one.right:.0f} % right",
+            LEFT + SQUARE * bin_.confidence,
+            TOP + SQUARE * (1 - bin_.right),
+            3 + 5 * math.sqrt(bin_.n / most),
+            f"{bin_.n} pictures, mean confidence {100 * bin_.confidence:.0f} %: {100 * bin_.right:.0f} % right",
         )
-        for one in bins
+        for bin_ in bins
     )
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers, the first at most `low` and the last at least `high`.
+    """Choose three to seven round numbers, the first at most `low` and the last at least `high`.
 
     Steps of 1, 2 or 5 times a power of ten (Heckbert 1990, "Nice numbers for graph labels", Graphics Gems).
     """

@@ -1,4 +1,4 @@
-"""What a workspace has collected, counted so that the numbers add up: found, fetched, dropped by reason, kept."""
+"""Count what a workspace has collected, so that the numbers add up: found, downloaded, dropped by reason, kept."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class ClassCounts:
     `unjudged` + `kept` - `moved_here`. A url or file found under two classes counts under both.
 
     Attributes:
-        found: distinct addresses.
-        waiting: of these, not tried yet.
-        downloaded: of these, fetched.
-        not_downloaded: the others, by `status: reason`.
-        same_file: addresses that gave the bytes of another one.
+        found: distinct URLs.
+        waiting: URLs not tried yet.
+        downloaded: URLs downloaded.
+        not_downloaded: the other URLs, by `status: reason`.
+        same_file: URLs that gave the same bytes as another URL.
         dropped: files by reason.
         unjudged: files that clean has not seen.
-        kept: files that stay.
-        moved_here: of these, found under another class and put here by a person.
+        kept: files that were not dropped.
+        moved_here: kept files that were found under another class and moved to this one by a person.
     """
 
     found: int = 0
@@ -48,10 +48,10 @@ class ClassCounts:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A picture that does not take part.
+    """An image that was dropped.
 
-    `detail` says why it could not be decoded, else it is empty; `copy_of` is the sha256 of the picture that stays in
-    its place, or empty; `hit` is the best-ranked search result that led to it.
+    `detail` says why it could not be decoded, else it is empty; `copy_of` is the sha256 of the duplicate that was
+    kept, or empty; `hit` is the best-ranked search result that led to it.
     """
 
     sha256: str
@@ -63,11 +63,11 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
-    """The catalogue as the report tells it; `by_class` in the order asked for, `dropped` by reason, label, sha256.
+class CollectionStats:
+    """The catalogue in numbers: `by_class` in the order asked for, `dropped` by reason, label, sha256.
 
-    `days` are the first and the last day (UTC) on which a search found something, once if they are the same; `flagged`
-    counts kept pictures by what curate has against them.
+    `days` are the first and the last day (UTC) on which a search found something, one if they are the same; `flagged`
+    counts the kept images that curate flagged, by reason.
     """
 
     by_class: Mapping[str, ClassCounts]
@@ -78,7 +78,7 @@ class Collected:
     flagged: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
+def read_collection_stats(catalog: Catalog, classes: Iterable[str]) -> CollectionStats:
     """Count what the catalogue holds for these classes; other labels are left out."""
     states = class_progress(catalog, classes)
     by_class = {
@@ -87,19 +87,19 @@ def read_collected(catalog: Catalog, classes: Iterable[str]) -> Collected:
     hits = [hit for hit in catalog.all(Hit) if hit.label in by_class]
     _count_downloads(by_class, hits, {row.image_url: row for row in catalog.all(Download)})
     dropped = _count_files(by_class, catalog)
-    # When a question was asked last is left out: asking it again changes nothing that is told.
+    # Without the time of the last attempt: a repeated search that fails alike must not change the report.
     failed = tuple(
         replace(row, asked_at="") for row in catalog.all(Search) if row.status == "failed" and row.label in by_class
     )
     days = sorted({hit.found_at[:10] for hit in hits if hit.found_at})
-    proposals = [one for one in open_proposals(catalog).values() if one.verdict == "flag" and one.label in by_class]
-    return Collected(
+    proposals = [row for row in open_proposals(catalog).values() if row.verdict == "flag" and row.label in by_class]
+    return CollectionStats(
         by_class,
         _sum(by_class.values()),
         failed,
         tuple(dropped),
         tuple(dict.fromkeys(days[:1] + days[-1:])),
-        in_order(Counter(one.reason for one in proposals)),
+        in_order(Counter(proposal.reason for proposal in proposals)),
     )
 
 
@@ -134,20 +134,20 @@ def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[
             dropped.append(Dropped(sha, label, BY_A_PERSON[people[key].action], people[key].new_label, "", hit))
         elif key in verdicts:
             verdict = verdicts[key]
-            # A picture found under two classes may be dropped from both: then nothing stays in its place.
+            # An image found under two classes may be dropped from both: then no copy of it is kept.
             copy_of = verdict.group if verdict.group in staying - {sha} else ""
             dropped.append(Dropped(sha, label, verdict.reason, details.get(sha, ""), copy_of, hit))
         elif key not in judged:
             counts.unjudged += 1
-    for one in dropped:
-        by_class[one.label].dropped[one.reason] += 1
+    for image in dropped:
+        by_class[image.label].dropped[image.reason] += 1
     for _, label in sorted(kept - appeared.keys()):
         if label in by_class:
             by_class[label].moved_here += 1
     for counts in by_class.values():
         files = counts.kept - counts.moved_here + counts.dropped.total() + counts.unjudged
         counts.same_file = counts.downloaded - files
-    return sorted(dropped, key=lambda one: (one.reason, one.label, one.sha256))
+    return sorted(dropped, key=lambda image: (image.reason, image.label, image.sha256))
 
 
 def _sum(parts: Iterable[ClassCounts]) -> ClassCounts:

@@ -1,4 +1,4 @@
-"""What the report tells: a run's files and the catalogue, arranged for the templates."""
+"""The variables of the templates: a run's files and the catalogue, arranged for the report and the model card."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
 from training.report.charts import Chart, Dot, line_chart, reliability_dots
-from training.report.collection_stats import Collected, Dropped
-from training.report.thumbnails import Thumbnails, Tile, license_name, web_address
+from training.report.collection_stats import CollectionStats, Dropped
+from training.report.thumbnails import Thumbnail, ThumbnailCache, license_name, web_address
 from workspace.catalog.records import Sample
 from workspace.reasons import order_of, words_for
 from workspace.storage.metrics import CalibrationScores, Metrics, Prediction
 from workspace.storage.model_card import ModelCard
 
 KEPT_PER_CLASS, KEPT_IN_ALL = 24, 300
-"""Kept pictures shown of a class, and of all classes together (but 4 of each)."""
+"""Kept images shown per class, and of all classes together (but at least 4 per class)."""
 
 DROPPED_SHOWN, MISTAKES_SHOWN = 60, 18
 
 RIGHT_PER_CELL, WRONG_PER_CELL, WRONG_IN_ALL = 6, 12, 150
-"""Pictures behind one number of the confusion matrix."""
+"""Images shown per cell of the confusion matrix, and of all wrong cells together."""
 
 MATRIX_CLASSES = 25
-"""With more classes a matrix is no longer readable; the commonest confusions are listed instead."""
+"""With more classes a matrix is no longer readable; the most frequent confusions are listed instead."""
 
 CONFUSIONS_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """Everything that the report and the model card are made of, but for the pixels.
+class ReportData:
+    """Everything that the report and the model card show, but for the pixels.
 
     `regime` is None where the run has no regime.json; `settings` is the run's TOML.
     """
@@ -47,7 +47,7 @@ class Story:
     metrics: Metrics
     history: History
     samples: Sequence[Sample]
-    collected: Collected
+    collected: CollectionStats
     settings: str
     regime: RegimeRecord | None
 
@@ -57,82 +57,84 @@ class Story:
         return list(self.metrics.classes)
 
 
-def facts(story: Story) -> dict[str, Any]:
-    """What both the report and the model card say in words and numbers."""
-    origin = Origin.from_card(story.card).notes()
-    splits = Counter((one.label, one.split) for one in story.samples)
-    licences = Counter(license_name(one.license, one.license_url) for one in story.samples)
+def card_context(data: ReportData) -> dict[str, Any]:
+    """Build the variables that the report and the model card share."""
+    origin = Origin.from_card(data.card).notes()
+    splits = Counter((sample.label, sample.split) for sample in data.samples)
+    licences = Counter(license_name(sample.license, sample.license_url) for sample in data.samples)
     return {
-        "name": story.name,
-        "run_id": story.run_id,
-        "classes": story.classes,
-        "card": story.card,
-        "metrics": story.metrics,
-        "test": story.metrics.test,
-        "val": story.metrics.splits.get("val"),
-        "crossed": story.metrics.cross_validation,
-        "lead": story.metrics.leading,
-        "crossed_leads": story.metrics.leads == "cross_validation",
-        "test_cleaned": story.metrics.test_cleaned,
-        "rejection": story.metrics.rejection,
-        "calibration": story.metrics.calibration,
-        "history": story.history,
-        "kept_words": _kept_words(story.card),
-        "shipped_part": BOTH if story.card.tuned_stages else HEAD,
+        "name": data.name,
+        "run_id": data.run_id,
+        "classes": data.classes,
+        "card": data.card,
+        "metrics": data.metrics,
+        "test": data.metrics.test,
+        "val": data.metrics.splits.get("val"),
+        "crossed": data.metrics.cross_validation,
+        "lead": data.metrics.leading,
+        "crossed_leads": data.metrics.leads == "cross_validation",
+        "test_cleaned": data.metrics.test_cleaned,
+        "rejection": data.metrics.rejection,
+        "calibration": data.metrics.calibration,
+        "history": data.history,
+        "kept_words": _kept_words(data.card),
+        "shipped_part": BOTH if data.card.tuned_stages else HEAD,
         "warnings": origin,
-        "notes": [note for note in story.metrics.notes if note not in origin],
-        "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in story.classes},
-        "used": len(story.samples),
+        "notes": [note for note in data.metrics.notes if note not in origin],
+        "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in data.classes},
+        "used": len(data.samples),
         "licences": sorted(licences.items(), key=lambda item: (-item[1], item[0])),
-        "sources": sorted(Counter(one.source for one in story.samples).items()),
-        "days": story.collected.days,
+        "sources": sorted(Counter(sample.source for sample in data.samples).items()),
+        "days": data.collected.days,
     }
 
 
-def page(story: Story, thumbnails: Thumbnails, sheet: str = "") -> dict[str, Any]:
-    """All variables of the report's template; `sheet` shows augmented pictures, as a data address."""
-    by_key = {(one.sha256, one.label): one for one in story.samples}
-    wrong = worst_mistakes(story.metrics.leading)
-    maps = {(one.sha256, one.label): one.map for one in story.metrics.gradcam}
-    cells = _cells(story, by_key, thumbnails)
-    return facts(story) | {
-        "collected": story.collected,
+def report_context(data: ReportData, thumbnails: ThumbnailCache, sheet: str = "") -> dict[str, Any]:
+    """Build all variables of the report's template; `sheet` shows augmented views, as a data URL."""
+    by_key = {(sample.sha256, sample.label): sample for sample in data.samples}
+    wrong = worst_mistakes(data.metrics.leading)
+    maps = {(sample.sha256, sample.label): sample.map for sample in data.metrics.gradcam}
+    cells = _cells(data, by_key, thumbnails)
+    return card_context(data) | {
+        "collected": data.collected,
         "reason_words": words_for,
-        "kept": _kept(story, thumbnails),
-        "dropped": _dropped(story.collected.dropped, thumbnails),
-        "dropped_shown": min(DROPPED_SHOWN, len(story.collected.dropped)),
+        "kept": _kept(data, thumbnails),
+        "dropped": _dropped(data.collected.dropped, thumbnails),
+        "dropped_shown": min(DROPPED_SHOWN, len(data.collected.dropped)),
         "cells": cells,
-        "as_matrix": len(story.classes) <= MATRIX_CLASSES,
-        "confused": _confused(story.classes, cells),
+        "as_matrix": len(data.classes) <= MATRIX_CLASSES,
+        "confused": _confused(data.classes, cells),
         "mistakes": [
-            _answer(row, by_key, thumbnails) | {"seen": _seen(row, maps, story.card, thumbnails)}
+            _answer(row, by_key, thumbnails) | {"seen": _seen(row, maps, data.card, thumbnails)}
             for row in wrong[:MISTAKES_SHOWN]
         ],
-        "reliability": _reliability(story.metrics.calibration),
-        "regime": story.regime,
+        "reliability": _reliability(data.metrics.calibration),
+        "regime": data.regime,
         "sheet": sheet,
         "wrong": len(wrong),
-        "charts": _charts(story.history),
-        "credits": [_credit(one) for one in sorted(story.samples, key=lambda one: (one.label, one.sha256))],
-        "settings": story.settings,
+        "charts": _charts(data.history),
+        "credits": [
+            _credit(sample) for sample in sorted(data.samples, key=lambda sample: (sample.label, sample.sha256))
+        ],
+        "settings": data.settings,
     }
 
 
-def _kept(story: Story, thumbnails: Thumbnails) -> list[dict[str, Any]]:
-    limit = max(4, min(KEPT_PER_CLASS, KEPT_IN_ALL // max(1, len(story.classes))))
+def _kept(data: ReportData, thumbnails: ThumbnailCache) -> list[dict[str, Any]]:
+    limit = max(4, min(KEPT_PER_CLASS, KEPT_IN_ALL // max(1, len(data.classes))))
     sheets = []
-    for label in story.classes:
-        own = sorted((one for one in story.samples if one.label == label), key=lambda one: one.sha256)
-        tiles = [_tile(one, thumbnails) for one in own[:limit]]
+    for label in data.classes:
+        own = sorted((sample for sample in data.samples if sample.label == label), key=lambda sample: sample.sha256)
+        tiles = [_thumbnail(sample, thumbnails) for sample in own[:limit]]
         sheets.append({"label": label, "tiles": tiles, "total": len(own)})
     return sheets
 
 
-def _dropped(dropped: Sequence[Dropped], thumbnails: Thumbnails) -> list[dict[str, Any]]:
-    """By reason; when there are too many, reasons take turns so that a rare one is not crowded out."""
+def _dropped(dropped: Sequence[Dropped], thumbnails: ThumbnailCache) -> list[dict[str, Any]]:
+    """Group dropped images by reason; where there are too many, each reason gets an equal share of the places."""
     queues: dict[str, list[Dropped]] = defaultdict(list)
-    for one in dropped:
-        queues[one.reason].append(one)
+    for image in dropped:
+        queues[image.reason].append(image)
     order = sorted(queues, key=order_of)
     share = dict.fromkeys(order, 0)
     left = DROPPED_SHOWN
@@ -145,39 +147,39 @@ def _dropped(dropped: Sequence[Dropped], thumbnails: Thumbnails) -> list[dict[st
         {
             "reason": reason,
             "total": len(queues[reason]),
-            "pairs": [_pair(one, thumbnails) for one in queues[reason][: share[reason]]],
+            "pairs": [_pair(image, thumbnails) for image in queues[reason][: share[reason]]],
         }
         for reason in order
         if queues[reason]
     ]
 
 
-def _pair(one: Dropped, thumbnails: Thumbnails) -> dict[str, Any]:
-    title = one.hit.title or "untitled"
-    link = web_address(one.hit.page_url, one.hit.image_url)
-    src = "" if one.detail else thumbnails.address(one.sha256)
-    # Without a picture the tile tells what was wrong and where it came from.
-    lines = (one.label,) if src else (one.label, one.detail, one.hit.image_url)
-    kept = thumbnails.address(one.copy_of) if one.copy_of else ""
+def _pair(image: Dropped, thumbnails: ThumbnailCache) -> dict[str, Any]:
+    title = image.hit.title or "untitled"
+    link = web_address(image.hit.page_url, image.hit.image_url)
+    src = "" if image.detail else thumbnails.data_url(image.sha256)
+    # Without an image the tile says what was wrong with the file and where it came from.
+    lines = (image.label,) if src else (image.label, image.detail, image.hit.image_url)
+    kept = thumbnails.data_url(image.copy_of) if image.copy_of else ""
     return {
-        "tile": Tile(src, f"dropped from {one.label}: {title}", link, lines),
-        "kept": Tile(kept, f"the copy that stays in place of: {title}", "") if kept else None,
+        "tile": Thumbnail(src, f"dropped from {image.label}: {title}", link, lines),
+        "kept": Thumbnail(kept, f"the copy that was kept instead of: {title}", "") if kept else None,
     }
 
 
 def _cells(
-    story: Story, by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails
+    data: ReportData, by_key: Mapping[tuple[str, str], Sample], thumbnails: ThumbnailCache
 ) -> list[list[dict[str, Any]]]:
-    """The confusion matrix: count, share of its row, and the least sure right or the surest wrong pictures."""
+    """Build the confusion matrix: count, share of its row, and images barely right or confidently wrong."""
     rows: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    lead = story.metrics.leading
+    lead = data.metrics.leading
     for row in lead.predictions:
         rows[row.label, row.predicted].append(row)
     left = WRONG_IN_ALL
     cells = []
-    for true, counts in zip(story.classes, lead.confusion, strict=True):
+    for true, counts in zip(data.classes, lead.confusion, strict=True):
         line = []
-        for answer, count in zip(story.classes, counts, strict=True):
+        for answer, count in zip(data.classes, counts, strict=True):
             right = true == answer
             limit = RIGHT_PER_CELL if right else min(WRONG_PER_CELL, left)
             sign = 1 if right else -1
@@ -190,7 +192,7 @@ def _cells(
 
 
 def _confused(classes: Sequence[str], cells: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """The commonest confusions, for so many classes that a matrix cannot be read."""
+    """List the most frequent confusions, for more classes than a matrix can show."""
     pairs = [
         {"i": i, "j": j, "label": classes[i], "predicted": classes[j], "count": cell["count"]}
         for i, row in enumerate(cells)
@@ -200,10 +202,10 @@ def _confused(classes: Sequence[str], cells: Sequence[Sequence[Mapping[str, Any]
     return sorted(pairs, key=lambda pair: (-pair["count"], pair["i"], pair["j"]))[:CONFUSIONS_SHOWN]
 
 
-def _answer(row: Prediction, by_key: Mapping[tuple[str, str], Sample], thumbnails: Thumbnails) -> dict[str, Any]:
+def _answer(row: Prediction, by_key: Mapping[tuple[str, str], Sample], thumbnails: ThumbnailCache) -> dict[str, Any]:
     sample = by_key[row.sha256, row.label]
     return {
-        "tile": _tile(sample, thumbnails),
+        "tile": _thumbnail(sample, thumbnails),
         "label": row.label,
         "predicted": row.predicted,
         "probability": row.probability,
@@ -215,9 +217,9 @@ def _seen(
     row: Prediction,
     maps: Mapping[tuple[str, str], tuple[tuple[float, ...], ...]],
     card: ModelCard,
-    thumbnails: Thumbnails,
+    thumbnails: ThumbnailCache,
 ) -> str:
-    """What spoke for the answer, as a data address; empty where that is not known."""
+    """Draw the heat map of the evidence for an answer, as a data URL; empty where there is none."""
     shares = maps.get((row.sha256, row.predicted))
     if shares is None:
         return ""
@@ -230,9 +232,9 @@ def _reliability(calibration: CalibrationScores | None) -> dict[str, tuple[Dot, 
     return {"before": reliability_dots(calibration.before.bins), "after": reliability_dots(calibration.after.bins)}
 
 
-def _tile(sample: Sample, thumbnails: Thumbnails) -> Tile:
+def _thumbnail(sample: Sample, thumbnails: ThumbnailCache) -> Thumbnail:
     alt = f"{sample.label}: {sample.title or 'untitled'}"
-    return Tile(thumbnails.address(sample.sha256), alt, web_address(sample.page_url, sample.image_url))
+    return Thumbnail(thumbnails.data_url(sample.sha256), alt, web_address(sample.page_url, sample.image_url))
 
 
 def _kept_words(card: ModelCard) -> str:

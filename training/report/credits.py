@@ -1,4 +1,4 @@
-"""Who made the pictures of a run, and on what terms: ATTRIBUTION.csv for programs, credits.html for people.
+"""Credits of a run's images: ATTRIBUTION.csv for programs, credits.html for people.
 
 Worded as Creative Commons recommends ("Best practices for attribution"): title, author, source, licence (TASL).
 """
@@ -27,7 +27,7 @@ COLUMNS = (
 # Spreadsheets run what begins with these, so an apostrophe goes before it (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-# The only versions that there are, so that the address follows from the name.
+# Each has a single version, so its URL follows from its name.
 _ONE_VERSION = {
     "cc0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "pdm": "https://creativecommons.org/publicdomain/mark/1.0/",
@@ -36,14 +36,14 @@ _ONE_VERSION = {
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """One picture's credit. Texts of strangers: whoever shows them escapes them; addresses are http or https, or empty.
+    """One image's credit. Its texts come from the web: escape them where they are shown; URLs are http(s), or empty.
 
     Attributes:
         title: in one line; empty when not known.
         creator: the same.
-        license: as people call it, `CC BY-SA 2.0`; `not stated` when not known.
-        license_url: the licence's text.
-        page_url: the landing page, else the picture's own address.
+        license: its usual name, `CC BY-SA 2.0`; `not stated` when not known.
+        license_url: URL of the licence's text.
+        page_url: URL of the landing page, else of the image.
         sample: the row of the dataset.
     """
 
@@ -56,7 +56,7 @@ class Credit:
 
     @classmethod
     def of(cls, sample: Sample) -> Credit:
-        """From a row of dataset.parquet."""
+        """Build the credit of a row of dataset.parquet."""
         license_url = web_address(sample.license_url) or _ONE_VERSION.get(sample.license.lower(), "")
         return cls(
             title=_one_line(sample.title),
@@ -69,14 +69,14 @@ class Credit:
 
     @property
     def terms(self) -> str:
-        """The licence as the end of a sentence; what belongs to everyone is marked, not licensed."""
+        """The licence as the end of a sentence; public-domain works are marked, not licensed."""
         if self.license == "not stated":
             return "licence not stated"
         return f"{'marked with' if self.sample.license.lower() in _ONE_VERSION else 'licensed under'} {self.license}"
 
     @property
     def text(self) -> str:
-        """The whole credit in one line, with its addresses."""
+        """The whole credit in one line, with its URLs."""
         title = f'"{self.title}"' if self.title else "Untitled"
         work = title + (f" ({self.page_url})" if self.page_url else "")
         return f"{work} by {self.creator or 'an unknown creator'}, {self.terms}" + (
@@ -85,57 +85,57 @@ class Credit:
 
 
 def write_credits(folder: RunFolder, samples: Iterable[Sample]) -> bool:
-    """Write a run's ATTRIBUTION.csv and credits.html; says whether one of them was not there as it should be.
+    """Write a run's ATTRIBUTION.csv and credits.html, and return whether either of them changed.
 
     Raises:
         WorkspaceError: the folder cannot be written.
     """
-    credited = [Credit.of(one) for one in sorted(samples, key=lambda one: (one.label, one.sha256))]
+    credited = [Credit.of(sample) for sample in sorted(samples, key=lambda sample: (sample.label, sample.sha256))]
     files = {
         folder.attribution_file: as_csv(credited).encode(),
         folder.credits_file: as_page(credited, folder).encode(),
     }
-    changed = {path: data for path, data in files.items() if not _is_there(path, data)}
+    changed = {path: data for path, data in files.items() if not _is_written(path, data)}
     for path, data in changed.items():
         write_atomic(path, data)
     return bool(changed)
 
 
 def as_csv(credited: Sequence[Credit]) -> str:
-    """One row per picture under a header (RFC 4180); no cell is a formula to a spreadsheet."""
+    """Write a header and one row per image (RFC 4180); cells that a spreadsheet would run as formulas are escaped."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    writer.writerows([_no_formula(cell) for cell in _cells(one)] for one in credited)
+    writer.writerows([_no_formula(cell) for cell in _cells(credit)] for credit in credited)
     return out.getvalue()
 
 
 def as_page(credited: Sequence[Credit], folder: RunFolder) -> str:
-    """The page: how many under which licence, then every picture by class."""
+    """Render the page: counts by licence, then every image by class."""
     by_class: dict[str, list[Credit]] = {}
-    for one in credited:
-        by_class.setdefault(one.sample.label, []).append(one)
+    for credit in credited:
+        by_class.setdefault(credit.sample.label, []).append(credit)
     licenses: dict[str, list[Any]] = {}
-    for one in credited:
-        licenses.setdefault(one.license, [one.license_url, 0])[1] += 1
+    for credit in credited:
+        licenses.setdefault(credit.license, [credit.license_url, 0])[1] += 1
     variables = {
         "run_id": folder.run_id,
         "total": len(credited),
         "licenses": sorted(licenses.items(), key=lambda item: (-item[1][1], item[0])),
-        "sources": sorted(Counter(one.sample.source for one in credited).items()),
+        "sources": sorted(Counter(credit.sample.source for credit in credited).items()),
         "by_class": by_class,
         "csv_name": folder.attribution_file.name,
     }
     return render("credits.html.j2", variables)
 
 
-def _cells(one: Credit) -> tuple[str, ...]:
-    sample = one.sample
+def _cells(credit: Credit) -> tuple[str, ...]:
+    sample = credit.sample
     return (
-        one.title,
-        one.creator,
-        one.license,
-        one.license_url,
+        credit.title,
+        credit.creator,
+        credit.license,
+        credit.license_url,
         web_address(sample.page_url),
         sample.source,
         _one_line(sample.keyword),
@@ -144,7 +144,7 @@ def _cells(one: Credit) -> tuple[str, ...]:
         _one_line(sample.image_url),
         sample.sha256,
         sample.file,
-        one.text,
+        credit.text,
         _one_line(sample.attribution),
     )
 
@@ -157,5 +157,5 @@ def _one_line(text: str) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
-def _is_there(path: Path, data: bytes) -> bool:
+def _is_written(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data

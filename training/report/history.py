@@ -1,4 +1,4 @@
-"""The history of a workspace's models, as a table for a terminal and as Markdown for Prefect's page."""
+"""The history of published models, as a table for a terminal and as Markdown for Prefect's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = {"published": "published", "kept_champion": "not published", "rolled_ba
 
 
 def history_table(workspace: Workspace) -> str:
-    """Every decision, the first one first, the one that made the live model live marked with `*`."""
+    """Render every decision, oldest first; `*` marks the one that published the live model."""
     table = Table(*_COLUMNS[:-1], show_edge=False, pad_edge=False)
     rows = _rows(workspace)
     for cells in rows:
@@ -31,9 +31,9 @@ def history_table(workspace: Workspace) -> str:
 
 
 def history_markdown(workspace: Workspace) -> str:
-    """The same as a Markdown table, with the accuracy over time as a picture."""
+    """Render the same as a Markdown table, with a chart of the accuracy over time."""
     rows = _rows(workspace)
-    lines = [f"# {workspace.root.name}: which model is live, and why", ""]
+    lines = [f"# {workspace.root.name}: live model and decisions", ""]
     lines += ["| " + " | ".join(_COLUMNS[:-1]) + " |", "|" + "---|" * (len(_COLUMNS) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells[:-1]) + " |" for cells in rows]
     lines += ["", *(f"- {cells[1]}: {cells[-1]}" for cells in rows)]
@@ -42,15 +42,15 @@ def history_markdown(workspace: Workspace) -> str:
 
 def _rows(workspace: Workspace) -> list[tuple[str, ...]]:
     live = read_champion(workspace)
-    return [_row(one, is_live=one == live) for one in read_decisions(workspace)]
+    return [_row(decision, is_live=decision == live) for decision in read_decisions(workspace)]
 
 
-def _row(one: Decision, *, is_live: bool) -> tuple[str, ...]:
-    numbers = one.numbers
+def _row(decision: Decision, *, is_live: bool) -> tuple[str, ...]:
+    numbers = decision.numbers
     own = f"{numbers['test_accuracy']:.3f} ({numbers['test_n']} pictures)" if "test_n" in numbers else ""
     paired = ""
     if "pictures" in numbers:
         paired = f"{numbers['challenger_right']} to {numbers['champion_right']} of {numbers['pictures']}"
     mark = " *" if is_live else ""
-    when = one.made_at.removesuffix("+00:00").replace("T", " ")
-    return when, f"{one.run_id}{mark}", _WORDS.get(one.action, one.action), own, paired, one.why
+    when = decision.made_at.removesuffix("+00:00").replace("T", " ")
+    return when, f"{decision.run_id}{mark}", _WORDS.get(decision.action, decision.action), own, paired, decision.why

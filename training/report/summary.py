@@ -1,4 +1,4 @@
-"""What came of a run, as rows: shown as a table on a terminal and as Markdown in Prefect's page."""
+"""Summary of a run: a table for a terminal, Markdown for Prefect's page."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ Row = tuple[str, str, str]
 
 
 def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list[Row]:
-    """(step, outcome, value) for every outcome of every step, then the accuracy."""
+    """List (step, outcome, value) for every outcome of every step, then the accuracy."""
     rows: list[Row] = []
     for name, step in counts.items():
         rows.append((name, f"{step.done} done now, {step.reused} already there", ""))
         rows += [("", outcome, f"{count:,}") for outcome, count in step.by_reason.items()]
-    for place, row in enumerate(accuracy_rows(workspace.latest_run())):
-        rows.append(("" if place else "result", *row))
+    for number, row in enumerate(accuracy_rows(workspace.latest_run())):
+        rows.append(("" if number else "result", *row))
     return rows
 
 
 def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
-    """(measure, value with its 95 % interval) of a run: first what its report leads with, then the frozen test."""
+    """List (measure with its 95 % interval, value) of a run: what its report leads with first, then the frozen test."""
     metrics = Metrics.read(run.metrics_file)
     parts = {f"on {metrics.test.n} test pictures": metrics.test}
     if metrics.leading is not metrics.test:
         parts = {f"in cross-validation of {metrics.leading.n}": metrics.leading, **parts}
     rows = []
-    for where, part in parts.items():
-        for share, name in ((part.accuracy, "accuracy"), (part.balanced_accuracy, "balanced accuracy")):
+    for images, scores in parts.items():
+        for share, name in ((scores.accuracy, "accuracy"), (scores.balanced_accuracy, "balanced accuracy")):
             low, high = share.interval
-            rows.append((f"{name} {where}, 95 % interval {low:.3f} to {high:.3f}", f"{share.value:.3f}"))
+            rows.append((f"{name} {images}, 95 % interval {low:.3f} to {high:.3f}", f"{share.value:.3f}"))
     return rows
 
 
 def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Table:
-    """The rows as a table for a terminal."""
+    """Render the rows as a table for a terminal."""
     table = Table(title=f"{workspace.root}", title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("step", style="bold")
     table.add_column("outcome")
@@ -53,7 +53,7 @@ def summary_table(workspace: Workspace, counts: Mapping[str, StepCounts]) -> Tab
 
 
 def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> str:
-    """The accuracy, the mistakes in pictures, and the rows as a Markdown table, for an artifact."""
+    """Render the accuracy, the most confident mistakes and the rows as Markdown, for an artifact."""
     run = workspace.latest_run()
     lines = [f"# {workspace.root.name}", ""]
     lines += [f"- {measure}: **{value}**" for measure, value in accuracy_rows(run)]

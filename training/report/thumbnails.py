@@ -1,4 +1,4 @@
-"""Small pictures for the report: a picture as a data address, with the words and the link that go with it."""
+"""Thumbnails for the report, as data URLs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ THUMB_SIDE_PX = 160
 
 THUMB_QUALITY = 74
 
-_DARK = 0.22  # brightness of what does not speak for the answer
+_DARK = 0.22  # brightness where nothing is evidence for the answer
 
 _CREATIVE_COMMONS = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """One picture on the page: `src` a data address, empty when it cannot be shown; `link` empty when there is none."""
+class Thumbnail:
+    """One image on the page: `src` a data URL, empty when it cannot be shown; `link` empty when there is none."""
 
     src: str
     alt: str
@@ -36,27 +36,27 @@ class Tile:
     lines: tuple[str, ...] = ()
 
 
-class Thumbnails:
-    """Pictures of the pixel cache as data addresses, each made once."""
+class ThumbnailCache:
+    """Thumbnails of the images in the pixel cache, as data URLs; each is made once."""
 
     def __init__(self, cache: PixelCache) -> None:
         self.cache = cache
         self._made: dict[str, str] = {}
 
-    def address(self, sha256: str) -> str:
-        """The picture as a data address; empty when it cannot be decoded or its file is gone."""
+    def data_url(self, sha256: str) -> str:
+        """Return an image's thumbnail as a data URL; empty when it cannot be decoded or its file is gone."""
         if sha256 not in self._made:
             self._made[sha256] = self._make(sha256)
         return self._made[sha256]
 
     def spotlight(self, sha256: str, shares: Sequence[Sequence[float]], resize_px: int, crop_px: int) -> str:
-        """The square that the network sees of a picture, dark where the shares are small; as `address`.
+        """Return the square that the network sees of an image, darkened where the shares are small; as `data_url`.
 
         Args:
-            sha256: which picture.
-            shares: rows of numbers in [0, 1] that cover the square.
-            resize_px: shorter side of which it is cut.
-            crop_px: its side.
+            sha256: of the image.
+            shares: rows of numbers in [0, 1] over the square.
+            resize_px: shorter side of the image when the square is cut out.
+            crop_px: side of the square.
         """
         try:
             view = Image.fromarray(clean_view(self.cache.read(sha256), resize_px, crop_px))
@@ -66,21 +66,21 @@ class Thumbnails:
         levels = (255 * np.asarray(shares, dtype=np.float64)).astype(np.uint8)
         light = Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
         small = view.resize(size, Image.Resampling.BICUBIC)
-        return data_address(Image.composite(small, small.point(lambda level: level * _DARK), light))
+        return jpeg_data_url(Image.composite(small, small.point(lambda level: level * _DARK), light))
 
     def _make(self, sha256: str) -> str:
         try:
-            picture = Image.fromarray(self.cache.read(sha256))
+            image = Image.fromarray(self.cache.read(sha256))
         except (ImageRefused, WorkspaceError):
             return ""
-        picture.thumbnail((THUMB_SIDE_PX, THUMB_SIDE_PX))
-        return data_address(picture)
+        image.thumbnail((THUMB_SIDE_PX, THUMB_SIDE_PX))
+        return jpeg_data_url(image)
 
 
-def data_address(picture: Image.Image) -> str:
-    """A picture as a JPEG in a data address."""
+def jpeg_data_url(image: Image.Image) -> str:
+    """Encode an image as a JPEG in a data URL."""
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
+    image.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 

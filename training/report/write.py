@@ -1,4 +1,4 @@
-"""STEP metrics → report.html and model/README.md: what was collected, how good the model is, where it fails."""
+"""STEP metrics → report.html, model/README.md (the model card) and credits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from preprocessing.images.pixel_cache import PixelCache
 from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.views import sheet
-from training.report.collection_stats import read_collected
-from training.report.context import Story, facts, page
+from training.report.collection_stats import read_collection_stats
+from training.report.context import ReportData, card_context, report_context
 from training.report.credits import write_credits
 from training.report.templates import render, template_texts
-from training.report.thumbnails import Thumbnails, data_address
+from training.report.thumbnails import ThumbnailCache, jpeg_data_url
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
@@ -23,16 +23,16 @@ from workspace.storage.paths import RunFolder, Workspace, digest, write_atomic
 from workspace.storage.run import Run, open_run
 
 REPORT_VERSION = 4
-"""Raised when the making of the page changes other than in its templates, so that reports are written anew."""
+"""Raised when the code that makes the page changes, so that reports are written anew; templates are in the digest."""
 
 SHEET_ROWS = 5
-"""Training pictures whose augmented views are shown."""
+"""Training images whose augmented views are shown."""
 
-_HEAD_BYTES = 1000  # the page's digest stands at its very beginning
+_HEAD_BYTES = 1000  # the page's digest is at its start
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Write the latest run's report and model card; does nothing where all that they tell is as it was.
+    """Write the latest run's report and model card; does nothing where nothing that they show has changed.
 
     Raises:
         WorkspaceError: there is no run yet, or it cannot be written.
@@ -41,32 +41,34 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
-    story = _read(frozen)
-    write_credits(folder, story.samples)
-    readme = render("model_card.md.j2", facts(story)).encode()
-    mark = _mark(story)
-    there = _is_there(folder, mark, readme)
-    if not there:
+    data = _read(frozen)
+    write_credits(folder, data.samples)
+    readme = render("model_card.md.j2", card_context(data)).encode()
+    mark = _mark(data)
+    unchanged = _is_written(folder, mark, readme)
+    if not unchanged:
         progress.begin("Writing the report", None)
-        thumbnails = Thumbnails(PixelCache(workspace, config.clean))
-        html = render("report.html.j2", {**page(story, thumbnails, _sheet(story, thumbnails.cache)), "mark": mark})
+        thumbnails = ThumbnailCache(PixelCache(workspace, config.clean))
+        html = render(
+            "report.html.j2", {**report_context(data, thumbnails, _sheet(data, thumbnails.cache)), "mark": mark}
+        )
         write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
     return StepCounts(
         "report",
-        done=int(not there),
-        reused=int(there),
-        by_reason={"pictures credited": len(story.samples)},
+        done=int(not unchanged),
+        reused=int(unchanged),
+        by_reason={"pictures credited": len(data.samples)},
         notes=(f"report: {folder.report_file}", f"model card: {folder.readme_file}"),
     )
 
 
-def _read(frozen: Run) -> Story:
+def _read(frozen: Run) -> ReportData:
     workspace, folder = frozen.workspace, frozen.folder
     card, metrics = frozen.card(), Metrics.read(folder.metrics_file)
     with workspace.open_catalog() as catalog:
-        collected = read_collected(catalog, metrics.classes)
-    return Story(
+        collected = read_collection_stats(catalog, metrics.classes)
+    return ReportData(
         name=workspace.root.resolve().name,
         run_id=folder.run_id,
         card=card,
@@ -79,16 +81,16 @@ def _read(frozen: Run) -> Story:
     )
 
 
-def _sheet(story: Story, cache: PixelCache) -> str:
-    """Views of the first training picture of a few classes, as a data address; empty where they are not known."""
-    first = {one.label: one.sha256 for one in reversed(story.samples) if one.split == "train"}
+def _sheet(data: ReportData, cache: PixelCache) -> str:
+    """Draw augmented views of the first training image of a few classes, as a data URL; empty where unknown."""
+    first = {sample.label: sample.sha256 for sample in reversed(data.samples) if sample.split == "train"}
     shown = [first[label] for label in sorted(first)[:SHEET_ROWS]]
-    drawn = sheet([(sha256, cache.read(sha256)) for sha256 in shown], story.card)
-    return "" if drawn is None else data_address(Image.fromarray(drawn))
+    drawn = sheet([(sha256, cache.read(sha256)) for sha256 in shown], data.card)
+    return "" if drawn is None else jpeg_data_url(Image.fromarray(drawn))
 
 
 def _settings(folder: RunFolder) -> str:
-    """The run's settings without comments, and without the contact address: reports are passed on."""
+    """Read the run's settings without comments, and without the contact address: reports are passed on."""
     if not folder.config_file.is_file():
         return ""
     lines = folder.config_file.read_text(encoding="utf-8").splitlines()
@@ -96,13 +98,13 @@ def _settings(folder: RunFolder) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
-def _mark(story: Story) -> str:
-    """A digest of all that the report is made from; everything in a story has an order, and so one repr."""
+def _mark(data: ReportData) -> str:
+    """Return a digest of all that the report is made from; every collection in it has an order, and so one repr."""
     texts = template_texts("report.html.j2", "line_chart.svg.j2")
-    return digest(REPORT_VERSION, texts, repr(story), length=20)
+    return digest(REPORT_VERSION, texts, repr(data), length=20)
 
 
-def _is_there(folder: RunFolder, mark: str, readme: bytes) -> bool:
+def _is_written(folder: RunFolder, mark: str, readme: bytes) -> bool:
     card = folder.readme_file
     if not (folder.report_file.is_file() and card.is_file()):
         return False

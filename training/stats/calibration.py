@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from scipy.optimize import minimize_scalar
 
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
 from workspace.errors import ModelError
 from workspace.storage.artefact import Artefact
@@ -41,7 +41,9 @@ class CalibrationRecord(Artefact):
     format: Literal[1] = Field(description="Layout of this file and of reference.safetensors.")
     temperature: float = Field(description="What logits are divided by.")
     pictures: int = Field(description="Out-of-fold answers it was fitted on.")
-    limits: tuple[Limits, ...] = Field(min_length=1, description="By share to be answered; the first is the default.")
+    limits: tuple[OodLimits, ...] = Field(
+        min_length=1, description="By share to be answered; the first is the default."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +59,7 @@ class Calibration:
     """
 
     temperature: float
-    limits: tuple[Limits, ...]
+    limits: tuple[OodLimits, ...]
     reference: npt.NDArray[np.float16]
     pictures: int
 
@@ -65,7 +67,7 @@ class Calibration:
         """Logits [n, classes] to calibrated probabilities, float32 [n, classes]."""
         return softmax(logits, self.temperature)
 
-    def limits_for(self, accept: float | None) -> Limits:
+    def limits_for(self, accept: float | None) -> OodLimits:
         """The limits for a share of own pictures; None: the default's.
 
         Raises:

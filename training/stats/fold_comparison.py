@@ -1,4 +1,4 @@
-"""The guard: the fine-tuned copy ships unless held-out images show that the linear head is better without it."""
+"""Comparison of two recipes on held-out images: the guard of fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FoldComparison:
     """Two recipes on the same held-out images.
 
     `head` and `finetuned` are balanced accuracies in [0, 1], `difference` is the second minus the first and
@@ -52,8 +52,8 @@ class Comparison:
         )
 
 
-def compare(head: Floats, finetuned: Floats, labels: Labels, groups: Groups) -> Comparison:
-    """Compare the answers of two recipes to the same images.
+def compare_folds(head: Floats, finetuned: Floats, labels: Labels, groups: Groups) -> FoldComparison:
+    """Compare the answers of two recipes to the same held-out images.
 
     Args:
         head: logits [n, classes].
@@ -67,21 +67,21 @@ def compare(head: Floats, finetuned: Floats, labels: Labels, groups: Groups) -> 
     losses = [log_losses(logits, labels) for logits in (head, finetuned)]
     even = np.full(len(labels), 1 / len(labels))
     loss_difference, loss_error = _grouped_mean(losses[1] - losses[0], even, groups)
-    return Comparison(before, after, difference, error, loss_difference, loss_error, len(labels))
+    return FoldComparison(before, after, difference, error, loss_difference, loss_error, len(labels))
 
 
 def balanced_mean(values: Values, labels: Labels, groups: Groups) -> tuple[float, float]:
-    """The mean over classes of each class's mean value [n], and its standard error with groups drawn at random."""
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return _grouped_mean(values, 1 / (len(counts) * counts[place]), groups)
+    """Average values [n] per class, then over classes; return the mean and its standard error with groups drawn."""
+    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return _grouped_mean(values, 1 / (len(counts) * counts[index]), groups)
 
 
 def _grouped_mean(values: Values, weights: Values, groups: Groups) -> tuple[float, float]:
-    """The mean of values [n] with weights that add up to 1, and its standard error with groups drawn at random."""
+    """Average values [n] with weights that add up to 1; return the mean and its standard error with groups drawn."""
     mean = float(weights @ values)
-    _, place = np.unique(groups, return_inverse=True)
-    count = int(place.max()) + 1
+    _, group = np.unique(groups, return_inverse=True)
+    count = int(group.max()) + 1
     if count < 2:
         return mean, float("inf")
-    residuals = np.bincount(place, weights * values) - np.bincount(place, weights) * mean
+    residuals = np.bincount(group, weights * values) - np.bincount(group, weights) * mean
     return mean, float(np.sqrt((residuals**2).sum() * count / (count - 1)))

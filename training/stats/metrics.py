@@ -1,6 +1,6 @@
-"""How good answers are, and how sure that is: numbers from numbers.
+"""Accuracy, recall, precision and F1 with confidence intervals.
 
-Every measure here follows from three counts per class, so that a bootstrap needs no more than sums of them.
+Every measure follows from three counts per class, so that a bootstrap only sums them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INTERVAL_METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts per class, float64 [..., classes]: pictures that are it, were called it, and were rightly called it."""
+    """Counts per class, float64 [..., classes]: images of the class, answers of the class, and right answers."""
 
     support: Floats
     answered: Floats
@@ -80,7 +80,7 @@ class Scores:
 
 
 def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int, draws: int, seed: int) -> Scores:
-    """Share answers, with intervals that know which pictures are not independent.
+    """Compute the headline measures, with intervals that allow for images that are not independent.
 
     A percentile bootstrap draws whole groups (Davison & Hinkley 1997, Bootstrap Methods, section 3.8). Where every
     answer is right it has no width, so accuracy takes in the Wilson interval too, and balanced accuracy the limits
@@ -111,12 +111,12 @@ def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int
 
 
 def bootstrap(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int, draws: int, seed: int) -> Tally:
-    """Tallies [draws, classes] of as many groups as there are, drawn with replacement; arguments as in `score`."""
-    names, place = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    """Draw the groups with replacement, and tally each draw: [draws, classes]; arguments as in `score`."""
+    names, group = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     right = labels == predicted
     per_group = [
-        np.bincount(at * classes + what, minlength=len(names) * classes).reshape(-1, classes)
-        for at, what in ((place, labels), (place, predicted), (place[right], labels[right]))
+        np.bincount(rows * classes + values, minlength=len(names) * classes).reshape(-1, classes)
+        for rows, values in ((group, labels), (group, predicted), (group[right], labels[right]))
     ]
     flat = np.concatenate(per_group, axis=1).astype(np.float64)
     rng = np.random.default_rng((seed, len(names), draws))
@@ -130,13 +130,13 @@ def bootstrap(labels: Labels, predicted: Labels, groups: Sequence[str], classes:
 
 
 def percentiles(values: Floats) -> Interval:
-    """The middle 95 % of values [draws]."""
+    """Compute the middle 95 % of values [draws]."""
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
 def wilson(share: float, n: float) -> Interval:
-    """Wilson's 95 % score interval of a share of n independent trials; n > 0, need not be whole.
+    """Compute Wilson's 95 % score interval of a share of n independent trials; n > 0, need not be whole.
 
     Recommended for small n by Brown, Cai & DasGupta 2001, Statistical Science 16, 101-133.
     """
@@ -147,7 +147,7 @@ def wilson(share: float, n: float) -> Interval:
 
 
 def effective_size(groups: npt.NDArray[np.str_]) -> float:
-    """How many independent pictures these are worth if those of one group are all alike: n² / Σ m².
+    """Compute how many independent images these are worth if those of a group are all alike: n² / Σ m².
 
     Kish 1965, Survey Sampling; with groups of one picture each it is their number.
     """
@@ -156,13 +156,16 @@ def effective_size(groups: npt.NDArray[np.str_]) -> float:
 
 
 def standard_error(share: float, n: float) -> float:
-    """Of a share of n independent trials; two of each outcome are added (Agresti & Coull 1998), so never 0."""
+    """Compute the standard error of a share of n independent trials, with two of each outcome added, so never 0.
+
+    Agresti & Coull 1998, The American Statistician 52, 119-126.
+    """
     adjusted = (share * n + 2) / (n + 4)
     return float(np.sqrt(adjusted * (1 - adjusted) / (n + 4)))
 
 
 def confusion(labels: Labels, predicted: Labels, classes: int) -> Labels:
-    """Counts int64 [classes, classes]: row the true class, column the answer."""
+    """Count answers, int64 [classes, classes]: row the true class, column the answer."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
@@ -170,9 +173,9 @@ def _mean_interval(labels: Labels, right: npt.NDArray[np.bool_], groups: npt.NDA
     """Of the mean over classes of the share that is right, from each one's Wilson interval."""
     shares, below, above = [], [], []
     for label in np.unique(labels):
-        mine = labels == label
-        share = float(right[mine].mean())
-        low, high = wilson(share, effective_size(groups[mine]))
+        rows = labels == label
+        share = float(right[rows].mean())
+        low, high = wilson(share, effective_size(groups[rows]))
         shares.append(share)
         below.append(share - low)
         above.append(high - share)

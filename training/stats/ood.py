@@ -23,7 +23,7 @@ NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class OodLimits:
     """What a picture must reach to be answered.
 
     Attributes:
@@ -66,7 +66,7 @@ def _told_apart(one: float, other: float) -> tuple[str, str]:
     return f"{one:.{places}f}", f"{other:.{places}f}"
 
 
-def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> Limits:
+def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> OodLimits:
     """Choose the limits that own pictures pass with this share.
 
     Of n own pictures at most n - ⌈(n + 1) accept⌉ are turned away, so that a new one passes with about this chance
@@ -87,7 +87,7 @@ def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> L
     # Halfway between the last one turned away and the first one that passes: with two scores, each at its own limit,
     # the latter would turn away a third too many of 60 new pictures.
     bounds = [float(np.float64(o[cut]) + o[max(0, cut - 1)]) / 2 for o in ordered]
-    return Limits(accept, bounds[0], None if distance is None else -bounds[1])
+    return OodLimits(accept, bounds[0], None if distance is None else -bounds[1])
 
 
 def neighbour_distances(

@@ -1,4 +1,4 @@
-"""Two models on the same pictures: which of them is right where the other is wrong, and what chance would do."""
+"""Paired test (McNemar's, grouped) of two models on the same images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What both models made of one picture; `group` joins pictures that are not independent of each other."""
+class PairedAnswer:
+    """Whether each model is right on one image; images of the same `group` are not independent."""
 
     group: str
     champion_right: bool
@@ -19,11 +19,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The paired test. `wins` are groups in which the challenger is right more often, `losses` the opposite.
+class PairedTest:
+    """The result of the test. `wins` are groups in which the challenger is right more often, `losses` less often.
 
     `p_better` is the probability that two equally good models give so many wins or more among wins + losses (exact
-    binomial, which is McNemar's test for groups of one picture), `p_worse` the same for losses.
+    binomial, which is McNemar's test for groups of one image), `p_worse` the same for losses.
     """
 
     pictures: int
@@ -43,22 +43,22 @@ class Comparison:
         )
 
 
-def compare(answers: Sequence[Answer]) -> Comparison:
-    """Test whether the challenger is better.
+def paired_test(answers: Sequence[PairedAnswer]) -> PairedTest:
+    """Test whether the challenger is better than the champion.
 
-    Each group has one voice (that of its majority, none when it is divided), since copies and one creator's pictures
-    are easy or hard together. Exact at every size: the chi-squared form of McNemar's test needs 25 differences.
+    Each group votes once (by its majority; a tie does not count), since copies and one creator's images are easy or
+    hard together. Exact at every size: the chi-squared form of McNemar's test needs 25 differences.
     """
     balance: Counter[str] = Counter()
-    for one in answers:
-        balance[one.group] += one.challenger_right - one.champion_right
+    for answer in answers:
+        balance[answer.group] += answer.challenger_right - answer.champion_right
     wins = sum(value > 0 for value in balance.values())
     losses = sum(value < 0 for value in balance.values())
-    return Comparison(
+    return PairedTest(
         pictures=len(answers),
         groups=len(balance),
-        champion_right=sum(one.champion_right for one in answers),
-        challenger_right=sum(one.challenger_right for one in answers),
+        champion_right=sum(answer.champion_right for answer in answers),
+        challenger_right=sum(answer.challenger_right for answer in answers),
         wins=wins,
         losses=losses,
         p_better=_chance(wins, wins + losses),

@@ -37,7 +37,7 @@ def test_one_process_starts_no_other():
 
 def test_each_process_has_the_gpu_of_its_number_and_the_cpu_is_shared():
     assert CPU.of_rank(1) == CPU
-    assert Device(torch.device("cuda"), torch.bfloat16).of_rank(2).place == torch.device("cuda", 2)
+    assert Device(torch.device("cuda"), torch.bfloat16).of_rank(2).torch_device == torch.device("cuda", 2)
 
 
 def test_more_processes_than_gpus_are_refused_with_the_number_that_works(monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.fit.diagnostics import Diagnosis, diagnose
-from training.fit.regime import THRESHOLDS, Regime, RegimeRecord, decide
+from training.fit.regime import THRESHOLDS, Regime, RegimeRecord, decide_regime
 
 SMALL, LARGE = 30, THRESHOLDS.large_per_class + 20
 SIMILAR, DIFFERENT = 1.2, 0.35
@@ -43,7 +43,7 @@ def test_each_regime_is_chosen_on_data_made_for_it(per_class, last, middle, regi
     diagnosis = diagnose(pooled, labels, groups, None, seed=0)
     assert (diagnosis.smallest, diagnosis.per_class) == (per_class, per_class)
     assert list(diagnosis.probes) == ["layer4", "layer3", "layer2"]
-    assert decide(diagnosis).regime is regime
+    assert decide_regime(diagnosis).regime is regime
 
 
 def test_the_numbers_mean_what_they_say():
@@ -71,7 +71,9 @@ def test_copies_do_not_answer_for_each_other():
 
 
 def test_each_regime_trains_its_share_of_the_stages():
-    shares = {stages: [decide(found(), setting=name).tuned_stages(stages) for name in "1234"] for stages in (4, 3, 1)}
+    shares = {
+        stages: [decide_regime(found(), setting=name).tuned_stages(stages) for name in "1234"] for stages in (4, 3, 1)
+    }
     assert shares == {4: [4, 2, 2, 0], 3: [3, 2, 2, 0], 1: [1, 0, 0, 0]}
 
 
@@ -87,19 +89,19 @@ def test_what_would_have_changed_it_would_have(diagnosis, words):
     sure = dataclasses.replace(THRESHOLDS, large_per_class=200, similar_probe=0.9, doubling_gain=0.03)
     if "at least 200" in words:
         diagnosis = dataclasses.replace(diagnosis, doubling_gain=0.01)
-    assert words in decide(diagnosis, sure).otherwise
+    assert words in decide_regime(diagnosis, sure).otherwise
 
 
 def test_a_setting_overrides_by_name_and_by_number_and_says_so():
     for setting in ("all-layers", "1"):
-        decision = decide(found(), setting=setting)
+        decision = decide_regime(found(), setting=setting)
         assert decision.regime is Regime.ALL_LAYERS
         assert decision.by_setting
         assert "by itself it would be frozen" in decision.why
 
 
 def test_what_is_written_holds_numbers_rule_and_thresholds():
-    written = RegimeRecord.of(found(), decide(found()))
+    written = RegimeRecord.of(found(), decide_regime(found()))
     assert (written.regime, written.number, written.by_setting) == ("frozen", 4, False)
     assert written.diagnosis.probes["layer3"] == 0.8
     assert written.thresholds.large_per_class == THRESHOLDS.large_per_class

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from preprocessing.images.decode import decode, shrink
-from training.inference.classifier import Classifier, Picture, picture_files, predict, predict_files
+from training.inference.classifier import Classifier, ImageInput, image_files, predict, predict_files
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 from workspace.errors import ConfigError, ModelError, TransferFailed
 
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -79,7 +79,7 @@ def test_pictures_are_taken_as_they_are_needed_and_a_failed_transfer_is_that_pic
     def stream():
         for number in range(40):
             taken.append(number)
-            yield Picture(f"http://a.test/{number}", fail if number == 1 else (pictures / "a.png").read_bytes)
+            yield ImageInput(f"http://a.test/{number}", fail if number == 1 else (pictures / "a.png").read_bytes)
 
     def fail() -> bytes:
         raise TransferFailed("failed", "http_404", "gone")
@@ -93,7 +93,7 @@ def test_pictures_are_taken_as_they_are_needed_and_a_failed_transfer_is_that_pic
 
 def _calibrated(model: Path, min_probability: float, max_distance: float | None) -> Classifier:
     probes = np.random.default_rng(0).normal(size=(6, SPEC.feature_dim)).astype(np.float16)
-    limits = (Limits(0.95, min_probability, max_distance), Limits(0.5, 0.0, 2.0))
+    limits = (OodLimits(0.95, min_probability, max_distance), OodLimits(0.5, 0.0, 2.0))
     Calibration(1.3, limits, probes, 30).write(model)
     return Classifier.load(model, "cpu")
 
@@ -130,7 +130,7 @@ def test_answers_do_not_depend_on_the_company(model):
 
 
 def test_a_named_file_comes_once_and_a_folder_gives_pictures_only(pictures):
-    names = [path.name for path in picture_files([pictures / "a.png", pictures, pictures / "a.png"])]
+    names = [path.name for path in image_files([pictures / "a.png", pictures, pictures / "a.png"])]
     assert names == ["a.png", "b.jpg", "broken.jpg", "c.webp"]
 
 

@@ -21,7 +21,7 @@ from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.network.views import clean_view
 from training.stats.calibration import Calibration
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 from workspace.errors import ModelError
 
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -57,7 +57,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     reference = np.random.default_rng(0).normal(size=(7, SPEC.feature_dim)).astype(np.float16)
-    Calibration(1.6, (Limits(0.95, 0.4, 0.9),), reference, 30).write(folder)
+    Calibration(1.6, (OodLimits(0.95, 0.4, 0.9),), reference, 30).write(folder)
     return Classifier.load(folder, "cpu")
 
 

@@ -23,8 +23,8 @@ from training.inference.classifier import Outputs
 from training.network.views import PRESETS, Augmenter, sheet
 from training.report import write as report
 from training.report.charts import line_chart, nice_ticks
-from training.report.collection_stats import read_collected
-from training.report.thumbnails import data_address, license_name, web_address
+from training.report.collection_stats import read_collection_stats
+from training.report.thumbnails import jpeg_data_url, license_name, web_address
 from training.stats.calibration import Calibration
 from training.stats.folds import OutOfFold
 from training.stats.ood import fit_limits
@@ -372,7 +372,7 @@ def test_a_picture_that_a_person_moved_counts_where_it_is(made):
     moved = made.samples[0]
     with made.workspace.open_catalog() as catalog:
         catalog.put([Override(moved.sha256, LABELS[0], "relabel", LABELS[1])])
-        collected = read_collected(catalog, LABELS)
+        collected = read_collection_stats(catalog, LABELS)
     here, there = collected.by_class[LABELS[0]], collected.by_class[LABELS[1]]
     assert (here.kept, here.dropped["moved by a person"]) == (PICTURES - 1, 1)
     assert (there.kept, there.moved_here) == (PICTURES + 1, 1)
@@ -414,7 +414,7 @@ def test_the_augmented_views_shown_are_those_that_training_drew(made):
     first = {one.label: one.sha256 for one in reversed(made.samples) if one.split == "train"}
     expected = sheet([(first[label], made.cache.read(first[label])) for label in sorted(first)], card)
     assert expected.shape == (3 * 112, 4 * 112, 3)  # the clean view and the three that were drawn
-    assert shown["src"] == data_address(Image.fromarray(expected))
+    assert shown["src"] == jpeg_data_url(Image.fromarray(expected))
     assert "preset many, 3 of 96 px for each picture, seed 7" in shown.find_next("figcaption").text
 
 

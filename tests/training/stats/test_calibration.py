@@ -12,7 +12,7 @@ from training.stats.calibration import (
     quality,
     reliability,
 )
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 from training.stats.scores import softmax
 from workspace.errors import ModelError
 
@@ -72,7 +72,7 @@ def test_the_bins_hold_every_picture_once_and_their_gaps_make_the_error():
 @pytest.fixture
 def calibration() -> Calibration:
     reference = np.eye(3, 8, dtype=np.float16)
-    return Calibration(1.7, (Limits(0.95, 0.61234567, 0.4), Limits(0.5, 0.9, None)), reference, 77)
+    return Calibration(1.7, (OodLimits(0.95, 0.61234567, 0.4), OodLimits(0.5, 0.9, None)), reference, 77)
 
 
 def test_what_is_written_reads_back(calibration, tmp_path):

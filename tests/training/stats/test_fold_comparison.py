@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.fit.choice import USUAL_SHARE, Evidence, choose
-from training.stats.fold_comparison import compare
+from training.stats.fold_comparison import compare_folds
 from training.stats.folds import OutOfFold
 from training.stats.scores import log_losses
 
@@ -21,7 +21,7 @@ ALONE = np.arange(40).astype(str)
 
 def test_the_differences_and_their_errors_are_those_of_paired_answers():
     head, both = answers(LABELS, [0, 1, 2, 3, 4, 5]), answers(LABELS, [0, 6])
-    done = compare(head, both, LABELS, ALONE)
+    done = compare_folds(head, both, LABELS, ALONE)
     gains = np.zeros(40)
     gains[[1, 2, 3, 4, 5]], gains[6] = 1, -1
     assert (done.head, done.finetuned, done.n) == (pytest.approx(0.85), pytest.approx(0.95), 40)
@@ -37,20 +37,20 @@ def test_the_differences_and_their_errors_are_those_of_paired_answers():
 def test_only_a_loss_of_more_than_one_standard_error_fails(fixed, broken, passes):
     head = answers(LABELS, list(range(6)))
     both = answers(LABELS, [*range(fixed, 6), *range(10, 10 + broken)])
-    assert compare(head, both, LABELS, ALONE).passes is passes
+    assert compare_folds(head, both, LABELS, ALONE).passes is passes
 
 
 def test_right_answers_of_too_much_confidence_fail_by_their_log_loss():
     head = answers(LABELS, [0, 1, 2, 3], scale=2)
-    assert not compare(head, answers(LABELS, [0, 1, 2, 3], scale=40), LABELS, ALONE).passes
-    assert compare(head, answers(LABELS, [0, 1, 2, 3], scale=2.5), LABELS, ALONE).passes
+    assert not compare_folds(head, answers(LABELS, [0, 1, 2, 3], scale=40), LABELS, ALONE).passes
+    assert compare_folds(head, answers(LABELS, [0, 1, 2, 3], scale=2.5), LABELS, ALONE).passes
 
 
 def test_a_loss_on_one_group_of_copies_counts_once():
     head, both = answers(LABELS, []), answers(LABELS, list(range(8)))
     together = ALONE.copy()
     together[:8] = "copies"
-    alone, copies = compare(head, both, LABELS, ALONE), compare(head, both, LABELS, together)
+    alone, copies = compare_folds(head, both, LABELS, ALONE), compare_folds(head, both, LABELS, together)
     assert alone.difference == copies.difference
     assert copies.standard_error > 2 * alone.standard_error
     assert copies.loss_standard_error > 2 * alone.loss_standard_error
@@ -58,7 +58,7 @@ def test_a_loss_on_one_group_of_copies_counts_once():
 
 def test_classes_count_the_same_whatever_their_size():
     labels = np.array([0] * 30 + [1] * 10)
-    done = compare(answers(labels, [0]), answers(labels, [30]), labels, np.arange(40).astype(str))
+    done = compare_folds(answers(labels, [0]), answers(labels, [30]), labels, np.arange(40).astype(str))
     assert done.difference == pytest.approx((1 / 30 - 1 / 10) / 2)
 
 

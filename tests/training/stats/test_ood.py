@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.stats.ood import Limits, fit_limits, neighbour_distances, own_distances
+from training.stats.ood import OodLimits, fit_limits, neighbour_distances, own_distances
 
 SHARES = st.floats(0.5, 1.0)
 SCORES = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))
@@ -43,13 +43,13 @@ def test_a_new_own_picture_passes_as_often_as_promised_and_the_odd_one_in_either
 
 
 def test_the_reason_names_the_score_and_its_limit():
-    limits = Limits(0.95, 0.6, 0.4)
+    limits = OodLimits(0.95, 0.6, 0.4)
     assert limits.why_none("cat", 0.7, 0.3) == ""
     assert limits.why_none("cat", 0.5, 0.3) == "unsure: cat 0.50, own pictures have at least 0.60"
     assert "distance 0.50, own ones have at most 0.40" in limits.why_none("cat", 0.5, 0.5)
     assert "distance 0.402, own ones have at most 0.400" in limits.why_none("cat", 0.7, 0.402)
     assert limits.why_none("cat", 0.59996, 0.3) == "unsure: cat 0.59996, own pictures have at least 0.60000"
-    assert Limits(0.95, 0.6, None).why_none("cat", 0.7, 1.9) == ""
+    assert OodLimits(0.95, 0.6, None).why_none("cat", 0.7, 1.9) == ""
 
 
 def test_distances_are_those_of_sorting_every_pair():

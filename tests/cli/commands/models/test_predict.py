@@ -19,7 +19,7 @@ from cli.predict_io import model_folder
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
-from training.stats.ood import Limits
+from training.stats.ood import OodLimits
 from workspace.errors import ConfigError
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.paths import Workspace
@@ -48,7 +48,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     reference = -np.ones((6, SPEC.feature_dim), np.float16)
-    Calibration(1.0, (Limits(0.95, 0.0, 0.01), Limits(0.5, 0.0, 2.0)), reference, 9).write(folder)
+    Calibration(1.0, (OodLimits(0.95, 0.0, 0.01), OodLimits(0.5, 0.0, 2.0)), reference, 9).write(folder)
     return workspace
 
 
