@@ -13,7 +13,7 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from preprocessing.images.pixel_cache import decode_small
+from preprocessing.images.decode import decode_small
 from preprocessing.quality.checks import CHECKS, LIMIT
 from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts

@@ -20,7 +20,8 @@ import numpy as np
 
 from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
-from preprocessing.images.pixel_cache import PixelCache, decode_small
+from preprocessing.images.decode import decode_small
+from preprocessing.images.pixel_cache import PixelCache
 from training.inference.classifier import Classifier, Outputs, image_files
 from training.stats.ood import OodLimits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from collectors.http.session import PoliteSession
 from training.inference.classifier import NONE, ImageInput, Prediction, image_files
+from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
-from workspace.config.model import load_config
+from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError
 from workspace.storage.champion import answering_run
 from workspace.storage.paths import Workspace
@@ -66,11 +67,19 @@ def pictures_of(
 
 def network_of(workspace: Path | None) -> tuple[NetworkConfig, DownloadConfig]:
     """Return a workspace's network and download settings, else the defaults."""
+    config = _config_of(workspace)
+    return (config.network, config.download) if config else (NetworkConfig(), DownloadConfig())
+
+
+def clean_of(workspace: Path | None) -> CleanConfig:
+    """Return a workspace's cleaning settings, which hold what decoding a file may take, else the defaults."""
+    config = _config_of(workspace)
+    return config.clean if config else CleanConfig()
+
+
+def _config_of(workspace: Path | None) -> WorkspaceConfig | None:
     file = Workspace(workspace).config_file if workspace else None
-    if file is None or not file.is_file():
-        return NetworkConfig(), DownloadConfig()
-    config = load_config(file)
-    return config.network, config.download
+    return load_config(file) if file is not None and file.is_file() else None
 
 
 def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 
 from PIL import Image
 
@@ -23,19 +22,14 @@ class JpegThumbnails:
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig) -> None:
         self._cache = PixelCache(workspace, config.clean)
-        self._decoding = threading.Lock()
 
     def jpeg(self, sha256: str, size: str) -> bytes | None:
         """Encode an image in one of the sizes of SIDE_PX; None if it cannot be decoded.
 
-        A picture that is not in the cache is decoded and stored there.
+        A picture that is not in the cache is decoded, in a process of its own, and stored there.
         """
         try:
-            if sha256 in self._cache:
-                pixels = self._cache.read(sha256)
-            else:
-                with self._decoding:  # decoding is for one thread at a time
-                    pixels = self._cache.read(sha256)
+            pixels = self._cache.read(sha256)
         except (ImageRefused, WorkspaceError):
             return None
         image = Image.fromarray(pixels)

@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from preprocessing.duplicates.hashing import hash_image
-from preprocessing.images.decode import Decoded, Pixels
-from preprocessing.images.pixel_cache import PixelCache, decode_small
-from preprocessing.images.worker_pool import FailedJob, JobLimits, run_all
+from preprocessing.images.decode import Decoded, Pixels, decode_small
+from preprocessing.images.pixel_cache import PixelCache
+from preprocessing.images.worker import FailedJob, JobLimits
+from preprocessing.images.worker_pool import run_all
 from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
@@ -46,6 +47,16 @@ def extract_facts(job: Job) -> ImageFacts:
         return ImageFacts(job.sha256, error=refused.reason, detail=refused.detail, bytes=len(data))
     PixelCache(job.workspace, job.clean).write(job.sha256, small)
     return facts_of(job.sha256, len(data), decoded, small)
+
+
+def facts_and_pixels(data: bytes, clean: CleanConfig) -> tuple[ImageFacts, Pixels]:
+    """Decode a file of no workspace: its facts, and its pixels as the cache would hold them, [h, w, 3].
+
+    Raises:
+        ImageRefused: as `decode` does.
+    """
+    decoded, small = decode_small(data, clean)
+    return facts_of(hashlib.sha256(data).hexdigest(), len(data), decoded, small), small
 
 
 def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> ImageFacts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +19,10 @@ from preprocessing.duplicates.match import EDITED, find_matches
 from preprocessing.duplicates.orientation import AS_IS, MIRRORED
 from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
 from preprocessing.edited_copies import Features
-from preprocessing.extract_facts import facts_of
+from preprocessing.extract_facts import facts_and_pixels
 from preprocessing.images.decode import Pixels
-from preprocessing.images.pixel_cache import PixelCache, decode_small
+from preprocessing.images.isolated_decode import run_isolated
+from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import near_pairs, unit
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
@@ -76,23 +79,31 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
     thumbs: dict[str, str] = {}
     refused: dict[str, str] = {}
     progress.begin("Reading the outside set", len(files))
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        data = path.read_bytes()
-        try:
-            decoded, pixels[name] = decode_small(data, clean)
-        except ImageRefused as error:
-            refused[name] = error.reason
-        else:
-            digests[name] = hashlib.sha256(data).hexdigest()
-            facts = facts_of(digests[name], len(data), decoded, pixels[name])
-            fingerprints[facts.sha256], thumbs[facts.sha256] = fingerprint_of(facts), facts.thumb
-        progress.advance(1)
+    with ThreadPoolExecutor(clean.workers or os.cpu_count() or 1) as pool:
+        for path, outcome in zip(files, pool.map(partial(_examine, clean=clean), files), strict=True):
+            name = path.relative_to(folder).as_posix()
+            if isinstance(outcome, str):
+                refused[name] = outcome
+            else:
+                facts, pixels[name] = outcome
+                digests[name] = facts.sha256
+                fingerprints[facts.sha256], thumbs[facts.sha256] = fingerprint_of(facts), facts.thumb
+            progress.advance(1)
     if not pixels:
         raise WorkspaceError(
             f"{folder} holds no picture ({len(files)} files); name the folder of the test set's pictures"
         )
     return OutsideSet(pixels, digests, fingerprints, thumbs, refused)
+
+
+def _examine(path: Path, clean: CleanConfig) -> tuple[ImageFacts, Pixels] | str:
+    """Read one file: its facts and pixels, or the reason why it is no image."""
+    try:
+        return run_isolated(facts_and_pixels, path.read_bytes(), clean)
+    except ImageRefused as refused:
+        return refused.reason
+    except OSError:
+        return "unreadable"
 
 
 def find_leaks(

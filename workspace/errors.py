@@ -82,6 +82,10 @@ class ImageRefused(CollectAndTrainError):
         self.reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[ImageRefused], tuple[str, str]]:
+        """Name what unpickling needs: it may be raised in a worker process."""
+        return ImageRefused, (self.reason, self.detail)
+
 
 class DatasetError(CollectAndTrainError):
     """Too few images or classes, or a dataset that cannot be read."""

@@ -163,6 +163,7 @@ _ENTRIES = (
             "not_an_image": "the file is something else, such as a web page",
             "format_not_allowed": "a picture format that is not opened",
             "too_many_pixels": "larger than the limit",
+            "too_many_scans": "a progressive JPEG of more passes than any encoder makes",
             "truncated": "the file was cut off",
             "damaged": "the file is damaged inside",
             "decoder_crashed": "the file crashed the decoder",

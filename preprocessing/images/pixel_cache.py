@@ -7,26 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.images.decode import DECODER_VERSION, Decoded, Pixels, decode, shrink
+from preprocessing.images.decode import DECODER_VERSION, Pixels
+from preprocessing.images.isolated_decode import decode_isolated
 from workspace.config.clean import CleanConfig
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, write_atomic
-
-
-def decode_small(data: bytes, clean: CleanConfig) -> tuple[Decoded, Pixels]:
-    """Decode a file and shrink it to the size in the cache, for training and prediction alike.
-
-    A JPEG that is at least twice as large comes from Pillow's draft mode: at half the time in all, and a PNG made of it
-    is then a near copy of it rather than one with the same pixels.
-
-    Returns:
-        The picture as decoded, and its pixels uint8 [h, w, 3] with the shorter side at most `clean.cache_side_px`.
-
-    Raises:
-        ImageRefused: as `decode` does.
-    """
-    decoded = decode(data, max_megapixels=clean.max_megapixels, side_px=clean.cache_side_px)
-    return decoded, shrink(decoded.pixels, clean.cache_side_px)
 
 
 class PixelCache:
@@ -60,7 +45,7 @@ class PixelCache:
 
         Raises:
             WorkspaceError: neither the entry nor the stored file is there.
-            ImageRefused: the stored file cannot be decoded.
+            ImageRefused: the stored file cannot be decoded within the limits of cleaning.
         """
         path = self._file(sha256)
         try:
@@ -69,7 +54,7 @@ class PixelCache:
                 return pixels
         except (OSError, ValueError, EOFError):
             pass  # gone, cut off or no array: made again below
-        _, small = decode_small(self._images.get(sha256), self._clean)
+        small = decode_isolated(self._images.get(sha256), self._clean).pixels
         self.write(sha256, small)
         return small
 

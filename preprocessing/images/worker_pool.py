@@ -1,49 +1,22 @@
-"""A pool of isolated worker processes: a decoder that crashes, hangs or exhausts memory ends only its own worker.
+"""Pools of isolated worker processes: a decoder that crashes, hangs or exhausts memory ends only its own worker.
 
-A worker holds one job at a time, so the job that ended it is known. The parent enforces the time limit by killing;
-the operating system enforces the memory limit (RLIMIT_AS). A new worker replaces one that ended.
+`run_all` runs many jobs for one thread, `WorkerPool` one job each for several. A new worker replaces one that ended,
+and a job that killed its worker is tried once more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from multiprocessing.connection import wait
+from typing import Any, Generic, TypeGuard
 
-from workspace.errors import WorkspaceError
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from preprocessing.images.worker import FailedJob, Job, JobLimits, Result, Worker
 
 _TRIES = 2  # a worker may have been killed for reasons outside it, as by the OOM killer
-_START_S = 120.0  # Python, numpy, SciPy and Pillow on a busy machine with a cold disk
-
-
-@dataclass(frozen=True, slots=True)
-class JobLimits:
-    """Limits of one job: seconds, and bytes of address space beyond those of a worker at its start."""
-
-    seconds: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class FailedJob(Generic[Job]):
-    """A job that has no result: `reason` is decoder_crashed, decoder_timeout or decoder_memory."""
-
-    job: Job
-    reason: str
-    detail: str
 
 
 def run_all(
@@ -61,14 +34,14 @@ def run_all(
         WorkspaceError: processes cannot be started from here.
     """
     waiting = deque((job, 1) for job in jobs)
-    pool: list[_Worker[Job, Result]] = []
+    pool: list[Worker[Job, Result]] = []
     try:
         while waiting or any(worker.job is not None for worker in pool):
             while waiting and (idle := _idle(pool, work, min(workers, len(jobs)), limits)) is not None:
                 idle.give(*waiting.popleft())
             for worker in _ready(pool):
                 outcome = worker.outcome()
-                if isinstance(outcome, FailedJob) and outcome.reason == "decoder_crashed" and worker.tried < _TRIES:
+                if _crashed(outcome) and worker.tried < _TRIES:
                     waiting.append((outcome.job, worker.tried + 1))
                 elif outcome is not None:
                     yield outcome
@@ -78,165 +51,79 @@ def run_all(
             worker.end()
 
 
-class _Worker(Generic[Job, Result]):
-    """A process and the pipe to it; `job` is its current job, None when idle."""
+class WorkerPool(Generic[Job, Result]):
+    """Worker processes that stay, for callers in several threads; they start when they are first needed.
 
-    def __init__(self, work: Callable[[Job], Result], limits: JobLimits) -> None:
-        self.job: Job | None = None
-        self.tried = 0
-        self.alive = True
-        self.deadline = 0.0
-        self._limits = limits
-        context = _context()
-        self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, work, limits), daemon=True)
-        self.process.start()
-        theirs.close()
-        self._await_start()
+    Args:
+        work: the function that workers run; importable by name.
+        workers: largest number of processes; a caller that finds all of them busy waits.
+        limits: for each job.
+    """
 
-    def _await_start(self) -> None:
+    def __init__(self, work: Callable[[Job], Result], workers: int, limits: JobLimits) -> None:
+        self._work, self._limits = work, limits
+        self._places = threading.BoundedSemaphore(workers)
+        self._idle: list[Worker[Job, Result]] = []
+
+    def run(self, job: Job) -> Result | FailedJob[Job]:
+        """Run a job, which can be pickled, and wait for its outcome.
+
+        What `work` raises is raised here, except MemoryError.
+
+        Raises:
+            WorkspaceError: processes cannot be started from here.
+        """
+        with self._places:
+            for tried in range(1, _TRIES + 1):
+                outcome = self._attempt(job, tried)
+                if not _crashed(outcome):
+                    break
+            return outcome
+
+    def _attempt(self, job: Job, tried: int) -> Result | FailedJob[Job]:
+        worker = self._worker()
         try:
-            started = self.pipe.poll(_START_S) and self.pipe.recv() == "ready"
-        except (EOFError, OSError):
-            started = False
-        if not started:
-            self.end()
-            raise WorkspaceError(
-                "the worker processes that decode images did not start; in a script of your own, put the code under "
-                "`if __name__ == '__main__':`; otherwise see their messages above (too little memory, or too many "
-                "processes)"
-            )
+            worker.give(job, tried)
+            while (outcome := worker.outcome()) is None:
+                _ready([worker])
+            return outcome
+        finally:
+            if worker.alive and worker.job is None:
+                self._idle.append(worker)
+            elif worker.alive:  # the caller was interrupted
+                worker.end()
 
-    def give(self, job: Job, tried: int) -> None:
-        self.job, self.tried = job, tried
-        self.deadline = time.monotonic() + self._limits.seconds
-        with contextlib.suppress(OSError):  # it died while it was idle: seen as a crash, and tried again
-            self.pipe.send(job)
-
-    def outcome(self) -> Result | FailedJob[Job] | None:
-        """Return the result of the job, or None while it runs."""
-        job = self.job
-        assert job is not None
-        if self.pipe.poll():
-            try:
-                kind, value = self.pipe.recv()
-            except (EOFError, OSError):
-                return self._crashed(job)
-            self.job = None
-            if kind == "memory":
-                self.end()  # it may still hold the memory
-                return FailedJob(
-                    job,
-                    "decoder_memory",
-                    f"it took more than {self._limits.memory_bytes / 1e6:g} MB (decoder_memory_mb)",
-                )
-            if kind == "error":
-                raise value
-            return value  # type: ignore[no-any-return]
-        if not self.process.is_alive():
-            return self._crashed(job)
-        if time.monotonic() < self.deadline:
-            return None
-        self.end()
-        self.job = None
-        return FailedJob(job, "decoder_timeout", f"not decoded after {self._limits.seconds:g} s (decoder_timeout_s)")
-
-    def _crashed(self, job: Job) -> FailedJob[Job]:
-        self.process.join(5)
-        code = self.process.exitcode
-        self.end()
-        self.job = None
-        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        return FailedJob(job, "decoder_crashed", f"the process that decoded it died, {self.tried} times: {how}")
-
-    def end(self) -> None:
-        self.alive = False
-        if self.job is None and self.process.is_alive():
-            self.pipe.close()  # an idle worker ends by itself then
-            self.process.join(1)
-        else:
-            self.pipe.close()
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
+    def _worker(self) -> Worker[Job, Result]:
+        while self._idle:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                worker = self._idle.pop()
+                if worker.process.is_alive():
+                    return worker
+                worker.end()
+        return Worker(self._work, self._limits)
 
 
-def _context() -> ForkServerContext | SpawnContext:
-    # Never a plain fork: the caller may have threads (Prefect has), whose locks a fork would copy.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "preprocessing.extract_facts"])
-    return context
+def _crashed(outcome: object) -> TypeGuard[FailedJob[Any]]:
+    return isinstance(outcome, FailedJob) and outcome.reason == "decoder_crashed"
 
 
 def _idle(
-    pool: list[_Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: JobLimits
-) -> _Worker[Job, Result] | None:
+    pool: list[Worker[Job, Result]], work: Callable[[Job], Result], most: int, limits: JobLimits
+) -> Worker[Job, Result] | None:
     """Return an idle worker, a new one if the pool may grow, or None."""
     for worker in pool:
         if worker.job is None and worker.alive:
             return worker
     if len(pool) >= most:
         return None
-    pool.append(_Worker(work, limits))
+    pool.append(Worker(work, limits))
     return pool[-1]
 
 
-def _ready(pool: list[_Worker[Job, Result]]) -> list[_Worker[Job, Result]]:
+def _ready(pool: list[Worker[Job, Result]]) -> list[Worker[Job, Result]]:
     """Wait until a worker answers, dies or exceeds its time limit."""
     busy = [worker for worker in pool if worker.job is not None]
     patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
     ready = set(wait([part for worker in busy for part in (worker.pipe, worker.process.sentinel)], patience))
     now = time.monotonic()
     return [w for w in busy if w.pipe in ready or w.process.sentinel in ready or w.deadline <= now]
-
-
-def _serve(pipe: Connection, work: Callable[[Any], Any], limits: JobLimits) -> None:
-    """Run jobs in a worker until the parent closes the pipe."""
-    _silence_c_libraries()
-    _cap_memory(limits.memory_bytes)
-    pipe.send("ready")
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError):
-            return
-        # Should the parent be gone, nobody kills a decoder that hangs: the system does (default action of SIGALRM).
-        _alarm(limits.seconds + 10)
-        try:
-            answer: tuple[str, Any] = ("done", work(job))
-        except MemoryError:
-            answer = ("memory", None)
-        except Exception as error:
-            answer = ("error", error)
-        _alarm(0)
-        try:
-            pipe.send(answer)
-        except OSError:
-            return
-
-
-def _alarm(seconds: float) -> None:
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _cap_memory(extra_bytes: int) -> None:
-    """Limit the address space to its present size plus `extra_bytes`; Linux only."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (ImportError, OSError):
-        return
-    limit = pages * resource.getpagesize() + extra_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def _silence_c_libraries() -> None:
-    """Discard what libtiff and others print about a file: the reason is in its row."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)

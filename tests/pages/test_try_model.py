@@ -2,10 +2,14 @@
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import requests
 from PIL import Image
@@ -20,6 +24,7 @@ from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
+from workspace.config.clean import CleanConfig
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -88,6 +93,69 @@ def test_what_is_no_picture_or_too_large_is_refused_and_strangers_are_not_let_in
         too_large = session.post(f"{origin}/answer", data=b"\x89PNG" + bytes(60_000), timeout=5)
         assert too_large.status_code == 413 and "0.05 MB" in too_large.json()["detail"]
         assert requests.post(f"{origin}/answer", data=_png(1), timeout=5).status_code == 403
+
+
+def _memory_mb(processes: list[psutil.Process]) -> float:
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 1e6
+
+
+def _clear_png() -> bytes:
+    """A small file that takes 0.6 GB to decode."""
+    out = io.BytesIO()
+    Image.new("RGBA", (6000, 6000)).save(out, "PNG", compress_level=9)
+    return out.getvalue()
+
+
+def test_hostile_uploads_at_once_take_the_memory_of_one_and_the_page_goes_on(classifier):
+    clear, this = _clear_png(), psutil.Process()
+    limits = CleanConfig(decoder_memory_mb=1500)
+    with served_page(try_app(classifier, "apes", clean=limits)) as address, ThreadPoolExecutor(7) as browser:
+        session, origin = _session(address)
+        assert session.post(f"{origin}/answer", data=_png(1), timeout=60).ok  # a worker is there
+        before = _memory_mb([this, *this.children(recursive=True)])
+        files = [*[clear] * 6, _png(2)]
+        asked = [browser.submit(session.post, f"{origin}/answer", data=data, timeout=120) for data in files]
+        slowest, highest = 0.0, 0.0
+        while not all(answer.done() for answer in asked):
+            began = time.monotonic()
+            assert session.get(origin, timeout=20).status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+            highest = max(highest, _memory_mb([this, *this.children(recursive=True)]))
+            time.sleep(0.02)
+        assert [answer.result().status_code for answer in asked] == [200] * 7
+    assert slowest < 10
+    assert 200 < highest - before < 1700
+
+
+def test_an_upload_that_passes_a_limit_says_which_and_the_next_is_answered(classifier):
+    limits = CleanConfig(decoder_memory_mb=200, decoder_timeout_s=20)
+    with served_page(try_app(classifier, "apes", clean=limits)) as address:
+        session, origin = _session(address)
+        refused = session.post(f"{origin}/answer", data=_clear_png(), timeout=60)
+        assert refused.status_code == 400
+        assert "decoder_memory: it took more than 200 MB (decoder_memory_mb)" in refused.json()["detail"]
+        assert session.post(f"{origin}/answer", data=_png(1), timeout=60).ok
+
+
+def test_a_file_that_does_not_arrive_keeps_no_other_waiting(classifier, monkeypatch):
+    monkeypatch.setattr("pages.try_model._ARRIVAL_S", 0.5)
+
+    def never() -> Iterator[bytes]:
+        yield b"\x89PNG"
+        time.sleep(2)
+
+    with served_page(try_app(classifier, "apes")) as address, ThreadPoolExecutor(3) as browser:
+        session, origin = _session(address)
+        stuck = [browser.submit(session.post, f"{origin}/answer", data=never(), timeout=30) for _ in range(3)]
+        time.sleep(0.2)
+        assert session.post(f"{origin}/answer", data=_png(1), timeout=20).ok
+        for one in stuck:
+            with suppress(requests.ConnectionError):  # uvicorn closes it while the file is still being sent
+                assert one.result().status_code == 408
 
 
 def test_a_person_chooses_a_picture_and_sees_the_answer(chromium: Browser, classifier, limits, tmp_path: Path):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from preprocessing.images.decode import Pixels, shrink
-from preprocessing.images.pixel_cache import decode_small
+from preprocessing.images.isolated_decode import decode_isolated
 from training.network.backbone import Backbone, Network, normalised
 from training.network.device import Device, choose_device
 from training.network.registry import build_network, spec_of
@@ -29,7 +29,7 @@ from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFail
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
-_READERS, _AHEAD = 4, 2  # threads that read and decode, and batches that they are ahead of the network
+_READERS, _AHEAD = 4, 2  # threads that read and have decoded, and batches that they are ahead of the network
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
@@ -204,30 +204,40 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def predict_files(
-    classifier: Classifier, paths: Iterable[Path], batch_size: int = 32, accept: float | None = None
+    classifier: Classifier,
+    paths: Iterable[Path],
+    batch_size: int = 32,
+    accept: float | None = None,
+    clean: CleanConfig | None = None,
 ) -> Iterator[Prediction]:
     """Classify files and folders, in the order of `image_files`; otherwise as `predict`."""
     pictures = (ImageInput(str(path), path.read_bytes) for path in image_files(paths))
-    yield from predict(classifier, pictures, batch_size, accept)
+    yield from predict(classifier, pictures, batch_size, accept, clean)
 
 
 def predict(
-    classifier: Classifier, pictures: Iterable[ImageInput], batch_size: int = 32, accept: float | None = None
+    classifier: Classifier,
+    pictures: Iterable[ImageInput],
+    batch_size: int = 32,
+    accept: float | None = None,
+    clean: CleanConfig | None = None,
 ) -> Iterator[Prediction]:
-    """Classify pictures in their order; one that cannot be read stops no other.
+    """Classify pictures in their order; one that cannot be read, or passes a limit of decoding, stops no other.
 
-    The next batches are read and decoded while the network works on this one.
+    The next batches are read, and decoded in worker processes, while the network works on this one.
 
     Args:
         classifier: what answers.
         pictures: taken as they are needed.
         batch_size: pictures per forward pass.
         accept: as in Classifier.answers.
+        clean: what decoding a file may take, and how many processes decode; None: the defaults.
 
     Raises:
         ModelError: the model has no limits for this share.
+        WorkspaceError: processes cannot be started from here.
     """
-    clean = CleanConfig(cache_side_px=classifier.card.cache_side_px)
+    clean = decoding_limits(classifier, clean)
     waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         for batch in _batched(pictures, batch_size):
@@ -236,6 +246,11 @@ def predict(
                 yield from _answer(classifier, waiting.popleft(), accept)
         while waiting:
             yield from _answer(classifier, waiting.popleft(), accept)
+
+
+def decoding_limits(classifier: Classifier, clean: CleanConfig | None = None) -> CleanConfig:
+    """Return the settings that decode a picture for this model: its size, and these limits, else the defaults."""
+    return (clean or CleanConfig()).model_copy(update={"cache_side_px": classifier.card.cache_side_px})
 
 
 def _batched(pictures: Iterable[ImageInput], size: int) -> Iterator[list[ImageInput]]:
@@ -258,7 +273,7 @@ def _answer(
 
 def _read(picture: ImageInput, clean: CleanConfig) -> Pixels | str:
     try:
-        return decode_small(picture.read(), clean)[1]
+        return decode_isolated(picture.read(), clean).pixels
     except (ImageRefused, TransferFailed) as error:
         return str(error)
     except OSError as error:

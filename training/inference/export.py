@@ -17,12 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from preprocessing.images.decode import decode
+from preprocessing.images.isolated_decode import decode_full_isolated
 from training.inference.classifier import Classifier
 from training.network.backbone import Network, normalised
 from training.stats.ood import NEIGHBOURS, neighbour_distances
 from training.stats.scores import softmax
 from workspace.catalog.records import Sample
+from workspace.config.clean import CleanConfig
 from workspace.errors import ModelError
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
@@ -156,8 +157,13 @@ def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) ->
     return exported
 
 
-def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixels]:
-    """Pictures of every class in full size, from the dataset's own files: uint8 [h, w, 3].
+def check_pictures(workspace: Workspace, samples: Sequence[Sample], clean: CleanConfig) -> list[Pixels]:
+    """Decode pictures of every class in full size, from the dataset's own files: uint8 [h, w, 3].
+
+    Args:
+        workspace: where the files are.
+        samples: the dataset.
+        clean: what decoding a file may take.
 
     Raises:
         WorkspaceError: a file is gone.
@@ -169,7 +175,7 @@ def check_pictures(workspace: Workspace, samples: Sequence[Sample]) -> list[Pixe
         [sample for sample in order if sample.label == label] for label in sorted({sample.label for sample in samples})
     ]
     in_turn = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
-    return [decode(images.get(sample.sha256)).pixels for sample in in_turn[:CHECKED]]
+    return [decode_full_isolated(images.get(sample.sha256), clean).pixels for sample in in_turn[:CHECKED]]
 
 
 def _example(model: Classifier) -> torch.Tensor:

@@ -48,9 +48,11 @@ def export(
     if Target.ONNX in to or Target.TORCH in to:
         from training.inference.classifier import Classifier
         from training.inference.export import check_pictures, export_onnx, export_torch
+        from workspace.config.model import load_config
 
         model = Classifier.load(run_folder.model, "cpu")
-        pictures = check_pictures(workspace, read_dataset(run_folder.dataset_file))
+        clean = load_config(run_folder.config_file).clean
+        pictures = check_pictures(workspace, read_dataset(run_folder.dataset_file), clean)
         for kind, write in ((Target.ONNX, export_onnx), (Target.TORCH, export_torch)):
             if kind in to:
                 done = write(model, pictures, target)

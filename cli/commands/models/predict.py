@@ -52,7 +52,7 @@ def predict(
     """
     if not pictures and sys.stdin.isatty():
         raise typer.BadParameter("name pictures, folders or URLs, or pipe a list of them in")
-    from cli.predict_io import FORMATS, model_folder, network_of, pictures_of
+    from cli.predict_io import FORMATS, clean_of, model_folder, network_of, pictures_of
     from collectors.http.session import PoliteSession
     from training.inference.classifier import Classifier
     from training.inference.classifier import predict as classify
@@ -70,7 +70,7 @@ def predict(
 
     with PoliteSession(network) as session:
         named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer.read)
-        for line in FORMATS[form](counted(classify(classifier, named, batch, accept))):
+        for line in FORMATS[form](counted(classify(classifier, named, batch, accept, clean_of(workspace)))):
             typer.echo(line)
     if failed:
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ def serve(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Try the model on a local page: drop a picture, see the answer. No picture is kept."""
-    from cli.predict_io import model_folder
+    from cli.predict_io import clean_of, model_folder
     from pages.local_auth import serve_page
     from pages.try_model import try_app
     from training.inference.classifier import Classifier
@@ -38,4 +38,6 @@ def serve(
             f"Open [bold]{url}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
         )
 
-    serve_page(try_app(classifier, name, notes), announce, port=port, open_browser=open_browser)
+    serve_page(
+        try_app(classifier, name, notes, clean=clean_of(workspace)), announce, port=port, open_browser=open_browser
+    )

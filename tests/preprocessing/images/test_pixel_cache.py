@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from preprocessing.images.pixel_cache import PixelCache, decode_small
+from preprocessing.images.decode import decode_small
+from preprocessing.images.pixel_cache import PixelCache
 from workspace.errors import WorkspaceError
 
 

@@ -4,11 +4,13 @@ import functools
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from preprocessing.images.worker_pool import FailedJob, JobLimits, run_all
+from preprocessing.images.worker import FailedJob, JobLimits
+from preprocessing.images.worker_pool import WorkerPool, run_all
 
 # A module of its own, because what a worker runs has to be importable by name.
 WICKED = '''
@@ -112,3 +114,25 @@ def test_no_jobs_start_no_process(work) -> None:
 def test_workers_run_beside_each_other(work) -> None:
     outcomes = list(run_all([f"hang{n}" for n in range(6)], work, 6, LIMITS))
     assert len(outcomes) == 6 and os.getpid() > 0
+
+
+def test_a_pool_serves_several_threads_each_job_with_its_outcome(work, tmp_path) -> None:
+    pool = WorkerPool(work, 2, LIMITS)
+    jobs = ["good", "segfault", "hang", "once", "eat", "better", "good2", "good3"]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = dict(zip(jobs, threads.map(pool.run, jobs), strict=True))
+    failed = {job: one.reason for job, one in outcomes.items() if isinstance(one, FailedJob)}
+    assert failed == {"segfault": "decoder_crashed", "hang": "decoder_timeout", "eat": "decoder_memory"}
+    good = {job: len(job) for job in jobs if job not in failed}
+    assert {job: outcomes[job] for job in good} == good
+    assert seen(tmp_path) == {job: 2 if job in {"segfault", "once"} else 1 for job in jobs}
+
+
+def test_a_pool_raises_what_the_work_raises_and_goes_on_with_the_same_worker(work) -> None:
+    pool = WorkerPool(work, 1, JobLimits(30, 300_000_000))
+    pool.run("good")
+    began = time.monotonic()
+    with pytest.raises(LookupError, match="raise"):
+        pool.run("raise")
+    assert [pool.run(f"good{n}") for n in range(20)] == [5] * 10 + [6] * 10
+    assert time.monotonic() - began < 0.5  # no new process

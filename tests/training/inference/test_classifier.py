@@ -16,6 +16,7 @@ from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
+from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ModelError, TransferFailed
 
 SPEC = BACKBONES["efficientnet_lite0"]
@@ -89,6 +90,17 @@ def test_pictures_are_taken_as_they_are_needed_and_a_failed_transfer_is_that_pic
     assert first.name == "http://a.test/0" and first.answer and second.error == "http_404: gone"
     assert len(taken) <= 16
     assert len(list(answers)) == 38
+
+
+def test_a_picture_that_passes_a_limit_of_decoding_has_it_as_its_error_and_stops_no_other(model, pictures):
+    Image.new("RGBA", (6000, 6000)).save(pictures / "large.png")
+    classifier = Classifier.load(model, "cpu")
+    found = list(predict_files(classifier, [pictures], clean=CleanConfig(decoder_memory_mb=200, workers=2)))
+    errors = {Path(one.name).name: one.error for one in found if one.error}
+    assert errors.keys() == {"broken.jpg", "large.png"} and len(found) == 5
+    assert errors["large.png"] == "decoder_memory: it took more than 200 MB (decoder_memory_mb)"
+    few_pixels = CleanConfig(max_megapixels=0.0001, workers=2)
+    assert "limit is 0.0001 megapixels" in next(predict_files(classifier, [pictures], clean=few_pixels)).error
 
 
 def _calibrated(model: Path, min_probability: float, max_distance: float | None) -> Classifier:
