@@ -6,13 +6,14 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, UnidentifiedImageError, features
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError, features
 
+from preprocessing.images.ancillary import PROFILE_BYTES, barer_versions
 from preprocessing.images.colour import to_rgb
 from preprocessing.images.jpeg_segments import count_scans
 from workspace.config.clean import CleanConfig
@@ -87,22 +88,17 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
         ImageRefused: with the reason `empty`, `not_an_image`, `format_not_allowed`, `too_many_pixels`,
             `too_many_scans`, `truncated`, `damaged` or `decoder_memory`.
     """
-    _refuse_unread(data)
-    with _strict_and_silent(prints=image_format(data) == "TIFF"):
+    container = _recognise(data)
+    with _strict_and_silent(prints=container == "TIFF"):
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _refuse_large(image.size, max_megapixels)
-                return _decode_opened(image, side_px)
-        except ImageRefused:
+            return _decode_version(data, max_megapixels, side_px)
+        except ImageRefused as refused:
+            if refused.reason not in ("truncated", "damaged"):
+                raise
+            for version in barer_versions(data, container):
+                with suppress(ImageRefused):
+                    return _decode_version(version, max_megapixels, side_px)
             raise
-        except MemoryError as error:
-            raise ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is") from error
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ImageRefused(
-                "too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels"
-            ) from error
-        except Exception as error:  # Pillow raises anything on damaged bytes: the per-item boundary
-            raise _refusal(data, error) from error
 
 
 def decode_small(data: bytes, clean: CleanConfig) -> tuple[Decoded, Pixels]:
@@ -132,6 +128,21 @@ def shrink(pixels: Pixels, side_px: int) -> Pixels:
         return pixels
     size = (max(1, round(width * side_px / short)), max(1, round(height * side_px / short)))
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _decode_version(data: bytes, max_megapixels: float, side_px: int | None) -> Decoded:
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _refuse_large(image.size, max_megapixels)
+            return _decode_opened(image, side_px)
+    except ImageRefused:
+        raise
+    except MemoryError as error:
+        raise ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageRefused("too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels") from error
+    except Exception as error:  # Pillow raises anything on damaged bytes: the per-item boundary
+        raise _refusal(data, error) from error
 
 
 def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
@@ -167,8 +178,8 @@ def _frames(image: Image.Image) -> int:
         return 1
 
 
-def _refuse_unread(data: bytes) -> None:
-    """Name what is plainly no picture, of a format that is not opened, or built to last, before any decoder sees it."""
+def _recognise(data: bytes) -> str:
+    """Return the format; refuse what is no picture, not opened, or built to last, before any decoder sees it."""
     other = describe_other(data)
     if other == "empty":
         raise ImageRefused("empty", "the file has 0 bytes" if not data else f"{len(data)} bytes, all blank")
@@ -181,6 +192,7 @@ def _refuse_unread(data: bytes) -> None:
         raise ImageRefused("format_not_allowed", f"{found}; opened are {', '.join(FORMATS)}")
     if found == "JPEG" and (scans := count_scans(data, MAX_SCANS)) > MAX_SCANS:
         raise ImageRefused("too_many_scans", f"{scans} scans, each a pass over the picture; the limit is {MAX_SCANS}")
+    return found
 
 
 def _boxes_end(data: bytes) -> int:
@@ -217,8 +229,8 @@ def _strict_and_silent(*, prints: bool) -> Iterator[None]:
 
     With `prints` also what a C library says on standard error: libtiff comments on every fault.
     """
-    padded = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    padded, unpacked = ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK
+    ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = False, PROFILE_BYTES
     kept = os.dup(2) if prints else None
     try:
         if kept is not None:
@@ -229,7 +241,7 @@ def _strict_and_silent(*, prints: bool) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = padded
+        ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = padded, unpacked
         if kept is not None:
             os.dup2(kept, 2)
             os.close(kept)

@@ -159,7 +159,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "png: 40 megapixels of nothing": (png(8000, 5000, rows(10, 10)), "truncated"),
     "png: text of 30 MB in 30 kB": (
         png(90, 70, rows(90, 70), chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(30_000_000), 9))),
-        "damaged",
+        "",
     ),
     "png: profile of noise": (png(90, 70, rows(90, 70), chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(99)))), ""),
     "png: profile that does not unpack": (png(90, 70, rows(90, 70), chunk(b"iCCP", b"icc\0\0" + bytes(99))), ""),
