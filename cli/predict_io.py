@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from collectors.http.session import PoliteSession
-from training.inference.classifier import NONE, ImageInput, Prediction, image_files
+from training.inference.classifier import ImageInput, Prediction, image_files
 from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import WorkspaceConfig, load_config
@@ -22,7 +22,7 @@ STDIN = "-"
 """The word for a picture whose bytes come on standard input."""
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
-_COLUMNS = ("picture", "label", "probability", "best", "reason", "error")
+_COLUMNS = ("picture", "label", "probability", "best", "reason", "error", "answered")
 
 
 def model_folder(workspace: Path | None, model: Path | None, run: str | None = None) -> Path:
@@ -83,38 +83,43 @@ def _config_of(workspace: Path | None) -> WorkspaceConfig | None:
 
 
 def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """Write tab-separated lines: picture, label, probability, for "none" also the reason; or picture, `error`, why."""
+    """Write tab-separated lines: picture, label, probability, outcome (`answered`, `none` or `error`), its reason.
+
+    The outcome has a column of its own, so that no name of a class can be taken for it.
+    """
     for prediction in answers:
-        if prediction.answer is None:
-            yield f"{prediction.name}\terror\t{prediction.error}"
+        answer = prediction.answer
+        if answer is None:
+            yield f"{prediction.name}\t\t\terror\t{prediction.error}"
         else:
-            reason = f"\t{prediction.answer.why_none}" if prediction.answer.why_none else ""
-            yield f"{prediction.name}\t{prediction.answer.label}\t{prediction.answer.probability:.3f}{reason}"
+            outcome = "answered" if answer.answered else f"none\t{answer.why_none}"
+            yield f"{prediction.name}\t{answer.label}\t{answer.probability:.3f}\t{outcome}"
 
 
 def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """Write a header and one row per picture (RFC 4180)."""
+    """Write a header and one row per picture (RFC 4180); `answered` is true or false."""
     yield ",".join(_COLUMNS)
     for prediction in answers:
-        row: list[object] = [prediction.name, "", "", "", "", prediction.error]
+        row: list[object] = [prediction.name, "", "", "", "", prediction.error, "false"]
         if prediction.answer:
             answer = prediction.answer
             row = [prediction.name, answer.label, f"{answer.probability:.6f}", answer.best, answer.why_none, ""]
+            row.append("true" if answer.answered else "false")
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="").writerow(row)
         yield buffer.getvalue()
 
 
 def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """Write one JSON object per line, with the probability of every class."""
+    """Write one JSON object per line, with `answered` (a boolean) and the probability of every class."""
     for prediction in answers:
-        values: dict[str, object] = {"picture": prediction.name}
-        if prediction.answer is None:
+        answer = prediction.answer
+        values: dict[str, object] = {"picture": prediction.name, "answered": answer is not None and answer.answered}
+        if answer is None:
             values["error"] = prediction.error
         else:
-            answer = prediction.answer
             values |= {"label": answer.label, "probability": answer.probability, "best": answer.best}
-            values |= {"reason": answer.why_none} if answer.label == NONE else {}
+            values |= {} if answer.answered else {"reason": answer.why_none}
             values |= {"distance": answer.distance} if answer.distance is not None else {}
             values["probabilities"] = dict(answer.probabilities)
         yield json.dumps(values, ensure_ascii=False)

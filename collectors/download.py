@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from urllib.parse import urlsplit
 
 from collectors.http.recording import FetchResult
 from collectors.http.session import PoliteSession
@@ -19,8 +20,10 @@ from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.failures import given_up_notes, urls_to_retry
 from workspace.catalog.records import Download, StepCounts
+from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed
+from workspace.licenses import web_address
 from workspace.progress import SILENT, Progress
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
@@ -61,8 +64,7 @@ def run(
             wanted = config.classes, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
         progress.begin("Downloading", len(urls))
-        anonymous = not config.network.contact and not config.network.allow_private_addresses
-        if urls and anonymous and warn_of_contact:
+        if warn_of_contact and not config.network.contact and _asks_strangers(urls, config.network):
             progress.warn("network.contact is not set, so site owners cannot reach you; set it in workspace.toml")
         for outcomes in _fetch_all(config, urls, intake):
             catalog.put(outcomes)
@@ -74,6 +76,13 @@ def run(
     return StepCounts(
         "download", done=len(urls), reused=by_reason.total() - len(urls), by_reason=by_reason, notes=notes
     )
+
+
+def _asks_strangers(urls: Sequence[str], network: NetworkConfig) -> bool:
+    """Return whether any of the urls is requested from a site of somebody else."""
+    if network.replay or network.allow_private_addresses:
+        return False
+    return any(web_address(url) and urlsplit(url).hostname not in network.private_hosts for url in urls)
 
 
 def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> Iterator[list[Download]]:

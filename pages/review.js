@@ -191,7 +191,7 @@ async function start() {
   await store.open();
   const named = store.classes.some((one) => one.label === filters.class);
   const { reason, cluster } = filters;
-  filters.class = named ? filters.class : store.classes[0].label;
+  filters.class = named ? filters.class : store.first;
   Object.assign(filters, { reason, cluster });
   await store.show(filters.class);
   drawClasses();

@@ -77,6 +77,7 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
     def classes() -> dict[str, Any]:
         return {
             "classes": review_data.overview(),
+            "first": review_data.first_class(),
             "words": {name: item.words for name, item in REASONS.items()},
             "decisions": len(review_data.overrides()),
         }

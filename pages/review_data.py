@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
-from training.report.thumbnails import license_name, web_address
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.curation import STAGE
 from workspace.catalog.overrides import Change, Outcome, decide
@@ -20,6 +19,7 @@ from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdic
 from workspace.catalog.standing import Pair, count_images, effective_verdicts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
+from workspace.licenses import license_title, web_address
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
 
@@ -97,6 +97,10 @@ class ReviewData:
             }
             for label in self.classes
         ]
+
+    def first_class(self) -> str:
+        """Choose the class to open first: the one with most images to review, else with most images."""
+        return str(max(self.overview(), key=lambda item: (item["waiting"], item["pictures"]))["label"])
 
     def pictures(self, label: str) -> list[dict[str, Any]]:
         """List the images found under a label or moved to it: the most suspicious first, the dropped ones last."""
@@ -227,7 +231,7 @@ def _source(hit: Hit | None) -> Mapping[str, Any]:
         "source": hit.source,
         "keyword": hit.keyword,
         "rank": hit.rank + 1,
-        "license": license_name(hit.license, hit.license_url),
+        "license": license_title(hit.license, hit.license_url),
         "license_url": web_address(hit.license_url),
         "page": web_address(hit.page_url, hit.image_url),
     }

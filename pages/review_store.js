@@ -19,6 +19,7 @@ export function stateOf(item, shown) {
 /** Events: `classes`, `pictures` (another list), `changed` (detail: keys), `said` (detail: a sentence for the person). */
 export class Store extends EventTarget {
   classes = [];
+  first = ""; // the class to open
   reasons = {};
   decisions = 0;
   label = "";
@@ -36,6 +37,7 @@ export class Store extends EventTarget {
   async open() {
     const answer = await this.#ask("/api/classes");
     this.reasons = answer.words;
+    this.first = answer.first;
     this.#count(answer);
   }
 

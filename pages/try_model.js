@@ -28,14 +28,14 @@ function bars(probabilities) {
 function show(picture, found) {
   const image = make("img", { alt: picture.name || "the picture", src: URL.createObjectURL(picture) });
   const words = make("div");
-  if (found.none) {
+  if (!found.answered) {
     words.append(make("h2", { textContent: "None of these" }), make("p", { textContent: found.reason }));
     words.append(make("p", { className: "soft" }, "If it had to be one of them: ", make("bdi", { textContent: found.best })));
   } else {
     words.append(make("h2", {}, make("bdi", { textContent: found.label }), `, ${percent(found.probability)}`));
   }
   words.append(bars(found.probabilities), make("p", { className: "soft", textContent: found.size }));
-  answers.prepend(make("article", { className: found.none ? "answer none" : "answer" }, image, words));
+  answers.prepend(make("article", { className: found.answered ? "answer" : "answer none" }, image, words));
   while (answers.children.length > KEPT) {
     URL.revokeObjectURL(answers.lastElementChild.querySelector("img").src);
     answers.lastElementChild.remove();

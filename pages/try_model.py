@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from pages.files import new_app, render
 from preprocessing.images.isolated_decode import decode_isolated
-from training.inference.classifier import NONE, Classifier, decoding_limits
+from training.inference.classifier import Classifier, decoding_limits
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
 
@@ -70,7 +70,7 @@ def try_app(
             found = classifier.answers([decoded.pixels])[0]
         return {
             "label": found.label,
-            "none": found.label == NONE and bool(found.why_none),
+            "answered": found.answered,
             "best": found.best,
             "probability": found.probability,
             "reason": found.why_none,

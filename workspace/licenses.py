@@ -1,4 +1,4 @@
-"""Short names of Creative Commons licences (`by-sa`, `cc0`, `pdm`) from the many forms that sources use."""
+"""Short names of Creative Commons licences (`by-sa`, `cc0`, `pdm`) from the many forms of sources, and their titles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _LICENSE_HOST = "creativecommons.org"
 _PARTS = re.compile(r"(?:cc-)?by((?:-(?:nc|nd|sa))*)(?![a-z])")
 _PUBLIC_DOMAIN = re.compile(r"(?:cc-)?(?:pd|pdm|public-domain)(?![a-z])")
 _ZERO = re.compile(r"(?:cc-?0|cc-zero|0)(?![a-z])")
+_CREATIVE_COMMONS = frozenset({"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"})
 _WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
 
 
@@ -48,4 +49,26 @@ def license_from(text: str) -> str:
         return "by" + "".join(part for part in _WORDS if part in match[1])
     if name.startswith("creative-commons-attribution"):
         return "by" + "".join(part for part, word in _WORDS.items() if re.search(word, name))
+    return ""
+
+
+def license_title(code: str, url: str) -> str:
+    """Return the title of a licence: `by-sa` at …/licenses/by-sa/2.0/ is CC BY-SA 2.0; other words stay as they are."""
+    version = re.search(r"/(\d\.\d)(?:/|$)", url)
+    number = f" {version.group(1)}" if version else ""
+    lower = code.lower()
+    if lower in _CREATIVE_COMMONS:
+        return f"CC {lower.upper()}{number}"
+    return {"cc0": f"CC0{number}", "pdm": f"Public Domain Mark{number}", "": "not stated"}.get(lower, code)
+
+
+def web_address(*urls: str) -> str:
+    """Return the first http or https URL, else an empty text: they come from strangers and become links."""
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            continue
+        if parts.scheme in {"http", "https"} and parts.netloc:
+            return url
     return ""

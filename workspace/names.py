@@ -1,11 +1,16 @@
-"""Comparison of class names and keywords: one rule for folders, lists, settings and arguments."""
+"""Names of classes and keywords: one rule for folders, lists, settings and arguments."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+NO_CLASS = "none"
+"""The answer of a model to a picture that is none of its classes; no class may have this name."""
+
 _SEPARATORS = re.compile(r"[\s_-]+")
+_CONTROL = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode categories: control characters, separators of lines and of paragraphs."""
 
 
 def same_name(a: str, b: str) -> bool:
@@ -21,8 +26,42 @@ def same_name(a: str, b: str) -> bool:
 def name_key(name: str) -> str:
     """Reduce a name to a text that is equal for the same names, for use as the key of a dictionary.
 
-    Letters are composed (NFC) and case-folded; runs of spaces, hyphens and underscores are one space. White space at
-    the ends goes; a hyphen there stays, so that the grades `A` and `A-` differ.
+    Letters are composed (NFC) and case-folded; characters without width are left out; runs of spaces, hyphens and
+    underscores are one space. White space at the ends goes; a hyphen there stays, so that the grades `A` and `A-`
+    differ.
     """
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFC", normalised_name(seen).casefold())
     return _SEPARATORS.sub(" ", folded)
+
+
+def normalised_name(name: str) -> str:
+    """Compose the letters of a name (Unicode NFC) and strip white space at its ends.
+
+    Example:
+        >>> normalised_name(" cafe\u0301") == "caf\u00e9"
+        True
+    """
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def has_control(name: str) -> bool:
+    """Return whether a name has control characters, such as a tab, or breaks a line."""
+    return any(unicodedata.category(letter) in _CONTROL for letter in name)
+
+
+def is_text(name: str) -> bool:
+    """Return whether a name can be written as UTF-8; bytes of an argument that are none come in as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def quoted_pair(a: str, b: str) -> str:
+    r"""Quote two names for a message; those that look the same on a screen are written with escapes.
+
+    Example:
+        >>> print(quoted_pair("caf\u00e9", "cafe\u0301"), "or", quoted_pair("cat", " cat"))
+        'caf\xe9' and 'cafe\u0301' or 'cat' and ' cat'
+    """
+    look_the_same = unicodedata.normalize("NFC", a) == unicodedata.normalize("NFC", b) or not (a + b).isprintable()
+    quote = ascii if look_the_same else repr
+    return f"{quote(a)} and {quote(b)}"

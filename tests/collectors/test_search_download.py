@@ -16,6 +16,7 @@ from collectors.sources.base import ResultPage, SearchHit
 from gallery.site import Gallery
 from preprocessing.images.decode import decode
 from workspace.catalog.records import Download, Hit, Search
+from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
 from workspace.progress import Silent
@@ -311,3 +312,40 @@ def test_a_run_without_a_contact_says_so_once(site, workspace, configure) -> Non
     download.run(workspace, config, Told(), warn_of_contact=False)
     download.run(workspace, configure(site, network=private | {"contact": "me@example.org"}), Told(), urls=urls[:1])
     assert [text for text in said if "network.contact" in text] == said[:1]
+
+
+class _Heard(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.mark.parametrize(
+    ("url", "network", "warned"),
+    [
+        ("folder:cat/1.jpg", {}, False),
+        ("http://127.0.0.1:9/1.jpg", {}, True),
+        ("http://127.0.0.1:9/1.jpg", {"private_hosts": ["127.0.0.1"], "attempts": 1}, False),
+        ("http://127.0.0.1:9/1.jpg", {"contact": "me@example.org"}, False),
+        ("http://[/1.jpg", {}, False),
+    ],
+)
+def test_a_missing_contact_is_said_only_where_sites_of_others_are_asked(url, network, warned, workspace):
+    values = {
+        "classes": {"cat": "cat", "dog": "dog"},
+        "search": {"folder": {"path": "."}},
+        "network": network,
+    }
+    heard = _Heard()
+    download.run(workspace, WorkspaceConfig.model_validate(values), heard, urls=[url])
+    assert any("network.contact" in text for text in heard.warnings) is warned
+
+
+def test_a_replay_asks_nobody_and_warns_of_no_missing_contact(workspace, tmp_path):
+    for tape, warned in (("record", True), ("replay", False)):
+        values = {"classes": {"cat": "cat", "dog": "dog"}, "network": {tape: str(tmp_path / "tape")}}
+        heard = _Heard()
+        download.run(workspace, WorkspaceConfig.model_validate(values), heard, urls=["http://127.0.0.1:9/1.jpg"])
+        assert any("network.contact" in text for text in heard.warnings) is warned

@@ -1,6 +1,8 @@
 """The review page's server, without a browser."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -106,3 +108,20 @@ def test_a_picture_moved_twice_is_where_it_was_put_last(ask, reviewed) -> None:
     assert sha in {one["sha256"] for one in pictures(ask, "<b>ox")}
     with reviewed.workspace.open_catalog() as catalog:
         assert [(one.action, one.new_label) for one in catalog.all(Override)] == [("relabel", "<b>ox")]
+
+
+def test_it_opens_on_the_class_with_most_to_look_at(ask, reviewed) -> None:
+    def first() -> str:
+        return ask.get(f"{ask.base}/api/classes", timeout=5).json()["first"]
+
+    assert first() == "cat"
+    assert decide(ask, reviewed.cats[0], "keep").json()["results"][0]["made"]
+    assert first() == "dog"  # of two classes with as many, the larger
+
+
+def test_the_page_loads_no_network_library() -> None:
+    loaded = (
+        "import sys, pages.review, pages.local_auth; print(*{'torch', 'timm', 'scipy', 'prefect'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

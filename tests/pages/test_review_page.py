@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from workspace.catalog.records import Override
+
 DROPPED, KEPT = ("drop", ""), ("keep", "")
 
 
@@ -141,7 +143,7 @@ def test_two_tabs_stay_in_step_and_neither_loses_the_other_s_work(open_page, rev
     assert reviewed.overrides() == {(reviewed.cats[1], "cat"): KEPT}
     apart = chromium.new_context()  # another browser, which the first one's messages do not reach
     late = apart.new_page()
-    late.goto(address)
+    late.goto(f"{address}#class=cat")
     late.wait_for_selector("html[data-ready]")
     one.keyboard.press("Home")
     one.keyboard.press("d")
@@ -195,3 +197,10 @@ def test_thousands_of_pictures_make_no_more_cells_than_a_few(open_page, reviewed
     assert page.locator(".cell").count() < 80
     page.keyboard.press("d")
     expect_message(page, "Dropped.")
+
+
+def test_it_opens_where_most_waits_for_a_look(open_page, reviewed) -> None:
+    with reviewed.workspace.open_catalog() as catalog:
+        catalog.put([Override(sha, "cat", "keep", made_at="then") for sha in reviewed.cats[:2]])
+    page = open_page()
+    expect(page.locator("#classes [aria-current]")).to_contain_text("dog")

@@ -78,12 +78,12 @@ def test_an_answer_has_every_class_and_none_has_its_reason(classifier, limits):
     with served_page(try_app(classifier, "apes")) as address:
         session, origin = _session(address)
         found = session.post(f"{origin}/answer", data=_png(1), timeout=20).json()
-        assert found["none"] is False and found["label"] == found["best"] == found["probabilities"][0][0]
+        assert found["answered"] is True and found["label"] == found["best"] == found["probabilities"][0][0]
         assert sum(share for _, share in found["probabilities"]) == pytest.approx(1, abs=1e-5)
         assert found["size"] == "90 × 80 px, PNG"
         limits(0.01)
         none = session.post(f"{origin}/answer", data=_png(1), timeout=20).json()
-        assert none["none"] and none["reason"].startswith("unlike the training pictures")
+        assert none["answered"] is False and none["reason"].startswith("unlike the training pictures")
 
 
 def test_what_is_no_picture_or_too_large_is_refused_and_strangers_are_not_let_in(classifier):

@@ -128,3 +128,48 @@ def test_a_workspace_is_found_again_by_another_spelling_of_its_keywords(tmp_path
     assert list(config.classes) == ["red panda", "cat"]
     with pytest.raises(ConfigError, match="has the classes red panda, cat, not raccoon"):
         open_workspace(tmp_path, ["raccoon", "cat"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ("caf\u00e9", "cafe\u0301", r"'caf\\xe9' and 'cafe\\u0301'"),
+        (" cat", "cat", "' cat' and 'cat'"),
+        ("cat\u3000", "cat", "'cat\\\\u3000' and 'cat'"),
+        ("red\u00a0panda", "red panda", r"'red\\xa0panda' and 'red panda'"),
+        ("cat\u200b", "cat", r"'cat\\u200b' and 'cat'"),
+    ],
+)
+def test_classes_that_look_like_one_name_are_a_mistake_that_shows_how_they_differ(first, second, shown) -> None:
+    with pytest.raises(ConfigError, match=shown):
+        parse_config(f'[classes]\n"{first}" = "x"\n"{second}" = "y"\ndog = "dog"\n', "text")
+
+
+def test_keywords_on_the_command_line_that_are_one_name_are_a_mistake_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="have the same name"):
+        open_workspace(tmp_path, ["caf\u00e9", "cafe\u0301", "tea"])
+    assert not (tmp_path / "workspace.toml").exists()
+
+
+def test_names_and_keywords_are_composed_and_stripped_and_a_keyword_counts_once() -> None:
+    config = parse_config('[classes]\n" cafe\u0301 " = [" e\u0301 ", "\u00e9", "x"]\ndog = " dog"\n', "text")
+    assert config.classes == {"caf\u00e9": ("\u00e9", "x"), "dog": ("dog",)}
+
+
+@pytest.mark.parametrize("name", ["none", "None", "NONE", " none ", "no\u200bne"])
+def test_no_class_may_have_the_name_of_the_answer_none(name: str) -> None:
+    with pytest.raises(ConfigError, match="a model answers 'none' to a picture of no class"):
+        parse_config(f'[classes]\n"{name}" = "x"\ndog = "dog"\n', "text")
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x85b", "a\x1b[31m"])
+def test_a_name_that_breaks_lines_or_moves_the_cursor_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a class"):
+        WorkspaceConfig(classes={name: ("x",), "dog": ("dog",)})
+
+
+def test_a_name_or_keyword_that_is_no_text_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bytes that are not UTF-8"):
+        WorkspaceConfig(classes={"cat": ("ca\udcf1on",), "dog": ("dog",)})
+    with pytest.raises(ConfigError, match=r"'ca\\udcf1on' is no text"):
+        open_workspace(tmp_path, ["ca\udcf1on", "dog"])

@@ -26,6 +26,7 @@ from training.stats.ood import neighbour_distances
 from training.stats.scores import softmax
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
+from workspace.names import NO_CLASS
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
@@ -33,10 +34,6 @@ _READERS, _AHEAD = 4, 2  # threads that read and have decoded, and batches that 
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
-
-
-NONE = "none"
-"""The answer to a picture that is none of the classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +59,14 @@ class Classification:
     why_none: str = ""
 
     @property
+    def answered(self) -> bool:
+        """Whether one of the classes is the answer."""
+        return not self.why_none
+
+    @property
     def label(self) -> str:
-        """The class, or `none`."""
-        return NONE if self.why_none else self.best
+        """The class, or `none`; `answered` says which, as models of earlier versions may have a class of that name."""
+        return self.best if self.answered else NO_CLASS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
 from training.report.charts import Chart, Dot, line_chart, reliability_dots
 from training.report.collection_stats import CollectionStats, Dropped
-from training.report.thumbnails import Thumbnail, ThumbnailCache, license_name, web_address
+from training.report.thumbnails import Thumbnail, ThumbnailCache
 from workspace.catalog.records import Sample
+from workspace.licenses import license_title, web_address
 from workspace.reasons import order_of, words_for
 from workspace.storage.metrics import CalibrationScores, Metrics, Prediction
 from workspace.storage.model_card import ModelCard
@@ -61,7 +62,7 @@ def card_context(data: ReportData) -> dict[str, Any]:
     """Build the variables that the report and the model card share."""
     origin = Origin.from_card(data.card).notes()
     splits = Counter((sample.label, sample.split) for sample in data.samples)
-    licences = Counter(license_name(sample.license, sample.license_url) for sample in data.samples)
+    licences = Counter(license_title(sample.license, sample.license_url) for sample in data.samples)
     return {
         "name": data.name,
         "run_id": data.run_id,
@@ -269,7 +270,7 @@ def _credit(sample: Sample) -> dict[str, str]:
         "title": sample.title or "untitled",
         "page": web_address(sample.page_url, sample.image_url),
         "creator": sample.creator or "not stated",
-        "license": license_name(sample.license, sample.license_url),
+        "license": license_title(sample.license, sample.license_url),
         "license_url": web_address(sample.license_url),
         "source": sample.source,
         "label": sample.label,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from training.report.templates import render
-from training.report.thumbnails import license_name, web_address
 from workspace.catalog.records import Sample
+from workspace.licenses import license_title, web_address
 from workspace.storage.paths import RunFolder, write_atomic
 
 COLUMNS = (
@@ -61,7 +61,7 @@ class Credit:
         return cls(
             title=_one_line(sample.title),
             creator=_one_line(sample.creator),
-            license=_one_line(license_name(sample.license, license_url)),
+            license=_one_line(license_title(sample.license, license_url)),
             license_url=license_url,
             page_url=web_address(sample.page_url, sample.image_url),
             sample=sample,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -22,8 +20,6 @@ THUMB_SIDE_PX = 160
 THUMB_QUALITY = 74
 
 _DARK = 0.22  # brightness where nothing is evidence for the answer
-
-_CREATIVE_COMMONS = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +78,3 @@ def jpeg_data_url(image: Image.Image) -> str:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=THUMB_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def web_address(*urls: str) -> str:
-    """The first that is an http or https address, else nothing: they come from strangers and become links."""
-    for url in urls:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            continue
-        if parts.scheme in {"http", "https"} and parts.netloc:
-            return url
-    return ""
-
-
-def license_name(code: str, url: str) -> str:
-    """How a licence is called: `by-sa` at …/licenses/by-sa/2.0/ is CC BY-SA 2.0; other words stay as they are."""
-    version = re.search(r"/(\d\.\d)(?:/|$)", url)
-    number = f" {version.group(1)}" if version else ""
-    lower = code.lower()
-    if lower in _CREATIVE_COMMONS:
-        return f"CC {lower.upper()}{number}"
-    return {"cc0": f"CC0{number}", "pdm": f"Public Domain Mark{number}", "": "not stated"}.get(lower, code)

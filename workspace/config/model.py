@@ -8,7 +8,6 @@ they are written once.
 from __future__ import annotations
 
 import tomllib
-import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +21,7 @@ from workspace.config.retrain import RetrainConfig
 from workspace.config.section import Section
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 from workspace.errors import ConfigError
-from workspace.names import name_key
+from workspace.names import NO_CLASS, has_control, is_text, name_key, normalised_name, quoted_pair
 
 
 class WorkspaceConfig(Section):
@@ -51,9 +50,16 @@ class WorkspaceConfig(Section):
     def _one_keyword_or_several(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
+        written: dict[str, str] = {}
+        for label in map(str, value):
+            other = written.setdefault(normalised_name(label), label)
+            if other != label:  # one would silently replace the keywords of the other
+                raise ValueError(
+                    f"the classes {quoted_pair(other, label)} have the same name: accents may be written in two ways, "
+                    "and spaces at the ends make no difference; write all keywords on one line"
+                )
         return {
-            unicodedata.normalize("NFC", str(label)).strip(): (words,) if isinstance(words, str) else words
-            for label, words in value.items()
+            normalised_name(str(label)): (words,) if isinstance(words, str) else words for label, words in value.items()
         }
 
     @field_validator("classes")
@@ -63,23 +69,29 @@ class WorkspaceConfig(Section):
         if len(value) < 2:
             problems.append(f"a classifier needs at least 2 classes, here are {len(value)}")
         for label, words in value.items():
-            if not label or any(mark in label for mark in "/\\\0\n\t") or label in {".", ".."}:
+            if not label or any(mark in label for mark in "/\\") or label in {".", ".."} or has_control(label):
                 problems.append(f"{label!r} cannot name a class: no empty names, slashes, tabs or line breaks")
+            if name_key(label) == NO_CLASS:
+                problems.append(
+                    f"{label!r} cannot name a class: a model answers {NO_CLASS!r} to a picture of no class; give the "
+                    "class another name and leave its keywords as they are"
+                )
             if not words or any(not word.strip() for word in words):
                 problems.append(f"the class {label!r} needs at least one keyword, and none may be empty")
+            problems += [
+                f"{word!r} is no text: it has bytes that are not UTF-8" for word in (label, *words) if not is_text(word)
+            ]
         labels: dict[str, str] = {}
         for label in value:
             other = labels.setdefault(name_key(label), label)
             if other != label:
                 problems.append(
-                    f"the classes {other!r} and {label!r} have the same name: case, spaces, hyphens and underscores "
-                    "make no difference"
+                    f"the classes {quoted_pair(other, label)} have the same name: case, spaces, hyphens, underscores "
+                    "and characters without width make no difference"
                 )
         if problems:
             raise ValueError("; ".join(problems))
-        return {
-            label: tuple(unicodedata.normalize("NFC", word).strip() for word in words) for label, words in value.items()
-        }
+        return {label: tuple(dict.fromkeys(map(normalised_name, words))) for label, words in value.items()}
 
     @model_validator(mode="after")
     def _start_pages_are_for_keywords(self) -> Self:

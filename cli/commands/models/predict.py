@@ -44,7 +44,7 @@ def predict(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per forward pass.")] = 32,
 ) -> None:
-    """Classify pictures: one line each with the class, or "none" with the reason.
+    """Classify pictures: one line each with the class, or "none" with the reason; a column says which.
 
     Exit code 1: some pictures could not be read; the others are still classified.
 

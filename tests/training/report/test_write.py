@@ -24,7 +24,7 @@ from training.network.views import PRESETS, Augmenter, sheet
 from training.report import write as report
 from training.report.charts import line_chart, nice_ticks
 from training.report.collection_stats import read_collection_stats
-from training.report.thumbnails import jpeg_data_url, license_name, web_address
+from training.report.thumbnails import jpeg_data_url
 from training.stats.calibration import Calibration
 from training.stats.folds import OutOfFold
 from training.stats.ood import fit_limits
@@ -32,6 +32,7 @@ from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sampl
 from workspace.config.model import WorkspaceConfig
 from workspace.config.train import AugmentConfig
 from workspace.errors import ModelError
+from workspace.licenses import license_title, web_address
 from workspace.progress import SILENT
 from workspace.storage.dataset import dataset_bytes
 from workspace.storage.metrics import Metrics
@@ -470,9 +471,9 @@ def test_only_web_addresses_become_links(url):
 
 
 def test_licences_have_their_usual_names():
-    assert license_name("by-sa", "https://creativecommons.org/licenses/by-sa/4.0/") == "CC BY-SA 4.0"
-    assert license_name("cc0", "https://creativecommons.org/publicdomain/zero/1.0/") == "CC0 1.0"
-    assert (license_name("", ""), license_name("© all", "")) == ("not stated", "© all")
+    assert license_title("by-sa", "https://creativecommons.org/licenses/by-sa/4.0/") == "CC BY-SA 4.0"
+    assert license_title("cc0", "https://creativecommons.org/publicdomain/zero/1.0/") == "CC0 1.0"
+    assert (license_title("", ""), license_title("© all", "")) == ("not stated", "© all")
 
 
 def test_charts_stay_inside_and_leave_out_what_is_not_finite():

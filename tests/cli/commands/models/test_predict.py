@@ -2,6 +2,7 @@ import csv
 import functools
 import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -83,8 +84,8 @@ def _predict(workspace: Workspace, *words: str | Path, stdin: str | bytes = ""):
 def test_lines_say_the_class_or_none_with_its_reason_and_a_broken_file_is_exit_code_1(workspace, pictures) -> None:
     result = _predict(workspace, pictures)
     lines = [line.split("\t") for line in result.output.splitlines()]
-    assert result.exit_code == 1 and [line[1] for line in lines] == ["none", "none", "none", "error"]
-    assert lines[0][0].endswith("0, ä.png") and lines[0][3].startswith("unlike the training pictures")
+    assert result.exit_code == 1 and [line[3] for line in lines] == ["none", "none", "none", "error"]
+    assert lines[0][0].endswith("0, ä.png") and lines[0][4].startswith("unlike the training pictures")
     answered = _predict(workspace, pictures / "1, ä.png", "--accept", "0.5")
     assert answered.exit_code == 0 and answered.output.split("\t")[1] in {"ape", "bee"}
 
@@ -96,7 +97,25 @@ def test_csv_and_json_read_back(workspace, pictures) -> None:
     found = [json.loads(line) for line in _predict(workspace, pictures, "--format", "json").output.splitlines()]
     assert [answer["picture"] for answer in found] == [row["picture"] for row in rows]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5) and found[0]["distance"] > 0.01
-    assert set(found[3]) == {"picture", "error"}
+    assert set(found[3]) == {"picture", "answered", "error"}
+    assert [row["answered"] for row in rows] == ["false"] * 4 and not any(answer["answered"] for answer in found)
+
+
+def test_the_answer_none_and_errors_are_told_from_classes_of_these_names(workspace, pictures, tmp_path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(workspace.run("one").model, model)
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps(card | {"classes": ["none", "error"]}))  # as earlier versions allowed
+
+    def ask(*words: str) -> str:
+        return CliRunner().invoke(app, ["predict", "--model", str(model), str(pictures / "1, ä.png"), *words]).output
+
+    sure = "--accept", "0.5"
+    assert ask().split("\t")[3] == "none" and ask(*sure).strip().split("\t")[3] == "answered"
+    refused, given = (json.loads(ask("--format", "json", *words)) for words in ((), sure))
+    assert (refused["answered"], refused["label"], given["answered"]) == (False, "none", True)
+    for words, answered in (((), "false"), (sure, "true")):
+        assert next(csv.DictReader(io.StringIO(ask("--format", "csv", *words))))["answered"] == answered
 
 
 def test_addresses_lists_and_bytes_come_in_too(workspace, pictures, site) -> None:
