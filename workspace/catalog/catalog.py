@@ -97,6 +97,7 @@ class Catalog:
         try:
             if isinstance(location, Path):
                 location.parent.mkdir(parents=True, exist_ok=True)
+                location.open("ab").close()  # SQLite would make it with mode 0644 whatever the umask
             self.engine = sa.create_engine(url)
             if self.engine.dialect.name == "sqlite":
                 sa.event.listen(self.engine, "connect", _prepare_sqlite)

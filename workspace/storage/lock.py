@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from workspace.clock import utc_now
@@ -69,28 +69,25 @@ def hold(
     """
     file = workspace.lock_file
     owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise WorkspaceError(
-            f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
-            "then run the same command again"
-        ) from error
-    try:
-        _take(workspace, handle, owner, time.monotonic() + wait_s, on_wait)
+    with ExitStack() as undo:
         try:
-            yield
-        finally:
-            os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
+            undo.callback(os.close, handle)
+            _take(workspace, handle, owner, time.monotonic() + wait_s, on_wait)
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
+                "then run the same command again"
+            ) from error
+        undo.callback(os.ftruncate, handle, 0)
+        yield
 
 
 def lock_owner(workspace: Workspace) -> Owner | None:
     """Return the present owner of the lock, or None."""
     try:
-        handle = os.open(workspace.lock_file, os.O_RDWR)
+        handle = os.open(workspace.lock_file, os.O_RDONLY)  # the disk may be read-only
     except OSError:
         return None
     try:
@@ -98,7 +95,7 @@ def lock_owner(workspace: Workspace) -> Owner | None:
         if owner is None or owner.host != socket.gethostname():
             return owner
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return owner
         return None
@@ -125,7 +122,7 @@ def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
     """Try to take the lock; else return its owner, and whether that owner is certain."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return _read(handle), True
     before = _read(handle)
     if before and before.host != owner.host:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,6 +241,9 @@ def _modified(file: Path) -> float:
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file atomically: a reader, or a kill, sees either the old bytes or the new ones.
 
+    Its mode is that of the file it replaces, else what `open` would have given it, so that others of the same group
+    can read what the umask lets them.
+
     Args:
         path: where; missing folders are made.
         data: what.
@@ -250,10 +254,12 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-        temporary = Path(name)
+        # Of its own making: tempfile gives mode 0600 whatever the umask.
+        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
+                if path.exists():
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
                 file.write(data)
                 if durable:
                     file.flush()

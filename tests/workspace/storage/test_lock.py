@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -76,3 +78,24 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="make the folder writable"):
         hold(Workspace(tmp_path / "file" / "below"), "run").__enter__()
+
+
+def test_a_disk_that_is_full_to_the_last_byte_is_an_error_with_a_remedy(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(WorkspaceError, match=r"cannot write .*lock.json: No space left on device; free some space"):
+        hold(Workspace(tmp_path), "run").__enter__()
+    monkeypatch.undo()
+    with hold(Workspace(tmp_path), "run"):
+        pass
+
+
+def test_a_disk_without_locks_is_no_other_process(tmp_path, monkeypatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(WorkspaceError, match="cannot write .*No locks available"):
+        hold(Workspace(tmp_path), "run", wait_s=60).__enter__()

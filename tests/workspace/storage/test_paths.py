@@ -1,3 +1,4 @@
+import os
 import resource
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from workspace.catalog.records import Search
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore
+from workspace.storage.lock import hold
 from workspace.storage.paths import Workspace, digest, write_atomic
 
 
@@ -15,6 +17,29 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path) -> 
         write_atomic(file, data)
         assert file.read_bytes() == data
     assert [path.name for path in file.parent.iterdir()] == ["file.json"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_every_file_has_the_mode_that_open_would_give_it(tmp_path, umask) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    before = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "ws" / "report.html", b"x")
+        with hold(workspace, "run"), workspace.open_catalog() as catalog:
+            catalog.put([Search("cat", "cat", "openverse", "open")])
+            modes = {file.name: file.stat().st_mode & 0o777 for file in workspace.root.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"report.html", "lock.json", "catalog.sqlite", "catalog.sqlite-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o666 & ~umask}
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path) -> None:
+    file = tmp_path / "workspace.toml"
+    write_atomic(file, b"first")
+    file.chmod(0o640)
+    write_atomic(file, b"second")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"second", 0o640)
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path) -> None:
