@@ -162,5 +162,6 @@ def fetch_image(session: PoliteSession, url: str, intake: Intake, folder: str = 
         final_url=fetched.final_url,
         attempts=fetched.attempts,
         fetched_at=now(),
+        preferences=fetched.preferences,
     )
     return intake.take(row, body.getvalue(), fetched.content_type)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 GIVEN_UP = "host_given_up"
+OPTED_OUT, RESERVED = "opted_out", "reserved"
 LICENSE_UNKNOWN, LICENSE_NOT_WANTED = "license_unknown", "license_not_wanted"
 SAME_BYTES = "same_bytes"
 EDITED_COPY = "edited_copy"
@@ -119,7 +120,8 @@ _ENTRIES = (
         "refused",
         {
             "robots": "robots.txt disallows it",
-            "opted_out": "its owner opts out of machine learning (robots tag)",
+            OPTED_OUT: "its owner opts out of machine learning (robots tag)",
+            RESERVED: "its owner reserves it from training (Content-Signal, Content-Usage or TDMRep)",
         },
         state="blocked",
     ),

@@ -40,13 +40,17 @@ _KEY_IN_URL = re.compile(r"\b((?:api_?key|access_token|client_secret|client_id|t
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FetchResult:
-    """A complete response: final url, status (None for a local file), content type, size in bytes, and attempts."""
+    """A complete response: final url, status (None for a local file), content type, size in bytes, and attempts.
+
+    `preferences` is what the owner says of machine learning with it, and where, when that is not refused.
+    """
 
     final_url: str
     http_status: int | None
     content_type: str
     bytes: int
     attempts: int
+    preferences: str = ""
 
 
 SendRequest = Callable[[], FetchResult]

@@ -2,8 +2,8 @@
 
 Only http and https urls at public addresses are requested. Redirects are followed here, so that every hop is checked.
 Bodies are capped while they stream, and a slow response ends at a deadline. Transient failures (time-outs, 429, 5xx)
-are retried, and a host that keeps failing is given up. Crawled pages and files obey robots.txt and opt-outs
-(collectors/http/robots.py).
+are retried, and a host that keeps failing is given up. Crawled pages and files obey robots.txt, opt-outs and
+reservations (collectors/http/usage_preferences.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
@@ -24,21 +24,26 @@ from collectors.http.circuit_breaker import CircuitBreaker
 from collectors.http.rate_limit import RateLimiter
 from collectors.http.recording import FetchResult, open_cassette
 from collectors.http.ssrf import AddressPolicy, AddressPolicyAdapter
+from collectors.http.tdmrep import MAX_BYTES as TDMREP_BYTES
+from collectors.http.tdmrep import TdmReservations
 from collectors.http.transfer import TRANSPORT_ERRORS, AttemptFailed, check_status, stream, transport_failure
 from collectors.http.urls import host_port, origin, parse_url, redirect_target
+from collectors.http.usage_preferences import PRODUCT, Preference, header_preferences
 from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
+from workspace.reasons import OPTED_OUT, RESERVED
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
+_MAX_PREFERENCES = 500  # characters that are kept of what an owner says of machine learning
 
 
 class PoliteSession:
     """Fetch urls for one run; safe to use from many threads; a context manager.
 
     Args:
-        network: timeouts, retries, contact, address policy, and whether robots.txt and opt-outs are obeyed.
+        network: timeouts, retries, contact, address policy; whether robots.txt, opt-outs and reservations are obeyed.
         connections: maximum of parallel transfers over all hosts.
         per_host_connections: maximum of parallel transfers from one host.
         host_pauses_s: hosts that need a longer pause; registry.open_session passes those of the sources.
@@ -78,11 +83,13 @@ class PoliteSession:
             max_delay_s=network.longest_crawl_delay_s,
             recheck_after_s=network.give_up_s,
         )
+        self._tdm = TdmReservations(self._fetch_tdmrep, recheck_after_s=network.give_up_s)
+        self._obeyed = {OPTED_OUT: network.opt_outs, RESERVED: network.reservations}
         self._session = requests.Session()
         # A proxy would connect in our place, so the address policy could not check the address.
         self._session.trust_env = False
         contact = f"; {network.contact}" if network.contact else ""
-        self._session.headers["User-Agent"] = f"{robots.PRODUCT}/0.1 (image classifier training{contact})"
+        self._session.headers["User-Agent"] = f"{PRODUCT}/0.1 (image classifier training{contact})"
         policy = AddressPolicy(network.allow_private_addresses, network.private_hosts, network.transfer_timeout_s)
         adapter = AddressPolicyAdapter(policy, connections=connections)
         for scheme in ("http://", "https://"):
@@ -127,7 +134,7 @@ class PoliteSession:
             accept: the Accept header.
             headers: more headers, such as a key; not sent to another origin after a redirect.
             form: sent as a POST, whose redirects are not followed.
-            crawled: whether it is a page or a file, not an API request: robots.txt and opt-outs apply.
+            crawled: whether it is a page or a file, not an API request: robots.txt, opt-outs and reservations apply.
             secrets: texts that must not be recorded from the url, the response or its errors.
 
         Raises:
@@ -154,6 +161,11 @@ class PoliteSession:
         self._fetch_with_retries(
             _Request(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True)
         )
+
+    def _fetch_tdmrep(self, url: str, out: BinaryIO) -> None:
+        if self.network.robots:
+            self._robots.check(url)
+        self._follow_redirects(_Request(url, out, TDMREP_BYTES, {"Accept": "application/json"}), attempt=1)
 
     def _fetch_with_retries(self, request: _Request) -> FetchResult:
         """Retry until the request succeeds, its failure is permanent, or the attempts are used up."""
@@ -203,8 +215,7 @@ class PoliteSession:
         """Send one request: return the response, or the Location of a redirect."""
         host = parse_url(url).hostname or ""
         is_trial = self._breaker.admit(host_port(url))
-        if request.crawled and self.network.robots:
-            self._robots.check(url)
+        stated = self._check_site(url) if request.crawled else []
         with self._rate_limiter.slot(host):
             if self.stopped.is_set():
                 raise AttemptFailed("stopped", "the run was stopped", retryable=False, sent=False)
@@ -213,7 +224,7 @@ class PoliteSession:
             began = time.monotonic()
             try:
                 with self._open_response(url, request) as response:
-                    answer = self._read_response(response, request, url, attempt)
+                    answer = self._read_response(response, request, url, attempt, stated)
             except AttemptFailed as failure:
                 failure.url, failure.began = url, began
                 if not failure.blames_host:
@@ -228,18 +239,42 @@ class PoliteSession:
         self._breaker.record_success(host_port(url))
         return answer
 
+    def refusal(self, stated: Iterable[Preference]) -> Preference | None:
+        """Return the first of the owner's preferences that the settings obey and that refuses training, if any."""
+        return next((preference for preference in stated if self._obeyed.get(preference.reason)), None)
+
+    def _check_site(self, url: str) -> list[Preference]:
+        """Check a url against the files of its site; return what they say of machine learning.
+
+        Raises:
+            AttemptFailed: robots.txt or tdmrep.json refuses it.
+        """
+        if self.network.robots:
+            self._robots.check(url)
+        if not self.network.reservations:
+            return []
+        stated = self._robots.preferences(url)
+        self._check_preferences(stated)  # before tdmrep.json is requested
+        self._check_preferences(reservations := self._tdm.preferences(url))
+        return stated + reservations
+
+    def _check_preferences(self, stated: Iterable[Preference]) -> None:
+        if refusal := self.refusal(stated):
+            raise AttemptFailed(refusal.reason, refusal.text, retryable=False)
+
     def _read_response(
-        self, response: requests.Response, request: _Request, url: str, attempt: int
+        self, response: requests.Response, request: _Request, url: str, attempt: int, stated: list[Preference]
     ) -> FetchResult | str:
         if response.status_code in _REDIRECTS and "Location" in response.headers and request.form is None:
             return response.headers["Location"]
         check_status(response)
-        if request.crawled and self.network.opt_outs:
-            opt_out = robots.header_opt_out(response.raw.headers.getlist("X-Robots-Tag"))
-            if opt_out:
-                raise AttemptFailed("opted_out", f"its X-Robots-Tag says {opt_out}", retryable=False)
+        if request.crawled:
+            stated = stated + header_preferences(response.raw.headers)
+            self._check_preferences(stated)
         size = stream(response, request.out, request.max_bytes, truncate=request.truncate)
-        return FetchResult(url, response.status_code, response.headers.get("Content-Type", ""), size, attempt)
+        content_type = response.headers.get("Content-Type", "")
+        said = "; ".join(preference.text for preference in stated)[:_MAX_PREFERENCES]
+        return FetchResult(url, response.status_code, content_type, size, attempt, said)
 
     def _open_response(self, url: str, request: _Request) -> requests.Response:
         same_origin = url == request.url or origin(url) == origin(request.url)

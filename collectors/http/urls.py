@@ -88,6 +88,12 @@ def host_port(url: str) -> str:
     return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
 
 
+def path_and_query(url: str) -> str:
+    """Return path and query as `/a.jpg?size=2`; for a url that parse_url accepts."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
 def _without_quotes(error: ValueError) -> str:
     """Return the text of an error up to its first quote, since what it quotes may hold a password."""
     return str(error).partition("'")[0].strip(" :")

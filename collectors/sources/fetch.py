@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from collectors.http.recording import FetchResult, without_secrets
-from collectors.http.robots import page_opt_out
 from collectors.http.session import PoliteSession
+from collectors.http.usage_preferences import page_preferences
 from collectors.sources.parsing import looks_like_captcha, read_json
 from workspace.errors import SourceFailed, TransferFailed
 
@@ -59,11 +59,12 @@ def fetch_page(session: PoliteSession, url: str) -> tuple[bytes, str]:
     """Fetch a page that must be HTML, and its final url after redirects, which resolves the page's relative urls.
 
     Raises:
-        SourceFailed: no answer, a refusal (also by robots.txt or an opt-out), or an answer that is not HTML.
+        SourceFailed: no answer, a refusal (also by robots.txt, an opt-out or a reservation), or an answer that is not
+            HTML.
     """
     body, answer = _fetch(session, url, "text/html", None, (), crawled=True)
-    if session.network.opt_outs and (opt_out := page_opt_out(body)):
-        raise SourceFailed("opted_out", f"{url} says {opt_out} in its robots tag")
+    if refusal := session.refusal(page_preferences(body)):
+        raise SourceFailed(refusal.reason, f"{url} says {refusal.text}")
     if "html" not in answer.content_type and b"<html" not in body[:2048].lower():
         raise SourceFailed("changed", f"{url} answered {answer.content_type or 'no content type'} instead of HTML")
     return body, answer.final_url

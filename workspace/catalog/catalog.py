@@ -32,7 +32,7 @@ from workspace.errors import WorkspaceError
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _PARAMETERS = 500  # values in one statement; old versions of SQLite take 999
 
@@ -241,14 +241,28 @@ class Catalog:
             version = connection.execute(sa.select(_VERSION.c.version)).scalar()
             if version is None:
                 connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
-            elif version < SCHEMA_VERSION:  # version 1 had other facts, and nothing else that differs
+            elif version < SCHEMA_VERSION:  # what differs is brought up to date below
                 connection.execute(_VERSION.update().values(version=SCHEMA_VERSION))
             elif version > SCHEMA_VERSION:
                 raise WorkspaceError(
                     f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "
                     "use the program's version that wrote it, or start a new workspace"
                 )
+            self._add_columns(connection)
             self._renew_facts(connection)
+
+    def _add_columns(self, connection: sa.Connection) -> None:
+        """Add the columns that an earlier version did not have to its tables, with their defaults in every row.
+
+        Not to the table of images, whose facts are computed again.
+        """
+        for record, table in TABLES.items():
+            there = {str(column["name"]) for column in sa.inspect(connection).get_columns(table.name)}
+            for field in dataclasses.fields(record):
+                if field.name not in there and record is not ImageFacts:
+                    column = sa.schema.CreateColumn(table.c[field.name]).compile(self.engine)
+                    default = sa.literal(field.default).compile(self.engine, compile_kwargs={"literal_binds": True})
+                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column} DEFAULT {default}"))
 
     def _renew_facts(self, connection: sa.Connection) -> None:
         """Empty the table of images where its columns or measures are out of date; clean computes the facts again."""

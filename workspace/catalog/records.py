@@ -53,7 +53,8 @@ class Hit:
 class Download:
     """The outcome of fetching one URL: `status` ok, failed, refused, skipped or withdrawn, a `reason` when not ok.
 
-    What is skipped was never asked for; what is withdrawn keeps its sha256, and its file is gone.
+    What is skipped was never asked for; what is withdrawn keeps its sha256, and its file is gone. `preferences` is what
+    the owner says of machine learning with it, and where, when that is not refused.
     """
 
     image_url: str
@@ -66,6 +67,7 @@ class Download:
     final_url: str = ""
     attempts: int = 1
     fetched_at: str = ""
+    preferences: str = ""
 
 
 MEASURES_VERSION = 1

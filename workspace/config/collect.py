@@ -147,6 +147,11 @@ class NetworkConfig(Section):
         True,
         description="Skip pictures marked noai or noimageai, in X-Robots-Tag or in a page's robots tag.",
     )
+    reservations: bool = Field(
+        True,
+        description="Skip pictures whose owner reserves them from training: Content-Signal: ai-train=no, "
+        "Content-Usage: train-ai=n (robots.txt, header), tdm-reservation: 1 (header, page, /.well-known/tdmrep.json).",
+    )
     longest_crawl_delay_s: float = Field(
         10, ge=0, description="Upper limit for the Crawl-delay of a robots.txt, in seconds."
     )

@@ -18,7 +18,18 @@ from workspace.names import name_key
 
 # Failures of one page, which the crawl skips; any other failure stops the crawl for now.
 _SKIPPED_FAILURES = frozenset(
-    {"http_404", "http_410", "blocked", "needs_key", "changed", "too_large", "http_500", "robots", "opted_out"}
+    {
+        "http_404",
+        "http_410",
+        "blocked",
+        "needs_key",
+        "changed",
+        "too_large",
+        "http_500",
+        "robots",
+        "opted_out",
+        "reserved",
+    }
 )
 _MAX_URL_LENGTH = 1000  # characters; longer urls are crawler traps or session ids
 

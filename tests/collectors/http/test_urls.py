@@ -72,7 +72,7 @@ class _Answering(BaseHTTPRequestHandler):
     server: Front
 
     def do_GET(self) -> None:
-        if self.path == "/robots.txt":
+        if self.path in {"/robots.txt", "/.well-known/tdmrep.json"}:
             self.send_error(404)
             return
         self.server.asked.append(self.path)
@@ -197,7 +197,7 @@ def test_a_name_that_changes_its_answer_gets_no_private_connection(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
-    error = refusal(f"http://rebinding.test:{front.server_port}/x.jpg", robots=False)
+    error = refusal(f"http://rebinding.test:{front.server_port}/x.jpg", robots=False, reservations=False)
     assert (error.status, error.reason, error.attempts) == ("refused", "private_address", 3)
     assert connections == [("93.184.215.14", front.server_port)] * 2
     assert front.asked == []

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from workspace.catalog.catalog import SCHEMA_VERSION, Catalog
-from workspace.catalog.records import Download, ImageFacts, Override, Verdict
+from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
 
 
@@ -60,6 +60,23 @@ def test_facts_that_were_measured_otherwise_are_made_again_and_the_rest_stays(tm
         catalog.put([ImageFacts("aa", sharpness=0.25)])
     with Catalog(file) as catalog:
         assert catalog.all(ImageFacts) == [ImageFacts("aa", sharpness=0.25)]
+
+
+def test_columns_that_an_earlier_version_did_not_have_are_added_with_their_defaults(tmp_path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    rows = [Download("u", "ok", sha256="aa", preferences="said"), Hit("cat", "cat", "folder", 0, "u", width=3)]
+    with Catalog(file) as catalog:
+        for row in rows:
+            catalog.put([row])
+    sql(file, *(f"alter table {column}" for column in ("downloads drop column preferences", "hits drop column width")))
+    for _ in range(2):
+        with Catalog(file) as catalog:
+            assert catalog.all(Download) == [Download("u", "ok", sha256="aa")]
+            assert catalog.all(Hit) == [Hit("cat", "cat", "folder", 0, "u")]
+    with Catalog(file) as catalog:
+        for row in rows:
+            catalog.put([row])
+            assert catalog.all(type(row)) == [row]
 
 
 def test_a_catalogue_from_before_the_measures_had_a_version_keeps_its_facts(tmp_path) -> None:

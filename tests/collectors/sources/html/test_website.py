@@ -82,7 +82,7 @@ class Site:
         self.url = ""
 
     def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
-        if request.path != "/robots.txt":
+        if request.path not in {"/robots.txt", "/.well-known/tdmrep.json"}:
             self.asked.append(request.path)
         page = self.pages.get(request.path, 404)
         html = [("Content-Type", "text/html; charset=utf-8")]
