@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from preprocessing.duplicates.hashing import hash_image
 from preprocessing.images.decode import Decoded, Pixels, decode_small
 from preprocessing.images.pixel_cache import PixelCache
+from preprocessing.images.usage_rights import usage_rights
 from preprocessing.images.worker import FailedJob, JobLimits
 from preprocessing.images.worker_pool import run_all
 from preprocessing.quality.statistics import measure
@@ -46,7 +47,7 @@ def extract_facts(job: Job) -> ImageFacts:
             raise MemoryError from refused  # this process may have leaked: a new one takes over
         return ImageFacts(job.sha256, error=refused.reason, detail=refused.detail, bytes=len(data))
     PixelCache(job.workspace, job.clean).write(job.sha256, small)
-    return facts_of(job.sha256, len(data), decoded, small)
+    return facts_of(job.sha256, data, decoded, small)
 
 
 def facts_and_pixels(data: bytes, clean: CleanConfig) -> tuple[ImageFacts, Pixels]:
@@ -56,15 +57,15 @@ def facts_and_pixels(data: bytes, clean: CleanConfig) -> tuple[ImageFacts, Pixel
         ImageRefused: as `decode` does.
     """
     decoded, small = decode_small(data, clean)
-    return facts_of(hashlib.sha256(data).hexdigest(), len(data), decoded, small), small
+    return facts_of(hashlib.sha256(data).hexdigest(), data, decoded, small), small
 
 
-def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> ImageFacts:
+def facts_of(sha256: str, data: bytes, decoded: Decoded, small: Pixels) -> ImageFacts:
     """Measure and hash a decoded image.
 
     Args:
         sha256: of its file.
-        file_bytes: the file's size.
+        data: the whole file.
         decoded: the upright image.
         small: its pixels as they are cached, [h, w, 3].
     """
@@ -75,7 +76,8 @@ def facts_of(sha256: str, file_bytes: int, decoded: Decoded, small: Pixels) -> I
         width=decoded.width,
         height=decoded.height,
         frames=decoded.frames,
-        bytes=file_bytes,
+        bytes=len(data),
+        usage_rights=usage_rights(data),
         pixel_digest=_pixel_digest(decoded),
         **dataclasses.asdict(hash_image(small)),
         **dataclasses.asdict(measure(small)),

@@ -181,6 +181,7 @@ _ENTRIES = (
             "too_small": "too small",
             "extreme_aspect": "too narrow, such as a banner",
             "blank": "one colour, or nearly so",
+            "training_refused": "its metadata refuses training (IPTC Data Mining or C2PA)",
             "placeholder": "a placeholder for a missing picture",
             "mostly_text": "a page of text",
             "animated": "an animation, of which the first frame counts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from preprocessing.images.usage_rights import refuses_training
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 
@@ -50,6 +51,11 @@ def blank(facts: ImageFacts, clean: CleanConfig) -> float:
     return _at_least(facts.contrast, clean.min_contrast)
 
 
+def training_refused(facts: ImageFacts, clean: CleanConfig) -> float:
+    """What the file's metadata says of training, if `flag_reserved` asks for it: 0 where it refuses."""
+    return 0.0 if clean.flag_reserved and refuses_training(facts.usage_rights) else 1.0
+
+
 def placeholder(facts: ImageFacts, clean: CleanConfig) -> float:
     """Share of the two main colours against `max_two_tone`: "image not available", or a logo, on a flat ground."""
     return _at_most(facts.two_tone, clean.max_two_tone)
@@ -89,6 +95,7 @@ CHECKS: dict[str, Check] = {
     "too_small": Check(too_small, "drop"),
     "extreme_aspect": Check(extreme_aspect, "drop"),
     "blank": Check(blank, "drop"),
+    "training_refused": Check(training_refused, "flag"),
     "placeholder": Check(placeholder, "flag"),
     "mostly_text": Check(mostly_text, "flag"),
     "animated": Check(animated, "flag"),

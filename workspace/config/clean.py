@@ -21,6 +21,10 @@ class CleanConfig(Section):
         le=1,
         description="Standard deviation of the grey levels (0 to 1) below which a picture is dropped as blank.",
     )
+    flag_reserved: bool = Field(
+        True,
+        description="Flag pictures whose own metadata refuses training: IPTC/PLUS Data Mining, or C2PA.",
+    )
     max_two_tone: Fraction = Field(
         0.97,
         description="Share of the two main colours above which a picture is flagged as a placeholder "

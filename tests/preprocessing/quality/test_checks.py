@@ -84,6 +84,10 @@ EXAMPLES: dict[str, tuple[list[Callable[[], ImageFacts]], list[Callable[[], Imag
     "too_small": ([lambda: facts_of(noise(63, 200))], [lambda: facts_of(noise(64, 200))]),
     "extreme_aspect": ([lambda: facts_of(noise(64, 321))], [lambda: facts_of(noise(64, 320))]),
     "blank": ([lambda: facts_of(noise(100, 100, spread=2))], [lambda: facts_of(noise(100, 100, spread=20))]),
+    "training_refused": (
+        [lambda: dataclasses.replace(facts_of(scene()), usage_rights="DMI-PROHIBITED-AIMLTRAINING")],
+        [lambda: dataclasses.replace(facts_of(scene()), usage_rights="DMI-PROHIBITED-GENAIMLTRAINING")],
+    ),
     "placeholder": (
         [
             lambda: facts_of(placeholder("Image not available")),
@@ -150,6 +154,7 @@ def test_every_limit_can_be_turned_off() -> None:
         min_side_px=1,
         max_aspect=1000,
         min_contrast=0,
+        flag_reserved=False,
         max_two_tone=1,
         max_text=1,
         max_frames=10**6,
