@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and give what they say; tests/training has those that need a model."""
+"""The examples in docstrings run, and give what they say; test_classifier.py has those that need a model."""
 
 import doctest
 import importlib
@@ -7,6 +7,7 @@ import pytest
 
 MODULES = (
     "flows.step_table",
+    "training.stats.folds",
     "workspace.catalog.catalog",
     "workspace.names",
     "workspace.resolve",

@@ -1,7 +1,6 @@
 """The page answers a dropped picture, says none with its reason, refuses what is no picture, and keeps nothing."""
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +13,15 @@ import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Browser
-from safetensors.torch import save_file
-from torch import nn
 
 from pages.local_auth import served_page
 from pages.try_model import try_app
 from training.inference.classifier import Classifier
-from training.network.backbone import Backbone, Network
-from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
 from workspace.config.clean import CleanConfig
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-SPEC = BACKBONES["efficientnet_lite0"]
 
 
 def _png(number: int) -> bytes:
@@ -38,19 +32,8 @@ def _png(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    folder = tmp_path_factory.mktemp("model")
-    head = nn.Linear(SPEC.feature_dim, 2)
-    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
-    card = {
-        "format": 2,
-        "classes": ["ape", HOSTILE],
-        "backbone": SPEC.name,
-        "cache_side_px": 256,
-        "trained_on": {"train": 2, "val": 1},
-        "input": {"resize_px": 64, "crop_px": 64, "mean": list(SPEC.mean), "std": list(SPEC.std)},
-    }
-    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+def classifier(tmp_path_factory: pytest.TempPathFactory, save_model: Callable[..., Path]) -> Classifier:
+    folder = save_model(tmp_path_factory.mktemp("model"), ("ape", HOSTILE), resize_px=64, crop_px=64)
     return Classifier.load(folder, "cpu")
 
 
@@ -59,7 +42,7 @@ def limits(classifier: Classifier) -> Iterator[Callable[[float], None]]:
     """Set the largest distance to training pictures that all lie far away."""
 
     def far(limit: float) -> None:
-        reference = -np.ones((6, SPEC.feature_dim), np.float16)
+        reference = -np.ones((6, 1280), np.float16)
         classifier.calibration = Calibration(1.0, (OodLimits(0.95, 0.0, limit),), reference, 9)
 
     yield far

@@ -1,4 +1,4 @@
-"""The saved model at work: pictures in, probabilities out, decoded and cropped exactly as in training."""
+"""Inference with a saved model; images are decoded, resized and cropped exactly as in training."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from workspace.names import NO_CLASS
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
-_READERS, _AHEAD = 4, 2  # threads that read and have decoded, and batches that they are ahead of the network
+_READERS, _AHEAD = 4, 2  # threads that read files, and batches that they prepare ahead of the network
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
-"""What is looked at when a folder is named; a file that is named itself is opened whatever its suffix."""
+"""Suffixes of the files that are read of a folder; a file that is named itself is read whatever its suffix."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What the network gives for n pictures: its last stage's features float32 [n, dim], logits [n, classes]."""
+    """Outputs of the network for n images: features of its last stage, float32 [n, dim], and logits [n, classes]."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
@@ -46,10 +46,14 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What the classifier says of one picture.
+    """The classifier's answer to one image.
 
-    `best` is its best class with its `probability`, and `probabilities` by class add up to 1; `why_none` says why it is
-    none of the classes, else it is empty; `distance` is that to the training pictures, None where it has no limit.
+    Attributes:
+        best: the most probable class.
+        probability: of that class, calibrated where the model is.
+        probabilities: of every class; they add up to 1.
+        distance: to the training images, a cosine distance; None where the model has no limit for it.
+        why_none: why the answer is none of the classes; empty where it is `best`.
     """
 
     best: str
@@ -71,9 +75,9 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """Something to classify: `name` is shown, `read` gives the bytes of its file when they are wanted.
+    """A file to classify: `name` identifies it in the results, `read` returns its bytes when its turn comes.
 
-    What `read` raises on purpose becomes that picture's error: OSError, TransferFailed.
+    OSError and TransferFailed of `read` become the error of this image.
     """
 
     name: str
@@ -82,7 +86,7 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the classifier says of one picture, or why it could not be read: then `answer` is None."""
+    """The classifier's answer to one file, or the reason why it could not be read: then `answer` is None."""
 
     name: str
     answer: Classification | None
@@ -90,7 +94,24 @@ class Prediction:
 
 
 class Classifier:
-    """A trained network with its card and its calibration, where it has one; made by `load`."""
+    """A trained network with its card and, if it was evaluated, its calibration; made by `load`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> classifier = Classifier.load(Path("model"), device="cpu")
+        >>> classifier.classes
+        ('ape', 'bee')
+        >>> for prediction in predict_files(classifier, [Path("photos")]):
+        ...     print(prediction.name, prediction.answer.label if prediction.answer else prediction.error)
+        photos/1.png bee
+        photos/broken.jpg truncated: ...
+
+        Decoded images, uint8 [h, w, 3], are classified without files:
+
+        >>> import numpy as np
+        >>> classifier.probabilities([np.zeros((300, 400, 3), np.uint8)]).shape
+        (1, 2)
+    """
 
     def __init__(
         self, network: Network, card: ModelCard, device: Device, calibration: Calibration | None = None
@@ -105,11 +126,15 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Classifier:
-        """Read a model folder (model.safetensors and card.json); nothing in it is executed.
+        """Load a model folder (model.safetensors and card.json); nothing in it is executed.
+
+        Args:
+            folder: written by train, and calibrated by evaluate.
+            device: `auto`, `cpu` or `cuda`.
 
         Raises:
             ModelError: it is missing, damaged, or of another format.
-            ConfigError: the device is not there.
+            ConfigError: this machine has no such device.
         """
         chosen = choose_device(device)
         card = ModelCard.read(folder / CARD_NAME)
@@ -133,69 +158,65 @@ class Classifier:
         return self._network
 
     def view(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """The square that the network sees of an upright RGB picture, uint8 [h, w, 3] → [crop, crop, 3]."""
+        """Crop an upright RGB image to the network's input square, uint8 [h, w, 3] → [crop, crop, 3]."""
         return clean_view(shrink(pixels, self._side), self._resize, self._crop)
 
-    def inputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        """The network's inputs for pictures of any sizes: float32 [n, 3, crop, crop], on its device."""
-        return normalised(
-            self._device.tensor(np.stack([self.view(image) for image in pictures])), self._mean, self._std
-        )
+    def inputs(self, images: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        """Crop and normalise images of any sizes for the network: float32 [n, 3, crop, crop], on its device."""
+        return normalised(self._device.tensor(np.stack([self.view(image) for image in images])), self._mean, self._std)
 
-    def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> Outputs:
-        """Run the network over upright RGB pictures, uint8 [h, w, 3] of any sizes."""
+    def outputs(self, images: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> Outputs:
+        """Run the network on upright RGB images, uint8 [h, w, 3] of any sizes."""
         size = self._network.backbone.spec.feature_dim
         features = [np.zeros((0, size), np.float32)]
         logits = [np.zeros((0, len(self.classes)), np.float32)]
-        for start in range(0, len(pictures), batch_size):
-            inputs = self.inputs(pictures[start : start + batch_size])
+        for start in range(0, len(images), batch_size):
+            inputs = self.inputs(images[start : start + batch_size])
             with torch.inference_mode(), self._device.autocast():
-                seen = self._network.features(inputs)
-                answers = self._network.head(seen)
-            features.append(seen[:, :size].float().cpu().numpy())
-            logits.append(answers.float().cpu().numpy())
+                batch_features = self._network.features(inputs)
+                batch_logits = self._network.head(batch_features)
+            features.append(batch_features[:, :size].float().cpu().numpy())
+            logits.append(batch_logits.float().cpu().numpy())
         return Outputs(np.concatenate(features), np.concatenate(logits))
 
-    def probabilities(self, pictures: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> npt.NDArray[np.float32]:
-        """Classify upright RGB pictures, uint8 [h, w, 3] of any sizes; calibrated where the model is.
+    def probabilities(self, images: Sequence[npt.NDArray[np.uint8]], batch_size: int = 32) -> npt.NDArray[np.float32]:
+        """Classify upright RGB images, uint8 [h, w, 3] of any sizes; calibrated where the model is.
 
         Returns:
             float32 [n, classes]; rows add up to 1, columns in the order of `classes`.
         """
-        return softmax(
-            self.outputs(pictures, batch_size).logits, self.calibration.temperature if self.calibration else 1
-        )
+        return softmax(self.outputs(images, batch_size).logits, self.calibration.temperature if self.calibration else 1)
 
-    def answers(self, pictures: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Classification]:
-        """Classify upright RGB pictures, or say of some that they are none of the classes.
+    def answers(self, images: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Classification]:
+        """Classify upright RGB images; an image unlike all classes gets the answer `none`.
 
         Args:
-            pictures: uint8 [h, w, 3] of any sizes.
-            accept: the share of own pictures to be answered; None: the model's default. Without a calibration every
-                picture is answered.
+            images: uint8 [h, w, 3] of any sizes.
+            accept: the share of in-class images that is to get a class, in (0, 1]; None: the model's default. Without a
+                calibration every image gets one.
 
         Raises:
             ModelError: the model has no limits for this share.
         """
-        outputs, calibration = self.outputs(pictures), self.calibration
+        outputs, calibration = self.outputs(images), self.calibration
         probabilities = softmax(outputs.logits, calibration.temperature if calibration else 1)
         limits = calibration.limits_for(accept) if calibration else None
         distances = None
         if calibration and limits and limits.max_distance is not None:
             distances = neighbour_distances(calibration.reference, outputs.features)
         answers = []
-        for number, row in enumerate(probabilities):
+        for index, row in enumerate(probabilities):
             best = int(row.argmax())
-            label, own = self.classes[best], float(row[best])
-            distance = None if distances is None else float(distances[number])
+            label, probability = self.classes[best], float(row[best])
+            distance = None if distances is None else float(distances[index])
             by_class = {name: float(value) for name, value in zip(self.classes, row, strict=True)}
-            why = limits.why_none(label, own, distance) if limits else ""
-            answers.append(Classification(label, own, by_class, distance, why))
+            why = limits.why_none(label, probability, distance) if limits else ""
+            answers.append(Classification(label, probability, by_class, distance, why))
         return answers
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are named, and for a folder every picture in it, at any depth, sorted; each once."""
+    """List files as they are named, and for a folder every image file in it, at any depth, sorted; each once."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -212,37 +233,37 @@ def predict_files(
     accept: float | None = None,
     clean: CleanConfig | None = None,
 ) -> Iterator[Prediction]:
-    """Classify files and folders, in the order of `image_files`; otherwise as `predict`."""
-    pictures = (ImageInput(str(path), path.read_bytes) for path in image_files(paths))
-    yield from predict(classifier, pictures, batch_size, accept, clean)
+    """Classify files and folders in the order of `image_files`; otherwise as `predict`."""
+    images = (ImageInput(str(path), path.read_bytes) for path in image_files(paths))
+    yield from predict(classifier, images, batch_size, accept, clean)
 
 
 def predict(
     classifier: Classifier,
-    pictures: Iterable[ImageInput],
+    images: Iterable[ImageInput],
     batch_size: int = 32,
     accept: float | None = None,
     clean: CleanConfig | None = None,
 ) -> Iterator[Prediction]:
-    """Classify pictures in their order; one that cannot be read, or passes a limit of decoding, stops no other.
+    """Classify images in their order; one that cannot be read, or exceeds a limit of decoding, stops no other.
 
-    The next batches are read, and decoded in worker processes, while the network works on this one.
+    The next batches are read, and decoded in worker processes, while the network computes.
 
     Args:
-        classifier: what answers.
-        pictures: taken as they are needed.
-        batch_size: pictures per forward pass.
+        classifier: the loaded model.
+        images: read lazily.
+        batch_size: images per forward pass.
         accept: as in Classifier.answers.
-        clean: what decoding a file may take, and how many processes decode; None: the defaults.
+        clean: limits of decoding, and the number of processes that decode; None: the defaults.
 
     Raises:
         ModelError: the model has no limits for this share.
-        WorkspaceError: processes cannot be started from here.
+        WorkspaceError: worker processes cannot be started.
     """
     clean = decoding_limits(classifier, clean)
     waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        for batch in _batched(pictures, batch_size):
+        for batch in _batched(images, batch_size):
             waiting.append([(image.name, pool.submit(_read, image, clean)) for image in batch])
             if len(waiting) > _AHEAD:
                 yield from _answer(classifier, waiting.popleft(), accept)
@@ -251,12 +272,12 @@ def predict(
 
 
 def decoding_limits(classifier: Classifier, clean: CleanConfig | None = None) -> CleanConfig:
-    """Return the settings that decode a picture for this model: its size, and these limits, else the defaults."""
+    """Return the settings that decode images for this model: its size with these limits, None for the default ones."""
     return (clean or CleanConfig()).model_copy(update={"cache_side_px": classifier.card.cache_side_px})
 
 
-def _batched(pictures: Iterable[ImageInput], size: int) -> Iterator[list[ImageInput]]:
-    stream = iter(pictures)
+def _batched(images: Iterable[ImageInput], size: int) -> Iterator[list[ImageInput]]:
+    stream = iter(images)
     while batch := list(islice(stream, size)):
         yield batch
 
@@ -273,9 +294,9 @@ def _answer(
             yield Prediction(name, next(answers))
 
 
-def _read(picture: ImageInput, clean: CleanConfig) -> Pixels | str:
+def _read(image: ImageInput, clean: CleanConfig) -> Pixels | str:
     try:
-        return decode_isolated(picture.read(), clean).pixels
+        return decode_isolated(image.read(), clean).pixels
     except (ImageRefused, TransferFailed) as error:
         return str(error)
     except OSError as error:

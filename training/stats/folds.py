@@ -1,4 +1,4 @@
-"""Cross-validation that keeps groups whole, and its answers: each picture's by a model that never saw it."""
+"""Grouped cross-validation and its out-of-fold answers: each image's by a model that was trained without it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,28 @@ from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, s
 from workspace.errors import WorkspaceError
 from workspace.storage.paths import write_atomic
 
-_DRAWS = 4  # of other folds, before fewer of them are tried
+_DRAWS = 4  # random draws with one number of folds, before a smaller number is tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """What a recipe answers to pictures that it did not learn from.
+    """Out-of-fold answers of a recipe: logits for images that the answering model was not trained on.
 
     Attributes:
-        sha256: the pictures, n of them; where a fine-tuned copy ships, those of the folds that its members left out.
-        labels: int64 [n], places among the model's sorted classes.
-        logits: float32 [n, classes], of the model that was trained without the picture's fold.
-        fold: int64 [n], from 0; a group is in one fold alone.
-        distance: to the nearest pictures that the fold's model learnt from (training/stats/ood.py), float32 [n], in
-            files of programs that trained the backbone in place; else None, for then it follows from the features.
+        sha256: of the n images; where a fine-tuned copy ships, those that it was held out from.
+        labels: int64 [n], indices into the model's sorted classes.
+        logits: float32 [n, classes], of the model that was trained without the image's fold.
+        fold: int64 [n], from 0; every group is in a single fold.
+        distance: to the nearest training images of the fold's model (training/stats/ood.py), float32 [n]; only in
+            files of earlier programs, which trained the backbone in place. None: it is computed from the features.
+
+    Example:
+        >>> logits = np.array([[2, 0], [0, 1], [1, 0]], np.float32)
+        >>> answers = OutOfFold(("a", "b", "c"), np.array([0, 1, 1]), logits, fold=np.array([0, 1, 0]))
+        >>> answers.balanced_accuracy
+        0.75
+        >>> answers.part(answers.fold == 0).sha256
+        ('a', 'c')
     """
 
     sha256: tuple[str, ...]
@@ -43,29 +51,29 @@ class OutOfFold:
 
     @property
     def balanced_accuracy(self) -> float:
-        """Mean over the classes of the share that is answered right; in [0, 1]."""
+        """Mean recall of the classes, in [0, 1]."""
         return balanced_accuracy(self.logits, self.labels)
 
     @property
     def log_loss(self) -> float:
-        """In nats."""
+        """Mean negative log-likelihood, in nats."""
         return log_loss(softmax(self.logits), self.labels)
 
     def probabilities(self) -> Floats:
-        """Calibrate each fold's answers on the other folds: float32 [n, classes]."""
+        """Calibrate each fold with a temperature fitted on the other folds: float32 [n, classes]."""
         return cross_fitted(self.logits, self.labels, self.fold)
 
     def part(self, rows: npt.NDArray[np.bool_]) -> OutOfFold:
-        """Those of the pictures where `rows` is true."""
+        """Select the images where `rows`, bool [n], is true."""
         sha256 = tuple(np.array(self.sha256)[rows].tolist())
         return OutOfFold(sha256, self.labels[rows], self.logits[rows], self.fold[rows])
 
     def answering(self, logits: Floats) -> OutOfFold:
-        """The same pictures with other answers, float32 [n, classes]."""
+        """Replace the logits, float32 [n, classes]; the images stay the same."""
         return dataclasses.replace(self, logits=logits)
 
     def write(self, path: Path) -> None:
-        """Save as a .npz of these arrays, whole or not at all.
+        """Save the arrays as one .npz, whole or not at all.
 
         Raises:
             WorkspaceError: the disk is full or the folder cannot be written.
@@ -85,7 +93,7 @@ class OutOfFold:
 
     @classmethod
     def read(cls, path: Path) -> OutOfFold | None:
-        """What `write` saved; None where there is no such file: the pictures could not be parted into folds.
+        """Load what `write` saved; None without the file, which means that the images could not be divided into folds.
 
         Raises:
             WorkspaceError: it is damaged.
@@ -101,17 +109,17 @@ class OutOfFold:
 
 
 def grouped_folds(labels: Labels, groups: npt.NDArray[np.str_], seed: int, most: int = 5) -> Labels | None:
-    """Part pictures into stratified folds so that no group is torn, and each fold can be answered from the others.
+    """Divide images into stratified folds that keep groups whole and leave every class in each training part.
 
     Args:
         labels: int64 [n].
-        groups: [n], what must not be torn apart.
-        seed: of the draw.
-        most: how many folds, where the groups allow them.
+        groups: [n], names of the groups.
+        seed: of the random draw.
+        most: number of folds; fewer where the groups do not allow them.
 
     Returns:
-        The fold of every picture, int64 [n]; None when a class would be missing from what a fold learns from,
-        whatever the folds: it has a single group.
+        The fold of each image, int64 [n]; None when a class has a single group, so that some fold's training part
+        would lack it.
     """
     if min(len(set(groups[labels == label])) for label in np.unique(labels)) < 2:
         return None
@@ -123,11 +131,11 @@ def grouped_folds(labels: Labels, groups: npt.NDArray[np.str_], seed: int, most:
                 warnings.filterwarnings("ignore", "The least populated class")  # it may be absent from a fold
                 for number, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
                     fold[held_out] = number
-            if _serves(labels, fold, count):
+            if _is_usable(labels, fold, count):
                 return cast(Labels, fold)
     return None
 
 
-def _serves(labels: Labels, fold: Labels, count: int) -> bool:
+def _is_usable(labels: Labels, fold: Labels, count: int) -> bool:
     every = set(labels.tolist())
     return all((fold == number).any() and set(labels[fold != number].tolist()) == every for number in range(count))

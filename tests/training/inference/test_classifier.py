@@ -1,44 +1,26 @@
 from __future__ import annotations
 
+import doctest
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
-from torch import nn
 
+import training.inference.classifier
 from preprocessing.images.decode import decode, shrink
 from training.inference.classifier import Classifier, ImageInput, image_files, predict, predict_files
-from training.network.backbone import Backbone, Network
-from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ModelError, TransferFailed
 
-SPEC = BACKBONES["efficientnet_lite0"]
-
 
 @pytest.fixture
-def model(tmp_path) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    head = nn.Linear(SPEC.feature_dim, 2)
-    nn.init.normal_(head.weight, std=0.1, generator=torch.Generator().manual_seed(2))
-    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
-    card = {
-        "format": 2,
-        "classes": ["ape", "bee"],
-        "backbone": SPEC.name,
-        "cache_side_px": 256,
-        "trained_on": {"train": 2, "val": 1},
-        "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
-    }
-    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    return folder
+def model(tmp_path, save_model) -> Path:
+    return save_model(tmp_path / "model")
 
 
 @pytest.fixture
@@ -104,7 +86,7 @@ def test_a_picture_that_passes_a_limit_of_decoding_has_it_as_its_error_and_stops
 
 
 def _calibrated(model: Path, min_probability: float, max_distance: float | None) -> Classifier:
-    probes = np.random.default_rng(0).normal(size=(6, SPEC.feature_dim)).astype(np.float16)
+    probes = np.random.default_rng(0).normal(size=(6, 1280)).astype(np.float16)
     limits = (OodLimits(0.95, min_probability, max_distance), OodLimits(0.5, 0.0, 2.0))
     Calibration(1.3, limits, probes, 30).write(model)
     return Classifier.load(model, "cpu")
@@ -195,3 +177,14 @@ def test_a_device_that_is_not_there_is_the_settings_fault(model, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError):
         Classifier.load(model, "cuda")
+
+
+def test_the_example_of_the_class_runs_as_written(tmp_path, save_model, pictures, monkeypatch):
+    save_model(tmp_path / "model")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(pictures / "a.png", folder / "1.png")
+    shutil.copy(pictures / "broken.jpg", folder)
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(training.inference.classifier, optionflags=doctest.ELLIPSIS)
+    assert (result.failed, result.attempted > 0) == (0, True)

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +12,6 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import nn
 
 from preprocessing.images.decode import shrink
@@ -37,25 +38,21 @@ def _picture(height: int, width: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["head alone", "fine-tuned copy"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    folder = tmp_path_factory.mktemp("model")
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, save_model: Callable[..., Path]
+) -> Classifier:
     network = Network.untrained(Backbone(SPEC, build_network(SPEC, 3)), 3, request.param)
     nn.init.normal_(network.head.weight, std=0.3)
     if network.tuned is not None:
         for parameter in network.tuned.parameters():
             parameter.data += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
-    save_file(network.state_dict(), folder / "model.safetensors")
-    card = {
-        "format": 2,
-        "classes": ["ape", "bee", "고양이"],
-        "backbone": SPEC.name,
-        "cache_side_px": 256,
-        "trained_on": {"train": 2, "val": 1},
-        "chosen": "finetuned" if request.param else "head",
-        "tuned_stages": request.param,
-        "input": {"resize_px": 256, "crop_px": 224, "mean": list(SPEC.mean), "std": list(SPEC.std)},
-    }
-    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    folder = save_model(
+        tmp_path_factory.mktemp("model"),
+        ("ape", "bee", "고양이"),
+        network=network,
+        chosen="finetuned" if request.param else "head",
+        tuned_stages=request.param,
+    )
     reference = np.random.default_rng(0).normal(size=(7, SPEC.feature_dim)).astype(np.float16)
     Calibration(1.6, (OodLimits(0.95, 0.4, 0.9),), reference, 30).write(folder)
     return Classifier.load(folder, "cpu")

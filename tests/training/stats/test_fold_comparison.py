@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from training.fit.choice import USUAL_SHARE, Evidence, choose
+from training.fit.history import GuardScores
 from training.stats.fold_comparison import compare_folds
 from training.stats.folds import OutOfFold
 from training.stats.scores import log_losses
@@ -97,3 +98,9 @@ def test_without_members_the_head_ships_for_the_reason_that_is_given():
     choice = choose(Evidence(head, head.logits, ALONE, not_tuned="the regime is frozen"), guard=True)
     assert (choice.chosen, choice.why, choice.comparison) == ("head", "the regime is frozen", None)
     assert [part.n for part in choice.parts] == [40, 40]
+
+
+def test_history_reads_every_field_of_a_comparison():
+    values = compare_folds(answers(LABELS, [0]), answers(LABELS, [1]), LABELS, ALONE).as_json()
+    assert set(values) == set(GuardScores.model_fields)
+    assert GuardScores(**values).model_dump() == values

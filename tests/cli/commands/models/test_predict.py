@@ -4,51 +4,34 @@ import io
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import save_file
-from torch import nn
 from typer.testing import CliRunner
 
 from cli.main import app
 from cli.predict_io import model_folder
-from training.network.backbone import Backbone, Network
-from training.network.registry import BACKBONES, build_network
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
 from workspace.errors import ConfigError
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.paths import Workspace
 
-SPEC = BACKBONES["efficientnet_lite0"]
 SETTINGS = '[classes]\nape = "ape"\nbee = "bee"\n[network]\nallow_private_addresses = true\nper_host_pause_s = 0\n'
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory, save_model: Callable[..., Path]) -> Workspace:
     """One run whose model finds every picture unlike those that it learnt from, and answers at 0.5."""
     workspace = Workspace(tmp_path_factory.mktemp("ws"))
     workspace.config_file.write_text(SETTINGS, encoding="utf-8")
     workspace.point_to("one")
-    folder = workspace.run("one").model
-    folder.mkdir(parents=True)
-    head = nn.Linear(SPEC.feature_dim, 2)
-    save_file(Network(Backbone(SPEC, build_network(SPEC, 3)), head).state_dict(), folder / "model.safetensors")
-    card = {
-        "format": 2,
-        "classes": ["ape", "bee"],
-        "backbone": SPEC.name,
-        "cache_side_px": 256,
-        "trained_on": {"train": 2, "val": 1},
-        "input": {"resize_px": 64, "crop_px": 64, "mean": list(SPEC.mean), "std": list(SPEC.std)},
-    }
-    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    reference = -np.ones((6, SPEC.feature_dim), np.float16)
+    folder = save_model(workspace.run("one").model, resize_px=64, crop_px=64)
+    reference = -np.ones((6, 1280), np.float16)
     Calibration(1.0, (OodLimits(0.95, 0.0, 0.01), OodLimits(0.5, 0.0, 2.0)), reference, 9).write(folder)
     return workspace
 
