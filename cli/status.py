@@ -54,7 +54,7 @@ def _lines(
     samples: list[Sample],
     kept: list[tuple[str, str]],
 ) -> list[tuple[str, str]]:
-    lines = [("last run", _run_line(run, samples) if run else f"none yet: collect-and-train run -w {workspace.root}")]
+    lines = [("last run", _run_line(run, samples) if run else f"none yet: {workspace.command('run')}")]
     champion = read_champion(workspace)
     if champion is None:
         lines.append(("live model", "none was published yet"))

@@ -64,7 +64,7 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) 
 
 def next_command(workspace: Workspace) -> str:
     """Return the command to run after a review; each step redoes only what the decisions changed."""
-    return f"collect-and-train run -w {workspace.root}"
+    return workspace.command("run")
 
 
 def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails) -> None:

@@ -138,8 +138,8 @@ def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int) -> t
     if flagged:
         notes.append(
             f"{flagged} pictures look off topic or mislabelled, and stay until a person has looked: "
-            f"collect-and-train review -w {workspace.root}"
+            f"{workspace.command('review')}"
         )
     if without:
-        notes.append(f"{without} pictures have no features yet: collect-and-train features -w {workspace.root}")
+        notes.append(f"{without} pictures have no features yet: {workspace.command('features')}")
     return tuple(notes)

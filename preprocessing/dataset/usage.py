@@ -61,7 +61,7 @@ def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sam
     if gone:
         raise DatasetError(
             f"{len(gone)} of the {len(samples)} pictures in {run.dataset_file} were withdrawn with `forget` since it "
-            f"was frozen; freeze a new one without them: collect-and-train split -w {workspace.root}"
+            f"was frozen; freeze a new one without them: {workspace.command('split')}"
         )
 
 

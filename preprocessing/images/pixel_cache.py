@@ -10,6 +10,7 @@ import numpy as np
 from preprocessing.images.decode import DECODER_VERSION, Pixels
 from preprocessing.images.isolated_decode import decode_isolated
 from workspace.config.clean import CleanConfig
+from workspace.storage.arrays import open_array
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, write_atomic
 
@@ -47,13 +48,9 @@ class PixelCache:
             WorkspaceError: neither the entry nor the stored file is there.
             ImageRefused: the stored file cannot be decoded within the limits of cleaning.
         """
-        path = self._file(sha256)
-        try:
-            pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-            if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
-                return pixels
-        except (OSError, ValueError, EOFError):
-            pass  # gone, cut off or no array: made again below
+        pixels: Pixels | None = open_array(self._file(sha256))
+        if pixels is not None and pixels.dtype == np.uint8 and pixels.shape[2:] == (3,):
+            return pixels
         small = decode_isolated(self._images.get(sha256), self._clean).pixels
         self.write(sha256, small)
         return small

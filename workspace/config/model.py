@@ -7,6 +7,7 @@ they are written once.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -148,7 +149,9 @@ def load_config(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist; write one with: collect-and-train init -w {path.parent}") from error
+        raise ConfigError(
+            f"{path} does not exist; write one with: collect-and-train init -w {shlex.quote(str(path.parent))}"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     return parse_config(text, str(path), overrides, on_old=on_old)

@@ -1,13 +1,15 @@
 """Array store: cached features and activations by key, in shards on disk that survive a kill.
 
 A shard is `<name>.npy` (first axis: items) and `<name>.json` (its keys), the latter written last, so that a shard
-without its keys does not count. Shards are memory-mapped when read.
+without its keys does not count. Shards are memory-mapped when read. The cache may be deleted or damaged at any time: a
+shard that is not whole does not count either, and what was in it is computed again.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import tokenize
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ class ArrayStore:
         self._locations: dict[str, tuple[Path, int]] = {}
         self._open: dict[Path, npt.NDArray[Any]] = {}
         for listing in sorted(folder.glob("*.json")):
-            self._take_in(listing.with_suffix(".npy"), json.loads(listing.read_text(encoding="utf-8")))
+            self._take_in(listing.with_suffix(".npy"), _read_keys(listing) or [])
 
     def __contains__(self, key: str) -> bool:
         return key in self._locations
@@ -73,7 +75,10 @@ class ArrayStore:
         if path not in self._open:
             if len(self._open) >= _OPEN_SHARDS:
                 self._open.clear()
-            self._open[path] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = open_array(path)
+            if array is None:
+                raise WorkspaceError(f"{path} was damaged while it was in use; run the same command again")
+            self._open[path] = array
         return self._open[path]
 
     def _take_in(self, path: Path, keys: list[str]) -> None:
@@ -84,7 +89,8 @@ class ArrayStore:
 def drop_keys(folder: Path, keys: Collection[str]) -> int:
     """Remove the arrays of these keys, and of keys with one of them as a part (`a:1`, `a:b`), from a folder.
 
-    A shard that loses some is written anew without them before it goes, so that a kill loses nothing.
+    A shard that loses some is written anew without them before it goes, so that a kill loses nothing. A damaged one
+    goes as a whole: nobody can say what is in it.
 
     Returns:
         How many arrays were removed.
@@ -94,20 +100,41 @@ def drop_keys(folder: Path, keys: Collection[str]) -> int:
     """
     removed, gone = 0, set(keys)
     for listing in sorted(folder.glob("*.json")):
-        data = listing.with_suffix(".npy")
-        stored = json.loads(listing.read_text(encoding="utf-8"))
-        if not (isinstance(stored, list) and data.is_file()):
-            continue  # no shard
-        rows = [row for row, key in enumerate(stored) if gone.isdisjoint(str(key).split(":"))]
+        data, stored = listing.with_suffix(".npy"), _read_keys(listing)
+        if stored is None:
+            listing.unlink()
+            data.unlink(missing_ok=True)
+            continue
+        rows = [row for row, key in enumerate(stored) if gone.isdisjoint(key.split(":"))]
         if len(rows) == len(stored):
             continue
-        if rows:
-            arrays = np.load(data, mmap_mode="r", allow_pickle=False)
+        arrays = open_array(data)
+        if rows and arrays is not None:
             ArrayStore(folder).add([stored[row] for row in rows], arrays[rows])
         listing.unlink()
         data.unlink()
         removed += len(stored) - len(rows)
     return removed
+
+
+def open_array(path: Path) -> npt.NDArray[Any] | None:
+    """Memory-map a .npy file; None where it is missing, cut off or no such file."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, TypeError, SyntaxError, OverflowError, tokenize.TokenError):
+        return None  # numpy parses the header as Python: the last four come from damage in it
+
+
+def _read_keys(listing: Path) -> list[str] | None:
+    """Read the keys of a shard; None where the list or its arrays are missing, cut off or not of one length."""
+    try:
+        keys = json.loads(listing.read_bytes())
+    except (OSError, ValueError):
+        return None
+    arrays = open_array(listing.with_suffix(".npy"))
+    if not isinstance(keys, list) or arrays is None or arrays.shape[:1] != (len(keys),):
+        return None
+    return [str(key) for key in keys]
 
 
 def latest_features(workspace: Workspace) -> ArrayStore:
@@ -116,16 +143,22 @@ def latest_features(workspace: Workspace) -> ArrayStore:
     Raises:
         WorkspaceError: there are none yet.
     """
-    pointer = workspace.features_pointer
-    if not pointer.is_file():
-        raise WorkspaceError(
-            f"{workspace.root} has no features yet; make them with: collect-and-train features -w {workspace.root}"
-        )
-    return ArrayStore(workspace.cache / pointer.read_text(encoding="utf-8").strip())
+    name = latest_features_name(workspace)
+    if name is None:
+        raise WorkspaceError(f"{workspace.root} has no features yet; make them with: {workspace.command('features')}")
+    return ArrayStore(workspace.cache / name)
+
+
+def latest_features_name(workspace: Workspace) -> str | None:
+    """Read the name of the folder in cache/ that the latest features step filled; None where nothing says so."""
+    try:
+        name = workspace.features_pointer.read_bytes().decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if name and Path(name).name == name and "\0" not in name else None
 
 
 def point_to_features(workspace: Workspace, store: ArrayStore) -> None:
     """Make this store the one that `latest_features` opens."""
-    pointer, name = workspace.features_pointer, f"{store.folder.name}\n"
-    if not pointer.is_file() or pointer.read_text(encoding="utf-8") != name:
-        write_atomic(pointer, name.encode(), durable=False)
+    if latest_features_name(workspace) != store.folder.name:
+        write_atomic(workspace.features_pointer, f"{store.folder.name}\n".encode(), durable=False)

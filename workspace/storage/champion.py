@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError
 from workspace.storage.paths import RunFolder, Workspace, write_atomic, write_json
+
+_LOG = logging.getLogger("collect_and_train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,73 @@ class Decision:
 
 
 def read_champion(workspace: Workspace) -> Decision | None:
-    """Read the decision that made the present model live; None when nothing was published yet."""
-    file = workspace.champion_file
-    return Decision(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    """Read the decision that made the present model live; None when nothing was published yet.
+
+    The file repeats the history's last change, so where it is damaged that one counts, with a warning.
+
+    Raises:
+        ModelError: both files are damaged.
+    """
+    try:
+        return _pointed_to(workspace)
+    except (OSError, ValueError) as error:
+        found = _last_change(read_decisions(workspace))
+        if found is None:
+            raise ModelError(
+                f"{workspace.champion_file} cannot be used ({error}), and {workspace.decisions_file} does not "
+                f"say which model is live; delete the first, and publish a model again: {workspace.command('run')}"
+            ) from error
+        _LOG.warning(
+            "%s cannot be used (%s); by %s %s is live",
+            workspace.champion_file,
+            error,
+            workspace.decisions_file.name,
+            found.champion,
+        )
+        return found
 
 
 def read_decisions(workspace: Workspace) -> list[Decision]:
-    """Read every decision, the earliest first."""
-    file = workspace.decisions_file
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return [Decision(**json.loads(line)) for line in lines if line]
+    """Read every decision, the earliest first.
+
+    Raises:
+        ModelError: the file is damaged; names the line.
+    """
+    file, decisions, line = workspace.decisions_file, [], 0
+    try:
+        for data in file.read_bytes().split(b"\n") if file.is_file() else ():
+            line += 1
+            if data.strip():
+                decisions.append(_decision(data))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"line {line} of {file} cannot be used ({error}); restore the file, or delete the line"
+        ) from error
+    return decisions
+
+
+def _pointed_to(workspace: Workspace) -> Decision | None:
+    file = workspace.champion_file
+    return _decision(file.read_bytes()) if file.is_file() else None
+
+
+def _last_change(history: Sequence[Decision]) -> Decision | None:
+    return next((decision for decision in reversed(history) if decision.action != "kept_champion"), None)
+
+
+def _decision(data: bytes) -> Decision:
+    """Read one decision.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        decision = Decision(**json.loads(data))
+    except TypeError as error:
+        raise ValueError("it is no decision about a model") from error
+    if not (isinstance(decision.champion, str) and isinstance(decision.run_id, str)):
+        raise ValueError("it names no run")
+    return decision
 
 
 def record_decision(workspace: Workspace, decision: Decision) -> None:
@@ -54,10 +114,14 @@ def record_decision(workspace: Workspace, decision: Decision) -> None:
 
 
 def finish_decision(workspace: Workspace) -> None:
-    """Complete the history's last decision where a kill came between its two writes."""
-    history, live = read_decisions(workspace), read_champion(workspace)
-    if history and history[-1].champion != (live.champion if live else ""):
-        _point_to(workspace, history[-1])
+    """Point to the history's last change where a kill came between its two writes, or the pointer is damaged."""
+    last = _last_change(read_decisions(workspace))
+    try:
+        live = _pointed_to(workspace)
+    except (OSError, ValueError):
+        live = None
+    if last is not None and (live is None or live.champion != last.champion):
+        _point_to(workspace, last)
 
 
 def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
@@ -89,9 +153,7 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
     """
     champion, history = read_champion(workspace), read_decisions(workspace)
     if champion is None:
-        raise ModelError(
-            f"{workspace.root} has published no model yet; make one with: collect-and-train run -w {workspace.root}"
-        )
+        raise ModelError(f"{workspace.root} has published no model yet; make one with: {workspace.command('run')}")
     once = list(dict.fromkeys(decision.champion for decision in history if decision.champion))
     earlier = [run for run in _line_of_champions(history) if run != champion.champion]
     chosen = run_id or (earlier[-1] if earlier else "")

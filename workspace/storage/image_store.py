@@ -54,7 +54,7 @@ class ImageStore:
         if found is None:
             raise WorkspaceError(
                 f"{self.workspace.images / sha256[:2]} has no file {sha256}.*, though the catalogue knows it; "
-                "put it back, or delete catalog.sqlite and collect again"
+                f"put it back, or fetch it again: {self.workspace.command('collect')}"
             )
         return found
 

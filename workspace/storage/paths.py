@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,15 @@ class Workspace:
     """
 
     root: Path
+
+    def command(self, name: str) -> str:
+        """Return a command on this workspace, quoted for a shell, for messages that name the next one.
+
+        Example:
+            >>> Workspace(Path("my pandas")).command("run")
+            "collect-and-train run -w 'my pandas'"
+        """
+        return f"collect-and-train {name} -w {shlex.quote(str(self.root))}"
 
     @property
     def config_file(self) -> Path:
@@ -123,9 +133,17 @@ class Workspace:
             WorkspaceError: there is none yet.
         """
         pointer = self.runs / "latest"
-        if not pointer.is_file():
-            raise WorkspaceError(f"{self.root} has no run yet; make one with: collect-and-train split -w {self.root}")
-        return self.run(pointer.read_text(encoding="utf-8").strip())
+        try:
+            name = pointer.read_text(encoding="utf-8").strip()
+        except FileNotFoundError as error:
+            raise WorkspaceError(f"{self.root} has no run yet; make one with: {self.command('split')}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorkspaceError(
+                f"{pointer} cannot be read ({error}); write it anew: {self.command('split')}"
+            ) from error
+        if not name or Path(name).name != name:
+            raise WorkspaceError(f"{pointer} names no run; write it anew: {self.command('split')}")
+        return self.run(name)
 
     def point_to(self, run_id: str) -> None:
         """Make this run the latest one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ class Run:
             values = ", ".join(f"{name} = {frozen[name]!r}, not {present[name]!r}" for name in changed)
             progress.warn(
                 f"run {self.folder.run_id} keeps the settings that it was frozen with ({values}); "
-                f"for a run with those of today: collect-and-train split -w {self.workspace.root}"
+                f"for a run with those of today: {self.workspace.command('split')}"
             )
         return _with_settings(today, frozen)
 
@@ -79,8 +80,8 @@ class Run:
             if frozen[name] != wanted[name] and not {name, name.partition(".")[0]}.isdisjoint(names):
                 raise ConfigError(
                     f"{name} = {wanted[name]!r} comes too late: run {self.folder.run_id} was frozen with "
-                    f"{frozen[name]!r}. Make a run with it, and go on from there: collect-and-train split "
-                    f"-w {self.workspace.root} --set {name}={wanted[name]}"
+                    f"{frozen[name]!r}. Make a run with it, and go on from there: {self.workspace.command('split')} "
+                    f"--set {shlex.quote(f'{name}={wanted[name]}')}"
                 )
 
 
@@ -93,9 +94,7 @@ def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
     """
     folder = workspace.latest_run() if run_id is None else workspace.run(run_id)
     if not folder.config_file.is_file():
-        raise WorkspaceError(
-            f"{folder.config_file} does not exist; make a run anew with: collect-and-train split -w {workspace.root}"
-        )
+        raise WorkspaceError(f"{folder.config_file} does not exist; make a run anew with: {workspace.command('split')}")
     return Run(workspace, folder, load_config(folder.config_file))
 
 

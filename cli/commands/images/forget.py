@@ -60,7 +60,7 @@ def forget(
     withdrawn = ", ".join(f"{rule.kind} {rule.value!r}" for rule in rules)
     typer.echo(
         f"Withdrawn. Later search hits under {withdrawn} will be skipped too.\n"
-        f"Next, without them: collect-and-train run -w {folder}"
+        f"Next, without them: {workspace.command('run')}"
     )
 
 

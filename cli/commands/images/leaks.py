@@ -26,20 +26,21 @@ def leaks(
 ) -> None:
     """List the kept pictures that an outside test set also contains; exit code 3 when there are any."""
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
+    from workspace.storage.arrays import latest_features_name
     from workspace.storage.paths import write_atomic
 
     workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
     with progress_reporter(logging.getLogger("collect_and_train.leaks")) as progress:
         outside = read_outside(against, config.clean, progress)
         features = None
-        if workspace.features_pointer.is_file():
+        if (latest := latest_features_name(workspace)) is not None:
             from training.network.backbone import load_backbone
             from training.network.device import choose_device
             from training.network.features import Extractor
 
             backbone, _ = load_backbone(config.train, config.seed)
             extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))
-            if extractor.features.folder.name == workspace.features_pointer.read_text(encoding="utf-8").strip():
+            if extractor.features.folder.name == latest:
                 features = extractor.features_of(outside.pixels, progress)
         found = find_leaks(workspace, config, outside, features, progress)
     for leak in found:

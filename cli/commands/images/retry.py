@@ -51,4 +51,4 @@ def retry(
     succeeded = before.total() - after.total()
     typer.echo(f"{counts.done} retried, {succeeded} succeeded")
     if succeeded:
-        typer.echo(f"Next: collect-and-train run -w {folder}")
+        typer.echo(f"Next: {workspace.command('run')}")

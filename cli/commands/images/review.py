@@ -25,9 +25,7 @@ def review(
 
     workspace, config = open_workspace(folder)
     if not workspace.has_catalog():
-        raise WorkspaceError(
-            f"{workspace.root} has no pictures yet; collect some with: collect-and-train run -w {workspace.root}"
-        )
+        raise WorkspaceError(f"{workspace.root} has no pictures yet; collect some with: {workspace.command('run')}")
 
     def announce(url: str) -> None:
         CONSOLE.print(
