@@ -12,7 +12,7 @@ from workspace.terminal import CONSOLE
 COMMAND_MODULES = (
     *("run", "collect", "steps", "images.review", "operate"),
     *("models.predict", "models.serve", "models.export", "models.history"),
-    *("images.sources", "images.retry", "images.leaks", "images.forget"),
+    *("images.sources", "images.retry", "images.leaks", "images.rename", "images.forget"),
 )
 for _module in COMMAND_MODULES:
     importlib.import_module(f"cli.commands.{_module}")

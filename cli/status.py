@@ -13,6 +13,7 @@ from preprocessing.dataset.new_images import count_new_images
 from workspace.catalog import curation
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Sample
+from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.storage.champion import read_champion, read_decisions
@@ -30,6 +31,7 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     with workspace.open_catalog() as catalog:
         states = class_progress(catalog, config.classes)
         usable = catalog.kept(ignoring=[curation.STAGE])
+        renamed = plan_carry_over(catalog, config.classes)
     splits = Counter((sample.label, sample.split) for sample in samples)
     table = Table(show_edge=False, pad_edge=False)
     for title in ("class", "found", "clean", "kept", "to review", "reviewed", "train", "val", "test"):
@@ -42,7 +44,9 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(100, CONSOLE.width))
     console.print(table)
-    for name, text in _lines(workspace, config, run, samples, usable):
+    lines = [("classes", f"{note}, with the next step") for note in renamed.notes]
+    lines += [("decisions", note) for note in renamed.waiting]
+    for name, text in (*lines, *_lines(workspace, config, run, samples, usable)):
         console.print(f"{name:<16}{text}", markup=False, highlight=False, soft_wrap=True)
     return out.getvalue()
 

@@ -9,6 +9,7 @@ from flows.step_table import Phase, steps_of
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.exclusions import exclusion_counts
 from workspace.catalog.records import Search, StepCounts
+from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
 from workspace.reasons import in_order
 from workspace.storage.paths import Workspace
@@ -23,7 +24,8 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
     Each round asks for what is missing, divided by the share of pictures that turned out clean so far.
 
     Returns:
-        The counts of each step over all rounds; the notes of `search` say how every class ended.
+        The counts of each step over all rounds; the notes of `search` say how every class ended, and which decisions
+        wait for a class.
     """
     totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() else {}
     before: list[ClassProgress] = []
@@ -39,7 +41,9 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
             break
         before = states
     endings = tuple(ending(state, searches, left_out[state.label], config, rounds=number) for state in states)
-    return totals | {"search": replace(totals["search"], notes=endings)}
+    with workspace.open_catalog() as catalog:
+        waiting = plan_carry_over(catalog, config.classes).waiting
+    return totals | {"search": replace(totals["search"], notes=(*endings, *waiting))}
 
 
 def ending(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from workspace.catalog.records import StepCounts
+from workspace.catalog.renamed_classes import carry_over
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.storage.paths import Workspace
@@ -50,7 +51,14 @@ class Step:
     def run(
         self, workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, round_number: int = 1
     ) -> StepCounts:
-        """Run the step; rounds are counted from 1."""
+        """Run the step; rounds are counted from 1.
+
+        Before it looks at the catalogue, what was filed under a class that has another name now goes to that class.
+        """
+        if self.phase is not Phase.RUN:
+            with workspace.open_catalog() as catalog:
+                for note in carry_over(catalog, config.classes).notes:
+                    progress.warn(note)
         options = self.later_rounds if round_number > 1 else {}
         counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options)
         return counts

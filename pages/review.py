@@ -42,17 +42,18 @@ class _Decisions(BaseModel):
     changes: Annotated[list[_Decision], Field(min_length=1, max_length=100_000)]
 
 
-def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> FastAPI:
+def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, notes: tuple[str, ...] = ()) -> FastAPI:
     """Build the page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
         workspace: whose pictures.
         config: its classes, and how its pixel cache is made.
         catalog: open as long as the application is served; decisions are written to it.
+        notes: sentences shown above the pictures.
     """
     app = new_app(STATIC)
     review_data = ReviewData(workspace, config, catalog)
-    _add_reading(app, review_data, JpegThumbnails(workspace, config))
+    _add_reading(app, review_data, JpegThumbnails(workspace, config), notes)
     _add_deciding(app, review_data)
 
     @app.exception_handler(CollectAndTrainError)
@@ -67,11 +68,11 @@ def next_command(workspace: Workspace) -> str:
     return workspace.command("run")
 
 
-def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails) -> None:
+def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails, notes: tuple[str, ...]) -> None:
     @app.get("/")
     def page() -> HTMLResponse:
-        name = review_data.workspace.root.resolve().name
-        return HTMLResponse(render("review.html.j2", name=name, next_command=next_command(review_data.workspace)))
+        values = {"name": review_data.workspace.root.resolve().name, "notes": notes}
+        return HTMLResponse(render("review.html.j2", next_command=next_command(review_data.workspace), **values))
 
     @app.get("/api/classes")
     def classes() -> dict[str, Any]:

@@ -55,8 +55,9 @@ def test_every_step_of_the_path_has_a_command_with_its_words_and_records_where_i
 def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tmp_path) -> None:
     handed = []
     monkeypatch.setattr("collectors.search.run", lambda *_, **options: handed.append(options))
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
     for number in (1, 2):
-        find_step("search").run(Workspace(tmp_path), None, round_number=number)
+        find_step("search").run(workspace, config, round_number=number)
     assert handed == [{}, {"retry_failed": False}]
 
 

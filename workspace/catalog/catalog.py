@@ -124,27 +124,27 @@ class Catalog:
         Raises:
             WorkspaceError: the database refused, for example because the disk is full.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             self._upsert(connection, list(records))
 
     def add_new(self, records: Sequence[Record]) -> None:
         """Insert rows of one kind; a row whose key exists stays as it is, so a hit keeps its first and best rank."""
         if records:
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
                 connection.execute(statement, [dataclasses.asdict(record) for record in records])
 
     def delete(self, kind: type[Any], column: str, values: Collection[str]) -> None:
         """Delete the rows of one kind whose `column` has one of these values, all of them or none."""
         table = TABLES[kind]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for batch in batched(sorted(values)):
                 connection.execute(table.delete().where(table.c[column].in_(batch)))
 
     def replace_verdicts(self, stages: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """Make these the only verdicts of these stages, in one transaction."""
         table = TABLES[Verdict]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(table.delete().where(table.c.stage.in_(stages)))
             self._upsert(connection, list(verdicts))
 
@@ -226,7 +226,12 @@ class Catalog:
         return postgresql if self.engine.dialect.name == "postgresql" else sqlite
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Open a transaction, committed at the end of the block, or not at all where the block fails.
+
+        Raises:
+            WorkspaceError: the database refused, for example because the disk is full.
+        """
         try:
             with self.engine.begin() as connection:
                 yield connection

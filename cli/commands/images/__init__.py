@@ -1,1 +1,1 @@
-"""Commands on the images of a workspace: sources, retry, review, leaks, forget."""
+"""Commands on the images of a workspace: sources, retry, review, leaks, rename, forget."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.app import OTHER, Folder, app
 from workspace.resolve import open_workspace
 from workspace.terminal import CONSOLE
+
+if TYPE_CHECKING:
+    from workspace.catalog.catalog import Catalog
+    from workspace.config.model import WorkspaceConfig
+    from workspace.storage.paths import Workspace
 
 
 @app.command(rich_help_panel=OTHER)
@@ -33,10 +38,28 @@ def review(
         )
 
     with workspace.open_catalog() as catalog:
+        notes = _renamed(workspace, config, catalog)
+        for note in notes:
+            CONSOLE.print(note, highlight=False, markup=False)
         before = {(override.sha256, override.label): override for override in catalog.all(Override)}
-        serve_page(review_app(workspace, config, catalog), announce, port=port, open_browser=open_browser)
+        serve_page(review_app(workspace, config, catalog, notes), announce, port=port, open_browser=open_browser)
         after = {(override.sha256, override.label): override for override in catalog.all(Override)}
     changed = sum(before.get(pair) != after.get(pair) for pair in before.keys() | after.keys())
     CONSOLE.print(f"\n{changed} decisions changed, {len(after)} in all.", highlight=False)
     if changed:
         CONSOLE.print(f"Next: [bold]{next_command(workspace)}[/]", highlight=False)
+
+
+def _renamed(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> tuple[str, ...]:
+    """Carry decisions over to the classes of today, if nobody else is writing, and say what waits."""
+    from contextlib import suppress
+
+    from workspace.catalog.renamed_classes import carry_over, plan_carry_over
+    from workspace.errors import WorkspaceError
+    from workspace.storage.lock import hold
+
+    plan = plan_carry_over(catalog, config.classes)
+    if plan.moves or plan.decisions:
+        with suppress(WorkspaceError), hold(workspace, "review"):  # else the next step carries them over
+            carry_over(catalog, config.classes)
+    return (*plan.notes, *plan.waiting)

@@ -1,0 +1,50 @@
+"""The command `rename`: give a class another name; its pictures and what people decided go with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.app import OTHER, Folder, app
+
+
+@app.command(rich_help_panel=OTHER)
+def rename(
+    folder: Folder,
+    old: Annotated[str, typer.Argument(help="The class as it is called now, or was called before.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+) -> None:
+    """Rename a class; its pictures and every decision on them go with it.
+
+    Where workspace.toml names the class anew already, only the pictures and decisions are moved.
+
+    Example: collect-and-train rename -w data/bears grizzly "brown bear"
+    """
+    from workspace.catalog.renamed_classes import carry_over
+    from workspace.config.rename_class import with_renamed_class
+    from workspace.errors import ConfigError
+    from workspace.names import normalised_name
+    from workspace.resolve import open_workspace
+    from workspace.storage.lock import hold
+    from workspace.storage.paths import write_atomic
+
+    old, new = normalised_name(old), normalised_name(new)
+    workspace, config = open_workspace(folder)
+    file, known = workspace.config_file, ", ".join(config.classes)
+    if old in config.classes and new in config.classes:
+        raise ConfigError(
+            f"{old!r} and {new!r} are both classes; to make them one, move the keywords of {old!r} to the line of "
+            f"{new!r} in {file} and delete the line of {old!r}"
+        )
+    with hold(workspace, "rename"), workspace.open_catalog() as catalog:
+        if old in config.classes:
+            text = with_renamed_class(file.read_text(encoding="utf-8"), str(file), old, new)
+            write_atomic(file, text.encode())
+            workspace, config = open_workspace(folder)
+        elif new not in config.classes:
+            raise ConfigError(f"neither {old!r} nor {new!r} is a class of {file}; the classes are {known}")
+        plan = carry_over(catalog, config.classes, {old: new})
+    for note in plan.notes or (f"nothing was filed under {old!r}",):
+        typer.echo(note)
+    typer.echo(f"Next: collect-and-train run -w {folder}")
