@@ -121,6 +121,7 @@ def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:
             values |= {"label": answer.label, "probability": answer.probability, "best": answer.best}
             values |= {} if answer.answered else {"reason": answer.why_none}
             values |= {"distance": answer.distance} if answer.distance is not None else {}
+            values |= {"note": prediction.note} if prediction.note else {}
             values["probabilities"] = dict(answer.probabilities)
         yield json.dumps(values, ensure_ascii=False)
 

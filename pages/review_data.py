@@ -129,6 +129,7 @@ class ReviewData:
             **_source(snapshot.hits.get(pair)),
             "size": f"{facts.width} × {facts.height} px" if facts and facts.width else "",
             "detail": facts.detail if facts else "",
+            "assumed": facts.note if facts else "",
             "checks": [
                 {"stage": verdict.stage, "verdict": verdict.verdict, "reason": verdict.reason, "score": verdict.score}
                 for verdict in verdicts

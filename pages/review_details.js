@@ -58,6 +58,7 @@ export class Details {
       ["Page", all.page && link(all.page, host(all.page))],
       ["Size", all.size],
       ["Problem", all.detail],
+      ["Assumed", all.assumed],
       ...all.checks.map((check) => [STAGES[check.stage] ?? check.stage, this.#said(check)]),
     ];
     const list = make("dl");

@@ -18,7 +18,7 @@ from pages.files import new_app, render
 from preprocessing.images.isolated_decode import decode_isolated
 from training.inference.classifier import Classifier, decoding_limits
 from workspace.config.clean import CleanConfig
-from workspace.errors import ImageRefused
+from workspace.errors import ImageRefused, WorkspaceError
 
 STATIC = ("page.css", "try_model.css", "try_model.js")
 
@@ -66,6 +66,8 @@ def try_app(
             decoded = decode_isolated(data, limits)
         except ImageRefused as error:
             raise HTTPException(400, f"this file cannot be read as a picture: {error}") from error
+        except WorkspaceError as error:
+            raise HTTPException(503, str(error)) from error
         with one_at_a_time:
             found = classifier.answers([decoded.pixels])[0]
         return {
@@ -75,7 +77,7 @@ def try_app(
             "probability": found.probability,
             "reason": found.why_none,
             "probabilities": sorted(found.probabilities.items(), key=lambda item: (-item[1], item[0])),
-            "size": f"{decoded.width} × {decoded.height} px, {decoded.format}",
+            "size": "; ".join(filter(None, (f"{decoded.width} × {decoded.height} px, {decoded.format}", decoded.note))),
         }
 
     return app

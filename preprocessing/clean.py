@@ -13,7 +13,14 @@ from preprocessing.duplicates.registration_cache import register_pairs
 from preprocessing.extract_facts import Job, extract_all
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
-from workspace.catalog.counts import appearances_under, facts_count, refused_files, same_bytes_count, stored_thumbs
+from workspace.catalog.counts import (
+    appearances_under,
+    assumed_count,
+    facts_count,
+    refused_files,
+    same_bytes_count,
+    stored_thumbs,
+)
 from workspace.catalog.records import ImageFacts, StepCounts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
@@ -56,14 +63,20 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))
+        assumed = assumed_count(catalog)
     missing = len(todo) - len(jobs)
-    notes = (f"{missing} files are gone from {workspace.images}; put them back and clean again",) if missing else ()
+    notes = [f"{missing} files are gone from {workspace.images}; put them back and clean again"] if missing else []
+    if assumed:
+        notes.append(
+            f"{assumed} pictures have grey values of more than 8 bits, whose range was assumed; it stands beside each "
+            f"in `collect-and-train review -w {workspace.root}`"
+        )
     return StepCounts(
         "clean",
         done=len(jobs),
         reused=reused,
         by_reason=by_reason,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

@@ -79,6 +79,7 @@ def facts_of(sha256: str, data: bytes, decoded: Decoded, small: Pixels) -> Image
         bytes=len(data),
         usage_rights=usage_rights(data),
         pixel_digest=_pixel_digest(decoded),
+        note=decoded.note,
         **dataclasses.asdict(hash_image(small)),
         **dataclasses.asdict(measure(small)),
     )

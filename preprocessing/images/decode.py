@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError, featur
 
 from preprocessing.images.ancillary import PROFILE_BYTES, barer_versions
 from preprocessing.images.colour import to_rgb
+from preprocessing.images.deep_grey import DEEP_MODES, deep_to_grey, unpack_in_native_order
 from preprocessing.images.jpeg_segments import count_scans
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
@@ -62,7 +63,8 @@ class Decoded:
 
     `pixels` is uint8 [H, W, 3], sRGB; `format` Pillow's name of the container and `mode` of its pixels; `frames`
     how many pictures the file holds, of which this is the first; `width` and `height` in px of the full upright
-    picture, which `pixels` is smaller than when it was decoded with `side_px`.
+    picture, which `pixels` is smaller than when it was decoded with `side_px`; `note` what was assumed to read it, such
+    as the range of floating-point values, in words.
     """
 
     pixels: Pixels
@@ -71,6 +73,7 @@ class Decoded:
     frames: int
     width: int
     height: int
+    note: str = ""
 
 
 def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = None) -> Decoded:
@@ -151,16 +154,21 @@ def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
     if side_px is not None:
         image.draft(mode, (side_px, side_px))
     drafted = image.size != full
+    unpack_in_native_order(image)
     image.load()
     orientation = _orientation(image)  # after load: Pillow turns a TIFF itself and PNG keeps its EXIF at the end
-    rgb = to_rgb(image)
+    if image.mode in DEEP_MODES:
+        grey, note = deep_to_grey(image)
+        rgb = grey.convert("RGB")
+    else:
+        rgb, note = to_rgb(image), ""
     if orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     width, height = rgb.size
     if drafted:
         width, height = full if orientation < 5 else full[::-1]
     container = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second one behind it
-    return Decoded(np.array(rgb), container, mode, _frames(image), width, height)
+    return Decoded(np.array(rgb), container, mode, _frames(image), width, height, note)
 
 
 def _orientation(image: Image.Image) -> int:

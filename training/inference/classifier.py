@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from preprocessing.images.decode import Pixels, shrink
+from preprocessing.images.decode import Decoded, shrink
 from preprocessing.images.isolated_decode import decode_isolated
 from training.network.backbone import Backbone, Network, normalised
 from training.network.device import Device, choose_device
@@ -86,11 +86,15 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The classifier's answer to one file, or the reason why it could not be read: then `answer` is None."""
+    """The classifier's answer to one file, or the reason why it could not be read: then `answer` is None.
+
+    `note` says what was assumed to read it, such as the range of floating-point values.
+    """
 
     name: str
     answer: Classification | None
     error: str = ""
+    note: str = ""
 
 
 class Classifier:
@@ -261,7 +265,7 @@ def predict(
         WorkspaceError: worker processes cannot be started.
     """
     clean = decoding_limits(classifier, clean)
-    waiting: deque[list[tuple[str, Future[Pixels | str]]]] = deque()
+    waiting: deque[list[tuple[str, Future[Decoded | str]]]] = deque()
     with ThreadPoolExecutor(max_workers=_READERS) as pool:
         for batch in _batched(images, batch_size):
             waiting.append([(image.name, pool.submit(_read, image, clean)) for image in batch])
@@ -283,20 +287,20 @@ def _batched(images: Iterable[ImageInput], size: int) -> Iterator[list[ImageInpu
 
 
 def _answer(
-    classifier: Classifier, batch: Sequence[tuple[str, Future[Pixels | str]]], accept: float | None
+    classifier: Classifier, batch: Sequence[tuple[str, Future[Decoded | str]]], accept: float | None
 ) -> Iterator[Prediction]:
     read = [ready.result() for _, ready in batch]
-    answers = iter(classifier.answers([pixels for pixels in read if not isinstance(pixels, str)], accept))
-    for (name, _), pixels in zip(batch, read, strict=True):
-        if isinstance(pixels, str):
-            yield Prediction(name, None, pixels)
+    answers = iter(classifier.answers([image.pixels for image in read if not isinstance(image, str)], accept))
+    for (name, _), image in zip(batch, read, strict=True):
+        if isinstance(image, str):
+            yield Prediction(name, None, image)
         else:
-            yield Prediction(name, next(answers))
+            yield Prediction(name, next(answers), note=image.note)
 
 
-def _read(image: ImageInput, clean: CleanConfig) -> Pixels | str:
+def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
     try:
-        return decode_isolated(image.read(), clean).pixels
+        return decode_isolated(image.read(), clean)
     except (ImageRefused, TransferFailed) as error:
         return str(error)
     except OSError as error:

@@ -40,6 +40,14 @@ def facts_count(catalog: Catalog) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(TABLES[ImageFacts])).scalar_one())
 
 
+def assumed_count(catalog: Catalog) -> int:
+    """Count the files for whose decoding something was assumed: ImageFacts.note."""
+    table = TABLES[ImageFacts]
+    with catalog.engine.connect() as connection:
+        query = sa.select(sa.func.count()).select_from(table).where(table.c.note != "")
+        return int(connection.execute(query).scalar_one())
+
+
 def stored_thumbs(catalog: Catalog, names: Sequence[str]) -> list[str]:
     """Read the thumbs of these files (sha256) from their facts, in the same order."""
     table = TABLES[ImageFacts]

@@ -104,7 +104,7 @@ class ImageFacts(Measures):
     `width`, `height` are those of the upright picture in px; `bytes` the file's size; hashes are 16 hex digits as
     imagehash prints them, `*_mirror` those of the picture mirrored left to right, and `thumb` is the grey
     32 x 32 picture that confirms a match (1024 bytes in hex). `usage_rights` is what its metadata says of data mining
-    and training.
+    and training; `note` what was assumed to decode it, in words.
     """
 
     sha256: str
@@ -123,6 +123,7 @@ class ImageFacts(Measures):
     dhash_mirror: str = ""
     thumb: str = ""
     usage_rights: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
