@@ -39,19 +39,22 @@ def brute_force(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[
     return sorted(rows)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=120)
 @given(
     SPECS,
     st.sampled_from([(0, 4), (1, 5), (7, 3), (12, 3), (12, 2), (16, 2), (25, 1), (60, 1), (126, 0)]),
     st.integers(1, 3),
+    st.sampled_from([(16_384, 256, 4096), (5, 1, 1), (3, 3, 7), (4, 99, 2)]),
 )
-def test_the_search_equals_brute_force(specs, search, orientations) -> None:
+def test_the_search_equals_brute_force(specs, search, orientations, sizes) -> None:
     limit, agreeing = search
     seen = [
         words_of(specs, orientation // 2) for orientation in range(orientations)
     ]  # the second orientation repeats the first
     phash, dhash = np.stack([p for p, _ in seen]), np.stack([d for _, d in seen])
     with pytest.MonkeyPatch.context() as patch:  # whichever plan is chosen
+        for name, size in zip(("_AT_A_TIME", "_LONG_RUN", "_MERGED"), sizes, strict=True):
+            patch.setattr(hash_search, name, size)
         patch.setattr(hash_search, "plan", lambda _, radius, _evenness: (radius + agreeing, agreeing))
         assert found(phash, dhash, limit) == brute_force(phash, dhash, limit)
 
