@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
 
 
-class _Decision(BaseModel):
+class _ChangeRequest(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     label: str
     action: Literal["keep", "drop", "relabel", ""]
@@ -38,8 +38,8 @@ class _Decision(BaseModel):
     seen: str = ""
 
 
-class _Decisions(BaseModel):
-    changes: Annotated[list[_Decision], Field(min_length=1, max_length=100_000)]
+class _ChangesRequest(BaseModel):
+    changes: Annotated[list[_ChangeRequest], Field(min_length=1, max_length=100_000)]
 
 
 def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, notes: tuple[str, ...] = ()) -> FastAPI:
@@ -106,7 +106,7 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
 
 def _add_deciding(app: FastAPI, review_data: ReviewData) -> None:
     @app.post("/api/decide")
-    def save(decisions: _Decisions) -> dict[str, Any]:
+    def save(decisions: _ChangesRequest) -> dict[str, Any]:
         changes = []
         for change in decisions.changes:
             if not review_data.knows(change.sha256, change.label):
@@ -116,7 +116,7 @@ def _add_deciding(app: FastAPI, review_data: ReviewData) -> None:
             if change.new_label and change.new_label not in review_data.classes:
                 raise HTTPException(422, f"there is no class {change.new_label!r}")
             changes.append(Change(change.sha256, change.label, change.action, change.new_label, change.seen))
-        outcomes = review_data.decide(changes)
+        made = review_data.decide(changes)
         results = [
             {
                 "sha256": result.change.sha256,
@@ -124,6 +124,6 @@ def _add_deciding(app: FastAPI, review_data: ReviewData) -> None:
                 "made": result.made,
                 "mine": decision_json(result.now),
             }
-            for result in outcomes
+            for result in made
         ]
         return {"results": results, "classes": review_data.overview(), "decisions": len(review_data.overrides())}

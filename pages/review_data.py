@@ -14,7 +14,7 @@ import numpy.typing as npt
 from preprocessing.neighbours import nearest, unit
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.curation import STAGE
-from workspace.catalog.overrides import Change, Outcome, decide
+from workspace.catalog.overrides import Change, ChangeResult, decide
 from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
 from workspace.catalog.standing import Pair, count_images, effective_verdicts
 from workspace.config.model import WorkspaceConfig
@@ -67,14 +67,14 @@ class ReviewData:
                 self._snapshot, self._features, self._stamp = self._read(), None, stamp
             return self._snapshot
 
-    def decide(self, changes: Sequence[Change]) -> list[Outcome]:
+    def decide(self, changes: Sequence[Change]) -> list[ChangeResult]:
         """Write decisions; the snapshot holds none, so it stays valid."""
         with self._lock:
             was_current = self._stamp_now() == self._stamp
-            outcomes = decide(self._catalog, changes)
+            results = decide(self._catalog, changes)
             if was_current:
                 self._stamp = self._stamp_now()
-            return outcomes
+            return results
 
     def knows(self, sha256: str, label: str) -> bool:
         """Whether this label found this picture, or a check has judged it under the label."""

@@ -10,7 +10,7 @@ from itertools import islice
 
 from preprocessing.duplicates.fingerprint import unpacked
 from preprocessing.duplicates.registration_cache import register_pairs
-from preprocessing.extract_facts import Job, extract_all
+from preprocessing.extract_facts import ExtractionJob, extract_all
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import (
@@ -48,7 +48,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         retried = _refused_under_other_limits(catalog, clean)
         reused = facts_count(catalog) - len(retried)
         todo = sorted({*catalog.files_to_examine(), *retried})
-        jobs = [Job(sha, workspace, clean) for sha in todo if images.exists(sha)]
+        jobs = [ExtractionJob(sha, workspace, clean) for sha in todo if images.exists(sha)]
         progress.begin("Decoding", len(jobs))
         results = extract_all(jobs, clean)
         while batch := list(islice(results, BATCH)):

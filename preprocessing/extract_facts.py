@@ -22,7 +22,7 @@ from workspace.storage.paths import Workspace
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Job:
+class ExtractionJob:
     """One file to extract facts from."""
 
     sha256: str
@@ -30,7 +30,7 @@ class Job:
     clean: CleanConfig
 
 
-def extract_facts(job: Job) -> ImageFacts:
+def extract_facts(job: ExtractionJob) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 
     Measures and hashes are those of the cached picture; the pixel digest is that of the upright one as it was
@@ -86,7 +86,9 @@ def facts_of(sha256: str, data: bytes, decoded: Decoded, small: Pixels) -> Image
 
 
 def extract_all(
-    jobs: Sequence[Job], clean: CleanConfig, extract_one: Callable[[Job], ImageFacts] = extract_facts
+    jobs: Sequence[ExtractionJob],
+    clean: CleanConfig,
+    extract_one: Callable[[ExtractionJob], ImageFacts] = extract_facts,
 ) -> Iterator[ImageFacts]:
     """Extract the facts of files in worker processes and yield them as they come, in no particular order.
 

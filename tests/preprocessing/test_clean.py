@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing import clean
-from preprocessing.extract_facts import Job, extract_all, extract_facts
+from preprocessing.extract_facts import ExtractionJob, extract_all, extract_facts
 from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import ImageFacts, Verdict
 from workspace.errors import WorkspaceError
@@ -162,7 +162,7 @@ def test_after_a_kill_only_the_rest_is_examined(collected, picture, encode, monk
         collected.add(encode(picture(seed)), "a")
     examined: list[str] = []
 
-    def dies_at_the_fourth(job: Job) -> ImageFacts:
+    def dies_at_the_fourth(job: ExtractionJob) -> ImageFacts:
         if len(examined) == 4:
             raise KeyboardInterrupt
         examined.append(job.sha256)
@@ -191,7 +191,7 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
     config = collected.config(clean={"workers": 2})
     assert clean.run(collected.workspace, config).by_reason["kept"] == 12
     facts = everything(collected)[0]
-    jobs = [Job(one.sha256, collected.workspace, config.clean) for one in facts]
+    jobs = [ExtractionJob(one.sha256, collected.workspace, config.clean) for one in facts]
     assert [extract_facts(job) for job in jobs] == facts
     cache = PixelCache(collected.workspace, config.clean)
     assert all(one.sha256 in cache for one in facts)

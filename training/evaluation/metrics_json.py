@@ -22,9 +22,9 @@ from workspace.storage.metrics import (
     ClassScores,
     FoldScore,
     HeadlineScores,
+    LabelledPrediction,
     Metrics,
     OwnScores,
-    Prediction,
     Rejection,
     RejectionLimits,
     RejectionRow,
@@ -85,7 +85,7 @@ def measure(
     )
 
 
-def worst_mistakes(scores: Scores) -> list[Prediction]:
+def worst_mistakes(scores: Scores) -> list[LabelledPrediction]:
     """Select the wrong answers, the most confident first."""
     wrong = [answer for answer in scores.predictions if answer.label != answer.predicted]
     return sorted(wrong, key=lambda answer: (-answer.probability, answer.sha256))
@@ -122,7 +122,7 @@ def _scores(
         per_class=_per_class(Tally.of(labels, predicted, len(classes)), classes),
         confusion=confusion(labels, predicted, len(classes)).tolist(),
         predictions=tuple(
-            Prediction(
+            LabelledPrediction(
                 sha256=sample.sha256,
                 label=sample.label,
                 predicted=classes[answer],
@@ -178,7 +178,7 @@ def _calibration(held_out: OutOfFold, calibration: Calibration, test: Prediction
     """Score calibration before and after: out of fold, each answer by the other folds' temperature, and on the test."""
     return CalibrationScores(
         temperature=calibration.temperature,
-        n=calibration.pictures,
+        n=calibration.images,
         before=quality(softmax(held_out.logits), held_out.labels),
         after=quality(held_out.probabilities(), held_out.labels),
         test_before=quality(softmax(test.logits), test.labels),

@@ -1,4 +1,4 @@
-"""A trained model for other programs: ONNX with the preprocessing inside, torch.export, and both checked here."""
+"""Export a model to ONNX, with the preprocessing inside, or to torch.export; both are checked against the model."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability or a distance between an exported model and the one that was trained."""
+"""Largest accepted difference of a probability or a distance between the exported model and the trained one."""
 
 CHECKED = 24
-"""Pictures that an export is checked on."""
+"""Number of images that an export is checked on."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An exported file, and how far its answers lie from the model's on so many pictures."""
+    """An exported file, and the largest difference of its outputs from the model's on the checked images."""
 
     file: Path
     largest_difference: float
-    pictures: int
+    images: int
 
 
 class AnsweringNetwork(nn.Module):
-    """The network with all that turns its logits into an answer: views uint8 [n, crop, crop, 3] in.
+    """The network with normalisation, calibration and distances, for export.
 
-    Out come logits and calibrated probabilities, float32 [n, classes], and, where the model has a limit for it, the
-    distance to the training pictures, float32 [n].
+    The input is views, uint8 [n, crop, crop, 3]. The outputs are logits and calibrated probabilities, float32 [n,
+    classes], and, where the model has a limit for it, the distance to the training images, float32 [n].
     """
 
     def __init__(self, model: Classifier) -> None:
@@ -64,33 +64,34 @@ class AnsweringNetwork(nn.Module):
         self.register_buffer("bank", bank)
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Answer pictures that are cut already."""
+        """Compute the outputs for views that are cropped already."""
         features = self.network.features(normalised(views, self.mean, self.std))
         logits = self.network.head(features)
         answers = (logits, (logits / self.temperature).softmax(1))
         bank = self.get_buffer("bank")
         if not len(bank):
             return answers
-        alike = nn.functional.normalize(features[:, : bank.shape[1]]) @ bank.T
-        nearest = alike.topk(min(NEIGHBOURS, len(bank))).values
+        cosines = nn.functional.normalize(features[:, : bank.shape[1]]) @ bank.T
+        nearest = cosines.topk(min(NEIGHBOURS, len(bank))).values
         return (*answers, (1 - nearest[:, -1]).clamp(0, 2))
 
 
-def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> Exported:
-    """Write model.onnx: `pictures` uint8 [n, h, w, 3] of any size in, upright RGB; logits, probabilities, distance out.
+def export_onnx(model: Classifier, images: Sequence[Pixels], folder: Path) -> Exported:
+    """Write model.onnx, preprocessing included.
 
-    Its metadata hold the classes in order, and the limits of "none of these".
+    Its input `pictures` takes upright RGB of any size, uint8 [n, h, w, 3]; its outputs are those of AnsweringNetwork.
+    Its metadata hold the classes in order and the limits for the answer `none`.
 
     Args:
         model: on the CPU.
-        pictures: real ones, in full size, to check it on.
-        folder: where to.
+        images: photographs in full size, on which the export is checked.
+        folder: receives the file.
 
     Raises:
-        ModelError: its answers differ by more than TOLERANCE from the model's; nothing is written then.
+        ModelError: an output differs by more than TOLERANCE from the model's; nothing is written then.
         WorkspaceError: the folder cannot be written.
     """
-    # Heavy, and wanted by nothing else in this module.
+    # Imported here because they take seconds to load, and only this function needs them.
     import onnx
     import onnxruntime
 
@@ -126,16 +127,16 @@ def export_onnx(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> 
     onnx.checker.check_model(joined, full_check=True)
     data = joined.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(picture)[None]}) for picture in pictures]
-    exported = check_answers(model, pictures, found, folder / ONNX_NAME)
+    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(image)[None]}) for image in images]
+    exported = check_answers(model, images, found, folder / ONNX_NAME)
     write_atomic(exported.file, data)
     return exported
 
 
-def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) -> Exported:
-    """Write model.pt2, for torch.export.load: views uint8 [n, crop, crop, 3] in, the same three out as in ONNX.
+def export_torch(model: Classifier, images: Sequence[Pixels], folder: Path) -> Exported:
+    """Write model.pt2 for torch.export.load; its input and outputs are those of AnsweringNetwork.
 
-    Pictures must be cut to views first, as training.network.views.clean_view does. Arguments and errors as in
+    Images must be cropped to views first, as training.network.views.clean_view does. Arguments and errors as in
     export_onnx.
     """
     network = AnsweringNetwork(model)
@@ -149,33 +150,32 @@ def export_torch(model: Classifier, pictures: Sequence[Pixels], folder: Path) ->
         module = torch.export.load(buffer).module()
         with torch.inference_mode():
             found = [
-                [values.numpy() for values in module(torch.from_numpy(model.view(picture)[None]))][1:]
-                for picture in pictures
+                [values.numpy() for values in module(torch.from_numpy(model.view(image)[None]))][1:] for image in images
             ]
-    exported = check_answers(model, pictures, found, folder / TORCH_NAME)
+    exported = check_answers(model, images, found, folder / TORCH_NAME)
     write_atomic(exported.file, buffer.getvalue())
     return exported
 
 
-def check_pictures(workspace: Workspace, samples: Sequence[Sample], clean: CleanConfig) -> list[Pixels]:
-    """Decode pictures of every class in full size, from the dataset's own files: uint8 [h, w, 3].
+def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: CleanConfig) -> list[Pixels]:
+    """Decode images of every class of the dataset in full size, uint8 [h, w, 3]; test images first.
 
     Args:
-        workspace: where the files are.
+        workspace: holds the files.
         samples: the dataset.
-        clean: what decoding a file may take.
+        clean: limits of decoding.
 
     Raises:
-        WorkspaceError: a file is gone.
-        ImageRefused: it cannot be decoded any more.
+        WorkspaceError: a file is missing.
+        ImageRefused: a file can no longer be decoded.
     """
     images = ImageStore(workspace)
     order = sorted(samples, key=lambda sample: (sample.split != "test", sample.sha256))
     by_label = [
         [sample for sample in order if sample.label == label] for label in sorted({sample.label for sample in samples})
     ]
-    in_turn = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
-    return [decode_full_isolated(images.get(sample.sha256), clean).pixels for sample in in_turn[:CHECKED]]
+    alternating = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
+    return [decode_full_isolated(images.get(sample.sha256), clean).pixels for sample in alternating[:CHECKED]]
 
 
 def _example(model: Classifier) -> torch.Tensor:
@@ -184,7 +184,7 @@ def _example(model: Classifier) -> torch.Tensor:
 
 
 def _properties(model: Classifier) -> dict[str, str]:
-    """What a program needs to read the answers; texts, for ONNX holds no others."""
+    """Return the metadata that a program needs to read the outputs; all values are strings, as ONNX requires."""
     values = {
         "classes": json.dumps(list(model.classes), ensure_ascii=False),
         "run_id": model.card.run_id,
@@ -196,33 +196,39 @@ def _properties(model: Classifier) -> dict[str, str]:
 
 
 def check_answers(
-    model: Classifier, pictures: Sequence[Pixels], found: Sequence[Sequence[npt.NDArray[np.float32]]], file: Path
+    model: Classifier, images: Sequence[Pixels], found: Sequence[Sequence[npt.NDArray[np.float32]]], file: Path
 ) -> Exported:
-    """Compare probabilities (and distances) of each picture with the model's own.
+    """Compare probabilities (and distances) with the model's.
+
+    Args:
+        model: the trained model.
+        images: uint8 [h, w, 3].
+        found: of each image, the outputs of the export: probabilities [1, classes] and, if it has them, distances [1].
+        file: the export, for the message.
 
     Raises:
-        ModelError: one differs by more than TOLERANCE.
+        ModelError: a value differs by more than TOLERANCE, or is nan.
     """
     largest = 0.0
-    for picture, (probabilities, *distances) in zip(pictures, found, strict=True):
-        outputs, calibration = model.outputs([picture]), model.calibration
+    for image, (probabilities, *distances) in zip(images, found, strict=True):
+        outputs, calibration = model.outputs([image]), model.calibration
         own = softmax(outputs.logits, calibration.temperature if calibration else 1.0)
         gaps = [np.abs(probabilities - own).max()]
         if distances and calibration:
             gaps.append(np.abs(distances[0] - neighbour_distances(calibration.reference, outputs.features)).max())
-        largest = float(np.max([largest, *gaps]))  # which, unlike max, keeps a nan
+        largest = float(np.max([largest, *gaps]))  # unlike max, it keeps a nan
     if not largest <= TOLERANCE:
         raise ModelError(
             f"{file.name} was not written: its answers differ by {largest:.2g} from the model's on one of "
-            f"{len(pictures)} pictures, the limit is {TOLERANCE:g}; please report it, with the backbone "
+            f"{len(images)} pictures, the limit is {TOLERANCE:g}; please report it, with the backbone "
             f"{model.card.backbone} and the versions in {CARD_NAME}"
         )
-    return Exported(file, largest, len(pictures))
+    return Exported(file, largest, len(images))
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep to itself what torch's exporters say of their own insides; errors still come."""
+    """Silence warnings and logs of torch's exporters about their own internals; errors are still raised."""
     names = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     try:

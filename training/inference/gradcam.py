@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a picture the network sees what speaks for a class."""
+"""Grad-CAM: heat maps of the regions of an image that are evidence for a class."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import nn
 from preprocessing.images.pixel_cache import PixelCache
 from training.inference.classifier import Classifier
 from training.network.backbone import Network
-from workspace.storage.metrics import Heatmap, Prediction
+from workspace.storage.metrics import Heatmap, LabelledPrediction
 
 Floats = npt.NDArray[np.float32]
 
 
 def gradcam(network: Network, inputs: torch.Tensor, classes: Sequence[int]) -> Floats:
-    """Maps float32 [n, rows, columns] in [0, 1], 1 where most speaks for the class (Selvaraju et al. 2017).
+    """Compute heat maps, float32 [n, rows, columns] in [0, 1], 1 at the strongest evidence (Selvaraju et al. 2017).
 
-    The last stage's channels, those of the backbone's and of the fine-tuned copy's, are weighted with the mean gradient
-    of the class's logit, summed, and cut off at 0; a map is all 0 where nothing speaks for the class.
+    The channels of the last stage, of the backbone and of the fine-tuned copy, are weighted with the mean gradient of
+    the class's logit, summed, and clipped at 0; a map is all 0 where there is no evidence for the class.
 
     Args:
-        network: left as it is.
-        inputs: normalised pictures, float32 [n, 3, height, width].
-        classes: of each picture, the class that is asked about.
+        network: unchanged.
+        inputs: normalised images, float32 [n, 3, height, width].
+        classes: the class to explain, one index for each image.
     """
     stages = _last_maps(network, inputs)
     kept: list[torch.Tensor] = []
@@ -53,9 +53,9 @@ def gradcam(network: Network, inputs: torch.Tensor, classes: Sequence[int]) -> F
 
 
 def explain(
-    model: Classifier, cache: PixelCache, answers: Sequence[Prediction], batch_size: int = 8
+    model: Classifier, cache: PixelCache, answers: Sequence[LabelledPrediction], batch_size: int = 8
 ) -> tuple[Heatmap, ...]:
-    """For each answer of metrics.json, what speaks for the class that was answered."""
+    """Compute the heat map of the answered class for each answer of metrics.json."""
     found = []
     for start in range(0, len(answers), batch_size):
         batch = answers[start : start + batch_size]
@@ -68,7 +68,7 @@ def explain(
 
 
 def _last_maps(network: Network, inputs: torch.Tensor) -> list[nn.Module]:
-    """Of the backbone, and of the fine-tuned copy, the module whose output is the last [n, channels, rows, columns]."""
+    """Find the module with the last output [n, channels, rows, columns] of the backbone, and of the fine-tuned copy."""
     paths = [network.backbone, *([network.tuned] if network.tuned is not None else [])]
     last: dict[int, nn.Module] = {}
     handles = []
@@ -86,5 +86,7 @@ def _last_maps(network: Network, inputs: torch.Tensor) -> list[nn.Module]:
         for handle in handles:
             handle.remove()
     if len(last) < len(paths):
-        raise ValueError(f"the {network.backbone.spec.name} has no stage with places that could be shown")
+        raise ValueError(
+            f"{network.backbone.spec.name} has no output [n, channels, rows, columns], which Grad-CAM needs"
+        )
     return list(last.values())

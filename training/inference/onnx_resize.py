@@ -1,8 +1,8 @@
-"""The preprocessing of prediction as an ONNX graph: pictures of any size in, the squares that the network sees out.
+"""Preprocessing as an ONNX graph: from images of any size to the square input of the network.
 
-Every number is computed as Pillow computes it (src/libImaging/Resample.c and Reduce.c of Pillow 12): coefficients in
-double precision, rounded to 22 bits; one axis after the other, each rounded to whole grey levels. So an exported model
-answers what `predict` answers, in any runtime of ONNX.
+It repeats the arithmetic of Pillow (src/libImaging/Resample.c and Reduce.c of Pillow 12): coefficients in double
+precision, rounded to 22 bits; one axis after the other, each rounded to integer levels. So an exported model gives the
+same answers as `predict`, in any ONNX runtime.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ IR_VERSION = 9
 REDUCING_GAP = 3.0
 """As in preprocessing.images.decode.shrink: blocks of a large image are averaged to at least 3 times the final size."""
 
-# Pillow 13 resizes columns first where many more rows than columns go (pull request 9549); 12 goes along rows first.
-_TALL_ONES_DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13
+# Pillow 13 resizes columns first where many more rows than columns are dropped (pull request 9549), 12 never.
+_TALL_COLUMNS_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 
 _COEFFICIENT_BITS = 22  # PRECISION_BITS of Resample.c
 _SUPPORT = 2.0  # of the bicubic filter, in pixels
 
 
 class _Graph:
-    """Nodes in the order of their making; a value is the name of a node's output."""
+    """Builder of a graph; a value is the name of the node output that holds it."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output."""
+        """Add a node with one output and return its name."""
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def constant(self, value: object, kind: type[np.generic] = np.float64) -> str:
-        """A value that is known beforehand."""
+        """Add a constant and return its name."""
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=kind), name))
         return name
 
     def calculate(self, kind: str, left: str, right: float) -> str:
-        """A node of a value and a number, in double precision."""
+        """Add a node that combines a value and a constant, in double precision."""
         return self(kind, left, self.constant(right))
 
     def double(self, value: str) -> str:
-        """As a double."""
+        """Cast to double."""
         return self("Cast", value, to=TensorProto.DOUBLE)
 
     def whole(self, value: str) -> str:
-        """As an int64, cut off."""
+        """Cast to int64, truncating."""
         return self("Cast", value, to=TensorProto.INT64)
 
 
 def preprocessing_graph(side_px: int, resize_px: int, crop_px: int) -> onnx.ModelProto:
-    """Build `pictures` uint8 [n, h, w, 3] → `views` uint8 [n, crop, crop, 3].
+    """Build the graph from `pictures`, uint8 [n, h, w, 3], to `views`, uint8 [n, crop, crop, 3].
 
     Args:
-        side_px: the shorter side to which pictures are shrunk first, as in the pixel cache.
-        resize_px: the shorter side of which the middle is cut out.
-        crop_px: side of the result.
+        side_px: the shorter side to which images are shrunk first, as in the pixel cache.
+        resize_px: the shorter side before the centre crop.
+        crop_px: side of the crop.
     """
     graph, plan = _Graph(), (side_px, resize_px, crop_px)
     shape = graph("Shape", "pictures")
@@ -103,7 +103,7 @@ class _Resample:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """What happens along one axis: blocks of `factor` pixels are averaged, then two passes."""
+    """The resampling along one axis: the mean of blocks of `factor` pixels, then two passes."""
 
     factor: str
     shrink: _Resample
@@ -111,9 +111,9 @@ class _Axis:
 
 
 def _axis(graph: _Graph, size: str, short: str, plan: tuple[int, int, int]) -> _Axis:
-    """preprocessing.images.decode.shrink and training.network.views.clean_view along one axis.
+    """Reproduce preprocessing.images.decode.shrink and training.network.views.clean_view along one axis.
 
-    Of the shrunk picture only what the crop looks at is made: of a panorama that is little.
+    Only the pixels that the crop reads are computed, which saves most of a panorama.
     """
     side_px, resize_px, crop_px = plan
     zero, one = graph.constant(0.0), graph.constant(1.0)
@@ -144,32 +144,32 @@ def _axis(graph: _Graph, size: str, short: str, plan: tuple[int, int, int]) -> _
 
 
 def _window(graph: _Graph, box: tuple[str, str], scale: str, size: str) -> tuple[str, str]:
-    """The pixels (start, end) that a box draws on when `scale` of them make one."""
+    """Compute the range (start, end) of the pixels that a box reads when `scale` of them make one result."""
     reach = graph.calculate("Add", graph.calculate("Mul", graph("Max", scale, graph.constant(1.0)), _SUPPORT), 1)
     start = graph("Max", graph.constant(0.0), graph("Floor", graph("Sub", box[0], reach)))
     return start, graph("Min", size, graph("Ceil", graph("Add", box[1], reach)))
 
 
 def _reduce(graph: _Graph, pixels: str, sizes: tuple[str, str], factors: tuple[str, str]) -> str:
-    """Means of blocks, rounded; the last block of a row or column may be smaller (Image.reduce)."""
+    """Average blocks and round; the last block of a row or column may be smaller (Image.reduce)."""
     blocks = [graph("Ceil", graph("Div", size, factor)) for size, factor in zip(sizes, factors, strict=True)]
     counts = []
     missing = []
     for size, factor, block in zip(sizes, factors, blocks, strict=True):
         missing.append(graph.whole(graph("Sub", graph("Mul", block, factor), size)))
-        place = graph("Range", graph.constant(0.0), block, graph.constant(1.0))
-        counts.append(graph("Min", factor, graph("Sub", size, graph("Mul", place, factor))))
+        index = graph("Range", graph.constant(0.0), block, graph.constant(1.0))
+        counts.append(graph("Min", factor, graph("Sub", size, graph("Mul", index, factor))))
     axis = graph.constant([0], np.int64)
     pads = graph(
-        "Concat", graph.constant([0] * 6, np.int64), *(graph("Unsqueeze", one, axis) for one in missing), axis=0
+        "Concat", graph.constant([0] * 6, np.int64), *(graph("Unsqueeze", count, axis) for count in missing), axis=0
     )
     padded = graph("Pad", pixels, pads, graph.constant(0.0, np.float32))
-    parts = [graph("Unsqueeze", graph.whole(one), axis) for pair in zip(blocks, factors, strict=True) for one in pair]
+    parts = [graph("Unsqueeze", graph.whole(size), axis) for pair in zip(blocks, factors, strict=True) for size in pair]
     split = graph("Reshape", padded, graph("Concat", graph.constant([0, 0], np.int64), *parts, axis=0))
     total = graph("ReduceSum", split, graph.constant([3, 5], np.int64), keepdims=0)
     down = graph("Unsqueeze", counts[0], graph.constant([1], np.int64))
     count = graph("Mul", down, graph("Unsqueeze", counts[1], axis))
-    # Reduce.c multiplies by a cut-off 24-bit inverse, and so gives one level less where a mean is whole.
+    # Reduce.c multiplies by a truncated 24-bit inverse, which gives one level less where the mean is an integer.
     half = graph("Floor", graph.calculate("Div", count, 2))
     inverse = graph("Floor", graph("Div", graph.constant(2.0**24), count))
     mean = graph.calculate("Div", graph("Mul", graph("Add", graph.double(total), half), inverse), 2.0**24)
@@ -177,11 +177,11 @@ def _reduce(graph: _Graph, pixels: str, sizes: tuple[str, str], factors: tuple[s
 
 
 def _resize(graph: _Graph, pixels: str, rows: _Resample, columns: _Resample) -> str:
-    """Bicubic with antialiasing; pixels [n, 3, h, w] are what the last pass made."""
+    """Resize with an antialiased bicubic filter; pixels [n, 3, h, w] come from the pass before."""
     down = _coefficients(graph, rows)
     across = graph("Transpose", _coefficients(graph, columns), perm=[1, 0])
     one_way = _rounded(graph, graph("MatMul", down, _rounded(graph, graph("MatMul", pixels, across))))
-    if not _TALL_ONES_DOWN_FIRST:
+    if not _TALL_COLUMNS_FIRST:
         return one_way
     other_way = _rounded(graph, graph("MatMul", _rounded(graph, graph("MatMul", down, pixels)), across))
     lost_rows = graph("Sub", rows.length, rows.size)
@@ -192,13 +192,13 @@ def _resize(graph: _Graph, pixels: str, rows: _Resample, columns: _Resample) -> 
 
 
 def _cut(graph: _Graph, pixels: str, rows: tuple[str, str], columns: tuple[str, str]) -> str:
-    """The pixels of these ranges."""
+    """Slice the pixels of these ranges."""
     axis = graph.constant([0], np.int64)
     starts, ends = (
-        graph("Concat", *(graph("Unsqueeze", graph.whole(one[side]), axis) for one in (rows, columns)), axis=0)
+        graph("Concat", *(graph("Unsqueeze", graph.whole(bounds[side]), axis) for bounds in (rows, columns)), axis=0)
         for side in (0, 1)
     )
-    # In double precision a sum of levels times 22-bit coefficients is exact, as in Pillow's whole numbers.
+    # In double precision a sum of levels times 22-bit coefficients is exact, as in Pillow's integer arithmetic.
     return graph.double(graph("Slice", pixels, starts, ends, graph.constant([2, 3], np.int64)))
 
 
@@ -208,19 +208,19 @@ def _rounded(graph: _Graph, values: str) -> str:
 
 
 def _coefficients(graph: _Graph, resample: _Resample) -> str:
-    """Double [results, pixels]: what each pixel gives to each result (precompute_coeffs of Resample.c)."""
+    """Compute the weight of each pixel in each result, double [results, pixels] (precompute_coeffs of Resample.c)."""
     # Pillow takes boxes in single precision.
-    start, end = (graph("Cast", one, to=TensorProto.FLOAT) for one in resample.box)
+    start, end = (graph("Cast", bound, to=TensorProto.FLOAT) for bound in resample.box)
     scale = graph("Div", graph.double(graph("Sub", end, start)), resample.size)
     zero, one = graph.constant(0.0), graph.constant(1.0)
     spread = graph("Max", scale, one)
-    places = graph.calculate("Add", graph("Range", *resample.results, one), 0.5)
-    centres = graph("Add", graph.double(start), graph("Mul", places, scale))
+    positions = graph.calculate("Add", graph("Range", *resample.results, one), 0.5)
+    centres = graph("Add", graph.double(start), graph("Mul", positions, scale))
     pixels = graph("Range", *resample.pixels, one)
     centres = graph("Unsqueeze", centres, graph.constant([1], np.int64))
     pixels = graph("Unsqueeze", pixels, graph.constant([0], np.int64))
     weights = _bicubic(graph, graph("Div", graph.calculate("Add", graph("Sub", pixels, centres), 0.5), spread))
-    # Pillow looks at whole pixels between these two, which leaves out slivers at the filter's ends.
+    # Pillow reads only the pixels between these two, which leaves out slivers at the ends of the filter.
     reach = graph.calculate("Mul", spread, _SUPPORT)
     first = graph("Floor", graph.calculate("Add", graph("Sub", centres, reach), 0.5))
     last = graph("Floor", graph.calculate("Add", graph("Add", centres, reach), 0.5))
@@ -235,7 +235,7 @@ def _coefficients(graph: _Graph, resample: _Resample) -> str:
 
 
 def _bicubic(graph: _Graph, offsets: str) -> str:
-    """Keys' cubic with a = -0.5, as in Pillow."""
+    """Evaluate Keys' cubic kernel with a = -0.5, as in Pillow."""
     x = graph("Abs", offsets)
     square = graph("Mul", x, x)
     near = graph.calculate("Add", graph("Mul", graph.calculate("Sub", graph.calculate("Mul", x, 1.5), 2.5), square), 1)

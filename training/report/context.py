@@ -18,7 +18,7 @@ from training.report.thumbnails import Thumbnail, ThumbnailCache
 from workspace.catalog.records import Sample
 from workspace.licenses import license_title, web_address
 from workspace.reasons import order_of, words_for
-from workspace.storage.metrics import CalibrationScores, Metrics, Prediction
+from workspace.storage.metrics import CalibrationScores, LabelledPrediction, Metrics
 from workspace.storage.model_card import ModelCard
 
 KEPT_PER_CLASS, KEPT_IN_ALL = 24, 300
@@ -172,7 +172,7 @@ def _cells(
     data: ReportData, by_key: Mapping[tuple[str, str], Sample], thumbnails: ThumbnailCache
 ) -> list[list[dict[str, Any]]]:
     """Build the confusion matrix: count, share of its row, and images barely right or confidently wrong."""
-    rows: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    rows: dict[tuple[str, str], list[LabelledPrediction]] = defaultdict(list)
     lead = data.metrics.leading
     for row in lead.predictions:
         rows[row.label, row.predicted].append(row)
@@ -203,7 +203,9 @@ def _confused(classes: Sequence[str], cells: Sequence[Sequence[Mapping[str, Any]
     return sorted(pairs, key=lambda pair: (-pair["count"], pair["i"], pair["j"]))[:CONFUSIONS_SHOWN]
 
 
-def _answer(row: Prediction, by_key: Mapping[tuple[str, str], Sample], thumbnails: ThumbnailCache) -> dict[str, Any]:
+def _answer(
+    row: LabelledPrediction, by_key: Mapping[tuple[str, str], Sample], thumbnails: ThumbnailCache
+) -> dict[str, Any]:
     sample = by_key[row.sha256, row.label]
     return {
         "tile": _thumbnail(sample, thumbnails),
@@ -215,7 +217,7 @@ def _answer(row: Prediction, by_key: Mapping[tuple[str, str], Sample], thumbnail
 
 
 def _seen(
-    row: Prediction,
+    row: LabelledPrediction,
     maps: Mapping[tuple[str, str], tuple[tuple[float, ...], ...]],
     card: ModelCard,
     thumbnails: ThumbnailCache,

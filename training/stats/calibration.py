@@ -1,4 +1,4 @@
-"""Calibration: a temperature that makes probabilities true, how true they are, and what a model needs to say so."""
+"""Temperature scaling, the calibration error before and after it, and the calibration file of a model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from workspace.storage.metrics import Bin, Quality
 from workspace.storage.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic
 
 BINS, PER_BIN = 15, 10
-"""Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest pictures in one."""
+"""Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest images in a bin."""
 
 PRIOR_SPREAD = 0.5
-"""Standard deviation of log(temperature) before any picture is seen: 95 % between 0.38 and 2.7."""
+"""Standard deviation of the normal prior on log(temperature): 95 % of the temperatures lie between 0.38 and 2.7."""
 
-_SHARPEST, _SOFTEST = 0.02, 50.0  # temperatures that are looked at
+_LOWEST, _HIGHEST = 0.02, 50.0  # range of the temperatures that are searched
 
 
 class CalibrationRecord(Artefact):
-    """calibration.json; reference.safetensors beside it holds the features that distances are taken to."""
+    """calibration.json; reference.safetensors beside it holds the features from which distances are measured."""
 
     FORMAT: ClassVar[int | None] = 1
     COMMAND: ClassVar[str] = "collect-and-train evaluate"
@@ -48,30 +48,30 @@ class CalibrationRecord(Artefact):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What turns a model's logits into an answer that can be trusted, or into none.
+    """Temperature and limits that turn logits into calibrated probabilities, and into the answer `none`.
 
     Attributes:
         temperature: what logits are divided by.
-        limits: by the share of own pictures that is to be answered; the first is the one used by default.
-        reference: L2-normalised features of the pictures that it learnt from, float16 [n, dim]; n is 0 where the
-            limits hold no distance.
-        pictures: how many out-of-fold answers it was fitted on.
+        limits: one for each share of in-class images that is to get a class; the first is the default.
+        reference: L2-normalised features of the training images, float16 [n, dim]; n is 0 where the limits have no
+            distance.
+        images: number of out-of-fold answers that it was fitted on.
     """
 
     temperature: float
     limits: tuple[OodLimits, ...]
     reference: npt.NDArray[np.float16]
-    pictures: int
+    images: int
 
     def probabilities(self, logits: Floats) -> Floats:
-        """Logits [n, classes] to calibrated probabilities, float32 [n, classes]."""
+        """Convert logits [n, classes] to calibrated probabilities, float32 [n, classes]."""
         return softmax(logits, self.temperature)
 
     def limits_for(self, accept: float | None) -> OodLimits:
-        """The limits for a share of own pictures; None: the default's.
+        """Return the limits for a share of in-class images; None: the default limits.
 
         Raises:
-            ModelError: they were not fitted for this share; names those that were.
+            ModelError: no limits were fitted for this share; names the shares that have some.
         """
         if accept is None:
             return self.limits[0]
@@ -82,15 +82,15 @@ class Calibration:
         raise ModelError(f"this model has limits for {shares} of its own pictures, not for {accept:g}")
 
     def write(self, folder: Path) -> None:
-        """Save it beside the model; the JSON last, whose presence says that all is there."""
+        """Save both files beside the model; the JSON last, so that where it exists the other does too."""
         write_atomic(folder / REFERENCE_NAME, save_safetensors({"features": self.reference}))
-        CalibrationRecord(format=1, temperature=self.temperature, pictures=self.pictures, limits=self.limits).write(
+        CalibrationRecord(format=1, temperature=self.temperature, pictures=self.images, limits=self.limits).write(
             folder / CALIBRATION_NAME
         )
 
     @classmethod
     def read(cls, folder: Path) -> Calibration | None:
-        """What `write` saved; None where nothing is: the model was not evaluated, or could not be calibrated.
+        """Load what `write` saved; None without a file: the model was not evaluated, or could not be calibrated.
 
         Raises:
             ModelError: it is damaged, or of another format.
@@ -108,13 +108,14 @@ class Calibration:
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """The likeliest temperature (Guo et al. 2017, arXiv 1706.04599), if it is near 1 before any picture is seen.
+    """Fit the temperature of the highest posterior probability (Guo et al. 2017, arXiv 1706.04599, plus a prior).
 
-    Web pictures are often all right in cross-validation; the least log-loss alone would then make every answer a
-    certainty. So the logarithm of the temperature has a normal prior, which a hundred mistakes outweigh.
+    On easy classes every answer of the cross-validation may be right; the lowest log-loss alone would then set all
+    probabilities to 1. So the logarithm of the temperature has a normal prior around 0, which a hundred mistakes
+    outweigh.
 
     Args:
-        logits: float32 [n, classes] of pictures that the model had not learnt from, n >= 1.
+        logits: float32 [n, classes] of images that the model was not trained on, n >= 1.
         labels: int64 [n].
     """
     values = logits.astype(np.float64)
@@ -123,14 +124,14 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         prior = 0.5 * (log_temperature / PRIOR_SPREAD) ** 2
         return float(prior + log_losses(values / np.exp(log_temperature), labels).sum())
 
-    bounds = (float(np.log(_SHARPEST)), float(np.log(_SOFTEST)))
+    bounds = (float(np.log(_LOWEST)), float(np.log(_HIGHEST)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
 def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
-    """Calibrated probabilities of pictures, of which none helped to fit its own temperature: float32 [n, classes].
+    """Calibrate each fold with the temperature fitted on the other folds: probabilities, float32 [n, classes].
 
-    Where all are of one fold, as after a time limit, all of them fit the one temperature.
+    With a single fold, as after a time limit, the temperature is fitted on that fold itself.
 
     Args:
         logits: float32 [n, classes].
@@ -140,15 +141,16 @@ def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
     answers = np.zeros_like(logits)
     for number in np.unique(fold):
         rows = fold == number
-        others = ~rows if (~rows).any() else rows  # a single fold was answered: its own temperature must do
+        others = ~rows if (~rows).any() else rows
         answers[rows] = softmax(logits[rows], fit_temperature(logits[others], labels[others]))
     return answers
 
 
 def reliability(probabilities: Floats, labels: Labels) -> list[Bin]:
-    """How often answers of about equal confidence are right; bins of equally many pictures, the least sure first.
+    """Compute the bins of a reliability diagram, each of equally many images, the least confident first.
 
-    Equal counts rather than equal widths (Nixon et al. 2019, arXiv 1904.01685): most answers are sure ones.
+    Bins of equal width would leave most of them nearly empty, since most answers are confident (Nixon et al. 2019,
+    arXiv 1904.01685).
     """
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
@@ -162,12 +164,12 @@ def reliability(probabilities: Floats, labels: Labels) -> list[Bin]:
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error (ECE), in [0, 1]: the mean gap between confidence and the share that is right."""
+    """Compute the expected calibration error (ECE), in [0, 1]: the mean gap between confidence and accuracy."""
     total = sum(bin_.n for bin_ in bins)
     return float(sum(bin_.n * abs(bin_.confidence - bin_.right) for bin_ in bins) / total)
 
 
 def quality(probabilities: Floats, labels: Labels) -> Quality:
-    """ECE, log-loss in nats, and the reliability diagram's bins."""
+    """Compute ECE, log-loss in nats, and the bins of the reliability diagram."""
     bins = reliability(probabilities, labels)
     return Quality(ece=calibration_error(bins), log_loss=log_loss(probabilities, labels), bins=tuple(bins))

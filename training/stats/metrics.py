@@ -46,32 +46,32 @@ class Tally:
         )
 
     def accuracy(self) -> Floats:
-        """Share of right answers, [...]; nan without pictures."""
+        """Compute the share of right answers, [...]; nan without images."""
         return _ratio(self.hits.sum(-1), self.support.sum(-1))
 
     def recall(self) -> Floats:
-        """Per class, [..., classes]; nan for a class without pictures."""
+        """Compute the recall per class, [..., classes]; nan for a class without images."""
         return _ratio(self.hits, self.support)
 
     def precision(self) -> Floats:
-        """Per class, [..., classes]; nan for a class that was never answered."""
+        """Compute the precision per class, [..., classes]; nan for a class that was never answered."""
         return _ratio(self.hits, self.answered)
 
     def f1(self) -> Floats:
-        """Per class, [..., classes]; nan for a class without pictures that was never answered."""
+        """Compute F1 per class, [..., classes]; nan for a class without images that was never answered."""
         return _ratio(2 * self.hits, self.support + self.answered)
 
     def balanced_accuracy(self) -> Floats:
-        """Mean recall of the classes that have pictures, [...]; as scikit-learn's balanced_accuracy_score."""
+        """Compute the mean recall of the classes that have images, [...]; as scikit-learn's balanced_accuracy_score."""
         return _mean_of_known(self.recall())
 
     def macro_f1(self) -> Floats:
-        """Mean F1 of the classes that have pictures or were answered, [...]; as scikit-learn's f1_score(macro)."""
+        """Compute the mean F1 of the classes that have images or answers, [...]; as scikit-learn's f1_score(macro)."""
         return _mean_of_known(self.f1())
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class HeadlineMeasures:
     """The three headline measures of one split."""
 
     accuracy: Share
@@ -79,7 +79,9 @@ class Scores:
     macro_f1: Share
 
 
-def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int, draws: int, seed: int) -> Scores:
+def score(
+    labels: Labels, predicted: Labels, groups: Sequence[str], classes: int, draws: int, seed: int
+) -> HeadlineMeasures:
     """Compute the headline measures, with intervals that allow for images that are not independent.
 
     A percentile bootstrap draws whole groups (Davison & Hinkley 1997, Bootstrap Methods, section 3.8). Where every
@@ -90,7 +92,7 @@ def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int
     Args:
         labels: int64 [n], n >= 1.
         predicted: int64 [n].
-        groups: [n], equal for pictures that are not independent.
+        groups: [n], equal for images that are not independent.
         classes: how many.
         draws: of the bootstrap.
         seed: of the draws.
@@ -103,7 +105,7 @@ def score(labels: Labels, predicted: Labels, groups: Sequence[str], classes: int
     macro_f1 = Share(float(tally.macro_f1()), percentiles(drawn.macro_f1()))
     mean_of_recalls = _mean_interval(labels, labels == predicted, names)
     own = (macro_f1.value, macro_f1.value)
-    return Scores(
+    return HeadlineMeasures(
         _widened(accuracy, wilson(accuracy.value, effective_size(names))),
         _widened(balanced, mean_of_recalls),
         _widened(macro_f1, mean_of_recalls if np.array_equal(labels, predicted) else own),
@@ -149,7 +151,7 @@ def wilson(share: float, n: float) -> Interval:
 def effective_size(groups: npt.NDArray[np.str_]) -> float:
     """Compute how many independent images these are worth if those of a group are all alike: n² / Σ m².
 
-    Kish 1965, Survey Sampling; with groups of one picture each it is their number.
+    Kish 1965, Survey Sampling; with groups of one image each it is their number.
     """
     sizes = np.unique(groups, return_counts=True)[1]
     return float(sizes.sum() ** 2 / (sizes**2).sum())
@@ -170,7 +172,7 @@ def confusion(labels: Labels, predicted: Labels, classes: int) -> Labels:
 
 
 def _mean_interval(labels: Labels, right: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_]) -> Interval:
-    """Of the mean over classes of the share that is right, from each one's Wilson interval."""
+    """Compute the interval of the mean recall over classes from the Wilson interval of each."""
     shares, below, above = [], [], []
     for label in np.unique(labels):
         rows = labels == label
@@ -188,7 +190,7 @@ def _mean_interval(labels: Labels, right: npt.NDArray[np.bool_], groups: npt.NDA
 
 def _widened(measure: Share, other: Interval) -> Share:
     low, high = measure.interval
-    # The value belongs into its interval; percentiles of a skewed bootstrap may miss it.
+    # Percentiles of a skewed bootstrap may not include the value itself.
     return Share(measure.value, (min(low, other[0], measure.value), max(high, other[1], measure.value)))
 
 

@@ -1,9 +1,9 @@
-"""Out-of-distribution pictures: when to answer none of the classes (selective classification).
+"""Out-of-distribution detection: when the answer is none of the classes (selective classification).
 
-Two scores say how much a picture is like the own ones: the calibrated probability of the best class (Hendrycks &
-Gimpel 2017, arXiv 1610.02136) and the distance to the k-th nearest training picture, on L2-normalised features (Sun
-et al. 2022, arXiv 2204.06507). Each becomes a rank among own pictures that the model had not learnt from, and the lower
-rank counts (Tippett 1931). How low it may be follows from own pictures alone; no outsider is needed to set it.
+Two scores measure how much an image is like the in-class ones: the calibrated probability of the best class (Hendrycks
+& Gimpel 2017, arXiv 1610.02136) and the distance to the k-th nearest training image, on L2-normalised features (Sun et
+al. 2022, arXiv 2204.06507). Each becomes a rank among in-class images that the model was not trained on, and the lower
+rank counts (Tippett 1931). The limits are fitted on in-class images alone; no out-of-distribution image is needed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from preprocessing.neighbours import nearest, unit
 Floats = npt.NDArray[np.float32]
 
 NEIGHBOURS = 5
-"""Which nearest training picture the distance is taken to: one off-topic picture among them vouches for no outsider."""
+"""The k of the distance; more than 1, so that a single off-topic training image does not let others like it pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class OodLimits:
-    """What a picture must reach to be answered.
+    """Limits that an image must reach to get a class as its answer.
 
     Attributes:
-        accept: the share of own pictures that is to be answered, in [0, 1].
+        accept: the share of in-class images that is to get a class, in [0, 1].
         min_probability: of the best class, calibrated.
-        max_distance: to the k-th nearest training picture, a cosine distance in [0, 2]; None: not asked for.
+        max_distance: to the k-th nearest training image, a cosine distance in [0, 2]; None: no limit.
     """
 
     accept: float
@@ -37,14 +37,14 @@ class OodLimits:
     max_distance: float | None
 
     def accepts(self, probability: Floats, distance: Floats | None) -> npt.NDArray[np.bool_]:
-        """Which of n pictures are answered; probability of the best class [n], distance [n]."""
+        """Test which of n images get a class, bool [n]; probability of the best class [n], distance [n]."""
         sure = probability >= np.float32(self.min_probability)
         if self.max_distance is None or distance is None:
             return np.asarray(sure)
         return np.asarray(sure & (distance <= np.float32(self.max_distance)))
 
     def why_none(self, label: str, probability: float, distance: float | None) -> str:
-        """Why a picture is answered with none of the classes; empty when it is answered.
+        """Explain why an image gets the answer `none`; empty when it gets a class.
 
         Args:
             label: its best class.
@@ -52,40 +52,40 @@ class OodLimits:
             distance: None where it was not measured.
         """
         if self.max_distance is not None and distance is not None and distance > np.float32(self.max_distance):
-            far, limit = _told_apart(distance, self.max_distance)
+            far, limit = _distinguishable(distance, self.max_distance)
             return f"unlike the training pictures: distance {far}, own ones have at most {limit}"
         if probability < np.float32(self.min_probability):
-            low, limit = _told_apart(probability, self.min_probability)
+            low, limit = _distinguishable(probability, self.min_probability)
             return f"unsure: {label} {low}, own pictures have at least {limit}"
         return ""
 
 
-def _told_apart(one: float, other: float) -> tuple[str, str]:
-    """Two different numbers with two decimals, or as many more as it takes to see that they differ."""
-    places = next((places for places in range(2, 9) if f"{one:.{places}f}" != f"{other:.{places}f}"), 9)
-    return f"{one:.{places}f}", f"{other:.{places}f}"
+def _distinguishable(value: float, limit: float) -> tuple[str, str]:
+    """Format two different numbers with two decimals, or with as many as are needed to make them look different."""
+    decimals = next((count for count in range(2, 9) if f"{value:.{count}f}" != f"{limit:.{count}f}"), 9)
+    return f"{value:.{decimals}f}", f"{limit:.{decimals}f}"
 
 
 def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> OodLimits:
-    """Choose the limits that own pictures pass with this share.
+    """Fit the limits that this share of in-class images passes.
 
-    Of n own pictures at most n - ⌈(n + 1) accept⌉ are turned away, so that a new one passes with about this chance
-    (split conformal prediction; Vovk, Gammerman & Shafer 2005). Fewer than 20 pictures turn none of them away at 0.95.
+    Of n in-class images at most n - ⌈(n + 1) accept⌉ are rejected, so that a new one passes with about this
+    probability (split conformal prediction; Vovk, Gammerman & Shafer 2005). At 0.95 and n < 20 none is rejected.
 
     Args:
-        probability: of the best class, [n], n >= 1, of pictures that the model had not learnt from.
-        distance: of the same pictures, [n]; None: the probability alone decides.
+        probability: of the best class, [n], n >= 1, of in-class images that the model was not trained on.
+        distance: of the same images, [n]; None: the probability alone decides.
         accept: in (0, 1].
     """
-    # A share such as 0.95 is a little more or less than it says; 1e-9 keeps ⌈20 x 0.95⌉ at 19.
+    # 0.95 has no exact binary form; 1e-9 keeps ⌈20 x 0.95⌉ at 19.
     spare = max(0, len(probability) - math.ceil((len(probability) + 1) * accept - 1e-9))
     scores = [probability] if distance is None else [probability, -distance]
     ordered = [np.sort(score) for score in scores]
     ranks = np.min([np.searchsorted(o, s, side="right") for o, s in zip(ordered, scores, strict=True)], axis=0)
-    turned_away = np.searchsorted(np.sort(ranks), np.arange(len(probability)), side="right")
-    cut = int(np.flatnonzero(turned_away <= spare)[-1]) if (turned_away <= spare).any() else 0
-    # Halfway between the last one turned away and the first one that passes: with two scores, each at its own limit,
-    # the latter would turn away a third too many of 60 new pictures.
+    rejected = np.searchsorted(np.sort(ranks), np.arange(len(probability)), side="right")
+    cut = int(np.flatnonzero(rejected <= spare)[-1]) if (rejected <= spare).any() else 0
+    # Halfway between the last rejected image and the first that passes: limits at the latter, one for each of the two
+    # scores, would reject a third too many of 60 new images.
     bounds = [float(np.float64(o[cut]) + o[max(0, cut - 1)]) / 2 for o in ordered]
     return OodLimits(accept, bounds[0], None if distance is None else -bounds[1])
 
@@ -93,7 +93,7 @@ def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> O
 def neighbour_distances(
     bank: npt.NDArray[np.floating], queries: npt.NDArray[np.floating], neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """Cosine distance, float32 [queries] in [0, 2], of each query to its k-th nearest in the bank.
+    """Compute the cosine distance of each query to its k-th nearest in the bank, float32 [m] in [0, 2].
 
     Args:
         bank: features [n, dim], n >= 1; where n < neighbours the farthest counts.
@@ -106,14 +106,14 @@ def neighbour_distances(
 def own_distances(
     features: npt.NDArray[np.floating], groups: npt.NDArray[np.str_], neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """The same of each picture among the others, without those of its own group: float32 [n].
+    """Compute the same for each image among the others, without those of its own group: float32 [n].
 
-    It says how far a new own picture is, provided that the features were not learnt from these pictures.
+    This estimates the distance of a new in-class image if the backbone was not trained on these images.
     """
     vectors, numbers = unit(features), np.unique(groups, return_inverse=True)[1]
     return _distances(nearest(vectors, vectors, neighbours, (numbers, numbers))[1])
 
 
 def _distances(cosines: Floats) -> Floats:
-    """To the last of the nearest, whose cosines are [n, k]; one of the own group is as far as can be."""
+    """Convert the last of the k nearest cosines [n, k] to a distance [n]; a neighbour of the own group is at 2."""
     return np.clip(1 - cosines[:, -1], 0, 2)

@@ -20,7 +20,9 @@ class PairedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """The result of the test. `wins` are groups in which the challenger is right more often, `losses` less often.
+    """The result of the test; decisions.jsonl records these fields.
+
+    `wins` are groups in which the challenger is right more often, `losses` those in which it is right less often.
 
     `p_better` is the probability that two equally good models give so many wins or more among wins + losses (exact
     binomial, which is McNemar's test for groups of one image), `p_worse` the same for losses.

@@ -40,7 +40,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChangeResult:
     """The result of a change: `made` tells whether it was written, `now` is the decision that counts after it."""
 
     change: Change
@@ -48,11 +48,11 @@ class Outcome:
     now: Override | None
 
 
-def decide(catalog: Catalog, changes: Sequence[Change]) -> list[Outcome]:
+def decide(catalog: Catalog, changes: Sequence[Change]) -> list[ChangeResult]:
     """Write decisions in one transaction; those based on an outdated view are not written and are reported.
 
     Returns:
-        One outcome per change, in their order.
+        One result per change, in their order.
 
     Raises:
         WorkspaceError: the database refused, for example because the disk is full.
@@ -74,13 +74,13 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[Outcome]:
             "then decide again"
         ) from error
     now = {(row.sha256, row.label): row for row in rows}
-    return [_outcome(change, now.get((change.sha256, change.label)), moment) for change in changes]
+    return [_result(change, now.get((change.sha256, change.label)), moment) for change in changes]
 
 
-def _outcome(change: Change, now: Override | None, moment: str) -> Outcome:
+def _result(change: Change, now: Override | None, moment: str) -> ChangeResult:
     # Taking back what somebody else has just taken back comes to the same.
     made = now is None if change.action == UNDECIDED else now is not None and now.made_at == moment
-    return Outcome(change, made, now)
+    return ChangeResult(change, made, now)
 
 
 def _statements(catalog: Catalog, changes: Sequence[Change]) -> list[tuple[sa.sql.dml.UpdateBase, list[Change]]]:

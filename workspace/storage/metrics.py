@@ -37,8 +37,8 @@ class ClassScores(Part):
     support: int = Field(description="Images of the class.")
 
 
-class Prediction(Part):
-    """The model's answer to one image."""
+class LabelledPrediction(Part):
+    """The model's answer to one image whose class is known."""
 
     sha256: str
     label: str = Field(description="The image's class in the dataset.")
@@ -78,7 +78,7 @@ class Scores(Part):
     confusion: tuple[tuple[int, ...], ...] = Field(
         description="Counts, [classes, classes]: row the true class, column the answer."
     )
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[LabelledPrediction, ...]
     folds: tuple[FoldScore, ...] = Field((), description="Of the cross-validation only.")
 
 

@@ -47,14 +47,14 @@ def export(
         typer.echo(f"{target / 'dataset'}: {words} pictures; each keeps its own licence, see metadata.csv")
     if Target.ONNX in to or Target.TORCH in to:
         from training.inference.classifier import Classifier
-        from training.inference.export import check_pictures, export_onnx, export_torch
+        from training.inference.export import export_onnx, export_torch, images_to_check
         from workspace.config.model import load_config
 
         model = Classifier.load(run_folder.model, "cpu")
         clean = load_config(run_folder.config_file).clean
-        pictures = check_pictures(workspace, read_dataset(run_folder.dataset_file), clean)
+        pictures = images_to_check(workspace, read_dataset(run_folder.dataset_file), clean)
         for kind, write in ((Target.ONNX, export_onnx), (Target.TORCH, export_torch)):
             if kind in to:
                 done = write(model, pictures, target)
                 gap = f"{done.largest_difference:.1e}"
-                typer.echo(f"{done.file}: checked on {done.pictures} pictures, largest difference {gap}")
+                typer.echo(f"{done.file}: checked on {done.images} pictures, largest difference {gap}")

@@ -16,7 +16,7 @@ from preprocessing.images.decode import MAX_SCANS, decode
 from preprocessing.images.isolated_decode import decode_full_isolated, decode_isolated
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.leaks import read_outside
-from training.inference.export import check_pictures
+from training.inference.export import images_to_check
 from workspace.catalog.records import ImageFacts, Sample
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
@@ -96,7 +96,7 @@ def test_every_door_has_the_limits_of_clean(data, limits, says, collected, pictu
     assert JpegThumbnails(collected.workspace, config).jpeg(sha, "small") is None
     sample = Sample(sha, "a", "test", sha, "f", "s", "k", *[""] * 7, width=1, height=1)
     with pytest.raises(ImageRefused, match=says):
-        check_pictures(collected.workspace, [sample], config.clean)
+        images_to_check(collected.workspace, [sample], config.clean)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "bad.jpg").write_bytes(data)

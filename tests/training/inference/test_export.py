@@ -79,7 +79,7 @@ def test_the_graph_cuts_pictures_as_prediction_does(session, size):
 def test_onnx_answers_what_the_model_answers(model, tmp_path):
     pictures = [_picture(333, 500), _picture(240, 180)]
     done = export_onnx(model, pictures, tmp_path)
-    assert done.pictures == 2 and 0 < done.largest_difference <= TOLERANCE
+    assert done.images == 2 and 0 < done.largest_difference <= TOLERANCE
     found = onnxruntime.InferenceSession(done.file, providers=["CPUExecutionProvider"])
     meta = found.get_modelmeta().custom_metadata_map
     assert json.loads(meta["classes"]) == ["ape", "bee", "고양이"]

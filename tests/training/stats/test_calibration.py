@@ -79,7 +79,7 @@ def test_what_is_written_reads_back(calibration, tmp_path):
     assert Calibration.read(tmp_path) is None
     calibration.write(tmp_path)
     back = Calibration.read(tmp_path)
-    assert (back.temperature, back.limits, back.pictures) == (1.7, calibration.limits, 77)
+    assert (back.temperature, back.limits, back.images) == (1.7, calibration.limits, 77)
     assert np.array_equal(back.reference, calibration.reference) and back.reference.dtype == np.float16
     assert back.limits_for(None).accept == 0.95 and back.limits_for(0.5).min_probability == 0.9
     with pytest.raises(ModelError, match=r"0\.95, 0\.5 of its own pictures, not for 0\.7"):
