@@ -11,21 +11,21 @@ from urllib.parse import urlsplit
 
 from collectors.http.recording import FetchResult
 from collectors.http.session import PoliteSession
-from collectors.intake import Intake, failed_row
+from collectors.intake import INBOX_SCHEME, Intake, failed_row
 from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
 from collectors.sources.local.folder import read_local
 from collectors.sources.registry import open_session
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
-from workspace.catalog.failures import given_up_notes, urls_to_retry
+from workspace.catalog.failures import given_up_notes, lost_urls, urls_to_retry
 from workspace.catalog.records import Download, StepCounts
 from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed
 from workspace.licenses import web_address
 from workspace.progress import SILENT, Progress
-from workspace.storage.image_store import ImageStore
+from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
 
@@ -57,12 +57,15 @@ def run(
     """
     with workspace.open_catalog() as catalog:
         record_exclusions(catalog, config.search.wanted_licenses)
-        intake = Intake(  # not durable: a file lost in a power cut is fetched again
+        intake = Intake(  # not durable: a file lost in a power cut is found and fetched again
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=False
         )
+        record_lost_files(workspace, catalog)
         if urls is None:
             wanted = config.classes, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
+            urls += lost_urls(catalog, config.classes)
+        urls = [url for url in urls if not url.startswith(INBOX_SCHEME)]
         progress.begin("Downloading", len(urls))
         if warn_of_contact and not config.network.contact and _asks_strangers(urls, config.network):
             progress.warn("network.contact is not set, so site owners cannot reach you; set it in workspace.toml")

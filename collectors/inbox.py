@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from collectors.intake import Intake, failed_row
+from collectors.intake import INBOX_SCHEME, Intake, failed_row
 from collectors.sources.local.folder import read_capped
+from workspace.catalog.failures import lost_urls
 from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -21,12 +22,11 @@ from workspace.errors import TransferFailed, WorkspaceError
 from workspace.names import name_key
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order
-from workspace.storage.image_store import ImageStore
+from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
 
 SOURCE = "inbox"
-_SCHEME = "inbox:"
 _BATCH = 32  # files per commit
 _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".filepart")
 
@@ -43,7 +43,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     folders, notes = _class_folders(workspace, config)
     with workspace.open_catalog() as catalog:
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
-        known = {hit.image_url for hit in hits}
+        record_lost_files(workspace, catalog)
+        known = {hit.image_url for hit in hits}.difference(lost_urls(catalog, config.classes))
         rank = len(hits)
         unsettled, new = 0, []
         for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
@@ -77,7 +78,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                 ]
             )
             progress.advance(len(batch))
-        imported = [row for row in catalog.all(Download) if row.image_url.startswith(_SCHEME)]
+        imported = [row for row in catalog.all(Download) if row.image_url.startswith(INBOX_SCHEME)]
     reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
     reasons |= Counter({"still being written": unsettled} if unsettled else {})
     for note in notes:
@@ -124,7 +125,7 @@ def _files(workspace: Workspace, folders: Mapping[Path, str], settle_s: float) -
             status = file.stat()
             name = quote(file.relative_to(workspace.inbox).as_posix())
             settled = now - status.st_mtime >= settle_s and not file.name.casefold().endswith(_UNFINISHED)
-            yield label, file, f"{_SCHEME}{name}?{status.st_size}-{status.st_mtime_ns}", settled
+            yield label, file, f"{INBOX_SCHEME}{name}?{status.st_size}-{status.st_mtime_ns}", settled
 
 
 def _import(intake: Intake, file: Path, url: str) -> Download:

@@ -12,6 +12,9 @@ from workspace.storage.image_store import ImageStore
 from workspace.storage.image_type import describe_other, image_suffix
 from workspace.storage.withdrawal import mark_withdrawn
 
+INBOX_SCHEME = "inbox:"
+"""Of the URLs of files from the inbox, which the step `inbox` alone can read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from collectors import download, search
+from collectors.intake import INBOX_SCHEME
 from workspace.catalog.failures import failed_searches, failed_urls, failure_counts
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order, is_retryable
+from workspace.storage.image_store import record_lost_files
 from workspace.storage.paths import Workspace
 
 
@@ -35,6 +37,7 @@ def run(
         WorkspaceError: the folder or the catalogue cannot be written.
     """
     with workspace.open_catalog() as catalog:
+        record_lost_files(workspace, catalog)
         urls_by_reason, searches_by_reason = failure_counts(catalog)
         failed = urls_by_reason + searches_by_reason
         unknown = [reason for reason in reasons if reason not in failed]
@@ -42,7 +45,8 @@ def run(
             existing = ", ".join(f"{reason} ({count})" for reason, count in in_order(failed).items())
             raise ConfigError(f"nothing failed for the reason {', '.join(unknown)}; failures: {existing or 'none'}")
         chosen = reasons or [reason for reason in failed if is_retryable(reason)]
-        searches, urls = failed_searches(catalog, chosen), failed_urls(catalog, chosen)
+        searches = failed_searches(catalog, chosen)
+        urls = [url for url in failed_urls(catalog, chosen) if not url.startswith(INBOX_SCHEME)]
     repeated = search.retry_searches(workspace, config, searches, progress) if searches else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)

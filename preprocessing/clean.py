@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -25,8 +25,8 @@ from workspace.catalog.records import ImageFacts, StepCounts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
-from workspace.reasons import SAME_BYTES, in_order
-from workspace.storage.image_store import ImageStore
+from workspace.reasons import FILE_LOST, SAME_BYTES, in_order
+from workspace.storage.image_store import ImageStore, mark_lost, record_lost_files
 from workspace.storage.paths import Workspace
 
 BATCH = 32
@@ -43,16 +43,16 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         WorkspaceError: the catalogue or the cache cannot be written.
     """
     clean = config.clean
-    images = ImageStore(workspace)
     with workspace.open_catalog() as catalog:
+        lost = record_lost_files(workspace, catalog)
         retried = _refused_under_other_limits(catalog, clean)
         reused = facts_count(catalog) - len(retried)
         todo = sorted({*catalog.files_to_examine(), *retried})
-        jobs = [ExtractionJob(sha, workspace, clean) for sha in todo if images.exists(sha)]
+        jobs = [ExtractionJob(sha, workspace, clean) for sha in todo]
         progress.begin("Decoding", len(jobs))
         results = extract_all(jobs, clean)
         while batch := list(islice(results, BATCH)):
-            catalog.put(batch)
+            lost += _put(workspace, catalog, batch)
             progress.advance(len(batch))
         verdicts = verdicts_for(
             (_within_limit(facts, clean) for facts in catalog.each(ImageFacts)),
@@ -64,20 +64,34 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))
         assumed = assumed_count(catalog)
-    missing = len(todo) - len(jobs)
-    notes = [f"{missing} files are gone from {workspace.images}; put them back and clean again"] if missing else []
+    return StepCounts(
+        "clean", done=len(jobs), reused=reused, by_reason=by_reason, notes=_notes(workspace, lost, assumed)
+    )
+
+
+def _notes(workspace: Workspace, lost: int, assumed: int) -> tuple[str, ...]:
+    notes = []
+    if lost:
+        notes.append(
+            f"{lost} files of {workspace.images} were lost or cut off, as by a power cut; to fetch them again: "
+            f"{workspace.command('collect')}"
+        )
     if assumed:
         notes.append(
             f"{assumed} pictures have grey values of more than 8 bits, whose range was assumed; it stands beside each "
-            f"in `collect-and-train review -w {workspace.root}`"
+            f"in `{workspace.command('review')}`"
         )
-    return StepCounts(
-        "clean",
-        done=len(jobs),
-        reused=reused,
-        by_reason=by_reason,
-        notes=tuple(notes),
-    )
+    return tuple(notes)
+
+
+def _put(workspace: Workspace, catalog: Catalog, found: Sequence[ImageFacts]) -> int:
+    """Store the facts of files; one whose bytes are not those of its name is lost. Returns how many are."""
+    lost = [facts.sha256 for facts in found if facts.error == FILE_LOST]
+    for sha in lost:
+        ImageStore(workspace).delete(sha)
+    mark_lost(catalog, lost)
+    catalog.put(facts for facts in found if facts.error != FILE_LOST)
+    return len(lost)
 
 
 def _count(verdicts: list[Verdict], same_bytes: int) -> Mapping[str, int]:

@@ -17,6 +17,7 @@ from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
+from workspace.reasons import FILE_LOST
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 
@@ -34,12 +35,15 @@ def extract_facts(job: ExtractionJob) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 
     Measures and hashes are those of the cached picture; the pixel digest is that of the upright one as it was
-    decoded, so that files that differ in their metadata alone have equal digests.
+    decoded, so that files that differ in their metadata alone have equal digests. A file whose bytes are not those of
+    its name has the error `file_lost`.
 
     Raises:
         WorkspaceError: the file is gone, or the cache cannot be written.
     """
     data = ImageStore(job.workspace).get(job.sha256)
+    if hashlib.sha256(data).hexdigest() != job.sha256:
+        return ImageFacts(job.sha256, error=FILE_LOST, bytes=len(data))
     try:
         decoded, small = decode_small(data, job.clean)
     except ImageRefused as refused:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 GIVEN_UP = "host_given_up"
+FILE_LOST = "file_lost"
 OPTED_OUT, RESERVED = "opted_out", "reserved"
 LICENSE_UNKNOWN, LICENSE_NOT_WANTED = "license_unknown", "license_not_wanted"
 SAME_BYTES = "same_bytes"
@@ -99,6 +100,7 @@ _ENTRIES = (
             GIVEN_UP: "not tried, because its host kept failing",
             "missing": "the local file is gone",
             "unreadable": "the local file cannot be read",
+            FILE_LOST: "the stored file was lost or cut off, as by a power cut",
         },
         retryable=True,
     ),

@@ -12,7 +12,7 @@ from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Download, Hit, Search
 from workspace.clock import utc_now
-from workspace.reasons import GIVEN_UP
+from workspace.reasons import FILE_LOST, GIVEN_UP
 
 
 def failure_counts(catalog: Catalog) -> tuple[Counter[str], Counter[str]]:
@@ -61,6 +61,18 @@ def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pau
         return []
     states = class_progress(catalog, labels)
     return sorted({url for label, url in found if label in states and states[label].still_to_fetch(per_class)})
+
+
+def lost_urls(catalog: Catalog, labels: Collection[str]) -> list[str]:
+    """List the URLs of these classes whose stored file was lost, in order."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = (
+        sa.select(hits.c.label, hits.c.image_url)
+        .join(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(downloads.c.status == "failed", downloads.c.reason == FILE_LOST)
+    )
+    with catalog.engine.connect() as connection:
+        return sorted({str(url) for label, url in connection.execute(query) if label in labels})
 
 
 def given_up_notes(catalog: Catalog) -> tuple[str, ...]:

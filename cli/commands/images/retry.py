@@ -31,12 +31,14 @@ def retry(
     from collectors import retry_failed as step
     from workspace.catalog.failures import failure_counts
     from workspace.reasons import order_of
+    from workspace.storage.image_store import record_lost_files
     from workspace.storage.lock import hold
 
     workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
     with hold(workspace, "retry"):
         with workspace.open_catalog() as catalog:
+            record_lost_files(workspace, catalog)
             urls, searches = failure_counts(catalog)
         before = Counter({f"search: {name}": count for name, count in searches.items()})
         before.update({f"download: {name}": count for name, count in urls.items()})
