@@ -11,6 +11,7 @@ from itertools import islice
 from preprocessing.duplicates.fingerprint import unpacked
 from preprocessing.duplicates.registration_cache import register_pairs
 from preprocessing.extract_facts import ExtractionJob, extract_all
+from preprocessing.images.formats import FORMATS
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import (
@@ -120,10 +121,11 @@ def _within_limit(facts: ImageFacts, clean: CleanConfig) -> ImageFacts:
 
 
 def _refused_under_other_limits(catalog: Catalog, clean: CleanConfig) -> list[str]:
-    """Find the files refused under a limit that has changed since; their detail names the old limit."""
+    """Find the files refused under limits or formats that have changed since; their detail names the old ones."""
     today = {
         "too_many_pixels": f"limit is {clean.max_megapixels:g} megapixels",
         "decoder_timeout": f"after {clean.decoder_timeout_s:g} s",
         "decoder_memory": f"than {clean.decoder_memory_mb:g} MB",
+        "format_not_allowed": f"opened are {', '.join(FORMATS)}",
     }
     return [sha for sha, error, detail in refused_files(catalog, today) if today[error] not in detail]

@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError, features
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from preprocessing.images.ancillary import PROFILE_BYTES, barer_versions
 from preprocessing.images.colour import to_rgb
 from preprocessing.images.deep_grey import DEEP_MODES, deep_to_grey, unpack_in_native_order
-from preprocessing.images.jpeg_segments import count_scans
+from preprocessing.images.formats import FORMATS, ends_early, recognise
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
-from workspace.storage.image_type import SUFFIXES, describe_other, image_format
+from workspace.storage.image_type import image_format
 
 DECODER_VERSION: int = 2
 """Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""
 
-FORMATS: tuple[str, ...] = tuple(name for name in SUFFIXES if name != "AVIF" or features.check("avif"))
-"""The formats that are opened; every other one is refused before any decoder sees it."""
-
-MAX_SCANS = 100
-"""Most scans of a JPEG. Each takes the time of a pass over the whole image: 0.1 s in a colour one of 50 megapixels.
-A progressive JPEG of libjpeg has 10."""
-
 Pixels = npt.NDArray[np.uint8]
-
-# Tells by its end whether a file is truncated, rather than damaged inside.
-_ENDS_EARLY: dict[str, Callable[[bytes], bool]] = {
-    "JPEG": lambda data: b"\xff\xd9" not in data[-64:],
-    "PNG": lambda data: b"IEND" not in data[-64:],
-    "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
-    "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
-    "BMP": lambda data: len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data),
-    "TIFF": lambda data: int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data),
-    "AVIF": lambda data: _boxes_end(data) > len(data),
-}
 
 # The transposition that makes each EXIF orientation upright. Exif 2.32, tag 0x0112.
 _UPRIGHT: dict[int, Image.Transpose] = {
@@ -55,6 +38,9 @@ _UPRIGHT: dict[int, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+
+# What libavif and libheif say instead of raising MemoryError.
+_OUT_OF_MEMORY = re.compile(r"out of memory|allocating \d+ bytes failed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +77,7 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
         ImageRefused: with the reason `empty`, `not_an_image`, `format_not_allowed`, `too_many_pixels`,
             `too_many_scans`, `truncated`, `damaged` or `decoder_memory`.
     """
-    container = _recognise(data)
+    container = recognise(data)
     with _strict_and_silent(prints=container == "TIFF"):
         try:
             return _decode_version(data, max_megapixels, side_px)
@@ -141,7 +127,7 @@ def _decode_version(data: bytes, max_megapixels: float, side_px: int | None) -> 
     except ImageRefused:
         raise
     except MemoryError as error:
-        raise ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is") from error
+        raise _too_much_memory(data) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageRefused("too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels") from error
     except Exception as error:  # Pillow raises anything on damaged bytes: the per-item boundary
@@ -151,7 +137,7 @@ def _decode_version(data: bytes, max_megapixels: float, side_px: int | None) -> 
 def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
     mode = image.mode
     full = image.size
-    if side_px is not None:
+    if side_px is not None and image.format in ("JPEG", "MPO"):
         image.draft(mode, (side_px, side_px))
     drafted = image.size != full
     unpack_in_native_order(image)
@@ -186,34 +172,6 @@ def _frames(image: Image.Image) -> int:
         return 1
 
 
-def _recognise(data: bytes) -> str:
-    """Return the format; refuse what is no picture, not opened, or built to last, before any decoder sees it."""
-    other = describe_other(data)
-    if other == "empty":
-        raise ImageRefused("empty", "the file has 0 bytes" if not data else f"{len(data)} bytes, all blank")
-    found = image_format(data)
-    if found is None:
-        if other == "svg":
-            raise ImageRefused("format_not_allowed", f"an SVG drawing; opened are {', '.join(FORMATS)}")
-        raise ImageRefused("not_an_image", f"starts with {data[:16]!r}")
-    if found not in FORMATS:
-        raise ImageRefused("format_not_allowed", f"{found}; opened are {', '.join(FORMATS)}")
-    if found == "JPEG" and (scans := count_scans(data, MAX_SCANS)) > MAX_SCANS:
-        raise ImageRefused("too_many_scans", f"{scans} scans, each a pass over the picture; the limit is {MAX_SCANS}")
-    return found
-
-
-def _boxes_end(data: bytes) -> int:
-    """Return the end of the last box of an ISO media file (AVIF), by its headers."""
-    end = 0
-    while end + 8 <= len(data):
-        size = int.from_bytes(data[end : end + 4], "big")
-        if size < 8:  # 0: up to the file's end; 1: a 64-bit size, which no picture needs
-            return len(data)
-        end += size
-    return end
-
-
 def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
     width, height = size
     if width < 1 or height < 1:
@@ -222,12 +180,18 @@ def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
         raise ImageRefused("too_many_pixels", f"{width} x {height} px; the limit is {max_megapixels:g} megapixels")
 
 
+def _too_much_memory(data: bytes) -> ImageRefused:
+    return ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is")
+
+
 def _refusal(data: bytes, error: Exception) -> ImageRefused:
     container = image_format(data) or ""
     cause = f"{type(error).__name__}: {error}"
+    if _OUT_OF_MEMORY.search(cause):
+        return _too_much_memory(data)
     if isinstance(error, UnidentifiedImageError):
         cause = "its header cannot be read"
-    cut = "truncated" in cause.lower() or (container in _ENDS_EARLY and _ENDS_EARLY[container](data))
+    cut = "truncated" in cause.lower() or (ends_early(data, container))
     return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {cause[:200]}")
 
 

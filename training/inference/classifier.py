@@ -32,7 +32,9 @@ from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
 _READERS, _AHEAD = 4, 2  # threads that read files, and batches that they prepare ahead of the network
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+)
 """Suffixes of the files that are read of a folder; a file that is named itself is read whatever its suffix."""
 
 

@@ -13,6 +13,7 @@ SUFFIXES: dict[str, str] = {
     "BMP": ".bmp",
     "TIFF": ".tif",
     "AVIF": ".avif",
+    "HEIF": ".heic",
 }
 """The formats that are downloaded and decoded, most frequent first: Pillow's name, and the suffix of a stored file."""
 
@@ -39,6 +40,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     *((b"P" + digit, "PNM") for digit in (b"1\n", b"2\n", b"3\n", b"4\n", b"5\n", b"6\n", b"7\n")),
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})  # a still image, a sequence
+# ISO 23008-12: images and sequences coded as HEVC, and those of any coding.
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _HEAD_BYTES = 1024
 
 
@@ -55,7 +58,8 @@ def image_format(data: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        return "AVIF" if _brands(head) & _AVIF_BRANDS else "HEIF or a film"
+        brands = _brands(head)
+        return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else "a film"
     return None
 
 

@@ -17,7 +17,7 @@ LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "d
 SRCSET_ATTRIBUTES = ("srcset", "data-srcset", "data-lazy-srcset")
 _SKIPPED_PARTS = ("header", "footer", "nav", "aside")
 _ICON_PX = 48  # an image declared smaller is a button, a flag or a counter
-_IMAGE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?)$", re.I)
+_IMAGE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|hei[cf]|bmp|tiff?)$", re.I)
 _OTHER_FILE = re.compile(
     r"\.(?:pdf|zip|gz|7z|rar|mp[34]|webm|mov|avi|docx?|xlsx?|pptx?|css|js|json|xml|rss|svg|ico)$", re.I
 )

@@ -19,7 +19,9 @@ from workspace.errors import ConfigError, SourceFailed, TransferFailed
 from workspace.names import same_name
 
 SCHEME = "folder:"
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jfif"})
+_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif"}
+)
 _PAGE_SIZE = 500
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from preprocessing.images.decode import FORMATS, decode, shrink
+from preprocessing.images.decode import decode, shrink
+from preprocessing.images.formats import FORMATS
 from workspace.errors import ImageRefused
 
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {"lossless": True}}

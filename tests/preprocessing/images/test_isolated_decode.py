@@ -12,7 +12,8 @@ from PIL import Image
 
 from pages.thumbnails import JpegThumbnails
 from preprocessing import clean
-from preprocessing.images.decode import MAX_SCANS, decode
+from preprocessing.images.decode import decode
+from preprocessing.images.formats import MAX_SCANS
 from preprocessing.images.isolated_decode import decode_full_isolated, decode_isolated
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.leaks import read_outside

@@ -247,9 +247,17 @@ def test_a_file_cut_anywhere_is_refused_or_whole(container) -> None:
             assert np.array_equal(pixels, whole)
 
 
-def test_memory_that_runs_out_has_a_reason_of_its_own(monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ValueError("Failed to decode image: Out of memory"),
+        RuntimeError("Memory allocation error: Unspecified: Allocating 12264015 bytes failed"),
+    ],
+)
+def test_memory_that_runs_out_has_a_reason_of_its_own(error, monkeypatch) -> None:
     def no_room(_image: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("preprocessing.images.decode.to_rgb", no_room)
     with pytest.raises(ImageRefused, match="decoder_memory"):
