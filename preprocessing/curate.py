@@ -77,7 +77,7 @@ def _judge(
     config: WorkspaceConfig,
     progress: Progress,
 ) -> tuple[list[Verdict], list[Cluster]]:
-    """Verdict and cluster of every pair, in the order of the pairs."""
+    """Compute the verdict and the cluster of every pair, in the order of the pairs."""
     if not pairs:
         return [], []
     progress.begin("Curating", 3)
@@ -110,7 +110,7 @@ def _judge(
 
 
 def _worst(scores: Floats, eligible: Mask, labels: Ints, share: float) -> Mask:
-    """The lowest scores among the eligible, at most this share of each class; equal ones in the order of the rows."""
+    """Select the lowest scores of the eligible, at most this share of each class; ties in the order of the rows."""
     chosen = np.zeros(len(scores), np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero((labels == label) & eligible)

@@ -34,9 +34,9 @@ class ExtractionJob:
 def extract_facts(job: ExtractionJob) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 
-    Measures and hashes are those of the cached picture; the pixel digest is that of the upright one as it was
-    decoded, so that files that differ in their metadata alone have equal digests. A file whose bytes are not those of
-    its name has the error `file_lost`.
+    Measures and hashes are of the cached pixels; the pixel digest is of the upright image as decoded, so that files
+    which differ only in their metadata have equal digests. A file whose bytes are not those of its name has the error
+    `file_lost`.
 
     Raises:
         WorkspaceError: the file is gone, or the cache cannot be written.

@@ -1,4 +1,4 @@
-"""Find copies shared by a workspace and an outside test set: leaks that would inflate its accuracy."""
+"""Find images shared by a workspace and an outside test set: leaks that would inflate its accuracy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KINDS = {AS_IS: SAME_IMAGE, MIRRORED: MIRRORED_IMAGE, EDITED: EDITED_IMAGE}
 
 
 class Leak(NamedTuple):
-    """One pair: a picture of the workspace under a label, and a file of the outside set that shows the same."""
+    """A pair: an image of the workspace under a label, and a file of the outside set that shows the same."""
 
     kind: str
     label: str
@@ -51,10 +51,10 @@ class OutsideSet:
 
     Attributes:
         pixels: by the file's path, [h, w, 3].
-        digests: by the same, the sha256 of the file.
+        digests: by the file's path, its sha256.
         fingerprints: by that sha256, the fingerprint.
         thumbs: by that sha256, the thumb as ImageFacts holds it.
-        refused: by the file's path, why the other files are no images.
+        refused: by the file's path, the reason why it is no image.
     """
 
     pixels: Mapping[str, Pixels]
@@ -65,10 +65,10 @@ class OutsideSet:
 
 
 def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) -> OutsideSet:
-    """Decode every file below a folder, hidden ones left out.
+    """Decode every file below a folder, except hidden files.
 
     Raises:
-        WorkspaceError: it is no folder, or holds no picture.
+        WorkspaceError: it is no folder, or holds no image.
     """
     if not folder.is_dir():
         raise WorkspaceError(f"{folder} is no folder; name the folder of the test set's pictures: --against DIR")
@@ -119,7 +119,7 @@ def find_leaks(
         workspace: cleaned; its kept images are compared.
         config: the copy settings under `clean`.
         outside: the other set.
-        features: of the outside pictures, float32 [dimension] each, by the same backbone as the workspace's: then
+        features: of the outside images, float32 [dimension] each, by the same backbone as the workspace's: then
             edited copies are also looked for among neighbours. None: by hashes alone.
         progress: advances by each pair that is compared.
 
@@ -127,7 +127,7 @@ def find_leaks(
         By kind, label, sha256 and file, each pair once.
 
     Raises:
-        WorkspaceError: the catalogue or a picture cannot be read.
+        WorkspaceError: the catalogue or an image cannot be read.
     """
     with workspace.open_catalog() as catalog:
         labels: dict[str, list[str]] = {}
@@ -196,10 +196,10 @@ class _PairRegistration:
 def _by_hashes(
     mine: Mapping[str, ImageFacts], outside: OutsideSet, clean: CleanConfig, register_pairs: _PairRegistration
 ) -> Iterator[tuple[str, str, str]]:
-    """(sha256 of ours, sha256 of theirs, kind); a file that both sets have is looked at once."""
+    """Yield (sha256 of ours, sha256 of theirs, kind) by hashes; a file that both sets hold is compared once."""
 
     def across(one: str, other: str) -> list[tuple[str, str]]:
-        """The pair as (ours, theirs): none within one set, two where both sets have both files."""
+        """Return the pair as (ours, theirs): none within one set, two where both sets hold both files."""
         return [(a, b) for a, b in ((one, other), (other, one)) if a in mine and b in outside.fingerprints]
 
     def register_across(pairs: Sequence[tuple[str, str]]) -> list[Agreement]:
@@ -225,7 +225,7 @@ def _by_features(
     features: Mapping[str, Features],
     register_pairs: _PairRegistration,
 ) -> Iterator[tuple[str, str, str]]:
-    """(sha256 of ours, sha256 of theirs, kind)."""
+    """Yield (sha256 of ours, sha256 of theirs, kind) by neighbours in feature space."""
     if not features:
         return
     store = latest_features(workspace)

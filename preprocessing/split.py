@@ -31,7 +31,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     The run id is a digest of its rows, of the settings that shape a model, and of the recipe's version.
 
     Raises:
-        DatasetError: a class has too few pictures, or too few that are independent; names class, count and remedy.
+        DatasetError: a class has too few images, or too few independent ones; names class, count and remedy.
     """
     with workspace.open_catalog() as catalog:
         facts = {facts.sha256: facts for facts in catalog.all(ImageFacts) if not facts.error}
@@ -95,8 +95,8 @@ def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> l
 def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
     """Look up the splits that groups have in the runs that were decided on, published or not.
 
-    A group with a picture that was ever in test is in test as a whole. For the others the latest run counts; where
-    new pictures join groups that were in train and in val, the joined group is in train.
+    A group with an image that was ever in test is in test as a whole. For the others the latest run counts; where
+    new images join groups that were in train and in val, the joined group is in train.
 
     Args:
         workspace: whose runs.

@@ -1,4 +1,4 @@
-"""STEP dataset to model: features, then the recipe (training/fit/selection.py), then the model and its card."""
+"""STEP dataset → model: train on the latest run's dataset (training/fit/selection.py), save the model and its card."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from workspace.storage.paths import RunFolder, Workspace, write_atomic
 from workspace.storage.run import Run, open_run
 
 FITTED_ON = ("train", "val")
-"""The splits that the shipped model learns from."""
+"""The splits that the shipped model is trained on."""
 
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "scikit-learn", "numpy", "pillow")
 
 
 @dataclass(frozen=True, slots=True)
 class _Dataset:
-    """What is learnt from: the training and the validation pictures, by sha256; the test part stays out of sight.
+    """The images to train on, by sha256: those of the splits train and val; test images are left out.
 
-    Validation pictures are learnt from too, since what chooses is cross-validation: of a few hundred pictures 15 %
-    are worth more for learning than for one small comparison.
+    The model is chosen by cross-validation, so the validation split is free: 15 % of a few hundred images are worth
+    more in training than in one small comparison.
     """
 
     classes: tuple[str, ...]
@@ -78,15 +78,15 @@ class _Dataset:
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
-    """Train on the latest run's dataset, by the settings that it was frozen with, and save the model there.
+    """Train on the latest run's dataset with the settings that it was frozen with, and save the model in the run.
 
-    Does nothing where there is one. Of `config` counts what does not shape the model, such as the device.
+    A run that has a model is left as it is. `config` sets only what does not shape the model, such as the device.
 
     Raises:
         WorkspaceError: there is no run yet.
-        DatasetError: there is nothing to learn from.
+        DatasetError: fewer than two classes have images to train on.
         ConfigError: train.processes is more than the GPUs, or than the images of a batch.
-        WeightsError: the backbone's weights are not to be had.
+        WeightsError: the backbone's weights cannot be found or downloaded.
     """
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
@@ -137,7 +137,7 @@ def _card(frozen: Run, data: _Dataset, origin: Origin, setup: Setup, result: Tra
 
 
 def _save(result: TrainingResult, card: ModelCard, folder: RunFolder) -> None:
-    """Weights, held-out answers, history, and last the card, whose presence says that all is there."""
+    """Save weights, out-of-fold answers and history; the card last, since its presence marks the model as complete."""
     state = {name: value.cpu().contiguous() for name, value in result.network.state_dict().items()}
     write_atomic(folder.weights_file, save_safetensors(state))
     if result.out_of_fold:
@@ -150,7 +150,7 @@ def _save(result: TrainingResult, card: ModelCard, folder: RunFolder) -> None:
 
 
 def _counts(card: ModelCard, done: int) -> StepCounts:
-    """The same table from a fresh card and from one that was there."""
+    """Build the counts from the card, new or read."""
     origin = Origin.from_card(card)
     by_reason = {"classes": len(card.classes), "train": card.trained_on.train, "val": card.trained_on.val}
     return StepCounts("train", done, 1 - done, by_reason, (*origin.notes(), f"{card.chosen}: {card.why}"))

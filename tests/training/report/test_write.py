@@ -242,7 +242,7 @@ def test_a_dropped_file_without_pixels_tells_why_and_a_copy_stands_beside_what_s
     nothing = page.find_all(class_="nothing")
     assert len(nothing) == 9 and "cut <off>" in nothing[0].parent.text
     assert nothing[0]["href"].startswith("http://pictures.test/")  # not the javascript: page
-    pairs = [pair for pair in page.find_all(class_="pair") if "stays" in pair.text]
+    pairs = [pair for pair in page.find_all(class_="pair") if "kept" in pair.text]
     assert pairs and all(len(pair.find_all("img")) == 2 for pair in pairs)
 
 
@@ -341,13 +341,13 @@ def test_where_pictures_are_few_cross_validation_leads_and_says_what_the_test_is
     assert [row.th.text.split()[0] for row in rows] == ["95", "80"] and "(default)" in rows[0].text
     assert (
         len(page.find_all("svg", class_="square")) == 2
-        and "too sure" in page.find(id="calibration").find_next("p").text
+        and "too high" in page.find(id="calibration").find_next("p").text
     )
     assert "layer4" in page.find(id="regime").text and "with more: other" in page.text
     identifiers = [tag["id"] for tag in page.find_all(id=True)]
     assert {link["href"][1:] for link in page.find_all("a", href=re.compile("^#"))} <= set(identifiers)
     card = (made.folder.model / "README.md").read_text(encoding="utf-8")
-    assert "go by the cross-validation" in card and "temperature 1.50" in card and 'says "none"' in card
+    assert "rely on the cross-validation" in card and "temperature 1.50" in card and 'answers "none"' in card
     table = [line for line in card.splitlines() if line.startswith(("| accuracy", "| log-loss", "| measure"))]
     assert {line.count("|") for line in table} == {6}
 
