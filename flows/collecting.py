@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flows.step_table import Phase, steps_of
 from workspace.catalog.class_progress import ClassProgress, class_progress
-from workspace.catalog.exclusions import exclusion_counts
+from workspace.catalog.collection_stats import ClassCounts, read_collection_stats
+from workspace.catalog.funnel import funnel_text, has_losses, remedy_for
 from workspace.catalog.records import Search, StepCounts
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
-from workspace.reasons import in_order
 from workspace.storage.paths import Workspace
 
 RunStep = Callable[[str, int], StepCounts]
@@ -36,23 +36,35 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         with workspace.open_catalog() as catalog:
             states = list(class_progress(catalog, config.classes).values())
             searches = [search for search in catalog.all(Search) if _is_asked(search, config)]
-            left_out = {state.label: exclusion_counts(catalog, state.label) for state in states}
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
         before = states
-    endings = tuple(ending(state, searches, left_out[state.label], config, rounds=number) for state in states)
+    lacking = [state.label for state in states if state.clean < config.search.per_class]
     with workspace.open_catalog() as catalog:
+        stats = read_collection_stats(catalog, lacking).by_class if lacking else {}
         waiting = plan_carry_over(catalog, config.classes).waiting
+    endings = tuple(ending(state, searches, stats.get(state.label), config, rounds=number) for state in states)
     return totals | {"search": replace(totals["search"], notes=(*endings, *waiting))}
 
 
 def ending(
-    state: ClassProgress, searches: Iterable[Search], left_out: Mapping[str, int], config: WorkspaceConfig, rounds: int
+    state: ClassProgress, searches: Iterable[Search], stats: ClassCounts | None, config: WorkspaceConfig, rounds: int
 ) -> str:
-    """Say in one sentence how far a class has come, and why no further."""
+    """Say in one sentence how far a class has come, why no further, and what helps.
+
+    Args:
+        state: of the class.
+        searches: of all classes.
+        stats: what became of everything found for the class; None where it has all that is wanted.
+        config: the settings.
+        rounds: how many there were.
+    """
     wanted = config.search.per_class
     own = [search for search in searches if search.label == state.label]
     clauses = [f"{state.label}: {state.clean} of {wanted} clean pictures"]
+    lost = stats is not None and has_losses(stats)
+    if stats is not None and lost:
+        clauses.append(funnel_text(stats))
     clauses += [
         f"{search.source} failed for {search.keyword!r}: {search.reason}" for search in own if search.status == "failed"
     ]
@@ -66,7 +78,8 @@ def ending(
             )
         elif exhausted:
             clauses.append("exhausted: " + ", ".join(exhausted))
-        clauses += [f"{count} of {state.found} left out: {reason}" for reason, count in in_order(left_out).items()]
+    if stats is not None and lost:
+        clauses.append(remedy_for(stats, state.label, config))
     return "; ".join(clauses)
 
 

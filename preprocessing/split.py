@@ -10,6 +10,9 @@ from preprocessing.dataset.groups import groups_of
 from preprocessing.dataset.stratify import SPLITS, stratify
 from preprocessing.images.decode import DECODER_VERSION
 from workspace.catalog import curation
+from workspace.catalog.catalog import Catalog
+from workspace.catalog.collection_stats import read_collection_stats
+from workspace.catalog.funnel import funnel_text, remedy_for
 from workspace.catalog.records import Hit, ImageFacts, Sample, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
@@ -43,8 +46,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         proposals = curation.open_proposals(catalog)
         hits = catalog.appearances()
         verdicts = catalog.all(Verdict)
-    applied = {pair for pair, proposal in proposals.items() if proposal.verdict == "drop"}
-    _refuse_small_classes([pair for pair in kept if pair not in applied], verdicts, config)
+        applied = {pair for pair, proposal in proposals.items() if proposal.verdict == "drop"}
+        _refuse_small_classes(catalog, [pair for pair in kept if pair not in applied], config)
     group_of = groups_of(kept, hits, verdicts)
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
@@ -118,24 +121,29 @@ def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[st
     return latest | dict.fromkeys(tested, "test")
 
 
-def _refuse_small_classes(
-    kept: Sequence[tuple[str, str]], verdicts: Sequence[Verdict], config: WorkspaceConfig
-) -> None:
+def _refuse_small_classes(catalog: Catalog, kept: Sequence[tuple[str, str]], config: WorkspaceConfig) -> None:
+    """Raise DatasetError for classes with too few images: what became of all that was found, and what helps."""
     counts = Counter(label for _, label in kept)
-    problems = []
-    for label in config.classes:
-        if counts[label] < config.split.min_per_class:
-            dropped = Counter(
-                verdict.reason for verdict in verdicts if verdict.label == label and verdict.verdict == "drop"
-            )
-            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items())) or "none"
-            problems.append(f"  {label!r} has {counts[label]} (dropped: {reasons})")
-    if problems:
-        raise DatasetError(
-            f"a class needs at least {config.split.min_per_class} clean pictures (split.min_per_class):\n"
-            + "\n".join(problems)
-            + "\nGive it more keywords under [classes], or raise search.per_class, then run again"
+    small = [label for label in config.classes if counts[label] < config.split.min_per_class]
+    if not small:
+        return
+    stats = read_collection_stats(catalog, small)
+    lines = []
+    for label in small:
+        failed = "".join(
+            f", {search.source} failed for {search.keyword!r} ({search.reason})"
+            for search in stats.failed_searches
+            if search.label == label
         )
+        found = stats.by_class[label]
+        lines.append(
+            f"  {label!r} has {counts[label]}: {funnel_text(found)}{failed}; {remedy_for(found, label, config)}"
+        )
+    raise DatasetError(
+        f"a class needs at least {config.split.min_per_class} clean pictures (split.min_per_class):\n"
+        + "\n".join(lines)
+        + "\nThen run again; a smaller split.min_per_class is possible, but says little about the model"
+    )
 
 
 def _best_hits(hits: Sequence[tuple[str, Hit]]) -> dict[tuple[str, str], Hit]:

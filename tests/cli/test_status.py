@@ -1,7 +1,7 @@
 from cli.status import status_text
 from pages.review_data import ReviewData
-from training.report.collection_stats import read_collection_stats
 from workspace.catalog.class_progress import class_progress
+from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.resolve import open_workspace
 

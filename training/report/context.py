@@ -13,8 +13,8 @@ from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
 from training.report.charts import Chart, Dot, line_chart, reliability_dots
-from training.report.collection_stats import CollectionStats, Dropped
 from training.report.thumbnails import Thumbnail, ThumbnailCache
+from workspace.catalog.collection_stats import CollectionStats, Dropped
 from workspace.catalog.records import Sample
 from workspace.licenses import license_title, web_address
 from workspace.reasons import order_of, words_for

@@ -10,11 +10,11 @@ from preprocessing.images.pixel_cache import PixelCache
 from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.views import sheet
-from training.report.collection_stats import read_collection_stats
 from training.report.context import ReportData, card_context, report_context
 from training.report.credits import write_credits
 from training.report.templates import render, template_texts
 from training.report.thumbnails import ThumbnailCache, jpeg_data_url
+from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress

@@ -6,7 +6,7 @@ Each such URL is a row of downloads with its reason, so that nothing is excluded
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -84,22 +84,6 @@ def record_exclusions(
         Download(url, *outcome, attempts=0) for url, outcome in sorted(after.items()) if before.get(url) != outcome
     )
     return set(after)
-
-
-def exclusion_counts(catalog: Catalog, label: str) -> Counter[str]:
-    """Count the excluded URLs of a class by reason; withdrawn ones count as `withdrawn`."""
-    hits, downloads = TABLES[Hit], TABLES[Download]
-    query = (
-        sa.select(downloads.c.status, downloads.c.reason, sa.func.count(sa.distinct(hits.c.image_url)))
-        .join(hits, hits.c.image_url == downloads.c.image_url)
-        .where(hits.c.label == label, downloads.c.status.in_(("skipped", "withdrawn")))
-        .group_by(downloads.c.status, downloads.c.reason)
-    )
-    counts: Counter[str] = Counter()
-    with catalog.engine.connect() as connection:
-        for status, reason, count in connection.execute(query):
-            counts[str(reason) if status == "skipped" else status] += int(count)
-    return counts
 
 
 def _license_reason(hits: Iterable[Hit], licenses: Sequence[str] | None) -> str:

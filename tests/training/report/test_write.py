@@ -23,11 +23,11 @@ from training.inference.classifier import Outputs
 from training.network.views import PRESETS, Augmenter, sheet
 from training.report import write as report
 from training.report.charts import line_chart, nice_ticks
-from training.report.collection_stats import read_collection_stats
 from training.report.thumbnails import jpeg_data_url
 from training.stats.calibration import Calibration
 from training.stats.folds import OutOfFold
 from training.stats.ood import fit_limits
+from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sample, Search, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.train import AugmentConfig

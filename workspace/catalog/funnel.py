@@ -1,0 +1,152 @@
+"""Say where the pictures of a class were lost between search and data set, and what helps against the largest loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from workspace.catalog.collection_stats import BY_A_PERSON, ClassCounts
+from workspace.config.model import WorkspaceConfig
+from workspace.names import name_key
+from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN, find_reason, in_order
+
+_SAME_FILE, _WAITING, _UNJUDGED = "same file", "waiting", "unjudged"
+_STATUS_WORDS = {"failed": "failed", "refused": "refused", "skipped": "left out", "withdrawn": "withdrawn"}
+
+_SETTINGS = {
+    "too_large": "download.max_mb",
+    "too_many_pixels": "clean.max_megapixels",
+    "decoder_timeout": "clean.decoder_timeout_s",
+    "decoder_memory": "clean.decoder_memory_mb",
+    "too_small": "clean.min_side_px",
+    "extreme_aspect": "clean.max_aspect",
+    "blank": "clean.min_contrast",
+    "training_refused": "clean.flag_reserved",
+    "placeholder": "clean.max_two_tone",
+    "mostly_text": "clean.max_text",
+    "animated": "clean.max_frames",
+    "too_dark": "clean.min_highlights",
+    "too_bright": "clean.max_shadows",
+    "low_detail": "clean.min_entropy",
+    "blurred": "clean.min_sharpness",
+}
+"""The setting that decides on a reason."""
+
+_REMEDIES = {
+    _SAME_FILE: "many URLs give the same file, such as a notice in place of the picture: open one of them, then name "
+    "other sources or files",
+    _WAITING: "they were not fetched yet: run `collect-and-train collect` again",
+    _UNJUDGED: "they were not cleaned yet: run `collect-and-train clean`",
+    LICENSE_UNKNOWN: "relax search.licenses or search.exclude_licenses, or name sources that give licences",
+    LICENSE_NOT_WANTED: "relax search.licenses or search.exclude_licenses, or name other sources",
+    "private_address": "if the host is yours, name it in network.private_hosts",
+    "outside_folder": "put the files themselves into search.folder.path, not links to another place",
+    "missing": "put the files back into their folder",
+    "file_missing": "put the files back, or run `collect-and-train retry`",
+    "unreadable": "make the files readable",
+    "not_recorded": "record anew with --record, or collect without --replay",
+    "stopped": "run the same command again",
+    "robots": "the sites refuse them: name other sources",
+    "two_labels": "the same pictures are found for several classes: give each class keywords that tell it apart",
+}
+_BY_OUTCOME = {
+    ("download", "failed"): "their URLs lead to no picture: take a newer list, or name other sources",
+    ("download", "refused"): "what their URLs lead to is not taken: name other sources",
+    ("download", "skipped"): "give the class more keywords or sources",
+    ("download", "withdrawn"): "`forget` withdrew them: give the class more keywords or sources",
+    ("decode", "drop"): "the files cannot be read as pictures: replace them, or name other sources",
+    ("copy", "drop"): "they are copies of each other: give the class more keywords or sources",
+}
+_RETRY = "the servers did not deliver: run `collect-and-train retry` later"
+_REVIEW = "look at them again with `collect-and-train review`"
+_MORE = "give the class more keywords under [classes], or more sources"
+
+
+def funnel_text(counts: ClassCounts) -> str:
+    """Describe what became of everything found for a class, each loss by reason.
+
+    Example:
+        >>> funnel_text(ClassCounts(found=8, downloaded=3, not_downloaded=Counter({"failed: http_404": 5}), kept=3))
+        '8 found, 5 failed (http_404 5), 3 kept'
+    """
+    parts = [f"{counts.found:,} found"]
+    for status, word in _STATUS_WORDS.items():
+        reasons = {name.partition(": ")[2]: n for name, n in counts.not_downloaded.items() if name.startswith(status)}
+        parts += _part(word, reasons)
+    parts += [f"{counts.waiting:,} not fetched yet"] if counts.waiting else []
+    parts += [f"{counts.same_file:,} the same file as another"] if counts.same_file else []
+    parts += _part("dropped", counts.dropped)
+    parts += [f"{counts.unjudged:,} not cleaned yet"] if counts.unjudged else []
+    parts += [f"{counts.moved_here:,} moved here by a person"] if counts.moved_here else []
+    return ", ".join((*parts, f"{counts.kept:,} kept"))
+
+
+def has_losses(counts: ClassCounts) -> bool:
+    """Return whether anything that was found for a class is not in it."""
+    return bool(_losses(counts))
+
+
+def remedy_for(counts: ClassCounts, label: str, config: WorkspaceConfig) -> str:
+    """Say what helps against the largest loss of a class; where more is kept than that, only more pictures help.
+
+    Args:
+        counts: of the class.
+        label: the class.
+        config: names its keywords and the limits.
+    """
+    losses = _losses(counts)
+    if not counts.found:
+        return (
+            "no source found anything for its keywords: try other words or other sources; "
+            "`collect-and-train sources --check` shows which are up"
+        )
+    name = max(losses, key=lambda reason: losses[reason], default="")
+    if losses[name] < max(1, counts.kept):
+        return "raise search.per_class" if counts.kept >= config.search.per_class else _MORE
+    if name == "two_labels" and (shared := _shared_keywords(label, config)):
+        return f"{shared}: give each class keywords of its own"
+    return remedy_of(name, config)
+
+
+def remedy_of(name: str, config: WorkspaceConfig) -> str:
+    """Say what helps against one reason, as the catalogue or ClassCounts names it."""
+    reason = find_reason(name)
+    if name in BY_A_PERSON.values() or (reason and reason.stage == "curate"):
+        return _REVIEW
+    if name in _SETTINGS:
+        section, key = _SETTINGS[name].split(".")
+        value = getattr(getattr(config, section), key)
+        return f"if they are usable, change {_SETTINGS[name]} (now {value}); else name sources with other pictures"
+    if name in _REMEDIES:
+        return _REMEDIES[name]
+    if reason is None:
+        return _MORE
+    return _RETRY if reason.retryable else _BY_OUTCOME.get((reason.stage, reason.outcome), _MORE)
+
+
+def _losses(counts: ClassCounts) -> Counter[str]:
+    """Count the losses by reason, in the order in which they happen."""
+    losses = Counter({name.partition(": ")[2]: count for name, count in counts.not_downloaded.items()})
+    losses.update({_WAITING: counts.waiting, _SAME_FILE: counts.same_file, _UNJUDGED: counts.unjudged})
+    return +(losses + counts.dropped)
+
+
+def _part(word: str, reasons: Mapping[str, int]) -> list[str]:
+    listed = ", ".join(f"{name} {count:,}" for name, count in in_order(reasons).items())
+    return [f"{sum(reasons.values()):,} {word} ({listed})"] if reasons else []
+
+
+def _shared_keywords(label: str, config: WorkspaceConfig) -> str:
+    """Name the keywords that a class has in common with others; empty: none."""
+    own = {name_key(word): word for word in config.classes.get(label, ())}
+    shared = [
+        f"{label!r} and {other!r} share the keyword {own[name_key(word)]!r}"
+        for other, words in config.classes.items()
+        for word in _once(words)
+        if other != label and name_key(word) in own
+    ]
+    return ", ".join(shared)
+
+
+def _once(words: Iterable[str]) -> list[str]:
+    return list({name_key(word): word for word in words}.values())
