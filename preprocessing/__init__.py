@@ -5,5 +5,5 @@ Folders:
     quality: statistics of an image, and the checks that judge by them.
     duplicates: perceptual hashes, their search, registration, groups of copies.
     curation: outliers, label errors and clusters, from features.
-    dataset: groups, stratified splits, export as an imagefolder, which runs use an image.
+    dataset: groups, stratified splits, export for other libraries, which runs use an image.
 """

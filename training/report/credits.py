@@ -15,7 +15,7 @@ from typing import Any
 
 from training.report.templates import render
 from workspace.catalog.records import Sample
-from workspace.licenses import license_title, web_address
+from workspace.licenses import license_title, spreadsheet_cell, web_address
 from workspace.storage.paths import RunFolder, write_atomic
 
 COLUMNS = (
@@ -23,9 +23,6 @@ COLUMNS = (
     *("image_url", "sha256", "file", "credit", "credit_of_source"),
 )
 """Of ATTRIBUTION.csv; `credit` is the whole credit in our words, `credit_of_source` in the source's, if it has one."""
-
-# Spreadsheets run what begins with these, so an apostrophe goes before it (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 # Each has a single version, so its URL follows from its name.
 _ONE_VERSION = {
@@ -106,7 +103,7 @@ def as_csv(credited: Sequence[Credit]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    writer.writerows([_no_formula(cell) for cell in _cells(credit)] for credit in credited)
+    writer.writerows([spreadsheet_cell(cell) for cell in _cells(credit)] for credit in credited)
     return out.getvalue()
 
 
@@ -147,10 +144,6 @@ def _cells(credit: Credit) -> tuple[str, ...]:
         credit.text,
         _one_line(sample.attribution),
     )
-
-
-def _no_formula(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _one_line(text: str) -> str:

@@ -21,7 +21,7 @@ CARD_NAME, WEIGHTS_NAME, README_NAME = "card.json", "model.safetensors", "README
 CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
 """The files of a model folder, which may be copied away from its run."""
 
-ONNX_NAME, TORCH_NAME, IMAGEFOLDER_NAME = "model.onnx", "model.pt2", "dataset"
+ONNX_NAME, TORCH_NAME = "model.onnx", "model.pt2"
 """What `export` writes into its folder."""
 
 

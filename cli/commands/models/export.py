@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +10,17 @@ from typing import Annotated
 import typer
 
 from cli.app import OTHER, Folder, app
+from workspace.storage.paths import RunFolder, Workspace
 
 
 class Target(StrEnum):
-    """Format that `export` writes."""
+    """Format that `export` writes: those of the model, then those of the dataset."""
 
     ONNX = "onnx"
     TORCH = "torch"
     IMAGEFOLDER = "imagefolder"
+    PARQUET = "parquet"
+    WEBDATASET = "webdataset"
 
 
 @app.command(rich_help_panel=OTHER)
@@ -26,35 +30,46 @@ def export(
     run: Annotated[str | None, typer.Option("--run", help="Run to export; default: that of the live model.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Target folder; default: the run's export/.")] = None,
 ) -> None:
-    """Write the model as ONNX (preprocessing included) or for torch.export, or the dataset as an imagefolder.
+    """Write the model (ONNX, torch.export) or its dataset (imagefolder, Parquet with Croissant, WebDataset).
 
-    Each export is compared with the trained model on real pictures; it is not written if outputs differ by over 0.0001.
+    Each model is compared with the trained one on real pictures; it is not written if outputs differ by over 0.0001.
     """
+    from preprocessing.dataset.export.formats import DATASET_FORMATS
     from workspace.storage.champion import answering_run
-    from workspace.storage.dataset import read_dataset
-    from workspace.storage.paths import IMAGEFOLDER_NAME, Workspace
 
     workspace = Workspace(folder)
     run_folder = answering_run(workspace, run)
     target = out or run_folder.export
-    if Target.IMAGEFOLDER in to:
-        from preprocessing.dataset.imagefolder import export_imagefolder
+    names = list(dict.fromkeys(to))
+    _export_dataset(workspace, run_folder, target, [name for name in names if name in DATASET_FORMATS])
+    _export_model(workspace, run_folder, target, [name for name in names if name not in DATASET_FORMATS])
 
-        counts = export_imagefolder(
-            workspace, read_dataset(run_folder.dataset_file), target / IMAGEFOLDER_NAME, workspace.root.name
-        )
-        words = ", ".join(f"{split} {count}" for split, count in counts.items())
-        typer.echo(f"{target / 'dataset'}: {words} pictures; each keeps its own licence, see metadata.csv")
-    if Target.ONNX in to or Target.TORCH in to:
-        from training.inference.classifier import Classifier
-        from training.inference.export import export_onnx, export_torch, images_to_check
-        from workspace.config.model import load_config
 
-        model = Classifier.load(run_folder.model, "cpu")
-        clean = load_config(run_folder.config_file).clean
-        pictures = images_to_check(workspace, read_dataset(run_folder.dataset_file), clean)
-        for kind, write in ((Target.ONNX, export_onnx), (Target.TORCH, export_torch)):
-            if kind in to:
-                done = write(model, pictures, target)
-                gap = f"{done.largest_difference:.1e}"
-                typer.echo(f"{done.file}: checked on {done.images} pictures, largest difference {gap}")
+def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
+    from preprocessing.dataset.export.columns import split_counts
+    from preprocessing.dataset.export.formats import DATASET_FORMATS
+    from workspace.storage.dataset import read_dataset
+
+    for name in names:
+        samples = read_dataset(run.dataset_file)
+        place = target / DATASET_FORMATS[name].folder
+        DATASET_FORMATS[name].write(workspace, samples, place, workspace.root.resolve().name)
+        words = ", ".join(f"{split} {count}" for split, count in split_counts(samples).items())
+        typer.echo(f"{place}: {words} pictures; each keeps its own licence, see the columns license and attribution")
+
+
+def _export_model(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
+    if not names:
+        return
+    from training.inference.classifier import Classifier
+    from training.inference.export import MODEL_FORMATS, images_to_check
+    from workspace.config.model import load_config
+    from workspace.storage.dataset import read_dataset
+
+    model = Classifier.load(run.model, "cpu")
+    clean = load_config(run.config_file).clean
+    images = images_to_check(workspace, read_dataset(run.dataset_file), clean)
+    for name in names:
+        done = MODEL_FORMATS[name](model, images, target)
+        gap = f"{done.largest_difference:.1e}"
+        typer.echo(f"{done.file}: checked on {done.images} pictures, largest difference {gap}")

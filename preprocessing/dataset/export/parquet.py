@@ -1,0 +1,67 @@
+"""Export the dataset as Parquet files with the images inside, and Croissant metadata that describe them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from preprocessing.dataset.export.columns import (
+    SPLITS,
+    ExportedImage,
+    arrow_schema,
+    classes_of,
+    images_of,
+    readme,
+    written_beside,
+)
+from preprocessing.dataset.export.croissant import DataFile, croissant
+from workspace.catalog.records import Sample
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import Workspace, write_atomic, write_json
+
+_IMAGES_PER_GROUP = 100
+"""In memory at a time, as the hub's documentation of Parquet datasets advises for images."""
+
+
+def export_parquet(workspace: Workspace, samples: Sequence[Sample], folder: Path, name: str) -> None:
+    """Write data/<split>.parquet (`image` with bytes and path, `label`, details), croissant.json and README.md.
+
+    Args:
+        workspace: where the images are.
+        samples: the dataset.
+        folder: the target; created if missing.
+        name: of the dataset, for people.
+
+    Raises:
+        WorkspaceError: an image's file is gone, or the folder cannot be written.
+    """
+    image = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    schema = arrow_schema(image, classes_of(samples), "Image")
+    written: list[DataFile] = []
+    for split, split_name in SPLITS.items():
+        if any(sample.split == split for sample in samples):
+            path = f"data/{split_name}.parquet"
+            _write(folder / path, images_of(ImageStore(workspace), samples, split), schema)
+            with (folder / path).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            written.append(DataFile(path, split_name, (folder / path).stat().st_size, digest))
+    configs = ["configs:", "- config_name: default", "  data_files:"]
+    configs += [line for file in written for line in (f"  - split: {file.split}", f"    path: {file.path}")]
+    write_json(folder / "croissant.json", croissant(samples, name, written))
+    write_atomic(folder / "README.md", readme(samples, name, "datasets.load_dataset('this folder')", configs))
+
+
+def _write(file: Path, images: Iterator[ExportedImage], schema: pa.Schema) -> None:
+    with written_beside(file) as part, pq.ParquetWriter(part, schema) as writer:
+        while group := list(islice(images, _IMAGES_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist([_row(image) for image in group], schema=schema))
+
+
+def _row(image: ExportedImage) -> dict[str, object]:
+    content = {"bytes": image.file.read_bytes(), "path": image.file.name}
+    return {"image": content, "label": image.label, **image.details()}
