@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.support.photo_sets import site_settings
 from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
 from workspace.progress import SILENT
@@ -29,15 +30,7 @@ def measure(
     site: Gallery, keywords: Sequence[str], folder: Path, seed: int, backbone: str
 ) -> tuple[dict[str, float], float, str]:
     """One run of the whole path: (balanced test accuracy and interval by name, seconds, which model was kept)."""
-    settings = {
-        "seed": seed,
-        "train.backbone": backbone,
-        "search.openverse.url": site.openverse_url,
-        "search.per_class": 10_000,
-        "network.allow_private_addresses": True,
-        "network.per_host_pause_s": 0,
-        "download.per_host_connections": 16,
-    }
+    settings = site_settings(site, backbone) | {"seed": seed}
     began = time.monotonic()
     workspace, config = open_workspace(folder, keywords, settings)
     for step in STEPS:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.support.photo_sets import site_settings
 from flows.step_table import step_function
 from gallery.site import Gallery
 from preprocessing.curation.label_issues import find_label_issues
@@ -59,13 +60,7 @@ class Planted:
 
 def collect(name: str, site: Gallery, folder: Path, backbone: str) -> Photos:
     """Collect a set over HTTP as a user would, up to its features."""
-    settings = {
-        "train.backbone": backbone,
-        "search.openverse.url": site.openverse_url,
-        "search.per_class": 10_000,
-        "network.allow_private_addresses": True,
-        "network.per_host_pause_s": 0,
-    }
+    settings = site_settings(site, backbone)
     workspace, config = open_workspace(folder, site.keywords, settings)
     for step in ("search", "download", "clean", "features"):
         step_function(step)(workspace, config, SILENT)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.support.photo_sets import site_settings
 from flows.step_table import STEPS, Phase
 from gallery.site import Gallery
 from preprocessing.images.decode import decode_small
@@ -38,15 +39,7 @@ RULES = ("both", "probability alone", "distance alone")
 
 def train(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[Workspace, WorkspaceConfig]:
     """Collect from the site, train and calibrate."""
-    settings = {
-        "seed": seed,
-        "train.backbone": backbone,
-        "search.openverse.url": site.openverse_url,
-        "search.per_class": 10_000,
-        "network.allow_private_addresses": True,
-        "network.per_host_pause_s": 0,
-        "download.per_host_connections": 16,
-    }
+    settings = site_settings(site, backbone) | {"seed": seed}
     workspace, config = open_workspace(folder, site.keywords, settings)
     for step in PATH:
         step.run(workspace, config, SILENT)

@@ -71,20 +71,24 @@ def site_of(name: str, root: Path) -> tuple[Gallery, Sequence[str]]:
     return site, site.keywords
 
 
+def site_settings(site: Gallery, backbone: str) -> dict[str, object]:
+    """Return settings that collect everything a gallery on this machine serves, as fast as it answers."""
+    return {
+        "train.backbone": backbone,
+        "search.openverse.url": site.openverse_url,
+        "search.per_class": 10_000,
+        "network.allow_private_addresses": True,
+        "network.per_host_pause_s": 0,
+        "download.per_host_connections": 16,
+    }
+
+
 def collect(name: str, root: Path, backbone: str) -> PhotoSet:
     """Collect and clean a set, see `site_of`, below `root`, or take what is there; the set of a folder has its name."""
     site, keywords = site_of(name, root)
     name = Path(name).resolve().name
     with site:
-        settings = {
-            "train.backbone": backbone,
-            "search.openverse.url": site.openverse_url,
-            "search.per_class": 10_000,
-            "network.allow_private_addresses": True,
-            "network.per_host_pause_s": 0,
-            "download.per_host_connections": 16,
-        }
-        workspace, config = open_workspace(root / name, keywords, settings)
+        workspace, config = open_workspace(root / name, keywords, site_settings(site, backbone))
         for step in ("search", "download", "clean", "split"):
             step_function(step)(workspace, config, SILENT)
     samples = sorted(read_dataset(workspace.latest_run().dataset_file), key=lambda sample: sample.sha256)

@@ -190,16 +190,22 @@ class Catalog:
 
     def appearances(self) -> list[tuple[str, Hit]]:
         """List (sha256, hit) for every hit of a downloaded file, by sha256, label and rank."""
+        return list(self.each_appearance())
+
+    def each_appearance(self) -> Iterator[tuple[str, Hit]]:
+        """Yield what `appearances` lists, which may not fit into memory."""
         hits, downloads = TABLES[Hit], TABLES[Download]
         query = (
             sa.select(downloads.c.sha256, hits)
             .join(downloads, hits.c.image_url == downloads.c.image_url)
             .where(downloads.c.status == "ok")
             .order_by(downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url)
+            .execution_options(yield_per=1000)
         )
         with self.engine.connect() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
-        return [(str(row.pop("sha256")), Hit(**row)) for row in rows]
+            for found in connection.execute(query):
+                row = dict(found._mapping)
+                yield str(row.pop("sha256")), Hit(**row)
 
     def kept(self, ignoring: Collection[str] = ()) -> list[tuple[str, str]]:
         """List (sha256, label) of every image that stays, by label and sha256.

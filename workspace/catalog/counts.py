@@ -69,18 +69,5 @@ def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, 
 
 
 def appearances_under(catalog: Catalog, labels: Collection[str]) -> Iterator[tuple[str, Hit]]:
-    """Yield what Catalog.appearances lists, for these labels alone; all at once may not fit into memory."""
-    hits, downloads = TABLES[Hit], TABLES[Download]
-    query = (
-        sa.select(downloads.c.sha256, hits)
-        .join(downloads, hits.c.image_url == downloads.c.image_url)
-        .where(downloads.c.status == "ok")
-        .order_by(downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url)
-        .execution_options(yield_per=1000)
-    )
-    with catalog.engine.connect() as connection:
-        for found in connection.execute(query):
-            row = dict(found._mapping)
-            sha = str(row.pop("sha256"))
-            if row["label"] in labels:
-                yield sha, Hit(**row)
+    """Yield what Catalog.appearances lists, for these labels alone."""
+    return ((sha256, hit) for sha256, hit in catalog.each_appearance() if hit.label in labels)
