@@ -13,7 +13,7 @@ from collectors.http.recording import FetchResult
 from collectors.http.session import PoliteSession
 from collectors.intake import INBOX_SCHEME, Intake, failed_row
 from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
-from collectors.sources.local.folder import read_local
+from collectors.sources.local.folder import LocalPhotos
 from collectors.sources.registry import open_session
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
@@ -97,12 +97,13 @@ def _fetch_all(config: WorkspaceConfig, urls: Sequence[str], intake: Intake) -> 
     pool = ThreadPoolExecutor(settings.connections, thread_name_prefix="download")
     finished: SimpleQueue[Future[Download]] = SimpleQueue()
     queue = iter(urls)
+    photos = LocalPhotos(config.search.folder.path) if config.search.folder.path else None
 
     def start_next() -> int:
         url = next(queue, None)
         if url is None:
             return 0
-        future = pool.submit(fetch_image, session, url, intake, config.search.folder.path)
+        future = pool.submit(fetch_image, session, url, intake, photos)
         future.add_done_callback(finished.put)
         return 1
 
@@ -136,24 +137,24 @@ def _next_batch(finished: SimpleQueue[Future[Download]], running: int) -> tuple[
     return batch, None
 
 
-def fetch_image(session: PoliteSession, url: str, intake: Intake, folder: str = "") -> Download:
+def fetch_image(session: PoliteSession, url: str, intake: Intake, photos: LocalPhotos | None = None) -> Download:
     """Fetch one url, store its bytes if they are an image, and return the outcome; a failure is a row, no error.
 
     Args:
         session: sends every request.
         url: of a hit; `folder:…` is a file of the source `folder`.
         intake: checks and stores the bytes.
-        folder: `search.folder.path`.
+        photos: reads the files of the source `folder`; None where the settings name no folder.
 
     Raises:
         WorkspaceError: the bytes cannot be stored.
     """
     body = io.BytesIO()
-    is_local = bool(folder) and url.startswith(LOCAL_SCHEME)
-    now = session.began if is_local else session.now
+    local = photos if url.startswith(LOCAL_SCHEME) else None
+    now = session.began if local else session.now
     try:
-        if is_local:
-            fetched = FetchResult(url, None, "", body.write(read_local(folder, url, intake.max_bytes)), 1)
+        if local:
+            fetched = FetchResult(url, None, "", body.write(local.read(url, intake.max_bytes)), 1)
         else:
             fetched = session.fetch(url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True)
     except TransferFailed as error:

@@ -55,6 +55,16 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
+def as_text(name: str) -> str:
+    r"""Write a file's name so that UTF-8 can hold it: bytes in it that are not UTF-8 become escapes.
+
+    Example:
+        >>> print(as_text("ca\udcf1on.jpg"))
+        ca\udcf1on.jpg
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def quoted_pair(a: str, b: str) -> str:
     r"""Quote two names for a message; those that look the same on a screen are written with escapes.
 

@@ -33,10 +33,14 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """One page of search hits, best first; `next_cursor` requests the page after it, None at the end."""
+    """One page of search hits, best first.
+
+    `next_cursor` requests the page after it, None at the end; `notes` say in sentences what was passed over.
+    """
 
     hits: tuple[SearchHit, ...]
     next_cursor: str | None
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -58,10 +58,12 @@ class ResultsPageConfig(Section):
 
 
 class FolderConfig(Section):
-    """The source `folder`: a folder of your own pictures."""
+    """The source `folder`: your own pictures."""
 
     path: str = Field(
-        "", description="A folder with one subfolder per keyword; absolute, or relative to the current folder."
+        "",
+        description="A folder with one subfolder per keyword, a zip archive of one, or a csv, tsv, jsonl or parquet file "
+        "with the columns path and label; absolute, or relative to the current folder.",
     )
 
 

@@ -5,6 +5,8 @@ One table, so that download stores exactly the types that the decoder reads.
 
 from __future__ import annotations
 
+from workspace.reasons import words_for
+
 SUFFIXES: dict[str, str] = {
     "JPEG": ".jpg",
     "PNG": ".png",
@@ -42,7 +44,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})  # a still image, a sequence
 # ISO 23008-12: images and sequences coded as HEVC, and those of any coding.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_HEAD_BYTES = 1024
+HEAD_BYTES = 1024
+"""How much of a file tells its type."""
 
 
 def image_format(data: bytes) -> str | None:
@@ -51,7 +54,7 @@ def image_format(data: bytes) -> str | None:
     Args:
         data: the file, or at least its first 1024 bytes.
     """
-    head = data[:_HEAD_BYTES]
+    head = data[:HEAD_BYTES]
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -78,7 +81,7 @@ def describe_other(data: bytes) -> str:
     Args:
         data: the file, or at least its first 1024 bytes.
     """
-    text = data[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n\0").lower()
+    text = data[:HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n\0").lower()
     if not text:
         return "empty"
     if b"<svg" in text:
@@ -86,6 +89,19 @@ def describe_other(data: bytes) -> str:
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--")):
         return "html"
     return "unknown_content"
+
+
+def why_no_image(data: bytes) -> str:
+    """Say in words why a file is no image that can be decoded; empty for one that is.
+
+    Args:
+        data: the file, or at least its first 1024 bytes. Of a file without any nothing is said: it may be an image
+            that was cut off, which whoever reads it reports.
+    """
+    form = image_format(data)
+    if not data or form in SUFFIXES:
+        return ""
+    return f"{form}, which is not opened" if form else words_for(describe_other(data))
 
 
 def _brands(head: bytes) -> set[bytes]:

@@ -1,32 +1,30 @@
-"""A local folder of images with one subfolder per keyword.
+"""A person's own pictures: a folder with one subfolder per keyword, or another layout; see layout.py.
 
-Its images have urls such as `folder:red%20panda/1.jpg`, relative to the folder in the settings, so that the catalogue
-and the folder can be moved. The scheme is private: no url of another source, be it `file:///etc/passwd` or
-`folder:../../x`, reads anything but a regular file inside that folder.
+Its images have urls such as `folder:red%20panda/1.jpg?5120-17600000`, relative to the path in the settings, so that the
+catalogue and the folder can be moved; size and time of change let a replaced file be read again. The scheme is private:
+no url of another source, be it `file:///etc/passwd` or `folder:../../x`, reads anything but a file of that layout.
 """
 
 from __future__ import annotations
 
-import os
-import stat
+import threading
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import ResultPage, SearchHit, SourceInfo
+from collectors.sources.local.layout import PhotoLayout, read_photo_layout
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
-from workspace.names import same_name
+from workspace.names import as_text
 
 SCHEME = "folder:"
-_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif"}
-)
 _PAGE_SIZE = 500
 
 
 class Folder:
-    """List the files below `folder/<keyword>/`, ordered by name.
+    """List the pictures of a class, ordered by name.
 
     Args:
         search: names the folder.
@@ -38,55 +36,87 @@ class Folder:
     def __init__(self, search: SearchConfig) -> None:
         if not search.folder.path:
             raise ConfigError(
-                "the source folder needs path in [search.folder], a folder with one subfolder per keyword"
+                "the source folder needs path in [search.folder]: a folder with one subfolder per keyword, a zip of one, or a "
+                "table of path and label"
             )
-        self._root = Path(search.folder.path).expanduser()
+        self._path = Path(search.folder.path).expanduser()
+
+    @cached_property
+    def _layout(self) -> PhotoLayout:
+        return read_photo_layout(self._path)
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """List up to 500 files after the one that the cursor names; see Source.search.
+        """Look at up to 500 files after the one that the cursor names; see Source.search.
 
         Raises:
             SourceFailed: `unreachable`: the folder is missing, has no subfolder, or cannot be read.
         """
         try:
-            names = _image_files(self._root, keyword)
-        except OSError as error:
-            raise SourceFailed("unreachable", f"search.folder.path = {str(self._root)!r}: {error.strerror}") from error
-        remaining = [name for name in names if cursor is None or name > cursor]
+            files = self._layout.files(keyword)
+        except (ConfigError, OSError) as error:
+            raise SourceFailed("unreachable", f"search.folder.path = {str(self._path)!r}: {error}") from error
+        after = _name(cursor) if cursor is not None else ""
+        remaining = [name for name in files.versions if name > after]
         page = remaining[:_PAGE_SIZE]
-        hits = tuple(SearchHit(SCHEME + quote(name), title=Path(name).stem) for name in page)
-        return ResultPage(hits, page[-1] if len(remaining) > len(page) else None)
+        others = {name: why for name in page if (why := self._layout.why_not_image(name))}
+        note = self._layout.passed_over_note(others if cursor else {**files.passed_over, **others})
+        hits = tuple(
+            SearchHit(f"{SCHEME}{_quoted(name)}?{files.versions[name]}", title=as_text(Path(name).stem))
+            for name in page
+            if name not in others
+        )
+        return ResultPage(hits, _quoted(page[-1]) if len(remaining) > len(page) else None, (note,) if note else ())
+
+    def contents(self, keyword: str) -> object:
+        """See Listed.contents: the files and their versions."""
+        try:
+            return list(self._layout.files(keyword).versions.items())
+        except (ConfigError, OSError) as error:
+            return str(error)
 
 
-def read_local(folder: str, image_url: str, max_bytes: int) -> bytes:
-    """Read the file of a `folder:` url.
+class LocalPhotos:
+    """Reads the files of `folder:` urls, from any thread.
 
     Args:
-        folder: `search.folder.path`.
-        image_url: url of a hit of this source.
-        max_bytes: size limit of a file.
-
-    Raises:
-        TransferFailed: `refused` when the url points outside of the folder or to no regular file, or the file is too
-            large; `failed` when it is missing or cannot be read.
+        path: `search.folder.path`.
     """
-    root = Path(folder).expanduser().resolve()
-    try:
-        file = (root / unquote(image_url.removeprefix(SCHEME), errors="strict")).resolve(strict=True)
-        inside = bool(folder) and image_url.startswith(SCHEME) and file.is_relative_to(root)
-        if not inside or not stat.S_ISREG(file.stat().st_mode):
-            raise TransferFailed(
-                "refused", "outside_folder", f"{image_url} is no file in search.folder.path = {folder!r}"
+
+    def __init__(self, path: str) -> None:
+        self._path, self._lock = path, threading.Lock()
+
+    @cached_property
+    def _layout(self) -> PhotoLayout:
+        return read_photo_layout(Path(self._path).expanduser())
+
+    def read(self, image_url: str, max_bytes: int) -> bytes:
+        """Read the file of a url.
+
+        Args:
+            image_url: url of a hit of the source `folder`.
+            max_bytes: size limit of a file.
+
+        Raises:
+            TransferFailed: `refused` when the url names no file of the layout, or the file is too large; `failed` when
+                it is missing or cannot be read.
+        """
+        where = f"search.folder.path = {self._path!r}"
+        try:
+            if not self._path or not image_url.startswith(SCHEME):
+                raise PermissionError
+            with self._lock:
+                layout = self._layout
+            return capped(
+                layout.read(_name(image_url.removeprefix(SCHEME).partition("?")[0]), max_bytes + 1), max_bytes
             )
-        return read_capped(file, max_bytes)
-    except FileNotFoundError as error:
-        raise TransferFailed(
-            "failed", "missing", f"{image_url} is no longer in search.folder.path = {folder!r}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise TransferFailed(
-            "failed", "unreadable", f"{image_url} in search.folder.path = {folder!r}: {error}"
-        ) from error
+        except FileNotFoundError as error:
+            raise TransferFailed("failed", "missing", f"{image_url} is no longer in {where}") from error
+        except PermissionError as error:
+            if error.errno:
+                raise TransferFailed("failed", "unreadable", f"{image_url} in {where}: {error.strerror}") from error
+            raise TransferFailed("refused", "outside_folder", f"{image_url} is no file in {where}") from error
+        except (OSError, ConfigError) as error:
+            raise TransferFailed("failed", "unreadable", f"{image_url} in {where}: {error}") from error
 
 
 def read_capped(file: Path, max_bytes: int) -> bytes:
@@ -97,33 +127,33 @@ def read_capped(file: Path, max_bytes: int) -> bytes:
         TransferFailed: `too_large`: it has more than `max_bytes`.
     """
     with file.open("rb") as stream:
-        data = stream.read(max_bytes + 1)
+        return capped(stream.read(max_bytes + 1), max_bytes)
+
+
+def capped(data: bytes, max_bytes: int) -> bytes:
+    """Return data of at most `max_bytes`.
+
+    Raises:
+        TransferFailed: `too_large`: it has more.
+    """
     if len(data) > max_bytes:
         raise TransferFailed("refused", "too_large", f"larger than {max_bytes} bytes")
     return data
 
 
-def _image_files(root: Path, keyword: str) -> list[str]:
-    """List the image files below the keyword's subfolders: sorted names relative to the root, with slashes."""
-    subfolders = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    if not subfolders:
-        raise FileNotFoundError(0, "it has no subfolder; it needs one subfolder of pictures per keyword")
-    names = []
-    for subfolder in subfolders:
-        if same_name(subfolder.name, keyword):
-            for folder, folders, files in os.walk(subfolder):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                names += [
-                    (Path(folder) / name).relative_to(root).as_posix()
-                    for name in files
-                    if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
-                ]
-    return sorted(names)
+def _quoted(name: str) -> str:
+    return quote(name, errors="surrogateescape")
+
+
+def _name(quoted: str) -> str:
+    return unquote(quoted, errors="surrogateescape")
 
 
 def _probe_keyword(search: SearchConfig) -> str:
-    root = Path(search.folder.path).expanduser()
-    return next((entry.name for entry in sorted(root.iterdir()) if entry.is_dir()), "cat") if root.is_dir() else "cat"
+    try:
+        return next(iter(read_photo_layout(Path(search.folder.path).expanduser()).folders), "cat")
+    except ConfigError:
+        return "cat"  # the search itself reports the error
 
 
 INFO = SourceInfo(
