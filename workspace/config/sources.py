@@ -62,8 +62,8 @@ class FolderConfig(Section):
 
     path: str = Field(
         "",
-        description="A folder with one subfolder per keyword, a zip archive of one, or a csv, tsv, jsonl or parquet file "
-        "with the columns path and label; absolute, or relative to the current folder.",
+        description="A folder with one subfolder per keyword, a zip archive of one, or a csv, tsv, jsonl or parquet "
+        "file with the columns path and label; absolute, or relative to the current folder.",
     )
 
 

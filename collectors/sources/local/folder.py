@@ -36,8 +36,8 @@ class Folder:
     def __init__(self, search: SearchConfig) -> None:
         if not search.folder.path:
             raise ConfigError(
-                "the source folder needs path in [search.folder]: a folder with one subfolder per keyword, a zip of one, or a "
-                "table of path and label"
+                "the source folder needs path in [search.folder]: a folder with one subfolder per keyword, a zip of "
+                "one, or a table of path and label"
             )
         self._path = Path(search.folder.path).expanduser()
 
