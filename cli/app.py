@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class Commands(TyperGroup):
+    """The commands, whose EOFErrors come through: the library takes each for Ctrl-D, and says "Aborted." alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            RuntimeError: in place of an EOFError.
+        """
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file or a stream ended too early: {error}") from error
+
 
 app = typer.Typer(
     name="collect-and-train",
+    cls=Commands,
     help="Search keywords in, a trained and honestly evaluated image classifier out.\n\n"
     "Try it without an account: [bold]collect-and-train demo[/]. "
     'Your own: [bold]collect-and-train run "red panda" raccoon[/].',

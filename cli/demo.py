@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
 from workspace.storage.paths import Workspace, write_atomic
-from workspace.terminal import CONSOLE
+from workspace.terminal import say
 
 _PICTURES_PER_CLASS = 60
 _CLEAN_PER_CLASS = 55  # a few short of what there is, so that the demo reaches its target in several rounds
@@ -38,7 +39,7 @@ def demo_site(folder: Path, port: int) -> Iterator[Gallery]:
     except OSError as error:
         raise ConfigError(
             f"port {port} of 127.0.0.1, where the demo's pictures are served, is taken: {error.strerror}; "
-            f"stop what uses it, or begin anew: rm -r {folder}"
+            f"stop what uses it, or begin anew: rm -r {shlex.quote(str(folder))}"
         ) from error
     try:
         if not workspace.config_file.exists():
@@ -94,8 +95,8 @@ def serve_gallery(photos: Path | None, recorded: Path | None, port: int) -> None
 
 
 def _introduce(site: Gallery) -> None:
-    words = " ".join(f'"{word}"' if not word.isalnum() else word for word in site.keywords)
-    CONSOLE.print(f"Serving {len(site.keywords)} keywords at {site.base_url} until Ctrl-C. In another terminal:")
+    words = shlex.join(site.keywords)
+    say(f"Serving {len(site.keywords)} keywords at {site.base_url} until Ctrl-C. In another terminal:")
     typer.echo(
         f"collect-and-train run {words} --workspace data/gallery"
         f" --set search.openverse.url={site.openverse_url}"

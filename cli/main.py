@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import NoReturn
+
+from rich.text import Text
 
 from cli.app import app
+from cli.unforeseen import sentence_for
 from workspace.errors import CollectAndTrainError
 from workspace.terminal import CONSOLE
 
@@ -19,16 +23,18 @@ for _module in COMMAND_MODULES:
 
 
 def main() -> None:
-    """Run the command line; an expected failure is one message and exit code 1."""
+    """Run the command line; a failure is one message and exit code 1."""
     try:
         app()
     except CollectAndTrainError as error:
-        CONSOLE.print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
-        raise SystemExit(1) from None
+        _fail(str(error))
+    except Exception as error:  # the one net: whatever its own place did not foresee is a sentence too
+        _fail(sentence_for(error))
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def _fail(text: str) -> NoReturn:
+    CONSOLE.print(Text.assemble(("Error:", "bold red"), f" {text}"))
+    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -61,8 +61,20 @@ def pictures_of(
         elif is_url(word):
             yield ImageInput(word, partial(_fetch, session, word, max_bytes))
         else:
-            for path in image_files([Path(word)]):
-                yield ImageInput(str(path), path.read_bytes)
+            yield from _on_disk(word)
+
+
+def _on_disk(word: str) -> list[ImageInput]:
+    """List a file, or the pictures of a folder; a name that no file can have is that one picture's error."""
+    try:
+        found = [ImageInput(str(path), path.read_bytes) for path in image_files([Path(word)])]
+    except (OSError, ValueError) as error:  # 300 characters, or a NUL
+        return [ImageInput(word, partial(_fail, error))]
+    return found or [ImageInput(word, partial(_fail, OSError(0, "there is no picture in this folder")))]
+
+
+def _fail(error: Exception) -> bytes:
+    raise error
 
 
 def network_of(workspace: Path | None) -> tuple[NetworkConfig, DownloadConfig]:

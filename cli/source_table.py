@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
 from rich.table import Table
 
 from collectors.sources import registry
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
-from workspace.terminal import CONSOLE
+from workspace.terminal import rendered
 
 
 def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
@@ -30,9 +27,7 @@ def source_table(config: WorkspaceConfig | None, *, check: bool) -> str:
         table.add_row(
             row.name, row.summary, row.key, row.licenses, row.limits, *([states.get(row.name, "")] if check else [])
         )
-    out = io.StringIO()
-    Console(file=out, width=max(100, CONSOLE.width)).print(table)
-    return out.getvalue()
+    return rendered(table)
 
 
 def _check_all(search: SearchConfig, network: NetworkConfig) -> dict[str, str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.retrain import settings_of_champion
@@ -21,7 +19,7 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.lock import lock_owner
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace
-from workspace.terminal import CONSOLE
+from workspace.terminal import rendered
 
 
 def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
@@ -41,14 +39,10 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
         table.add_row(
             label, *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test"))))
         )
-    out = io.StringIO()
-    console = Console(file=out, width=max(100, CONSOLE.width))
-    console.print(table)
     lines = [("classes", f"{note}, with the next step") for note in renamed.notes]
     lines += [("decisions", note) for note in renamed.waiting]
-    for name, text in (*lines, *_lines(workspace, config, run, samples, usable)):
-        console.print(f"{name:<16}{text}", markup=False, highlight=False, soft_wrap=True)
-    return out.getvalue()
+    lines += _lines(workspace, config, run, samples, usable)
+    return rendered(table) + "".join(f"{name:<16}{text}\n" for name, text in lines)
 
 
 def _lines(

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from workspace.errors import WorkspaceError
-from workspace.terminal import CONSOLE
+from workspace.terminal import say
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _STOP_S = 10.0
@@ -67,7 +67,7 @@ class ChildProcess:
         if self.deaths >= _QUICK_DEATHS:
             where = f"; its log is {self.log}" if self.log else ", see its messages above"
             raise WorkspaceError(f"the {self.name} ended {self.deaths} times in a row (exit code {code}){where}")
-        CONSOLE.print(f"The {self.name} ended (exit code {code}); starting it again", highlight=False)
+        say(f"The {self.name} ended (exit code {code}); starting it again")
         self.start()
 
     def stop(self) -> None:

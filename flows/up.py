@@ -26,7 +26,7 @@ from flows.plugin import NOTE
 from flows.supervisor import CHECKOUT, ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.storage.paths import write_atomic
-from workspace.terminal import CONSOLE
+from workspace.terminal import say
 
 POOL = "collect-and-train"
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
@@ -128,7 +128,7 @@ def serve(settings: UpSettings) -> None:
     worker = ChildProcess("worker", [prefect, *worker_words], environment, None)
     with _stopped_by_signals(), _announced(home, f"{page}/api"):
         try:
-            CONSOLE.print(f"Starting Prefect's server at {page} (its log: {log}) …", highlight=False)
+            say(f"Starting Prefect's server at {page} (its log: {log}) …")
             server.start()
             _wait_until_healthy(f"{page}/api/health", server)
             _once(environment, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
@@ -136,14 +136,14 @@ def serve(settings: UpSettings) -> None:
                 _once(environment, prefect, "--no-prompt", "deploy", "--all", "--prefect-file", file)
             _show_killed_runs_as_crashed(environment)
             worker.start()
-            CONSOLE.print(_what_next(page, settings), highlight=False)
+            say(*_what_next(page, settings))
             while True:
                 for child in (server, worker):
                     if child.died:
                         child.start_again()
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            CONSOLE.print("Stopping the worker and the server …")
+            say("Stopping the worker and the server …")
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # who is impatient must not leave half of it running
@@ -163,18 +163,21 @@ def _environment(api: str) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
 
 
-def _what_next(page: str, settings: UpSettings) -> str:
+def _what_next(page: str, settings: UpSettings) -> list[str | tuple[str, str]]:
     # Without the plugin (an environment that was made before it) Prefect wants the server's address and a whole name.
     plugin = entry_points(group="prefect.plugins", name="collect-and-train")
     command = "prefect deployment run collect-and-train"
     command = command if plugin else f"PREFECT_API_URL={page}/api {command}/local"
     if not settings.workspace:
-        command += """ --param workspace=data/pandas --param 'keywords=\\["red panda", "raccoon"]'"""
-    return (
-        f"\nPrefect's page: [bold]{page}[/]\nNext, in another terminal, in {CHECKOUT}:\n  [bold]{command}[/]\n"
-        f"Later drop new pictures into {settings.workspace or 'data/pandas'}/inbox/CLASS/: `watch` looks every "
-        f"{settings.watch_s:g} s.\nCtrl-C stops everything.\n"
-    )
+        command += """ --param workspace=data/pandas --param 'keywords=["red panda", "raccoon"]'"""
+    return [
+        "\nPrefect's page: ",
+        (page, "bold"),
+        f"\nNext, in another terminal, in {CHECKOUT}:\n  ",
+        (command, "bold"),
+        f"\nLater drop new pictures into {settings.workspace or 'data/pandas'}/inbox/CLASS/: `watch` looks every "
+        f"{settings.watch_s:g} s.\nCtrl-C stops everything.\n",
+    ]
 
 
 @contextlib.contextmanager

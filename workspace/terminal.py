@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
 
 from workspace.progress import Progress
 
@@ -18,7 +20,21 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 # One console for everything that people read beside the answers: standard error, so that answers can be piped.
 # Long lines are left to the terminal, so that a command that is printed can be copied whole.
-CONSOLE = Console(stderr=True, soft_wrap=True)
+# Without markup and emoji: a path or a keyword may hold square brackets and colons, and is shown as it is.
+CONSOLE = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+
+def say(*parts: str | tuple[str, str]) -> None:
+    """Print a line, put together from texts and from pairs of a text and its style, such as `("run", "bold")`."""
+    CONSOLE.print(Text.assemble(*parts))
+
+
+def rendered(table: Table, least_width: int = 100) -> str:
+    """Render a table as text as wide as the terminal."""
+    out = io.StringIO()
+    width = max(least_width, CONSOLE.width)
+    Console(file=out, width=width, markup=False, emoji=False, highlight=False).print(table)
+    return out.getvalue()
 
 
 class BarProgress:
@@ -39,11 +55,11 @@ class BarProgress:
 
     def say(self, message: str) -> None:
         """Print above the bars."""
-        self._bars.console.print(message, highlight=False, markup=False)
+        self._bars.console.print(Text(message))
 
     def warn(self, message: str) -> None:
         """Print above the bars, marked as a warning."""
-        self._bars.console.print(f"[yellow]![/] {escape(message)}", highlight=False, markup=True)
+        self._bars.console.print(Text.assemble(("!", "yellow"), f" {message}"))
 
 
 class LogProgress:
@@ -80,6 +96,11 @@ def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Log
     if not CONSOLE.is_terminal:
         yield LogProgress(logger)
         return
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=CONSOLE) as bars:
         yield BarProgress(bars)

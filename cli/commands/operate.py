@@ -9,7 +9,8 @@ import typer
 
 from cli.app import OPERATE, Folder, Settings, app
 from workspace.resolve import parse_overrides
-from workspace.terminal import CONSOLE
+from workspace.storage.paths import Workspace
+from workspace.terminal import CONSOLE, say
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -37,7 +38,7 @@ def watch(folder: Folder) -> None:
     from flows.watch import watch as flow
 
     for name, new in flow(workspace=str(folder)).items():
-        CONSOLE.print(f"{new} new clean pictures. To train on them: [bold]collect-and-train retrain -w {name}[/]")
+        say(f"{new} new clean pictures. To train on them: ", (Workspace(Path(name)).command("retrain"), "bold"))
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -46,7 +47,6 @@ def retrain(folder: Folder, settings: Settings = None) -> None:
     from flows.retrain import retrain as flow
     from training.report.summary import summary_table
     from workspace.resolve import open_workspace
-    from workspace.storage.paths import Workspace
 
     overrides = parse_overrides(settings or [])
     open_workspace(folder, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts

@@ -10,7 +10,7 @@ import typer
 from cli.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
 from workspace.resolve import folder_for, open_workspace, parse_overrides, with_options, write_example
 from workspace.storage.paths import Workspace
-from workspace.terminal import CONSOLE
+from workspace.terminal import CONSOLE, say
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -44,7 +44,7 @@ def run(
     # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
     workspace, _config = open_workspace(folder or folder_for(words), words, overrides, on_old=None)
     run_flow(workspace, overrides)
-    CONSOLE.print(f"Next: [bold]collect-and-train predict -w {workspace.root} PICTURE_OR_FOLDER[/]", highlight=False)
+    say("Next: ", (f"{workspace.command('predict')} PICTURE_OR_FOLDER", "bold"))
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -57,18 +57,15 @@ def demo(
 
     with demo_site(folder, port):
         run_flow(Workspace(folder), {})
-    CONSOLE.print(
-        "Next, with your own keywords:\n"
-        '  [bold]collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas[/]',
-        highlight=False,
-    )
+    command = 'collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas'
+    say("Next, with your own keywords:\n  ", (command, "bold"))
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
 def init(folder: Folder = Path("data/my-classifier")) -> None:
     """Write a commented workspace.toml with every setting, to edit and then run."""
     file = write_example(folder)
-    CONSOLE.print(f"Wrote {file}. Edit its \\[classes], then: [bold]collect-and-train run -w {folder}[/]")
+    say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 
 
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
@@ -79,5 +76,5 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     counts = collect_and_train(workspace=str(workspace.root), settings=overrides or None)
     latest = workspace.latest_run()
     CONSOLE.print(summary_table(workspace, counts))
-    CONSOLE.print("\n" + "\n".join(counts["search"].notes), markup=False, highlight=False)
-    CONSOLE.print(f"\nReport: {latest.report_file}\nModel:  {latest.model}", highlight=False)
+    say("\n" + "\n".join(counts["search"].notes))
+    say(f"\nReport: {latest.report_file}\nModel:  {latest.model}")

@@ -79,7 +79,7 @@ class Classification:
 class ImageInput:
     """A file to classify: `name` identifies it in the results, `read` returns its bytes when its turn comes.
 
-    OSError and TransferFailed of `read` become the error of this image.
+    OSError, ValueError and TransferFailed of `read` become the error of this image.
     """
 
     name: str
@@ -307,3 +307,5 @@ def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
         return str(error)
     except OSError as error:
         return f"unreadable: {error.strerror or error}"
+    except ValueError as error:  # a name that no file, or no host, can have
+        return f"unreadable: {error}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
 from rich.table import Table
 
 from training.report.artifact_images import history_chart
 from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.paths import Workspace
-from workspace.terminal import CONSOLE
+from workspace.terminal import rendered
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}
@@ -22,12 +19,7 @@ def history_table(workspace: Workspace) -> str:
     rows = _rows(workspace)
     for cells in rows:
         table.add_row(*cells[:-1])
-    out = io.StringIO()
-    console = Console(file=out, width=max(110, CONSOLE.width))
-    console.print(table)
-    for cells in rows:
-        console.print(f"{cells[1]}: {cells[-1]}", markup=False, highlight=False, soft_wrap=True)
-    return out.getvalue()
+    return rendered(table, 110) + "".join(f"{cells[1]}: {cells[-1]}\n" for cells in rows)
 
 
 def history_markdown(workspace: Workspace) -> str:

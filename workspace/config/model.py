@@ -23,6 +23,7 @@ from workspace.config.section import Section
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 from workspace.errors import ConfigError
 from workspace.names import NO_CLASS, has_control, is_text, name_key, normalised_name, quoted_pair
+from workspace.text import decode_text
 
 
 class WorkspaceConfig(Section):
@@ -147,13 +148,15 @@ def load_config(
         ConfigError: it is missing, unreadable or wrong; lists every problem together.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode_text(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} does not exist; write one with: collect-and-train init -w {shlex.quote(str(path.parent))}"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: {error}; save it as UTF-8") from error
     return parse_config(text, str(path), overrides, on_old=on_old)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from cli.app import OTHER, Folder, app
 from workspace.resolve import open_workspace
-from workspace.terminal import CONSOLE
+from workspace.terminal import say
 
 if TYPE_CHECKING:
     from workspace.catalog.catalog import Catalog
@@ -33,21 +33,19 @@ def review(
         raise WorkspaceError(f"{workspace.root} has no pictures yet; collect some with: {workspace.command('run')}")
 
     def announce(url: str) -> None:
-        CONSOLE.print(
-            f"Open [bold]{url}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
-        )
+        say("Open ", (url, "bold"), "\nIt opens only in a browser on this machine. Ctrl-C stops it.")
 
     with workspace.open_catalog() as catalog:
         notes = _renamed(workspace, config, catalog)
         for note in notes:
-            CONSOLE.print(note, highlight=False, markup=False)
+            say(note)
         before = {(override.sha256, override.label): override for override in catalog.all(Override)}
         serve_page(review_app(workspace, config, catalog, notes), announce, port=port, open_browser=open_browser)
         after = {(override.sha256, override.label): override for override in catalog.all(Override)}
     changed = sum(before.get(pair) != after.get(pair) for pair in before.keys() | after.keys())
-    CONSOLE.print(f"\n{changed} decisions changed, {len(after)} in all.", highlight=False)
+    say(f"\n{changed} decisions changed, {len(after)} in all.")
     if changed:
-        CONSOLE.print(f"Next: [bold]{next_command(workspace)}[/]", highlight=False)
+        say("Next: ", (next_command(workspace), "bold"))
 
 
 def _renamed(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -28,7 +28,7 @@ class Format(StrEnum):
 def predict(
     pictures: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders or URLs; - : a picture on stdin. None: a list of them on stdin."),
+        typer.Argument(help="Files, folders or URLs; - : a picture on stdin. None: a list on stdin, by line or NUL."),
     ] = None,
     workspace: Annotated[
         Path | None, typer.Option("--workspace", "-w", help="Workspace whose live model, else latest one, is used.")
@@ -52,25 +52,30 @@ def predict(
     """
     if not pictures and sys.stdin.isatty():
         raise typer.BadParameter("name pictures, folders or URLs, or pipe a list of them in")
+    from cli.names_on_stdin import ByteStream, names_from
     from cli.predict_io import FORMATS, clean_of, model_folder, network_of, pictures_of
     from collectors.http.session import PoliteSession
     from training.inference.classifier import Classifier
     from training.inference.classifier import predict as classify
+    from workspace.errors import ConfigError
 
     classifier = Classifier.load(model_folder(workspace, model, run))
     network, download = network_of(workspace)
-    words: Iterable[str] = pictures or (line.strip() for line in sys.stdin if line.strip())
-    failed = 0
+    words: Iterable[str] = pictures or names_from(cast(ByteStream, sys.stdin.buffer))
+    failed = answered = 0
 
     def counted(answers: Iterable[Prediction]) -> Iterator[Prediction]:
-        nonlocal failed
+        nonlocal failed, answered
         for prediction in answers:
             failed += prediction.answer is None
+            answered += prediction.answer is not None
             yield prediction
 
     with PoliteSession(network) as session:
         named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer.read)
         for line in FORMATS[form](counted(classify(classifier, named, batch, accept, clean_of(workspace)))):
             typer.echo(line)
+    if not failed + answered:
+        raise ConfigError("standard input names no picture; name one in each line, or separate names by NUL")
     if failed:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.app import OTHER, app
-from workspace.terminal import CONSOLE
+from workspace.terminal import say
 
 
 @app.command(rich_help_panel=OTHER)
@@ -34,9 +34,7 @@ def serve(
     name = workspace.resolve().name if workspace else folder.resolve().name
 
     def announce(url: str) -> None:
-        CONSOLE.print(
-            f"Open [bold]{url}[/]\nIt opens only in a browser on this machine. Ctrl-C stops it.", highlight=False
-        )
+        say("Open ", (url, "bold"), "\nIt opens only in a browser on this machine. Ctrl-C stops it.")
 
     serve_page(
         try_app(classifier, name, notes, clean=clean_of(workspace)), announce, port=port, open_browser=open_browser

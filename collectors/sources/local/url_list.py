@@ -18,6 +18,7 @@ from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.licenses import license_from
 from workspace.names import same_name
+from workspace.text import encoding_of
 
 _PAGE_SIZE = 2000
 _URL_COLUMNS = ("url", "image_url", "URL")
@@ -121,9 +122,14 @@ def _first(row: Row, names: tuple[str, ...]) -> str | None:
     return next((str(row[name]) for name in names if row.get(name) is not None), None)
 
 
+def _encoding(file: Path) -> str:
+    with file.open("rb") as stream:
+        return encoding_of(stream.read(4))
+
+
 def _read_txt(file: Path) -> Iterator[Row]:
     """Yield one url per line, with an optional label after a tab; `#` starts a comment line."""
-    with file.open(encoding="utf-8-sig") as lines:
+    with file.open(encoding=_encoding(file)) as lines:
         for line in lines:
             url, tab, label = line.strip().partition("\t")
             if url and not url.startswith("#"):
@@ -131,12 +137,12 @@ def _read_txt(file: Path) -> Iterator[Row]:
 
 
 def _read_csv(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with file.open(encoding=_encoding(file), newline="") as lines:
         yield from csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
 
 
 def _read_jsonl(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig") as lines:
+    with file.open(encoding=_encoding(file)) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 row = read_json(line)

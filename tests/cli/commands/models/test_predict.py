@@ -128,3 +128,34 @@ def test_the_live_model_is_asked_before_the_latest(tmp_path) -> None:
         model_folder(tmp_path, None, "gone")
     with pytest.raises(ConfigError, match="name one model"):
         model_folder(None, None)
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+@pytest.mark.parametrize("bad", ["x" * 300, "y" * 5000, "http://[", f"http://{'h' * 70}.test/", "gone.jpg"])
+def test_a_name_that_no_file_can_have_loses_no_other_answer(workspace, pictures, separator, bad) -> None:
+    names = [str(pictures / "0, ä.png"), bad, str(pictures / "1, ä.png")]
+    result = _predict(workspace, stdin=separator.join(names))
+    lines = [line.split("\t") for line in result.output.splitlines()]
+    assert [line[0] for line in lines] == names
+    assert [line[3] for line in lines] == ["none", "error", "none"]
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+
+
+def test_a_nul_within_a_later_line_is_that_line_s_error(workspace, pictures, monkeypatch) -> None:
+    good = str(pictures / "0, ä.png")
+    monkeypatch.setattr("cli.names_on_stdin._AT_ONCE", len(good))
+    lines = [line.split("\t") for line in _predict(workspace, stdin=f"{good}\na\0b\n{good}").output.splitlines()]
+    assert [line[3] for line in lines] == ["none", "error", "none"]
+
+
+@pytest.mark.parametrize("form", ["tab", "csv", "json"])
+def test_a_folder_without_a_picture_says_so(workspace, tmp_path, form) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    result = _predict(workspace, tmp_path, "--format", form)
+    assert result.exit_code == 1
+    assert f"{tmp_path}" in result.output and "there is no picture in this folder" in result.output
+
+
+def test_an_empty_list_says_so(workspace) -> None:
+    result = _predict(workspace, stdin="\n")
+    assert isinstance(result.exception, ConfigError) and "names no picture" in str(result.exception)
