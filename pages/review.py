@@ -27,7 +27,7 @@ STATIC = (
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another picture
+_IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another image
 
 
 class _ChangeRequest(BaseModel):
@@ -46,10 +46,10 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, 
     """Build the page as an application; `pages.local_auth.serve_page` serves it.
 
     Args:
-        workspace: whose pictures.
+        workspace: whose images.
         config: its classes, and how its pixel cache is made.
         catalog: open as long as the application is served; decisions are written to it.
-        notes: sentences shown above the pictures.
+        notes: sentences shown above the images.
     """
     app = new_app(STATIC)
     review_data = ReviewData(workspace, config, catalog)

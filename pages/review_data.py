@@ -25,7 +25,7 @@ from workspace.storage.paths import Workspace
 
 NEIGHBOURS = 8
 TITLE = 140
-"""Characters of a title that are shown with a picture; the rest is in its details."""
+"""Characters of a title that are shown with an image; the rest is in its details."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class ReviewData:
     """Reads a workspace for the review page; safe to use from several threads.
 
     Args:
-        workspace: whose pictures.
+        workspace: whose images.
         config: its classes.
         catalog: open as long as this is used.
     """
@@ -77,7 +77,7 @@ class ReviewData:
             return results
 
     def knows(self, sha256: str, label: str) -> bool:
-        """Whether this label found this picture, or a check has judged it under the label."""
+        """Whether this label found this image, or a check has judged it under the label."""
         snapshot = self.snapshot()
         return (sha256, label) in snapshot.verdicts or (sha256, label) in snapshot.hits
 

@@ -12,7 +12,7 @@ from workspace.errors import ImageRefused, WorkspaceError
 from workspace.storage.paths import Workspace
 
 SIDE_PX = {"small": 256, "large": 1024}
-"""Longer side at most; the cache holds pictures with a shorter side of 256 px as a rule."""
+"""Longer side at most; the cache holds images with a shorter side of 256 px as a rule."""
 
 QUALITY = 82
 
@@ -26,7 +26,7 @@ class JpegThumbnails:
     def jpeg(self, sha256: str, size: str) -> bytes | None:
         """Encode an image in one of the sizes of SIDE_PX; None if it cannot be decoded.
 
-        A picture that is not in the cache is decoded, in a process of its own, and stored there.
+        An image that is not in the cache is decoded, in a process of its own, and stored there.
         """
         try:
             pixels = self._cache.read(sha256)

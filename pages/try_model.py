@@ -1,6 +1,6 @@
-"""The page of `serve`: drop a picture and see the answer; no picture is stored.
+"""The page of `serve`: drop an image and see the answer; no image is stored.
 
-A picture is decoded in a process of its own, under the limits of the clean step, and one after the other: however many
+An image is decoded in a process of its own, under the limits of the clean step, and one after the other: however many
 are dropped at once, they take the memory of one.
 """
 

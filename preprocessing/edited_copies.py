@@ -39,8 +39,8 @@ def find_edited_copies(
 ) -> list[Verdict]:
     """Find edited copies among the images that clean and people have kept; writes nothing.
 
-    The result depends on those pictures alone, not on earlier results of this function: a second run gives the same.
-    Pictures without features take no part.
+    The result depends on those images alone, not on earlier results of this function: a second run gives the same.
+    Images without features take no part.
 
     Args:
         workspace: whose features and pixels are read.
@@ -53,7 +53,7 @@ def find_edited_copies(
         with the reason `edited_copy` or `two_labels`, or keep, with the group that must stay in one split.
 
     Raises:
-        WorkspaceError: there are no features, or a picture's pixels are gone.
+        WorkspaceError: there are no features, or an image's pixels are gone.
     """
     if not config.clean.near_copies:
         return []

@@ -19,7 +19,7 @@ Ranks = Mapping[str, Mapping[str, int]]
 """By sha256, the best rank under every label that found it."""
 
 STAGES = ("decode", "check", "copy")
-"""The stages whose verdicts are made here, in the order in which a picture passes them."""
+"""The stages whose verdicts are made here, in the order in which an image passes them."""
 
 
 def verdicts_for(
@@ -33,13 +33,13 @@ def verdicts_for(
 
     Args:
         facts: of each file once; an appearance without facts is dropped as `file_missing`.
-        thumbs: gives the thumbs of decoded pictures.
+        thumbs: gives the thumbs of decoded images.
         appearances: which hit found which file, as `Catalog.appearances` gives them.
         clean: the limits.
         register: registers pairs that may be edited copies.
 
     Returns:
-        By sha256, label and stage. A picture that a stage drops has no verdict of the later ones.
+        By sha256, label and stage. An image that a stage drops has no verdict of the later ones.
     """
     ranks: dict[str, dict[str, int]] = {}
     licensed: set[str] = set()
@@ -84,7 +84,7 @@ def copy_verdicts(
 
     Args:
         stage: whose verdicts these are.
-        ordered: the pictures, the best first (`best_first`).
+        ordered: the images, the best first (`best_first`).
         ranks: for each of them, its rank under every label that it has.
         copies: the copies and near-duplicate groups among them.
         margin: difference of rank between two labels of an image from which on the better one keeps it.

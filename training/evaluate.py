@@ -33,7 +33,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     Raises:
         WorkspaceError: there is no run yet, or its out-of-fold answers are damaged.
         ModelError: there is no model yet, it is damaged, or was trained on other classes.
-        DatasetError: there are no test pictures.
+        DatasetError: there are no test images.
     """
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
@@ -70,7 +70,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 
 
 def card_metrics(metrics: Metrics) -> CardMetrics:
-    """The few of the numbers that go into card.json: those of the test pictures, and those out of fold."""
+    """The few of the numbers that go into card.json: those of the test images, and those out of fold."""
     names = ("n", "accuracy", "balanced_accuracy", "macro_f1", "log_loss")
     numbers = {name: getattr(metrics.test, name) for name in names}
     if crossed := metrics.cross_validation:

@@ -37,7 +37,7 @@ class LabelIssues:
 def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) -> LabelIssues:
     """Judge every label by a logistic regression that was fitted without the image's group.
 
-    Confident learning (Northcutt et al., JAIR 2021) by cleanlab: a label is suspect when the picture clears another
+    Confident learning (Northcutt et al., JAIR 2021) by cleanlab: a label is suspect when the image clears another
     class's own mean confidence. A class with fewer than 2 groups is left out, as there is nothing to learn it from.
 
     Args:
@@ -56,7 +56,7 @@ def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) ->
     folds = min(FOLDS, *(sizes[label] for label in classes))
     probabilities = _out_of_fold(vectors[rows], targets, groups[rows], classes, folds, seed)
     own = probabilities[np.arange(len(rows)), targets]
-    # A class that one group filled in a fold was not there to be learnt: nothing can be said of its pictures.
+    # A class that one group filled in a fold was not there to be learnt: nothing can be said of its images.
     judged = own > 0
     issues.confidence[rows[judged]] = own[judged]
     issues.suggested[rows[judged]] = np.asarray(classes)[probabilities[judged].argmax(axis=1)]

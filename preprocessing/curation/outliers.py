@@ -13,13 +13,13 @@ Ints = npt.NDArray[np.int64]
 CENTRED_SHARE = 0.5
 """Share of the mean feature vector that is taken away before cosines are compared.
 
-All of it (the usual centring) makes neighbours of the same scene stand out, and hides pictures that have nothing of
-any class; none of it does the opposite. Half was best on planted pictures of both kinds (benchmarks/curate.py).
+All of it (the usual centring) makes neighbours of the same scene stand out, and hides images that have nothing of
+any class; none of it does the opposite. Half was best on planted images of both kinds (benchmarks/curate.py).
 """
 
 LEAST_NEIGHBOURS = 3
 REFERENCE, FOREIGN = 4_000, 1_000
-"""Pictures of a class, and of all other classes, that a class is measured on at most, so that time grows linearly."""
+"""Images of a class, and of all other classes, that a class is measured on at most, so that time grows linearly."""
 
 
 def centred(features: Floats, labels: Ints) -> Floats:
@@ -33,7 +33,7 @@ def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
     """Score every image against its class; low scores are outliers.
 
     The similarity of an image to a class is its mean cosine to the nearer half of the class, so that off-topic images
-    are found as long as they are less than half of a class. Pictures of its own group (copies, one creator's
+    are found as long as they are less than half of a class. Images of its own group (copies, one creator's
     series) are left out. The score is linear in the similarity: 0 at the median of other classes' images,
     0.5 at the median of the class's own.
 

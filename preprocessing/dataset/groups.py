@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from preprocessing.duplicates.group import connected_components
 from workspace.catalog.records import Hit, Verdict
 
-# Not names of people: these would join the pictures of many.
+# Not names of people: these would join the images of many.
 _NOBODY = frozenset({"", "unknown", "unknown author", "anonymous", "n/a", "none"})
 
 

@@ -16,7 +16,7 @@ from workspace.storage.paths import Workspace
 class NewImages:
     """Clean images in no run that was decided on: `new` in all, `per_class` by label.
 
-    `trained_on` is the number of pictures in the live model's dataset, 0 when there is none.
+    `trained_on` is the number of images in the live model's dataset, 0 when there is none.
     """
 
     new: int
@@ -33,7 +33,7 @@ class NewImages:
 def count_new_images(workspace: Workspace, config: WorkspaceConfig) -> NewImages:
     """Compare what is kept now with the datasets of all runs that were decided on, published or not.
 
-    So a challenger that lost is not trained again until as many more pictures have come.
+    So a challenger that lost is not trained again until as many more images have come.
 
     Raises:
         DatasetError: a run's dataset is damaged.

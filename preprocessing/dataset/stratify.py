@@ -13,7 +13,7 @@ from workspace.storage.paths import digest
 SPLITS = ("train", "val", "test")
 
 Group = Mapping[str, int]
-"""How many pictures of each label a group holds."""
+"""How many images of each label a group holds."""
 
 
 def stratify(
@@ -23,7 +23,7 @@ def stratify(
 
     A group that has an earlier split keeps it; if that is test, without exception.
 
-    The largest groups go first, equal ones in an order drawn from the seed, each where most pictures of its labels
+    The largest groups go first, equal ones in an order drawn from the seed, each where most images of its labels
     are still wanted; to val or test only if it fits there. A label that is then missing in val or test gets there the
     smallest group that can be spared.
 
@@ -66,7 +66,7 @@ def _take_from(wanted: dict[str, float], group: Group) -> None:
 
 
 def _wanted(groups: Mapping[str, Group], config: SplitConfig) -> dict[str, dict[str, float]]:
-    """Pictures per split and label: the shares, but at least 1, from 10 pictures on 2, where there is a share."""
+    """Images per split and label: the shares, but at least 1, from 10 images on 2, where there is a share."""
     totals = _totals(groups.values())
     wanted: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
     for label, total in totals.items():

@@ -18,7 +18,7 @@ from workspace.storage.withdrawal import withdrawn_files
 
 @dataclass(frozen=True, slots=True)
 class RunUse:
-    """A run whose frozen dataset holds some of the pictures; `pictures` is how many.
+    """A run whose frozen dataset holds some of the images; `pictures` is how many.
 
     `standing` is `live`, `published` (once live), `trained`, or `dataset` where there is no model yet.
     """

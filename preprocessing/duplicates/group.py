@@ -37,41 +37,41 @@ class Copies:
 
 
 def find_copies(
-    pictures: Iterable[Fingerprint],
+    images: Iterable[Fingerprint],
     thumbs: ThumbsOf,
     licensed: Collection[str],
     clean: CleanConfig,
     register: RegisterPairs | None = None,
 ) -> Copies:
-    """Group the files that show the same image; the order of `pictures` does not matter.
+    """Group the files that show the same image; the order of `images` does not matter.
 
     Files with equal pixels are the same. So are two whose pHash and dHash distances add up to at most
     `same_distance` and whose thumbs correlate; up to `kin_distance` they are near-duplicates. Groups of copies are
     stars: a copy resembles the image that is kept in its place, not merely another copy of it.
 
     Args:
-        pictures: decoded ones, each sha256 once.
+        images: decoded ones, each sha256 once.
         thumbs: gives their thumbs.
-        licensed: the sha256 of pictures whose licence is known; they are kept before others.
+        licensed: the sha256 of images whose licence is known; they are kept before others.
         clean: the distances, and whether mirrored and rotated images count.
         register: registers pairs that may be edited copies; None: only hashes and thumbs count.
     """
-    ordered = sorted(pictures, key=lambda image: best_first(image, image.sha256 in licensed))
+    ordered = sorted(images, key=lambda image: best_first(image, image.sha256 in licensed))
     original = _exact_duplicates(ordered)
     different = [image for image in ordered if original[image.sha256] == image.sha256]
     return copies_of(different, original, find_matches(different, thumbs, clean, register))
 
 
-def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matches: Matches) -> Copies:
+def copies_of(images: Sequence[Fingerprint], original: Mapping[str, str], matches: Matches) -> Copies:
     """Group matching pairs into stars: one kept image, and its copies.
 
     Args:
-        pictures: the best first.
+        images: the best first.
         original: for every file, the best first, the image that it is an exact duplicate of, or itself.
         matches: pairs of indices into the images.
     """
-    centre, orientation = _stars(len(pictures), matches)
-    names = [image.sha256 for image in pictures]
+    centre, orientation = _stars(len(images), matches)
+    names = [image.sha256 for image in images]
     star = {sha: names[index] for sha, index in zip(names, centre, strict=True)}
     seen = dict(zip(names, orientation, strict=True))
     near = ((names[i], names[j]) for i, j in _rows(matches.i, matches.j))
@@ -82,9 +82,9 @@ def copies_of(pictures: Sequence[Fingerprint], original: Mapping[str, str], matc
     )
 
 
-def best_first(picture: Fingerprint, licensed: bool) -> tuple[bool, int, float, str]:
+def best_first(image: Fingerprint, licensed: bool) -> tuple[bool, int, float, str]:
     """Return a sort key that puts the copy to keep first: licence known, more pixels, less compressed, lower sha256."""
-    return (not licensed, -picture.area, -picture.file_bytes / max(1, picture.area), picture.sha256)
+    return (not licensed, -image.area, -image.file_bytes / max(1, image.area), image.sha256)
 
 
 def connected_components(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
 
 
 class _Branch(NamedTuple):
-    """One radius search: `words` [m] within `radius` bits; `others` are the other hash of the same pictures.
+    """One radius search: `words` [m] within `radius` bits; `others` are the other hash of the same images.
 
     A pair also needs more than `least_other` bits between the others: nearer ones are the other branch's.
     """
@@ -64,10 +64,10 @@ class _Branch(NamedTuple):
 
 
 def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> Iterator[Pairs]:
-    """Find every pair of pictures whose pHash and dHash distances add up to at most `limit`.
+    """Find every pair of images whose pHash and dHash distances add up to at most `limit`.
 
     Then one of the two distances is at most half the limit, so that two radius searches give all candidates. Memory
-    is about 60 bytes a hash and worker, plus the pairs of one chunk. Time grows with the square only of the pictures
+    is about 60 bytes a hash and worker, plus the pairs of one chunk. Time grows with the square only of the images
     that agree in whole blocks, as those with nothing but sky do.
 
     Args:

@@ -20,7 +20,7 @@ from workspace.config.clean import CleanConfig
 Mask = npt.NDArray[np.bool_]
 
 # Measured on 801 photographs (bears, aerial and Openverse thumbnails, as in benchmarks/support/photo_sets.py): the
-# correlation of the thumbs of a picture and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400
+# correlation of the thumbs of an image and its copy (half size, JPEG at 40 or 15, mirrored, grey, 20 % brighter; 1,400
 # copies) was 0.944 at least and 0.97 in 99 of 100; of 320,400 pairs of different photographs the nearest had 0.887, and
 # one photograph sold in two colours 0.948.
 SAME_CORRELATION = 0.96
@@ -47,21 +47,21 @@ class Matches(NamedTuple):
 
 
 def find_matches(
-    pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
+    images: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
 ) -> Matches:
     """Compare every image with every other; exact. Flat images match nothing.
 
     Args:
-        pictures: decoded ones, each different pixels.
+        images: decoded ones, each different pixels.
         thumbs: gives their thumbs.
         clean: the distances, and whether mirrored and rotated images count.
         register: registers pairs that are up to `edited_distance` apart and not clearly the same; None: they are
             skipped.
     """
-    searched = np.array([k for k, image in enumerate(pictures) if image.textured], dtype=np.intp)
+    searched = np.array([k for k, image in enumerate(images) if image.textured], dtype=np.intp)
     if len(searched) < 2:
         return edited_matches(np.empty((0, 2), np.intp), ())
-    some = [pictures[k] for k in searched]
+    some = [images[k] for k in searched]
     names = [image.sha256 for image in some]
     phash, dhash = _orientation_hashes(some, thumbs, clean)
     limit = max(clean.same_distance, clean.kin_distance, clean.edited_distance if register else 0)
@@ -89,19 +89,19 @@ def edited_matches(pairs: Indices, agreements: Sequence[Agreement]) -> Matches:
     return Matches(i, j, np.full_like(i, EDITED), same[near])
 
 
-def _orientation_hashes(pictures: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
+def _orientation_hashes(images: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig) -> tuple[Hashes, Hashes]:
     """Hash every orientation in use, uint64 [orientations, n]; rotated ones from the thumbs."""
-    phash, dhash = [[image.phash for image in pictures]], [[image.dhash for image in pictures]]
+    phash, dhash = [[image.phash for image in images]], [[image.dhash for image in images]]
     if clean.mirrored:
-        phash.append([image.phash_mirror for image in pictures])
-        dhash.append([image.dhash_mirror for image in pictures])
+        phash.append([image.phash_mirror for image in images])
+        dhash.append([image.dhash_mirror for image in images])
     found = np.array(phash, np.uint64), np.array(dhash, np.uint64)
     if not clean.turned:
         return found
-    every = tuple(np.zeros((ORIENTATIONS, len(pictures)), np.uint64) for _ in found)
-    for start in range(0, len(pictures), _CHUNK):
+    every = tuple(np.zeros((ORIENTATIONS, len(images)), np.uint64) for _ in found)
+    for start in range(0, len(images), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        seen = thumbs([image.sha256 for image in pictures[rows]])
+        seen = thumbs([image.sha256 for image in images[rows]])
         for orientation in range(ORIENTATIONS):
             for hashes, some in zip(every, thumb_hashes(reoriented(seen, orientation)), strict=True):
                 hashes[orientation, rows] = some

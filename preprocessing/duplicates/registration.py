@@ -26,7 +26,7 @@ SAME_COVER, SAME_OVERLAP, NEAR_OVERLAP = 0.5, 0.75, 0.3
 Value = TypeVar("Value", np.float32, np.bool_)
 
 REGISTRATION_VERSION = 2
-"""Part of the cache's name: raise it whenever the same two pictures would agree otherwise."""
+"""Part of the cache's name: raise it whenever the same two images would agree otherwise."""
 
 MAX_KEYPOINTS = 400
 # Lowe's ratio test ("Distinctive image features from scale-invariant keypoints", 2004, section 7.1).
@@ -41,7 +41,7 @@ CELL_CONTRAST = 3.0
 CELL_CORRELATION = 0.7
 MIN_CELLS = 8
 
-_SMALLEST_SCALE = 0.4  # beyond, less than a sixth of the larger picture is left
+_SMALLEST_SCALE = 0.4  # beyond, less than a sixth of the larger image is left
 
 
 class Keypoints(NamedTuple):

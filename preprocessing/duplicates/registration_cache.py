@@ -20,7 +20,7 @@ RegisterPairs = Callable[[Sequence[tuple[str, str]]], Sequence[Agreement]]
 """Registers the images of each pair, given by their sha256, and returns their agreement."""
 
 _BATCH = 512  # pairs: what a kill loses at most
-_REMEMBERED = 4096  # pictures whose keypoints are kept: 55 kB each
+_REMEMBERED = 4096  # images whose keypoints are kept: 55 kB each
 
 
 def register_pairs(
@@ -29,13 +29,13 @@ def register_pairs(
     """Register the images of each pair on their cached pixels; agreements of earlier runs are read from the cache.
 
     Args:
-        workspace: whose pictures.
-        clean: how large the cached pictures are, and how many threads compare.
+        workspace: whose images.
+        clean: how large the cached images are, and how many threads compare.
         pairs: two sha256 each, in either order.
         progress: advances by each pair that is not in the cache.
 
     Raises:
-        WorkspaceError: a picture's file is gone, or the cache cannot be written.
+        WorkspaceError: an image's file is gone, or the cache cannot be written.
     """
     cache = PixelCache(workspace, clean)
     store = ArrayStore(workspace.cache / f"agreements-v{REGISTRATION_VERSION}-{cache.folder.name}")

@@ -24,8 +24,8 @@ class Backbone(nn.Module):
     """A network up to its features, float32 [n, 3, height, width] → [n, width], as named stages; never trained.
 
     Features are the last stage's, pooled (the first `spec.feature_dim`), then of each stage before it that the head
-    sees, the later first, every channel's mean and standard deviation over the picture. What ImageNet did not ask for
-    is thrown away by the last stage, and pictures unlike ImageNet's are told apart by it (docs/decisions/0011).
+    sees, the later first, every channel's mean and standard deviation over the image. What ImageNet did not ask for
+    is thrown away by the last stage, and images unlike ImageNet's are told apart by it (docs/decisions/0011).
 
     Args:
         spec: what it is.
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """From the picture to the features."""
+        """From the image to the features."""
         return tuple(name for name, _ in self.stages.named_children())
 
     def copy_of_last(self, count: int) -> nn.Sequential:
@@ -67,19 +67,19 @@ class Backbone(nn.Module):
         return sum(self.blocks)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures to features [n, width]."""
+        """Normalised images to features [n, width]."""
         return self.run(inputs, 0)[1]
 
     def run(self, inputs: torch.Tensor, cut: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised pictures to the activations after the first `cut` stages (0: the inputs), and to features."""
+        """Normalised images to the activations after the first `cut` stages (0: the inputs), and to features."""
         start, before = self._walk(inputs, 0, cut)
         _, after = self._walk(start, cut, len(self.stages))
         return start, torch.cat([*after, *before], 1)
 
     def statistics(self, activations: torch.Tensor) -> torch.Tensor:
-        """Every channel's mean and standard deviation over the picture: float32 [n, 2 x channels]."""
+        """Every channel's mean and standard deviation over the image: float32 [n, 2 x channels]."""
         values = activations.float()
-        if values.ndim == 3 or self._channels_last:  # tokens, or pictures whose channels come last
+        if values.ndim == 3 or self._channels_last:  # tokens, or images whose channels come last
             values = values.flatten(1, -2).transpose(1, 2)
         values = values.flatten(2)
         mean = values.mean(2)
@@ -148,7 +148,7 @@ class Network(nn.Module):
         return 0 if self.tuned is None else len(self.tuned)
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures to what the head sees; the first `spec.feature_dim` are the frozen last stage's."""
+        """Normalised images to what the head sees; the first `spec.feature_dim` are the frozen last stage's."""
         if self.tuned is None:
             frozen: torch.Tensor = self.backbone(inputs)
             return frozen
@@ -156,7 +156,7 @@ class Network(nn.Module):
         return torch.cat([frozen, self.tuned(start)], 1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures [n, 3, height, width] to logits [n, classes]."""
+        """Normalised images [n, 3, height, width] to logits [n, classes]."""
         logits: torch.Tensor = self.head(self.features(inputs))
         return logits
 
@@ -184,7 +184,7 @@ def averaged_network(
 def normalised(
     pictures: torch.Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> torch.Tensor:
-    """Turn pictures uint8 [n, h, w, 3] into inputs float32 [n, 3, h, w], channels last in memory."""
+    """Turn images uint8 [n, h, w, 3] into inputs float32 [n, 3, h, w], channels last in memory."""
     scale, shift = pictures.new_tensor(std, dtype=torch.float32), pictures.new_tensor(mean, dtype=torch.float32)
     return ((pictures.float() / 255 - shift) / scale).permute(0, 3, 1, 2)
 

@@ -40,7 +40,7 @@ class BackboneSpec:
     """One known network.
 
     `build` makes the whole ImageNet classifier with random weights, `stages` takes its stages out of it, from the
-    picture to the pooled features, and `classifier` names its last layer; `find_weights` says where its ImageNet
+    image to the pooled features, and `classifier` names its last layer; `find_weights` says where its ImageNet
     weights of a version (imagenet, imagenet-v2) lie on this machine, downloading them if need be. `mean` and `std`
     are per channel, for pixels in [0, 1].
     """
@@ -231,7 +231,7 @@ def _timm_spec(name: str) -> BackboneSpec:
     """What timm says of one of its models.
 
     Raises:
-        ConfigError: timm has no such model, or it is not a plain picture classifier.
+        ConfigError: timm has no such model, or it is not a plain image classifier.
     """
     short = name.removeprefix(TIMM)
     try:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Stages = OrderedDict[str, nn.Module]
-"""By name, from the picture to the pooled features; the last holds the pooling too."""
+"""By name, from the image to the pooled features; the last holds the pooling too."""
 
 STAGES = 4
 """How many a network is cut into, as a ResNet is: layer1 … layer4, with the stem in layer1."""

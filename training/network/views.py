@@ -1,4 +1,4 @@
-"""What a picture may look like in training: one clean view, and augmented ones that depend on their key alone."""
+"""What an image may look like in training: one clean view, and augmented ones that depend on their key alone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ import albumentations as A  # noqa: E402
 import cv2  # noqa: E402
 
 VIEWS_VERSION = 1
-"""Part of the caches' names: raise it whenever the same picture and key would give another view."""
+"""Part of the caches' names: raise it whenever the same image and key would give another view."""
 
 VIEWS_SHOWN = 5
-"""Most augmented views of a picture on the report's sheet."""
+"""Most augmented views of an image on the report's sheet."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,19 +39,19 @@ PRESETS: tuple[tuple[int, Preset], ...] = (
     (201, Preset("some", 0.35)),
     (10**9, Preset("many", 0.2)),
 )
-"""The preset for fewer than so many pictures per class (docs/decisions/0008-training.md): with few pictures a small
-crop too often misses what the picture is about."""
+"""The preset for fewer than so many images per class (docs/decisions/0008-training.md): with few images a small
+crop too often misses what the image is about."""
 
 
 def preset_for(per_class: int) -> Preset:
-    """Choose by the number of training pictures of the median class."""
+    """Choose by the number of training images of the median class."""
     return next(preset for limit, preset in PRESETS if per_class < limit)
 
 
 def clean_view(pixels: Pixels, resize_px: int = 256, crop_px: int = 224) -> Pixels:
     """The view that prediction sees: shorter side to `resize_px`, centre cropped; uint8 [h, w, 3] → [crop, crop, 3].
 
-    Only the middle is resized, so a very long picture costs no more than a square one.
+    Only the middle is resized, so a very long image costs no more than a square one.
     """
     height, width = pixels.shape[:2]
     side = min(height, width) * crop_px / resize_px
@@ -86,7 +86,7 @@ class Augmenter:
         return Augmenter, self._made_of
 
     def record(self, seed: int, views: int) -> Augmentation:
-        """Describe, for the model card, so many views of each picture drawn with this seed."""
+        """Describe, for the model card, so many views of each image drawn with this seed."""
         preset, switches, size_px = self._made_of
         every = AugmentConfig(**switches.model_dump())  # also those that nobody set are written
         return Augmentation(name=self.name, preset=preset, switches=every, size_px=size_px, views=views, seed=seed)
@@ -101,7 +101,7 @@ class Augmenter:
         """One view, uint8 [h, w, 3] → [size, size, 3]: the same for the same pixels and key, whatever came before.
 
         Args:
-            pixels: an upright picture.
+            pixels: an upright image.
             key: (seed, view, sha256).
         """
         # albumentations 2.0.8 gives all transforms of a Compose the same seed, so that their draws go together, and
@@ -140,16 +140,16 @@ def _transforms(preset: Preset, switches: AugmentConfig, size_px: int) -> list[A
     ]
 
 
-def sheet(pictures: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 112) -> Pixels | None:
-    """Draw what training saw: a row per picture, its clean view first, then the augmented ones that were used.
+def sheet(images: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 112) -> Pixels | None:
+    """Draw what training saw: a row per image, its clean view first, then the augmented ones that were used.
 
     Args:
-        pictures: sha256 and upright pixels uint8 [h, w, 3] from the cache of the card's `cache_side_px`.
+        images: sha256 and upright pixels uint8 [h, w, 3] from the cache of the card's `cache_side_px`.
         card: of the model that was trained; says which preset, sizes, seed and number of views.
         side_px: of each view on the sheet.
 
     Returns:
-        uint8 [len(pictures) * side_px, (1 + views) * side_px, 3] with at most VIEWS_SHOWN views; None where training
+        uint8 [len(images) * side_px, (1 + views) * side_px, 3] with at most VIEWS_SHOWN views; None where training
         used no augmented views, or the card does not say which, or this program would draw other ones.
     """
     used = card.augmentation
@@ -157,7 +157,7 @@ def sheet(pictures: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int 
     if used is None or augmenter is None:
         return None
     numbers, rows = range(1, min(used.views, VIEWS_SHOWN) + 1), []
-    for key, pixels in pictures:
+    for key, pixels in images:
         clean = clean_view(pixels, card.input.resize_px, card.input.crop_px)
         row = [clean, *(augmenter.view(pixels, (used.seed, number, key)) for number in numbers)]
         small = [Image.fromarray(view).resize((side_px, side_px), Image.Resampling.BICUBIC) for view in row]

@@ -39,7 +39,7 @@ class Line:
 class Chart:
     """Lines over epochs; ticks are (px, text), `level` is the px of a horizontal line of comparison or None.
 
-    The plot lies between `left` and `right` in a picture of `width` x `height` px.
+    The plot lies between `left` and `right` in an image of `width` x `height` px.
     """
 
     title: str
