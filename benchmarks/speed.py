@@ -123,7 +123,7 @@ def job_of(
         config=config.train,
         epochs=1,
         seed=0,
-        workers=config.features.workers,
+        workers=device.view_workers(config.features.workers),
         checkpoint=checkpoint,
         fingerprint="speed",
     )

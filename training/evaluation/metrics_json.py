@@ -34,8 +34,9 @@ from workspace.storage.metrics import (
 FEW_IMAGES = 100
 """Fewer test images come with a warning: at 90 % right the standard error is then more than 3 points."""
 
-FEW_FOR_A_TEST = 600
-"""With fewer images in all cross-validation leads: 15 % of them, 90 % right, have a standard error over 3 points."""
+FEW_FOR_A_TEST, MANY_MORE = 600, 2
+"""With fewer images in all cross-validation leads: 15 % of them, 90 % right, have a standard error over 3 points. It
+must have so many times as many as the test: a recipe that was asked about one fold alone says little more than it."""
 
 
 def measure(
@@ -73,7 +74,7 @@ def measure(
     return Metrics(
         format=2,
         classes=classes,
-        leads="cross_validation" if held_out and len(samples) < FEW_FOR_A_TEST else "test",
+        leads="cross_validation" if held_out and _leads(held_out, len(samples), len(test.samples)) else "test",
         notes=(*_warnings(scores[TEST]), *(() if held_out else (_NO_FOLDS,))),
         baseline=_baseline(classes, samples, test.samples),
         interval=INTERVAL_METHOD,
@@ -83,6 +84,11 @@ def measure(
         calibration=calibration,
         rejection=rejection,
     )
+
+
+def _leads(held_out: OutOfFold, images: int, tested: int) -> bool:
+    """Whether answers out of fold lead: they say more than a small test where they are many more."""
+    return images < FEW_FOR_A_TEST and len(held_out.sha256) >= MANY_MORE * tested
 
 
 def worst_mistakes(scores: Scores) -> list[LabelledPrediction]:

@@ -12,14 +12,17 @@ from training.stats.fold_comparison import FoldComparison, Groups, compare_folds
 from training.stats.folds import OutOfFold
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 
-SHARES = (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6)
+SHARES = tuple(step / 20 for step in range(1, 20))
 """Weights of the fine-tuned copy's logits, beside the head's, that held-out images choose from."""
 
-USUAL_SHARE, PULL = 1 / 3, 100.0
+USUAL_SHARE, PULL = 0.4, 100.0
 """The share without evidence, and the nats of log-likelihood that a share costs times its squared distance from it.
 
-What a hundred held-out images would choose freely is noise: with this pull they keep a third unless they speak clearly
+What a hundred held-out images would choose freely is noise: with this pull they stay near 0.4 unless they speak clearly
 (docs/decisions/0011)."""
+
+PARTS = 5
+"""Parts of the held-out images, each answered with the share that the others choose."""
 
 _TINY = 1e-12  # so that a logarithm is finite
 
@@ -34,10 +37,10 @@ class Evidence:
         head: the linear head's answers out of fold; None when nothing can be held out.
         last_stage: of its half that sees the last stage alone, float32 [n, classes].
         groups: [n], what is not independent.
-        tuned: what the fine-tuned members answer to the folds that they did not learn from, float32 [n, classes], of no
-            meaning where not `known`; None when there are no members.
-        known: bool [n], the images of these folds.
-        not_tuned: why there are no members.
+        tuned: what the fine-tuned copy answered to the images that it had not learnt from, float32 [n, classes], of no
+            meaning where not `known`; None when there is no copy.
+        known: bool [n], these images.
+        not_tuned: why there is no copy.
     """
 
     head: OutOfFold | None
@@ -79,15 +82,15 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
         return Choice("head", evidence.not_tuned, head, None, _parts(head, {LAST_STAGE: last_stage, HEAD: head.logits}))
     known = evidence.known
     alone = head.part(known)
-    both = alone.answering(_cross_fitted(alone, evidence.tuned[known]))
+    both = alone.answering(_cross_fitted(alone, evidence.tuned[known], evidence.groups[known]))
     share = choose_share(alone.logits, evidence.tuned[known], alone.labels)
     found = compare_folds(alone.logits, both.logits, alone.labels, evidence.groups[known])
     logits = {LAST_STAGE: last_stage[known], HEAD: alone.logits, TUNED: evidence.tuned[known], BOTH: both.logits}
     parts = _parts(alone, logits)
     if guard and not found.passes:
-        why = f"with the fine-tuned copy it is worse by more than one standard error: {found}"
+        why = f"with the fine-tuned copy it is worse by more than two standard errors: {found}"
         return Choice("head", why, head, found, parts)
-    verdict = "is not worse by more than one standard error" if guard else "ships unjudged (train.guard = false)"
+    verdict = "is not worse by more than two standard errors" if guard else "ships unjudged (train.guard = false)"
     return Choice(
         "finetuned", f"the average of the head and the fine-tuned copy {verdict}: {found}", both, found, parts, share
     )
@@ -117,11 +120,12 @@ def averaged(head: Floats, tuned: Floats, share: float) -> Floats:
     return np.float32(1 - share) * head + np.float32(share) * tuned
 
 
-def _cross_fitted(head: OutOfFold, tuned: Floats) -> Floats:
-    """The logits of both, each fold's with the share that the other folds choose."""
+def _cross_fitted(head: OutOfFold, tuned: Floats, groups: Groups) -> Floats:
+    """The logits of both, each part's with the share that the other parts choose; groups are whole."""
     logits = np.empty_like(head.logits)
-    for number in np.unique(head.fold):
-        held_out = head.fold == number
+    _, number = np.unique(groups, return_inverse=True)
+    part = np.random.default_rng(0).permutation(int(number.max()) + 1)[number] % PARTS
+    for held_out in (part == each for each in np.unique(part)):
         share = choose_share(head.logits[~held_out], tuned[~held_out], head.labels[~held_out])
         logits[held_out] = averaged(head.logits[held_out], tuned[held_out], share)
     return logits

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ class Job:
         frozen: the stages before those that are trained: inputs to activations; none where all are trained.
         config: rates, batch size and the like.
         epochs: passes over the images.
+        rate: share of the configured learning rates at the peak.
+        first_view: number of the first epoch's views, so that a second job on the same images draws other ones.
         seed: of the order of the images, and of mixup.
         workers: threads that make views ready; no result depends on them.
         checkpoint: written after every epoch.
@@ -64,6 +68,8 @@ class Job:
     workers: int
     checkpoint: Path
     fingerprint: str
+    rate: float = 1.0
+    first_view: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -146,12 +152,13 @@ def _train(network: TunedNetwork, job: Job, team: Team, progress: Progress, stop
     if state.done:
         progress.say(f"fine-tuning goes on after epoch {state.done}")
     progress.begin("Fine-tuning", (job.epochs - state.done) * job.steps_per_epoch)
-    for epoch in range(state.done, job.epochs):
-        if team.decided(stop()):
-            break
-        loss = state.run_epoch(epoch, progress)
-        if team.is_rank_0:
-            state.close_epoch(epoch, loss)
+    with closing(state.batches_with_views()) as batches:
+        for epoch in range(state.done, job.epochs):
+            if team.decided(stop()):
+                break
+            loss = state.run_epoch(epoch, islice(batches, job.steps_per_epoch), progress)
+            if team.is_rank_0:
+                state.close_epoch(epoch, loss)
     return state.history
 
 
@@ -166,6 +173,15 @@ def predicted(network: TunedNetwork, job: Job, keys: Sequence[str], device: Devi
     return np.concatenate(logits)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Rows of the job's images, and the sha256 of this process's share of them with the number of their view."""
+
+    rows: Rows
+    view: int
+    keys: tuple[str, ...]
+
+
 class _Training:
     """What changes while training, and how it is kept."""
 
@@ -174,7 +190,9 @@ class _Training:
         self.history: Epochs = []
         self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self.optimizer = torch.optim.SGD(
-            _parameter_groups(network, job.config), momentum=job.config.momentum, weight_decay=job.config.weight_decay
+            _parameter_groups(network, job.config, job.rate),
+            momentum=job.config.momentum,
+            weight_decay=job.config.weight_decay,
         )
         self.scaler = self.device.scaler()
         self.weights = class_weights(job.labels, job.classes).astype(np.float32)
@@ -186,13 +204,24 @@ class _Training:
             network.compile()
         self.network = team.join(network)
 
-    def run_epoch(self, epoch: int, progress: Progress) -> float:
+    def batches_with_views(self) -> Generator[tuple[_Batch, Pixels]]:
+        """Every batch of the epochs that are left, with the views of this process's share of it, made ahead."""
+        keys, share = self.job.keys, self.team.share
+        wanted = [
+            _Batch(rows, self.job.first_view + epoch, tuple(keys[row] for row in share(rows)))
+            for epoch in range(self.done, self.job.epochs)
+            for rows in self._rows(epoch)
+        ]
+        views = self.job.views
+        return prefetched(wanted, lambda batch: views.augmented(batch.keys, batch.view), self.job.workers)
+
+    def run_epoch(self, epoch: int, batches: Iterable[tuple[_Batch, Pixels]], progress: Progress) -> float:
         """One pass over every image, each in a view of its own; returns the mean loss."""
         job = self.job
         # Read once an epoch: each reading waits for a GPU.
         total = torch.zeros((), dtype=torch.float64, device=self.device.torch_device)
-        batches = prefetched(self._batches(epoch), lambda rows: self._views(rows, epoch), job.workers)
-        for step, (rows, views) in enumerate(batches, start=epoch * job.steps_per_epoch):
+        for step, (batch, views) in enumerate(batches, start=epoch * job.steps_per_epoch):
+            rows = batch.rows
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * learning_rate(step, job.steps)
             # The weight of the whole batch, whatever this process's share of it; times the processes, whose gradients
@@ -214,9 +243,6 @@ class _Training:
         self.history.append({"epoch": epoch + 1, "loss": loss, "lr": self.optimizer.param_groups[0]["lr"]})
         self._save(epoch + 1)
 
-    def _views(self, rows: Rows, epoch: int) -> Pixels:
-        return self.job.views.augmented([self.job.keys[row] for row in self.team.share(rows)], epoch)
-
     def _loss(self, views: Pixels, truth: Labels, step: int) -> torch.Tensor:
         """The summed cross-entropy of images; with mixup, of pairs of them mixed where the trained stages start."""
         config, targets = self.job.config, [(1.0, self.device.tensor(truth))]
@@ -231,9 +257,9 @@ class _Training:
             logits = self.network(activations).float()
         return torch.stack([share * self.criterion(logits, labels) for share, labels in targets]).sum()
 
-    def _batches(self, epoch: int) -> Iterator[Rows]:
+    def _rows(self, epoch: int) -> list[Rows]:
         order = np.random.default_rng((self.job.seed, epoch)).permutation(len(self.job.keys))
-        yield from np.array_split(order, self.job.steps_per_epoch)
+        return np.array_split(order, self.job.steps_per_epoch)
 
     def _save(self, epochs_done: int) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -268,11 +294,12 @@ class _Training:
         return int(saved["epochs_done"])
 
 
-def _parameter_groups(network: TunedNetwork, config: TrainConfig) -> list[dict[str, Any]]:
+def _parameter_groups(network: TunedNetwork, config: TrainConfig, share: float) -> list[dict[str, Any]]:
     """The head, then each stage from the last to the first, each at a fixed share of the next one's rate."""
-    groups = [{"params": list(network.head.parameters()), "peak": config.head_lr, "lr": config.head_lr}]
+    rate = config.head_lr * share
+    groups = [{"params": list(network.head.parameters()), "peak": rate, "lr": rate}]
     for depth, stage in enumerate(reversed(list(network.stages))):
-        rate = config.backbone_lr * config.stage_decay**depth
+        rate = config.backbone_lr * config.stage_decay**depth * share
         groups.append({"params": list(stage.parameters()), "peak": rate, "lr": rate})
     return groups
 

@@ -29,13 +29,15 @@ class HeadScores(Part):
 
 
 class Epoch(Part):
-    """One epoch of fine-tuning, the mean over the members."""
+    """One epoch of fine-tuning."""
 
     epoch: int = Field(description="From 1.")
     loss: float = Field(description="Of the training images, as it was minimised.")
     lr: float = Field(description="Learning rate of the head at the end of the epoch.")
-    val_loss: float | None = Field(None, description="Mean log-loss of held-out images, in nats; at the last epoch.")
-    val_accuracy: float | None = Field(None, description="Balanced, in [0, 1]; at the last epoch.")
+    val_loss: float | None = Field(
+        None, description="Mean log-loss of held-out images, in nats; at the last epoch without them."
+    )
+    val_accuracy: float | None = Field(None, description="Balanced, in [0, 1]; at the last epoch without them.")
 
 
 class GuardScores(Part):
@@ -48,7 +50,7 @@ class GuardScores(Part):
     loss_difference: float | None = Field(None, description="The same of the log-loss, in nats.")
     loss_standard_error: float | None = Field(None, description="Of that difference.")
     n: int = Field(description="Images that both answered.")
-    passes: bool = Field(description="Whether it is not worse by more than one standard error.")
+    passes: bool = Field(description="Whether it is not worse by more than two standard errors.")
 
 
 class PartScores(Part):
@@ -72,7 +74,7 @@ class History(Artefact):
     guard: GuardScores | None = Field(None, description="Null where nothing was compared.")
     parts: tuple[PartScores, ...] = Field((), description="Last-stage head, head, fine-tuned copy, both averaged.")
     tuned_share: float = Field(0.0, description="Weight of the copy's logits in what ships; 0: the head alone.")
-    members: int = Field(0, description="Networks whose average is the fine-tuned copy, whether or not it ships.")
+    members: int = Field(0, description="In files of programs that averaged so many fine-tuned networks.")
     cut_short: str = Field("", description="What train.time_limit_s left out, in a sentence.")
     chosen: str = Field("", description="What ships: `head` or `finetuned`.")
     why: str = Field("", description="Why, in a sentence.")

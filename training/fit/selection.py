@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +10,12 @@ import numpy.typing as npt
 
 from training.fit.choice import Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
-from training.fit.finetune import Epochs, Job, TunedNetwork
+from training.fit.finetune import Job, TunedNetwork
 from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
 from training.fit.history import HeadScores, History
-from training.fit.members import Assignment, Members, train_members
 from training.fit.regime import RegimeDecision, RegimeRecord, decide_regime
-from training.fit.schedule import epochs_for
+from training.fit.schedule import LAST_RATE, epochs_for, last_epochs
+from training.fit.tuned_copy import TunedCopy, TuningPlan, train_copy
 from training.network.backbone import Backbone, Network, averaged_network
 from training.network.device import Device
 from training.network.features import Extractor
@@ -38,6 +36,10 @@ Mask = npt.NDArray[np.bool_]
 START_STRENGTH = 1e-2
 """C of the logistic regression that a fine-tuned copy's head starts from: a weakly fitted one leaves a loss to learn
 from (Kumar et al. 2022, LP-FT, arXiv 2202.10054)."""
+
+
+HELD_OUT = 0
+"""The fold that fine-tuning first leaves out, to be asked about it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,39 +97,40 @@ class Setup:
 
 
 def learn(setup: Setup, progress: Progress) -> TrainingResult:
-    """Choose the regime, ask the head and the fine-tuned members about held-out images, and put together what ships."""
+    """Choose the regime, ask the head and the fine-tuned copy about held-out images, and put together what ships."""
     pictures, train = setup.pictures, setup.config.train
     fold = grouped_folds(pictures.labels, pictures.groups, setup.config.seed, train.folds)
     decision, regime = _decide(setup, progress)
     features = setup.extractor.head_features(pictures.keys)
-    crossed, members, evidence = None, None, Evidence(None, not_tuned=_NOTHING_HELD_OUT)
+    crossed, copy, evidence = None, None, Evidence(None, not_tuned=_NOTHING_HELD_OUT)
     if fold is not None and decision is not None:
         crossed = cross_validate(features, pictures.labels, fold, pictures.classes, setup.backbone.blocks)
         not_tuned = _why_not_tuned(setup, decision)
         if not not_tuned:
-            members = _train_members(setup, features, fold, decision, progress)
-            not_tuned = members.cut_short
-        evidence = _evidence(setup, fold, crossed, members, not_tuned)
+            plan = _plan(setup, features, fold == HELD_OUT, decision.tuned_stages(len(setup.backbone.stages)))
+            copy = train_copy(plan, setup.device, train.time_limit_s, progress)
+            not_tuned = copy.cut_short
+        evidence = _evidence(setup, fold, crossed, copy, not_tuned)
     choice = choose(evidence, train.guard)
     strength = crossed.strength if crossed else DEFAULT_STRENGTH
-    tuned = members.network if members and choice.chosen == "finetuned" else None
+    tuned = copy.network if copy and choice.chosen == "finetuned" else None
     return TrainingResult(
         _put_together(setup, features, strength, tuned, choice.share),
         choice.chosen,
         choice.why,
         choice.out_of_fold,
-        _history(setup, strength, evidence, members, choice),
+        _history(setup, strength, evidence, copy, choice),
         regime,
-        _augmentation(setup, members) if members and tuned else None,
+        _augmenter(setup).record(setup.config.seed, len(copy.epochs)) if copy and tuned else None,
     )
 
 
 def fitted_on(pictures: TrainingSet, config: WorkspaceConfig) -> list[int]:
-    """Count the images of each fine-tuning that `learn` may run: of each member, or none."""
+    """Count the images of each part of the fine-tuning that `learn` may run; empty when it runs none."""
     fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
     if fold is None or not config.train.epochs:
         return []
-    return [len(fold) - int((fold == number).sum()) for number in range(min(config.train.members, int(fold.max()) + 1))]
+    return [int((fold != HELD_OUT).sum()), len(fold)]
 
 
 _NOTHING_HELD_OUT = (
@@ -159,62 +162,53 @@ def _why_not_tuned(setup: Setup, decision: RegimeDecision) -> str:
     return ""
 
 
-def _train_members(
-    setup: Setup, features: Floats, fold: Labels, decision: RegimeDecision, progress: Progress
-) -> Members:
-    """Fine-tune the members, member k without fold k."""
-    backbone, train = setup.backbone, setup.config.train
-    count = decision.tuned_stages(len(backbone.stages))
-    before = backbone.stages[: len(backbone.stages) - count]
-    frozen = setup.device.put(with_folded_batch_norm(before, backbone.spec.crop_px))
-    views = ViewSource(setup.extractor.pixels, _augmenter(setup), backbone.spec, setup.config.seed)
-    folds = int(fold.max()) + 1
-    learnt = len(fold) - len(fold) // folds  # images of a member, give or take what keeps groups whole
-    epochs = epochs_for(learnt) if train.epochs == "auto" else train.epochs
-    job = partial(Job, views=views, frozen=frozen, epochs=epochs)
-    assignments = [
-        _assignment(setup, features, fold == number, number, count, job) for number in range(min(train.members, folds))
-    ]
-    return train_members(assignments, setup.device, train.time_limit_s, progress)
-
-
-def _assignment(
-    setup: Setup, features: Floats, held_out: Mask, number: int, stages: int, job: partial[Job]
-) -> Assignment:
-    """A member that learns from all images but these, from a probe of its own on the last stage."""
-    pictures, config, spec = setup.pictures, setup.config, setup.backbone.spec
+def _plan(setup: Setup, features: Floats, held_out: Mask, stages: int) -> TuningPlan:
+    """Fine-tune so many stages, from a linear probe on the last stage of the images that are not held out."""
+    pictures, config, backbone = setup.pictures, setup.config, setup.backbone
     keys, labels, learnt = np.array(pictures.keys), pictures.labels, ~held_out
-    rows = [[*row] for row in zip(keys[learnt].tolist(), labels[learnt].tolist(), strict=True)]
-    head = fit_head(features[learnt, : spec.feature_dim], labels[learnt], pictures.classes, START_STRENGTH)
-    return Assignment(
-        lambda: TunedNetwork(setup.backbone.copy_of_last(stages), head.layer(), config.train.batch_norm_only),
-        job(
-            keys=tuple(keys[learnt].tolist()),
-            labels=labels[learnt],
-            classes=pictures.classes,
-            config=config.train,
-            seed=config.seed + number,
-            workers=config.features.workers,
-            checkpoint=setup.checkpoints / f"member{number}.pt",
-            fingerprint=digest(setup.extractor.features.folder.name, stages, model_settings(config), number, rows),
-        ),
-        tuple(keys[held_out].tolist()),
-        labels[held_out],
+    head = fit_head(features[learnt, : backbone.spec.feature_dim], labels[learnt], pictures.classes, START_STRENGTH)
+    before = backbone.stages[: len(backbone.stages) - stages]
+    rows = [[*row] for row in zip(pictures.keys, labels.tolist(), held_out.tolist(), strict=True)]
+    fingerprint = digest(setup.extractor.features.folder.name, stages, model_settings(config), rows)
+    count = int(learnt.sum())
+    held_in = Job(
+        keys=tuple(keys[learnt].tolist()),
+        labels=labels[learnt],
+        classes=pictures.classes,
+        views=ViewSource(setup.extractor.pixels, _augmenter(setup), backbone.spec, config.seed),
+        frozen=setup.device.put(with_folded_batch_norm(before, backbone.spec.crop_px)),
+        config=config.train,
+        epochs=epochs_for(count) if config.train.epochs == "auto" else config.train.epochs,
+        seed=config.seed,
+        workers=setup.device.view_workers(config.features.workers),
+        checkpoint=setup.checkpoints / "held-in.pt",
+        fingerprint=f"held-in {fingerprint}",
     )
+    everything = replace(
+        held_in,
+        keys=pictures.keys,
+        labels=labels,
+        epochs=last_epochs(held_in.epochs),
+        rate=LAST_RATE,
+        first_view=held_in.epochs,
+        seed=config.seed + 1,
+        checkpoint=setup.checkpoints / "everything.pt",
+        fingerprint=f"everything {fingerprint}",
+    )
+    network = TunedNetwork(backbone.copy_of_last(stages), head.layer(), config.train.batch_norm_only)
+    return TuningPlan(network, held_in, everything, tuple(keys[held_out].tolist()), labels[held_out])
 
 
-def _evidence(
-    setup: Setup, fold: Labels, crossed: CrossValidation, members: Members | None, not_tuned: str
-) -> Evidence:
-    """What the head and the finished members answer to images that they had not learnt from."""
+def _evidence(setup: Setup, fold: Labels, crossed: CrossValidation, copy: TunedCopy | None, not_tuned: str) -> Evidence:
+    """What the head and the copy answer to images that they had not learnt from."""
     pictures = setup.pictures
     head = OutOfFold(pictures.keys, pictures.labels, crossed.logits, fold)
-    if members is None or members.network is None:
+    if copy is None or copy.answers is None:
         return Evidence(head, crossed.last_stage, pictures.groups, not_tuned=not_tuned)
+    known = fold == HELD_OUT
     tuned = np.zeros_like(crossed.logits)
-    for number, logits in enumerate(members.answers):
-        tuned[fold == number] = logits
-    return Evidence(head, crossed.last_stage, pictures.groups, tuned, fold < len(members.answers))
+    tuned[known] = copy.answers
+    return Evidence(head, crossed.last_stage, pictures.groups, tuned, known)
 
 
 def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedNetwork | None, share: float) -> Network:
@@ -229,12 +223,7 @@ def _augmenter(setup: Setup) -> Augmenter:
     return Augmenter(preset_for(setup.pictures.per_class), setup.config.augment, setup.backbone.spec.crop_px)
 
 
-def _augmentation(setup: Setup, members: Members) -> Augmentation:
-    """The views that the members drew: one of each image in every epoch."""
-    return _augmenter(setup).record(setup.config.seed, len(members.epochs[0]))
-
-
-def _history(setup: Setup, strength: float, evidence: Evidence, members: Members | None, choice: Choice) -> History:
+def _history(setup: Setup, strength: float, evidence: Evidence, copy: TunedCopy | None, choice: Choice) -> History:
     held_out = evidence.head
     head = HeadScores(
         C=strength,
@@ -244,20 +233,11 @@ def _history(setup: Setup, strength: float, evidence: Evidence, members: Members
     )
     return History(
         head=head,
-        finetune=_mean(members.epochs) if members else (),
+        finetune=copy.epochs if copy else (),
         guard=choice.comparison.as_json() if choice.comparison else None,
         parts=choice.parts,
         tuned_share=choice.share,
-        members=len(members.answers) if members else 0,
-        cut_short=members.cut_short if members else "",
+        cut_short=copy.cut_short if copy else "",
         chosen=choice.chosen,
         why=choice.why,
     )
-
-
-def _mean(members: Sequence[Epochs]) -> Epochs:
-    """The epochs of all members as one: every number's mean."""
-    return [
-        {name: float(np.mean([row[name] for row in rows])) if name != "epoch" else rows[0][name] for name in rows[0]}
-        for rows in zip(*members, strict=True)
-    ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from torch import nn
 from workspace.errors import ConfigError
 
 Module = TypeVar("Module", bound=nn.Module)
+
+GPU_WORKERS = 4
+"""Threads beside a GPU, at most: they share the GIL with the one that feeds it, so that more would not make more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,12 @@ class Device:
     def name(self) -> str:
         """What it is, for folder names and cards: `cpu-float32`, `cuda-bfloat16`."""
         return f"{self.torch_device.type}-{str(self.precision).removeprefix('torch.')}"
+
+    def view_workers(self, setting: int | Literal["auto"]) -> int:
+        """Choose how many threads make views: for "auto" one beside a CPU, whose cores are busy, more beside a GPU."""
+        if setting != "auto":
+            return setting
+        return 1 if self.torch_device.type == "cpu" else min(GPU_WORKERS, max(1, (os.cpu_count() or 1) - 1))
 
     def of_rank(self, rank: int) -> Device:
         """Return the device of another rank (training/fit/distributed.py): the GPU of its number, or the same CPU."""

@@ -126,7 +126,7 @@ class Extractor:
                 [clean_view(self.pixels.read(key), self.spec.resize_px, self.spec.crop_px) for key in batch]
             )
 
-        return prefetched(batches, make, self._config.features.workers)
+        return prefetched(batches, make, self._device.view_workers(self._config.features.workers))
 
     def _inputs(self, views: Pixels) -> torch.Tensor:
         return normalised(self._device.tensor(views), self.spec.mean, self.spec.std)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +14,9 @@ AHEAD = 2
 """Results that wait ready for each worker, at most."""
 
 
-def prefetched(wanted: Iterable[Wanted], make: Callable[[Wanted], Made], workers: int) -> Iterator[tuple[Wanted, Made]]:
+def prefetched(
+    wanted: Iterable[Wanted], make: Callable[[Wanted], Made], workers: int
+) -> Generator[tuple[Wanted, Made]]:
     """Make things in order, ahead of their use; what comes out does not depend on the number of workers.
 
     Args:

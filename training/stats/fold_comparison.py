@@ -14,6 +14,10 @@ Groups = npt.NDArray[np.str_]
 Values = npt.NDArray[np.float64]
 
 
+ERRORS = 2.0
+"""Standard errors by which a recipe must be worse to be left out."""
+
+
 class GuardValues(TypedDict):
     """The fields of `guard` in history.json; training.fit.history.GuardScores describes and reads them."""
 
@@ -46,12 +50,15 @@ class FoldComparison:
 
     @property
     def passes(self) -> bool:
-        """Whether the second is not worse by more than one standard error, in accuracy or in log-loss.
+        """Whether the second is not worse by more than two standard errors, in accuracy or in log-loss.
 
         Fine-tuning gains on most sets of photographs, so that it must be shown to harm, not to help: a hundred images
-        are too few to show a gain of two points.
+        are too few to show a gain of two points, and a single one of a rare class is more than one standard error.
         """
-        return self.difference >= -self.standard_error and self.loss_difference <= self.loss_standard_error
+        return (
+            self.difference >= -ERRORS * self.standard_error
+            and self.loss_difference <= ERRORS * self.loss_standard_error
+        )
 
     def as_json(self) -> GuardValues:
         """Return the fields of `guard` in history.json."""

@@ -17,7 +17,10 @@ _MOVED = {
     "folder": ("folder", "path"),
     "url_list": ("url_list", "file"),
 }
-_REMOVED = {("features", "views"): "fine-tuning sees a new view of every picture in every epoch"}
+_REMOVED = {
+    ("features", "views"): "fine-tuning sees a new view of every picture in every epoch",
+    ("train", "members"): "one network is fine-tuned, first without one fold, then with every picture",
+}
 _FORMER_DEFAULTS = {
     ("train", "epochs"): 12,
     ("train", "batch_size"): 32,
@@ -80,10 +83,10 @@ def _without_removed(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[s
 
 
 def _without_former_defaults(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Leave out what an earlier version wrote as its default; a file of that version is known by a removed setting."""
+    """Leave out what an earlier version wrote as its default; a file of that version has features.views."""
     left, sentences = dict(values), []
     tables = {name: table for name, table in values.items() if isinstance(table, Mapping)}
-    if any(key in tables.get(section, {}) for section, key in _REMOVED):
+    if "views" in tables.get("features", {}):
         for (section, key), value in _FORMER_DEFAULTS.items():
             table = left.get(section, {})
             if section in tables and table.get(key) == value:

@@ -9,15 +9,21 @@ from pydantic import BeforeValidator, Field
 from workspace.config.section import EXECUTION_ONLY, Section
 
 
+def _auto_or_count(value: object) -> object:
+    """Refuse anything else with one sentence, not one for each of the two."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError('it is "auto" or a whole number from 0 on')
+
+
 class FeaturesConfig(Section):
     """Feature extraction with the frozen backbone."""
 
     batch_size: int = Field(32, ge=1, description="Pictures per forward pass.", json_schema_extra=EXECUTION_ONLY)
-    workers: int = Field(
-        1,
-        ge=0,
-        le=16,
-        description="Threads that prepare batches while the network runs; results do not depend on it.",
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = Field(
+        "auto",
+        description="Threads that prepare batches while the network runs; results do not depend on it. auto: one, or "
+        "beside a GPU up to 4.",
         json_schema_extra=EXECUTION_ONLY,
     )
 
@@ -28,13 +34,6 @@ class AugmentConfig(Section):
     flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
     vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
     hue: bool = Field(True, description="Shift colours a little. Off where colour is the label.")
-
-
-def _auto_or_count(value: object) -> object:
-    """Refuse anything else with one sentence, not one for each of the two."""
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    raise ValueError('it is "auto" or a whole number from 0 on')
 
 
 class TrainConfig(Section):
@@ -69,8 +68,8 @@ class TrainConfig(Section):
     )
     epochs: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = Field(
         "auto",
-        description="Passes over the pictures in fine-tuning, each with a view of its own; auto: by their number; 0: "
-        "no fine-tuning.",
+        description="Passes over the pictures in fine-tuning, each with a view of its own, before the held-out ones "
+        "join for a third as many again; auto: by their number; 0: no fine-tuning.",
     )
     batch_size: int = Field(16, ge=2, description="Pictures per step of fine-tuning.")
     head_lr: float = Field(0.01, gt=0, description="Learning rate of the head in fine-tuning.")
@@ -97,12 +96,6 @@ class TrainConfig(Section):
         ge=2,
         le=20,
         description="Folds of the cross-validation; fewer are quicker, and are used where groups are few.",
-    )
-    members: int = Field(
-        2,
-        ge=1,
-        le=20,
-        description="Networks that are fine-tuned, each without one of the folds, and averaged; at most one per fold.",
     )
     guard: bool = Field(
         True,

@@ -16,7 +16,7 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import RunFolder, Workspace
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Part of a run's id: raise it whenever the same images and settings would be trained to another model."""
 
 SHAPING_SECTIONS = ("features", "augment", "train")

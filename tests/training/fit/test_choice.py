@@ -25,7 +25,7 @@ def test_few_images_leave_the_usual_share_and_many_move_it_to_the_better_part() 
         head, copy = (answers(labels, rng.random(images) < share, 3) for share in (head_right, copy_right))
         return choose_share(head, copy, labels)
 
-    assert chosen(20, 0.8, 0.85) == USUAL_SHARE
+    assert chosen(20, 0.8, 0.85) == pytest.approx(USUAL_SHARE, abs=0.11)
     assert chosen(2000, 0.7, 0.95) > 0.6
     assert chosen(2000, 0.95, 0.6) < USUAL_SHARE
 
@@ -42,18 +42,25 @@ def test_the_share_does_not_depend_on_the_order_of_images_nor_on_a_constant_of_t
     assert choose_share(head[order], copy[order], labels[order]) == pytest.approx(share)
 
 
-def test_held_out_answers_are_given_with_the_share_that_the_other_fold_chose() -> None:
-    labels, fold = np.tile([0, 1, 2], 400), np.repeat([0, 1], 600)
+def test_held_out_answers_are_given_with_the_share_that_other_groups_chose() -> None:
+    """Each answer must follow from images of other groups alone: changed labels of its own group do not move it."""
     rng = np.random.default_rng(1)
-    # In fold 0 the copy is far better, in fold 1 the head is.
-    head = answers(labels, rng.random(1200) < np.where(fold == 0, 0.6, 0.97), 3)
-    copy = answers(labels, rng.random(1200) < np.where(fold == 0, 0.97, 0.6), 3)
-    names = tuple(f"{number:04}" for number in range(1200))
-    evidence = Evidence(OutOfFold(names, labels, head, fold), head, np.array(names), copy, np.ones(1200, bool))
-    found = choose(evidence, guard=False).out_of_fold
-    assert found is not None
-    shares = [choose_share(head[fold == other], copy[fold == other], labels[fold == other]) for other in (1, 0)]
-    assert shares[0] < USUAL_SHARE < shares[1]
-    for number, share in enumerate(shares):
-        rows = fold == number
-        np.testing.assert_allclose(found.logits[rows], averaged(head[rows], copy[rows], share), rtol=1e-6)
+    labels, groups = np.tile([0, 1, 2], 200), np.repeat(np.arange(100), 6).astype(str)
+    head = answers(labels, rng.random(600) < 0.7, 3)
+    copy = answers(labels, rng.random(600) < np.where(np.arange(600) < 300, 0.95, 0.5), 3)
+    names = tuple(f"{number:04}" for number in range(600))
+
+    def answered(truth: np.ndarray) -> np.ndarray:
+        evidence = Evidence(
+            OutOfFold(names, truth, head, np.zeros(600, np.int64)), head, groups, copy, np.ones(600, bool)
+        )
+        found = choose(evidence, guard=False).out_of_fold
+        assert found is not None
+        return found.logits
+
+    before, whole = answered(labels), choose_share(head, copy, labels)
+    assert np.abs(before - averaged(head, copy, whole)).max() > 0  # not every part chooses what all together choose
+    for group in ("0", "57", "99"):
+        own, changed = groups == group, labels.copy()
+        changed[own] = (labels[own] + 1) % 3
+        np.testing.assert_array_equal(answered(changed)[own], before[own])

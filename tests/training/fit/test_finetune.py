@@ -8,21 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from preprocessing.images.pixel_cache import PixelCache
-from training.fit.finetune import Job, TunedNetwork, finetune, predicted
-from training.fit.members import Assignment, average_of, train_members
-from training.fit.schedule import epochs_for, learning_rate
-from training.network.backbone import load_backbone
+from training.fit.finetune import TunedNetwork, finetune, predicted
+from training.fit.schedule import epochs_for, last_epochs, learning_rate
 from training.network.device import choose_device
-from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
-from training.network.views import Augmenter, preset_for
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
-from workspace.storage.dataset import read_dataset
 
 CPU = choose_device("cpu")
-CLASSES = 3
 
 
 class Stops:
@@ -44,53 +37,12 @@ class Stops:
         self.said.append(message)
 
 
-def fresh(config, batch_norm_only: bool = False) -> TunedNetwork:
-    backbone, _ = load_backbone(config.train, config.seed)
-    head = nn.Linear(backbone.spec.feature_dim, CLASSES)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return CPU.put(TunedNetwork(backbone.copy_of_last(1), head, batch_norm_only))
-
-
-@pytest.fixture
-def config(settings):
-    return settings(train__epochs=4, train__batch_size=6)
-
-
-@pytest.fixture
-def job(tmp_path, trainable, config):
-    """Of the 15 training pictures; the last stage is trained."""
-    workspace = trainable("w")
-    samples = [sample for sample in read_dataset(workspace.latest_run().dataset_file) if sample.split == "train"]
-    names = sorted({sample.label for sample in samples})
-    backbone, _ = load_backbone(config.train, config.seed)
-    frozen = CPU.put(with_folded_batch_norm(backbone.stages[:3], backbone.spec.crop_px))
-    augmenter = Augmenter(preset_for(5), config.augment)
-    return Job(
-        keys=tuple(sample.sha256 for sample in samples),
-        labels=np.array([names.index(sample.label) for sample in samples]),
-        classes=CLASSES,
-        views=ViewSource(PixelCache(workspace, config.clean), augmenter, backbone.spec, config.seed),
-        frozen=frozen,
-        config=config.train,
-        epochs=4,
-        seed=config.seed,
-        workers=1,
-        checkpoint=tmp_path / "checkpoint.pt",
-        fingerprint="this job",
-    )
-
-
 def with_config(job, **changes):
     return dataclasses.replace(job, config=job.config.model_copy(update=changes))
 
 
-def state_bytes(network):
-    return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
-
-
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config, mixup):
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job, config, mixup, fresh, state_bytes):
     job = with_config(job, mixup=mixup)
     whole, broken = fresh(config), fresh(config)
     history = finetune(whole, job, CPU, SILENT)
@@ -105,7 +57,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job,
     assert state_bytes(resumed) == state_bytes(whole)
 
 
-def test_no_number_depends_on_the_threads_that_make_views(tmp_path, job, config):
+def test_no_number_depends_on_the_threads_that_make_views(tmp_path, job, config, fresh, state_bytes):
     ends = []
     for workers in (0, 1, 2):
         network = fresh(config)
@@ -115,7 +67,7 @@ def test_no_number_depends_on_the_threads_that_make_views(tmp_path, job, config)
     assert ends[0] == ends[1] == ends[2]
 
 
-def test_it_stops_when_told_to_and_goes_on_from_there(tmp_path, job, config):
+def test_it_stops_when_told_to_and_goes_on_from_there(tmp_path, job, config, fresh, state_bytes):
     whole, stopped = fresh(config), fresh(config)
     history = finetune(whole, job, CPU, SILENT)
     elsewhere, asked = dataclasses.replace(job, checkpoint=tmp_path / "other.pt"), iter([False, False, True])
@@ -125,7 +77,7 @@ def test_it_stops_when_told_to_and_goes_on_from_there(tmp_path, job, config):
     assert state_bytes(again) == state_bytes(whole)
 
 
-def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config):
+def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config, fresh, state_bytes):
     network = fresh(config)
     before, frozen = state_bytes(network), state_bytes(job.frozen)
     finetune(network, dataclasses.replace(job, epochs=1), CPU, SILENT)
@@ -135,7 +87,7 @@ def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config):
     assert state_bytes(job.frozen) == frozen
 
 
-def test_the_batch_norms_alone_can_be_trained(job, config):
+def test_the_batch_norms_alone_can_be_trained(job, config, fresh, state_bytes):
     network = fresh(config, batch_norm_only=True)
     before = state_bytes(network)
     finetune(network, dataclasses.replace(job, epochs=1), CPU, SILENT)
@@ -152,7 +104,7 @@ def test_the_batch_norms_alone_can_be_trained(job, config):
 
 
 @pytest.mark.parametrize("option", ["mixup", "label_smoothing"])
-def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_away(job, config, option):
+def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_away(job, config, option, fresh):
     losses = []
     for changed in ({}, {option: 0.4}):
         own = with_config(job, head_lr=0.003, backbone_lr=0.0003, **changed)
@@ -161,7 +113,7 @@ def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_a
     assert losses[1] > losses[0] + 0.05
 
 
-def test_it_learns_and_answers_pictures_that_it_has_not_seen(job, config):
+def test_it_learns_and_answers_pictures_that_it_has_not_seen(job, config, fresh):
     rows = np.arange(len(job.keys)) % 5 > 0
     part = dataclasses.replace(
         with_config(job, head_lr=0.003, backbone_lr=0.0003),
@@ -171,13 +123,13 @@ def test_it_learns_and_answers_pictures_that_it_has_not_seen(job, config):
     )
     network = fresh(config)
     history = finetune(network, part, CPU, SILENT)
-    assert history[-1]["loss"] < min(0.8 * np.log(CLASSES), history[0]["loss"])
+    assert history[-1]["loss"] < min(0.8 * np.log(job.classes), history[0]["loss"])
     assert set(history[0]) == {"epoch", "loss", "lr"}
-    assert predicted(network, part, np.array(job.keys)[~rows].tolist(), CPU).shape == (3, CLASSES)
+    assert predicted(network, part, np.array(job.keys)[~rows].tolist(), CPU).shape == (3, job.classes)
 
 
 @pytest.mark.parametrize("kind", ["another job", "damaged", "not torch"])
-def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind):
+def test_a_checkpoint_that_does_not_serve_is_not_used(job, config, kind, fresh, state_bytes):
     job = dataclasses.replace(job, epochs=2)
     whole = fresh(config)
     history = finetune(whole, job, CPU, SILENT)
@@ -199,6 +151,22 @@ def test_each_epoch_draws_a_view_of_its_own_of_every_picture(job):
     assert np.array_equal(job.views.augmented(job.keys[3:4], 1)[0], views[1][3])
 
 
+def test_a_job_may_draw_later_views_at_a_share_of_the_rate(tmp_path, job, config, fresh):
+    later = dataclasses.replace(job, epochs=1, first_view=2, rate=0.5, checkpoint=tmp_path / "later.pt")
+    drawn = []
+
+    class Recorded(ViewSource):
+        def augmented(self, keys, epoch):
+            drawn.append(epoch)
+            return super().augmented(keys, epoch)
+
+    source = Recorded(job.views.pixels, job.views.augmenter, job.views.spec, job.views.seed)
+    rows = finetune(fresh(config), dataclasses.replace(later, views=source), CPU, SILENT)
+    assert set(drawn) == {2}
+    whole = finetune(fresh(config), dataclasses.replace(job, epochs=1), CPU, SILENT)
+    assert rows[-1]["lr"] == pytest.approx(whole[-1]["lr"] / 2)
+
+
 def test_the_learning_rate_rises_then_falls_to_nothing():
     rates = [learning_rate(step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
@@ -212,10 +180,11 @@ def test_more_pictures_get_fewer_epochs():
     assert [epochs_for(count) for count in counts] == [12, 12, 12, 6, 4, 4]
     every = [epochs_for(count) for count in range(2, 3_000)]
     assert all(one >= two for one, two in zip(every, every[1:], strict=False))
+    assert [last_epochs(epochs) for epochs in (1, 2, 4, 12)] == [1, 1, 1, 4]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing):
+def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing, fresh):
     """Unbalanced classes, and batches that do not part evenly, so that the shares weigh differently."""
     kept = np.sort(np.concatenate([np.flatnonzero(job.labels > 0), np.flatnonzero(job.labels == 0)[:1]]))
     few = dataclasses.replace(
@@ -239,12 +208,12 @@ def test_two_processes_learn_what_one_learns(tmp_path, job, config, smoothing):
         assert torch.allclose(value, ends[1][name], atol=1e-5), name
 
 
-def test_more_processes_than_pictures_in_a_batch_are_refused(job, config):
+def test_more_processes_than_pictures_in_a_batch_are_refused(job, config, fresh):
     with pytest.raises(ConfigError, match=r"train\.processes = 9, but a batch has only 5"):
         finetune(fresh(config), with_config(job, processes=9), CPU, SILENT)
 
 
-def test_the_trained_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
+def test_the_trained_stages_can_be_compiled(monkeypatch, tmp_path, job, config, fresh, state_bytes):
     """As torch.compile cuts them out, but without its code generator, which takes a minute."""
     seen = []
 
@@ -260,31 +229,3 @@ def test_the_trained_stages_can_be_compiled(monkeypatch, tmp_path, job, config):
     assert finetune(compiled, own, CPU, SILENT) == history
     assert seen
     assert state_bytes(plain) == state_bytes(compiled)
-
-
-def test_the_copy_is_the_average_of_its_members_which_answer_what_they_left_out(tmp_path, job, config):
-    assignments, alone = [], []
-    for number in (0, 1):
-        left_out = np.arange(len(job.keys)) % 5 == number
-        own = dataclasses.replace(
-            job,
-            keys=tuple(np.array(job.keys)[~left_out].tolist()),
-            labels=job.labels[~left_out],
-            epochs=1,
-            seed=number,
-            checkpoint=tmp_path / f"{number}.pt",
-        )
-        keys = tuple(np.array(job.keys)[left_out].tolist())
-        assignments.append(Assignment(functools.partial(fresh, config), own, keys, job.labels[left_out]))
-        network = fresh(config)
-        finetune(network, dataclasses.replace(own, checkpoint=tmp_path / f"alone{number}.pt"), CPU, SILENT)
-        alone.append((network.state_dict(), predicted(network, own, keys, CPU)))
-    members = train_members(assignments, CPU, 0, SILENT)
-    assert [answers.tobytes() for answers in members.answers] == [answers.tobytes() for _, answers in alone]
-    assert [set(rows[-1]) for rows in members.epochs] == [{"epoch", "loss", "lr", "val_loss", "val_accuracy"}] * 2
-    for name, value in members.network.state_dict().items():
-        one, two = (state[name] for state, _ in alone)
-        assert torch.equal(value, one if not value.is_floating_point() else (one + two) / 2), name
-    assert members.cut_short == ""
-    single = fresh(config)
-    assert state_bytes(average_of([single])) == state_bytes(fresh(config))

@@ -34,8 +34,8 @@ def test_the_differences_and_their_errors_are_those_of_paired_answers():
     assert done.passes
 
 
-@pytest.mark.parametrize(("fixed", "broken", "passes"), [(0, 0, True), (2, 3, True), (1, 5, False), (5, 1, True)])
-def test_only_a_loss_of_more_than_one_standard_error_fails(fixed, broken, passes):
+@pytest.mark.parametrize(("fixed", "broken", "passes"), [(0, 0, True), (1, 5, True), (0, 8, False), (5, 1, True)])
+def test_only_a_loss_of_more_than_two_standard_errors_fails(fixed, broken, passes):
     head = answers(LABELS, list(range(6)))
     both = answers(LABELS, [*range(fixed, 6), *range(10, 10 + broken)])
     assert compare_folds(head, both, LABELS, ALONE).passes is passes
@@ -75,8 +75,11 @@ def test_what_ships_is_the_average_of_both_and_so_are_its_held_out_answers():
     assert choice.chosen == "finetuned"
     assert choice.out_of_fold.sha256 == tuple(ALONE[known])
     assert set(choice.out_of_fold.fold) == {0, 1}
-    average = (1 - USUAL_SHARE) * answers(LABELS, [0, 1, 2]) + USUAL_SHARE * tuned
-    assert np.allclose(choice.out_of_fold.logits, average[known])
+    head, given = answers(LABELS, [0, 1, 2])[known], choice.out_of_fold.logits
+    shares = (given - head)[:, 0] / np.where((tuned[known] - head)[:, 0], (tuned[known] - head)[:, 0], np.nan)
+    assert np.nanmin(shares) == pytest.approx(USUAL_SHARE, abs=0.2)
+    assert np.nanmax(shares) == pytest.approx(USUAL_SHARE, abs=0.2)
+    assert choice.share == pytest.approx(USUAL_SHARE, abs=0.2)
     names = ["head on the last stage", "linear head", "fine-tuned copy", "head and copy averaged"]
     assert [(part.name, part.n) for part in choice.parts] == [(name, 20) for name in names]
     assert choice.parts[2].balanced_accuracy == pytest.approx(0.95)
@@ -87,13 +90,13 @@ def test_a_copy_that_harms_is_left_out_unless_it_ships_unjudged():
     known, tuned = np.ones(40, bool), answers(LABELS, list(range(10, 24)), scale=9)
     judged, unjudged = (choose(evidence(tuned, known), guard) for guard in (True, False))
     assert (judged.chosen, unjudged.chosen) == ("head", "finetuned")
-    assert "worse by more than one standard error" in judged.why
+    assert "worse by more than two standard errors" in judged.why
     assert "train.guard = false" in unjudged.why
     assert len(judged.out_of_fold.sha256) == 40
     assert judged.out_of_fold.balanced_accuracy == pytest.approx(0.925)
 
 
-def test_without_members_the_head_ships_for_the_reason_that_is_given():
+def test_without_a_copy_the_head_ships_for_the_reason_that_is_given():
     head = evidence(answers(LABELS, []), np.ones(40, bool)).head
     choice = choose(Evidence(head, head.logits, ALONE, not_tuned="the regime is frozen"), guard=True)
     assert (choice.chosen, choice.why, choice.comparison) == ("head", "the regime is frozen", None)

@@ -1,0 +1,139 @@
+"""The fine-tuned copy: trained without one fold, asked about that fold, then trained on with every image.
+
+One fit gives both what held-out images say of it and a network that has learnt from all of them, for a third more
+epochs than the first part alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+
+from training.fit.finetune import Epochs, Job, TunedNetwork, finetune, predicted
+from training.network.device import Device
+from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
+from workspace.progress import Progress
+
+_MEASURED = (1, 4)
+"""Steps between which the time of one is measured: the first also warms up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TuningPlan:
+    """The two parts of a fine-tuning, and the images that the first leaves out.
+
+    Attributes:
+        network: to be trained, fresh.
+        held_in: job on all images but the held-out ones.
+        everything: job on all images, from where `held_in` ends.
+        keys: sha256 of the held-out images.
+        labels: their labels, int64.
+    """
+
+    network: TunedNetwork
+    held_in: Job
+    everything: Job
+    keys: tuple[str, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TunedCopy:
+    """What a fine-tuning ends with.
+
+    Attributes:
+        network: trained, on the CPU; None where the time limit came before the first part had ended.
+        answers: to the held-out images after the first part, float32 [n, classes]; None where there is no network.
+        epochs: of both parts.
+        cut_short: what the time limit left out, in a sentence; empty when nothing.
+    """
+
+    network: TunedNetwork | None
+    answers: Floats | None
+    epochs: Epochs
+    cut_short: str = ""
+
+
+def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: Progress) -> TunedCopy:
+    """Train the copy, for as long as the time limit allows.
+
+    A part that the limit ends is dropped: its learning rate has not come to rest.
+
+    Args:
+        plan: what to train, and on what.
+        device: where to compute.
+        time_limit_s: seconds after which, at an epoch's end, no further epoch begins; 0: none.
+        progress: told how long it will take, once a few steps were measured, and of every step.
+    """
+    deadline = time.monotonic() + time_limit_s if time_limit_s else float("inf")
+    timed = _Timed(progress, time_limit_s, later=plan.everything.steps)
+    network = device.put(plan.network)
+
+    def late() -> bool:
+        return time.monotonic() >= deadline
+
+    progress.say(f"fine-tuning on {len(plan.held_in.keys)} pictures; {len(plan.keys)} are held out to be asked about")
+    first = finetune(network, plan.held_in, device, timed, late)
+    if len(first) < plan.held_in.epochs:
+        return TunedCopy(None, None, [], _warn(progress, time_limit_s, "before the copy was finished; it is dropped"))
+    answers = predicted(network, plan.held_in, plan.keys, device)
+    first[-1] |= {
+        "val_loss": log_loss(softmax(answers), plan.labels),
+        "val_accuracy": balanced_accuracy(answers, plan.labels),
+    }
+    finished = copy.deepcopy(network).cpu()
+    timed.later = 0
+    progress.say(f"fine-tuning goes on with all {len(plan.everything.keys)} pictures")
+    second = finetune(network, plan.everything, device, timed, late)
+    if len(second) < plan.everything.epochs:
+        left_out = "before the held-out pictures were learnt from too; the copy is the one without them"
+        return TunedCopy(finished, answers, first, _warn(progress, time_limit_s, left_out))
+    numbered = [{**row, "epoch": plan.held_in.epochs + row["epoch"]} for row in second]
+    return TunedCopy(network.cpu(), answers, first + numbered)
+
+
+def _warn(progress: Progress, time_limit_s: float, left_out: str) -> str:
+    sentence = f"train.time_limit_s = {time_limit_s:g} ended fine-tuning {left_out}"
+    progress.warn(sentence)
+    return sentence
+
+
+class _Timed:
+    """Passes progress on, and says how long all of it will take once a few steps were measured."""
+
+    def __init__(self, progress: Progress, limit_s: float, later: int) -> None:
+        self._progress, self._limit_s = progress, limit_s
+        self.later = later  # steps of what comes after this part
+        self._left, self._done, self._began = 0, 0, 0.0
+
+    def begin(self, what: str, total: int | None) -> None:
+        self._left = (total or 0) + self.later
+        self._progress.begin(what, total)
+
+    def advance(self, count: int = 1) -> None:
+        self._done, self._left = self._done + count, self._left - count
+        first, last = _MEASURED
+        if self._done == first:
+            self._began = time.monotonic()
+        elif self._done == last:
+            self._tell((time.monotonic() - self._began) / (last - first))
+        self._progress.advance(count)
+
+    def say(self, message: str) -> None:
+        self._progress.say(message)
+
+    def warn(self, message: str) -> None:
+        self._progress.warn(message)
+
+    def _tell(self, step_s: float) -> None:
+        left_s = step_s * self._left
+        cut = f"; train.time_limit_s = {self._limit_s:g} will end it before" if 0 < self._limit_s < left_s else ""
+        self.say(f"fine-tuning will take about {duration(left_s)} ({step_s:.2g} s a step){cut}")
+
+
+def duration(seconds: float) -> str:
+    """Say a duration in words: 40 s, 3 min, 1.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
