@@ -50,6 +50,23 @@ Replay = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Collect from the answers recorded in this folder, without a network."),
 ]
+Keywords = Annotated[
+    list[str] | None,
+    typer.Argument(help="One class each; none: the classes of the photographs, or of workspace.toml."),
+]
+NewFolder = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="Folder of the workspace; created when new.", show_default="data/KEYWORDS"),
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Your own pictures instead of a search: a folder with a folder per class, a zip archive of one, or a "
+        "table of path and label.",
+    ),
+]
+PerClass = Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class; all of your own.")]
 WHOLE_PATH = "From keywords to a classifier"
 SINGLE_STEPS = "Single steps (each does only what is not done yet)"
 OPERATE = "Unattended operation"
@@ -60,3 +77,9 @@ def tape_settings(record: Path | None, replay: Path | None) -> dict[str, str]:
     """Turn --record and --replay into settings of this run."""
     folders = {"network.record": record, "network.replay": replay}
     return {name: str(folder.resolve()) for name, folder in folders.items() if folder is not None}
+
+
+def require_input(keywords: list[str] | None, folder: Path | None, photos: Path | None) -> None:
+    """Raise BadParameter where nothing is named that a workspace could be opened or made from."""
+    if not keywords and folder is None and photos is None:
+        raise typer.BadParameter("name keywords, your own pictures with --photos, or a workspace with --workspace")

@@ -14,6 +14,7 @@ from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.records import Search, StepCounts
+from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError
 from workspace.progress import SILENT, Progress
@@ -137,7 +138,7 @@ class _Searching:
             elif after.status == "failed":
                 failed = True
                 self.notes.append(f"{after.source} failed for {after.keyword!r}: {after.reason} ({after.detail})")
-        if waiting < wanted:
+        if waiting < wanted and search.per_class != ALL_PICTURES:
             why = "a source failed" if failed else "the sources have no more"
             why = f"the limit is {limit} (search.max_found_per_picture)" if found >= limit else why
             self.notes.append(f"{label}: {found} pictures found, {wanted - waiting} more wanted; {why}")

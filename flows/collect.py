@@ -9,9 +9,10 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.collecting import collect_until_clean
+from flows.inputs import open_inputs
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
-from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
+from workspace.resolve import run_title
 from workspace.storage.lock import LOCK_WAIT_S, hold
 
 
@@ -23,6 +24,7 @@ def _run_name() -> str:
 def collect(
     workspace: str = "",
     keywords: list[str] | None = None,
+    photos: str = "",
     per_class: Annotated[int, Field(ge=1)] | None = None,
     settings: dict[str, str | int | float | bool | list[str] | dict[str, str | list[str]]] | None = None,
 ) -> dict[str, StepCounts]:
@@ -30,16 +32,17 @@ def collect(
 
     Args:
         workspace: The workspace's folder; empty: data/KEYWORDS, or the only one under data/.
-        keywords: One class each; none: those of workspace.toml.
+        keywords: One class each; none: those of the photographs, or of workspace.toml.
+        photos: Your own pictures instead of a search: a folder with a folder per class, a zip archive of one, or a
+            table of path and label; empty: search.
         per_class: Clean pictures wanted per class; none: as in workspace.toml.
         settings: More settings of workspace.toml by name, for this run, as {"download.max_mb": 5}.
 
     Returns:
         What each step did, by its name.
     """
-    words = keywords or ()
-    overrides = with_options(settings, per_class=per_class)
-    opened, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    inputs = open_inputs(workspace, keywords or (), photos, settings, per_class=per_class)
+    opened, config = inputs.workspace, inputs.config
     with hold(opened, "collect", wait_s=LOCK_WAIT_S, on_wait=get_run_logger().info):
         return collect_until_clean(opened, config, lambda name, number: step_task(name, number)(opened, config))
 

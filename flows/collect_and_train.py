@@ -10,10 +10,11 @@ from pydantic import Field
 
 from flows.artifacts import show_result
 from flows.collecting import collect_until_clean
+from flows.inputs import open_inputs
 from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
-from workspace.resolve import open_workspace, run_title, with_options, workspace_folder
+from workspace.resolve import run_title
 from workspace.storage.lock import LOCK_WAIT_S, hold
 
 
@@ -25,6 +26,7 @@ def _run_name() -> str:
 def collect_and_train(
     workspace: str = "",
     keywords: list[str] | None = None,
+    photos: str = "",
     per_class: Annotated[int, Field(ge=1)] | None = None,
     backbone: str | None = None,
     settings: dict[str, str | int | float | bool | list[str] | dict[str, str | list[str]]] | None = None,
@@ -35,7 +37,9 @@ def collect_and_train(
 
     Args:
         workspace: The workspace's folder; empty: data/KEYWORDS, or the only one under data/.
-        keywords: One class each; none: those of workspace.toml.
+        keywords: One class each; none: those of the photographs, or of workspace.toml.
+        photos: Your own pictures instead of a search: a folder with a folder per class, a zip archive of one, or a
+            table of path and label; empty: search.
         per_class: Clean pictures wanted per class; none: as in workspace.toml.
         backbone: resnet50, efficientnet_lite0 or another that `train.backbone` takes; none: as in workspace.toml.
         settings: More settings of workspace.toml by name, for this run, as {"train.epochs": 20}.
@@ -43,9 +47,8 @@ def collect_and_train(
     Returns:
         What each step did, by its name.
     """
-    words = keywords or ()
-    overrides = with_options(settings, per_class=per_class, backbone=backbone)
-    opened, config = open_workspace(workspace_folder(workspace, words), words, overrides)
+    inputs = open_inputs(workspace, keywords or (), photos, settings, per_class=per_class, backbone=backbone)
+    opened, config = inputs.workspace, inputs.config
     logger = get_run_logger()
 
     def run_step(name: str, number: int = 1) -> StepCounts:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from flows.step_table import Phase, steps_of
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.collection_stats import ClassCounts, read_collection_stats
-from workspace.catalog.funnel import funnel_text, has_losses, remedy_for
+from workspace.catalog.funnel import funnel_text, has_losses, is_mostly_kept, remedy_for
 from workspace.catalog.records import Search, StepCounts
 from workspace.catalog.renamed_classes import plan_carry_over
+from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.paths import Workspace
 
@@ -60,8 +61,9 @@ def ending(
         rounds: how many there were.
     """
     wanted = config.search.per_class
+    takes_all = wanted == ALL_PICTURES
     own = [search for search in searches if search.label == state.label]
-    clauses = [f"{state.label}: {state.clean} of {wanted} clean pictures"]
+    clauses = [f"{state.label}: {state.clean} {'' if takes_all else f'of {wanted} '}clean pictures"]
     lost = stats is not None and has_losses(stats)
     if stats is not None and lost:
         clauses.append(funnel_text(stats))
@@ -76,9 +78,9 @@ def ending(
             clauses.append(
                 f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again"
             )
-        elif exhausted:
+        elif exhausted and not takes_all:
             clauses.append("exhausted: " + ", ".join(exhausted))
-    if stats is not None and lost:
+    if stats is not None and lost and not (takes_all and is_mostly_kept(stats)):
         clauses.append(remedy_for(stats, state.label, config))
     return "; ".join(clauses)
 

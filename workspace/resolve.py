@@ -58,7 +58,7 @@ def open_workspace(
                 "edit its [classes], or name another folder with --workspace"
             )
         return workspace, config
-    text = "[classes]\n" + "\n".join(_class_line(word) for word in dict.fromkeys(keywords))
+    text = "[classes]\n" + "\n".join(class_line(word) for word in dict.fromkeys(keywords))
     config = parse_config(text, "the command line", overrides)
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace, config
@@ -72,11 +72,16 @@ def write_example(folder: Path) -> Path:
         WorkspaceError: the folder cannot be written.
     """
     workspace = Workspace(folder)
-    if workspace.config_file.exists():
-        raise ConfigError(f"{workspace.config_file} exists already; edit it, or name another folder with --workspace")
+    refuse_existing(workspace)
     config = WorkspaceConfig(classes=dict(EXAMPLE_CLASSES))
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace.config_file
+
+
+def refuse_existing(workspace: Workspace) -> None:
+    """Raise ConfigError where there is a workspace.toml already."""
+    if workspace.config_file.exists():
+        raise ConfigError(f"{workspace.config_file} exists already; edit it, or name another folder with --workspace")
 
 
 def folder_for(keywords: Sequence[str]) -> Path:
@@ -112,7 +117,8 @@ def run_title(parameters: Mapping[str, Any]) -> str:
     """Derive the title of a flow run from its parameters: the workspace folder's name, `data` when none is named."""
     if parameters["workspace"]:
         return Path(parameters["workspace"]).name or "data"
-    return folder_for(parameters.get("keywords") or ["data"]).name
+    photos = Path(parameters.get("photos") or "data").stem
+    return folder_for(parameters.get("keywords") or [photos]).name
 
 
 def with_options(
@@ -151,6 +157,7 @@ def _refuse_keys(overrides: Mapping[str, Any]) -> None:
         )
 
 
-def _class_line(keyword: str) -> str:
+def class_line(keyword: str) -> str:
+    """Write the line of a class under [classes] that has its name as its only keyword."""
     quoted = '"' + keyword.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{quoted} = [{quoted}]"

@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
 
 import typer
 
-from cli.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from workspace.resolve import open_workspace, parse_overrides, with_options
+from cli.app import (
+    WHOLE_PATH,
+    Keywords,
+    NewFolder,
+    PerClass,
+    Photos,
+    Record,
+    Replay,
+    Settings,
+    app,
+    require_input,
+    tape_settings,
+)
+from workspace.resolve import parse_overrides
 from workspace.terminal import CONSOLE, progress_reporter
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
 def collect(
-    folder: Folder,
-    per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
+    keywords: Keywords = None,
+    folder: NewFolder = None,
+    photos: Photos = None,
+    per_class: PerClass = None,
     record: Record = None,
     replay: Replay = None,
     settings: Settings = None,
 ) -> None:
-    """Search, download and clean until every class has its clean pictures or its sources have no more."""
+    """Search, download and clean until every class has its clean pictures or its sources have no more.
+
+    Example: collect-and-train collect "red panda" raccoon --per-class 100 --workspace data/pandas
+    """
     from flows.collecting import collect_until_clean
+    from flows.inputs import open_inputs
     from flows.step_table import find_step
     from workspace.catalog.records import StepCounts
     from workspace.storage.lock import LOCK_WAIT_S, hold
 
-    overrides = with_options(parse_overrides(settings or []) | tape_settings(record, replay), per_class=per_class)
-    workspace, config = open_workspace(folder, (), overrides)
+    require_input(keywords, folder, photos)
+    overrides = parse_overrides(settings or []) | tape_settings(record, replay)
+    inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, per_class=per_class)
+    workspace, config = inputs.workspace, inputs.config
 
     def run_step(name: str, number: int) -> StepCounts:
         with progress_reporter(logging.getLogger(f"collect_and_train.{name}")) as progress:

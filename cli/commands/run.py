@@ -7,24 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.app import WHOLE_PATH, Folder, Record, Replay, Settings, app, tape_settings
-from workspace.resolve import folder_for, open_workspace, parse_overrides, with_options, write_example
+from cli.app import (
+    WHOLE_PATH,
+    Folder,
+    Keywords,
+    NewFolder,
+    PerClass,
+    Photos,
+    Record,
+    Replay,
+    Settings,
+    app,
+    require_input,
+    tape_settings,
+)
+from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE, say
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
 def run(
-    keywords: Annotated[
-        list[str] | None, typer.Argument(help="One class each; none: the classes of workspace.toml.")
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--workspace", "-w", help="Folder of the workspace; created when new.", show_default="data/KEYWORDS"
-        ),
-    ] = None,
-    per_class: Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class.")] = None,
+    keywords: Keywords = None,
+    folder: NewFolder = None,
+    photos: Photos = None,
+    per_class: PerClass = None,
     backbone: Annotated[
         str | None, typer.Option(help="Pretrained network; train.backbone in workspace.toml lists them.")
     ] = None,
@@ -32,18 +39,21 @@ def run(
     replay: Replay = None,
     settings: Settings = None,
 ) -> None:
-    """Build a classifier from keywords: run every step, doing only what is not done yet.
+    """Build a classifier from keywords or your own pictures: run every step, doing only what is not done yet.
 
     Example: collect-and-train run "red panda" raccoon --per-class 100 --workspace data/pandas
+
+    Example: collect-and-train run --photos ~/pictures/birds --workspace data/birds
     """
-    words = keywords or []
-    if not words and folder is None:
-        raise typer.BadParameter("name keywords, or a workspace with --workspace")
+    from flows.inputs import open_inputs
+
+    require_input(keywords, folder, photos)
     overrides = parse_overrides(settings or []) | tape_settings(record, replay)
     overrides = with_options(overrides, per_class=per_class, backbone=backbone)
     # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
-    workspace, _config = open_workspace(folder or folder_for(words), words, overrides, on_old=None)
-    run_flow(workspace, overrides)
+    inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, on_old=None)
+    workspace = inputs.workspace
+    run_flow(workspace, inputs.overrides)
     say("Next: ", (f"{workspace.command('predict')} PICTURE_OR_FOLDER", "bold"))
 
 
@@ -62,9 +72,15 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
-def init(folder: Folder = Path("data/my-classifier")) -> None:
+def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None) -> None:
     """Write a commented workspace.toml with every setting, to edit and then run."""
-    file = write_example(folder)
+    if photos is None:
+        file = write_example(folder)
+    else:
+        from flows.inputs import open_inputs
+
+        refuse_existing(Workspace(folder))
+        file = open_inputs(folder, photos=photos).workspace.config_file
     say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 
 

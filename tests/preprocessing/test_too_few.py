@@ -87,7 +87,7 @@ def _said(folder: Path, source: str = "folder", second: str = "grizzly") -> tupl
     ("make", "second", "funnel", "remedy"),
     [
         (_small, "grizzly", "5 found, 5 dropped (too_small 5), 0 kept", "clean.min_side_px (now 64)"),
-        (_all_the_same, "grizzly", "5 found, 4 the same file as another, 1 kept", "many URLs give the same file"),
+        (_all_the_same, "grizzly", "5 found, 4 the same file as another, 1 kept", "are one and the same file"),
         (_pictures, "black", "5 found, 5 dropped (two_labels 5), 0 kept", "share the keyword 'black'"),
     ],
 )

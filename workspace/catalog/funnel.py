@@ -33,7 +33,7 @@ _SETTINGS = {
 """The setting that decides on a reason."""
 
 _REMEDIES = {
-    _SAME_FILE: "many URLs give the same file, such as a notice in place of the picture: open one of them, then name "
+    _SAME_FILE: "many of them are one and the same file, such as a notice in place of the picture: open one, then name "
     "other sources or files",
     _WAITING: "they were not fetched yet: run `collect-and-train collect` again",
     _UNJUDGED: "they were not cleaned yet: run `collect-and-train clean`",
@@ -86,6 +86,11 @@ def has_losses(counts: ClassCounts) -> bool:
     return bool(_losses(counts))
 
 
+def is_mostly_kept(counts: ClassCounts) -> bool:
+    """Return whether more is kept than was lost for any one reason."""
+    return max(_losses(counts).values(), default=0) < max(1, counts.kept)
+
+
 def remedy_for(counts: ClassCounts, label: str, config: WorkspaceConfig) -> str:
     """Say what helps against the largest loss of a class; where more is kept than that, only more pictures help.
 
@@ -100,9 +105,9 @@ def remedy_for(counts: ClassCounts, label: str, config: WorkspaceConfig) -> str:
             "no source found anything for its keywords: try other words or other sources; "
             "`collect-and-train sources --check` shows which are up"
         )
-    name = max(losses, key=lambda reason: losses[reason], default="")
-    if losses[name] < max(1, counts.kept):
+    if is_mostly_kept(counts):
         return "raise search.per_class" if counts.kept >= config.search.per_class else _MORE
+    name = max(losses, key=lambda reason: losses[reason])
     if name == "two_labels" and (shared := _shared_keywords(label, config)):
         return f"{shared}: give each class keywords of its own"
     return remedy_of(name, config)

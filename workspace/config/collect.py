@@ -14,6 +14,9 @@ from workspace.config.sources import ApiConfig, FolderConfig, ResultsPageConfig,
 LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 """Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""
 
+ALL_PICTURES = 100_000
+"""The value of `search.per_class` for all pictures that there are, as for own photographs."""
+
 LICENSE_PARTS = ("nc", "nd", "sa")
 """What a licence may ask beside the creator's name: no commercial use, no changes, the same licence."""
 
@@ -36,9 +39,9 @@ class SearchConfig(Section):
     per_class: int = Field(
         100,
         ge=1,
-        le=100_000,
-        description="Clean pictures wanted per class. `run` and `collect` search, download and clean until every class "
-        "has that many or its sources have no more; a class may end with a few more.",
+        le=ALL_PICTURES,
+        description="Clean pictures wanted per class; 100000: all there are. `run` and `collect` search, download and "
+        "clean until every class has that many or its sources have no more; a class may end with a few more.",
     )
     sources: tuple[str, ...] = Field(
         ("openverse",),

@@ -39,7 +39,7 @@ def test_every_stage_at_which_pictures_are_lost_is_named_in_order_with_its_reaso
         ({"not_downloaded": Counter({"failed: timeout": 5, "failed: http_404": 3})}, "`collect-and-train retry` later"),
         ({"not_downloaded": Counter({"refused: too_large": 8})}, "change download.max_mb (now 20)"),
         ({"not_downloaded": Counter({"skipped: license_unknown": 8})}, "relax search.licenses"),
-        ({"same_file": 7, "dropped": Counter({"too_small": 1})}, "many URLs give the same file"),
+        ({"same_file": 7, "dropped": Counter({"too_small": 1})}, "are one and the same file"),
         ({"dropped": Counter({"too_small": 8})}, "change clean.min_side_px (now 64)"),
         ({"dropped": Counter({"two_labels": 8})}, "'cat' and 'lynx' share the keyword 'Tabby_Cat'"),
         ({"dropped": Counter({"dropped by a person": 8})}, "`collect-and-train review`"),

@@ -1,0 +1,103 @@
+"""Turn what a person names into an open workspace: its folder, keywords or own photographs, and settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collectors.sources.local.layout import PhotoLayout, read_photo_layout
+from workspace.config.collect import ALL_PICTURES
+from workspace.config.model import WorkspaceConfig, load_config
+from workspace.errors import ConfigError
+from workspace.names import name_key
+from workspace.resolve import class_line, folder_for, open_workspace, with_options, workspace_folder
+from workspace.storage.paths import Workspace
+
+_LOG = logging.getLogger("collect_and_train")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """An open workspace, its settings, and those among them that count for this run alone, by dotted name."""
+
+    workspace: Workspace
+    config: WorkspaceConfig
+    overrides: dict[str, Any]
+
+
+def open_inputs(
+    workspace: str | Path = "",
+    keywords: Sequence[str] = (),
+    photos: str | Path = "",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    per_class: int | None = None,
+    backbone: str | None = None,
+    on_old: Callable[[str], None] | None = _LOG.warning,
+) -> Inputs:
+    """Open the workspace that a command or a flow works in; make it from keywords or own photographs when it is new.
+
+    Args:
+        workspace: its folder; empty: data/KEYWORDS, data/ and the name of the photographs' folder, or the only one
+            under data/.
+        keywords: one class each; empty: those of the photographs in a new workspace, else those of workspace.toml.
+        photos: a folder, zip archive or table with own photographs of each class; empty: none. They are the only
+            source, and all of them are wanted, unless settings or options say otherwise.
+        settings: by dotted name.
+        per_class: clean pictures wanted per class; None: as in the settings.
+        backbone: None: as in the settings.
+        on_old: as in open_workspace.
+
+    Raises:
+        ConfigError: a setting is wrong, the photographs cannot be read, or have other classes than the workspace.
+        WorkspaceError: the folder cannot be written.
+    """
+    options = with_options(settings, per_class=per_class, backbone=backbone)
+    if not str(photos):
+        opened = open_workspace(workspace_folder(str(workspace or ""), keywords), keywords, options, on_old=on_old)
+        return Inputs(*opened, options)
+    path = Path(photos).expanduser().resolve()
+    folder = Path(workspace) if str(workspace) else folder_for(keywords or [path.stem])
+    layout = read_photo_layout(path)
+    file = Workspace(folder).config_file
+    if file.exists():
+        config = load_config(file, on_old=None)
+        if config.search.folder.path != str(path):
+            options = _photo_settings(path) | options
+        if not keywords:
+            _refuse_unread(layout, path, config, file)
+    else:
+        options = _photo_settings(path) | options
+        keywords = keywords or layout.classes
+        _refuse_missing(layout, path, keywords, options)
+    return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options)
+
+
+def _photo_settings(path: Path) -> dict[str, Any]:
+    return {"search.sources": ["folder"], "search.folder.path": str(path), "search.per_class": ALL_PICTURES}
+
+
+def _refuse_unread(layout: PhotoLayout, path: Path, config: WorkspaceConfig, file: Path) -> None:
+    """Raise ConfigError for classes of the photographs that no class of the workspace would read."""
+    keywords = {name_key(word) for words in config.classes.values() for word in words}
+    if unread := [name for name in layout.classes if name_key(name) not in keywords]:
+        lines = "\n".join(f"  {class_line(name)}" for name in unread)
+        raise ConfigError(
+            f"{path} has pictures of {', '.join(unread)}, which are keywords of no class in {file}; add them to the "
+            f"keywords of a class under [classes], or as classes of their own:\n{lines}"
+        )
+
+
+def _refuse_missing(layout: PhotoLayout, path: Path, keywords: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for keywords without a picture, where the photographs are the only source."""
+    there = {name_key(name) for name in layout.classes}
+    missing = [word for word in keywords if name_key(word) not in there]
+    if missing and list(options["search.sources"]) == ["folder"]:
+        raise ConfigError(
+            f"{path} has no pictures of {', '.join(missing)}; it has {', '.join(layout.classes) or 'none at all'}"
+        )
+    if not layout.classes:
+        raise ConfigError(f"{path} has no picture in any of its folders: {', '.join(layout.folders)}")

@@ -1,0 +1,153 @@
+"""Own photographs and keywords as the input of `run`, `collect`, `init` and the flows."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.main import app
+from flows.inputs import open_inputs
+from workspace.config.collect import ALL_PICTURES
+from workspace.config.model import load_config
+from workspace.errors import ConfigError
+from workspace.resolve import open_workspace, run_title
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three pictures of black bears and two of grizzlies, an empty folder, and one that is hidden."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "my bears"
+    for name, count in (("black", 3), ("Grizzly", 2), ("empty", 0), (".thumbs", 1)):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (90, 90, 3), np.uint8)).save(root / name / f"{number}.png")
+    return root
+
+
+def _run(*words: str | Path):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def _zip(photos: Path) -> Path:
+    return Path(shutil.make_archive(str(photos), "zip", photos))
+
+
+def _metadata(photos: Path) -> Path:
+    rows = [f"{file.relative_to(photos)},{file.parent.name}" for file in sorted(photos.glob("[!.]*/*.png"))]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,label", *rows]), encoding="utf-8")
+    return photos
+
+
+def _table(photos: Path) -> Path:
+    _metadata(photos).joinpath("metadata.csv").rename(photos / "list.csv")
+    return photos / "list.csv"
+
+
+@pytest.mark.parametrize("form", [Path, _zip, _metadata, _table])
+def test_collect_takes_a_folder_per_class_or_another_form_of_it_and_takes_every_picture(
+    form, photos: Path, tmp_path: Path, caplog
+) -> None:
+    result = _run("collect", "--photos", form(photos), "-w", tmp_path / "ws")
+    assert result.exit_code == 0, result.exception
+    written = load_config(tmp_path / "ws" / "workspace.toml")
+    assert written.classes == {"Grizzly": ("Grizzly",), "black": ("black",)}
+    assert (written.search.sources, written.search.per_class) == (("folder",), ALL_PICTURES)
+    assert "black: 3 clean pictures\n" in result.output and "Grizzly: 2 clean pictures\n" in result.output
+    assert "more wanted" not in caplog.text and "network.contact" not in caplog.text
+    again = _run("collect", "-w", tmp_path / "ws")
+    assert again.exit_code == 0 and "search: 0 done, 5 already there" in again.output
+
+
+def test_init_writes_the_classes_of_the_photographs_and_overwrites_nothing(photos: Path, tmp_path: Path) -> None:
+    assert _run("init", "--photos", photos, "-w", tmp_path / "ws").exit_code == 0
+    written = load_config(tmp_path / "ws" / "workspace.toml")
+    assert list(written.classes) == ["Grizzly", "black"] and written.search.folder.path == str(photos)
+    again = _run("init", "--photos", photos, "-w", tmp_path / "ws").exception
+    assert isinstance(again, ConfigError) and "exists already" in str(again)
+
+
+def test_run_hands_the_flow_a_workspace_that_reads_the_photographs(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    handed = []
+    monkeypatch.setattr("flows.collect_and_train.collect_and_train", lambda **given: handed.append(given))
+    _run("run", "--photos", photos, "-w", tmp_path / "ws", "--per-class", "2")
+    settings = {"search.sources": ["folder"], "search.folder.path": str(photos), "search.per_class": 2}
+    assert handed == [{"workspace": str(tmp_path / "ws"), "settings": settings}]
+
+
+def test_the_flows_have_the_photographs_among_their_parameters_and_open_the_same(photos: Path, tmp_path: Path) -> None:
+    from flows.collect import collect
+    from flows.collect_and_train import collect_and_train
+
+    for flow in (collect, collect_and_train):
+        schema = flow.parameters.properties["photos"]
+        assert schema["type"] == "string" and "folder per class" in schema["description"]
+    inputs = open_inputs(str(tmp_path / "ws"), (), str(photos), {"train.epochs": 3})
+    assert inputs.config.search.folder.path == str(photos) and inputs.config.train.epochs == 3
+    assert run_title({"workspace": "", "photos": str(photos)}) == "my-bears"
+
+
+def test_a_workspace_is_named_after_the_photographs(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_inputs(photos=photos).workspace.root == Path("data/my-bears")
+    assert open_inputs(photos="my bears").config.search.folder.path == str(photos)
+
+
+def test_keywords_choose_among_the_photographs_and_other_settings_win(photos: Path, tmp_path: Path) -> None:
+    (photos / "teddy").mkdir()
+    shutil.copy(photos / "black" / "0.png", photos / "teddy")
+    chosen = open_inputs(tmp_path / "a", ["black", "grizzly"], photos)
+    assert list(chosen.config.classes) == ["black", "grizzly"]
+    with pytest.raises(ConfigError, match="has no pictures of polar; it has Grizzly, black, teddy"):
+        open_inputs(tmp_path / "b", ["black", "polar"], photos)
+    assert not (tmp_path / "b").exists()
+    mixed = open_inputs(tmp_path / "b", ["black", "polar"], photos, {"search.sources": ["folder", "openverse"]})
+    assert mixed.config.search.sources == ("folder", "openverse")
+
+
+def test_an_old_workspace_takes_photographs_for_once_and_says_which_of_them_have_no_class(
+    photos: Path, tmp_path: Path
+) -> None:
+    open_workspace(tmp_path, ["black", "brown"], {"search.per_class": 7})
+    before = (tmp_path / "workspace.toml").read_text()
+    with pytest.raises(ConfigError, match='keywords of no class .*\n  "Grizzly" = ."Grizzly".$'):
+        open_inputs(tmp_path, (), photos)
+    (tmp_path / "workspace.toml").write_text(before.replace('"brown" = ["brown"]', '"brown" = ["brown", "grizzly"]'))
+    inputs = open_inputs(tmp_path, (), photos)
+    assert (inputs.config.search.sources, inputs.config.search.per_class) == (("folder",), ALL_PICTURES)
+    assert load_config(tmp_path / "workspace.toml").search.per_class == 7
+
+
+@pytest.mark.parametrize("name", ["none", "cat\tdog"])
+def test_a_folder_whose_name_cannot_be_a_class_is_named(name: str, photos: Path, tmp_path: Path) -> None:
+    (photos / "black").rename(photos / name)
+    with pytest.raises(ConfigError, match="cannot name a class"):
+        open_inputs(tmp_path / "ws", (), photos)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_what_is_no_folder_of_photographs_is_said(photos: Path, tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "gone", "does not exist"), (photos / "black", "no subfolder")):
+        error = _run("collect", "--photos", path, "-w", tmp_path / "ws").exception
+        assert isinstance(error, ConfigError) and why in str(error)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a/note.txt", "no picture")
+        archive.writestr("b/note.txt", "no picture")
+    error = _run("collect", "--photos", tmp_path / "x.zip", "-w", tmp_path / "ws").exception
+    assert isinstance(error, ConfigError) and "has no picture in any of its folders" in str(error)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_collect_takes_keywords_as_run_does(tmp_path: Path, monkeypatch) -> None:
+    opened = []
+    monkeypatch.setattr("flows.collecting.collect_until_clean", lambda *given: opened.append(given) or {})
+    monkeypatch.chdir(tmp_path)
+    _run("collect", "red panda", "raccoon", "--per-class", "7")
+    workspace, config, _ = opened[0]
+    assert workspace.root == Path("data/red-panda-raccoon") and list(config.classes) == ["red panda", "raccoon"]
+    assert load_config(workspace.config_file).search.per_class == 7
+    assert _run("collect").exit_code == 2 and _run("run").exit_code == 2
