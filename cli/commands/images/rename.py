@@ -47,4 +47,4 @@ def rename(
         plan = carry_over(catalog, config.classes, {old: new})
     for note in plan.notes or (f"nothing was filed under {old!r}",):
         typer.echo(note)
-    typer.echo(f"Next: collect-and-train run -w {folder}")
+    typer.echo(f"Next: {workspace.command('run')}")
