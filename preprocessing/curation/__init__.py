@@ -1,1 +1,1 @@
-"""What features say of an image's place in its class: outliers, label errors, clusters."""
+"""Outliers, label errors and clusters, from features."""

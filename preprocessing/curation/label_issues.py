@@ -21,7 +21,7 @@ _ITERATIONS, _TOLERANCE = 200, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class LabelIssues:
-    """What confident learning found.
+    """Result of confident learning.
 
     Attributes:
         confidence: the probability of the given label, out of fold, in [0, 1], [n]; 1 where it could not be judged.
@@ -56,7 +56,7 @@ def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) ->
     folds = min(FOLDS, *(sizes[label] for label in classes))
     probabilities = _out_of_fold(vectors[rows], targets, groups[rows], classes, folds, seed)
     own = probabilities[np.arange(len(rows)), targets]
-    # A class that one group filled in a fold was not there to be learnt: nothing can be said of its images.
+    # 0 where a class of few groups was missing from the training part of a fold: these images cannot be judged.
     judged = own > 0
     issues.confidence[rows[judged]] = own[judged]
     issues.suggested[rows[judged]] = np.asarray(classes)[probabilities[judged].argmax(axis=1)]

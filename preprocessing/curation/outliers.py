@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 CENTRED_SHARE = 0.5
-"""Share of the mean feature vector that is taken away before cosines are compared.
+"""Share of the mean feature vector that is subtracted before cosines are compared.
 
 All of it (the usual centring) makes neighbours of the same scene stand out, and hides images that have nothing of
 any class; none of it does the opposite. Half was best on planted images of both kinds (benchmarks/curate.py).
@@ -59,7 +59,7 @@ def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
 
 
 def _similarity(vectors: Floats, groups: Ints, rows: Ints, reference: Ints) -> Floats:
-    """Mean cosine of each row to the nearer half of the reference, [len(rows)]; nan where none is of another group."""
+    """Average the cosine of each row to the nearer half of the reference, [len(rows)]; nan without another group."""
     found = np.full(len(rows), np.nan, np.float32)
     for block, cosines in cosine_blocks(vectors[rows], vectors[reference], (groups[rows], groups[reference])):
         ordered = -np.sort(-cosines, axis=1)

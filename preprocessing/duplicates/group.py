@@ -88,7 +88,7 @@ def best_first(image: Fingerprint, licensed: bool) -> tuple[bool, int, float, st
 
 
 def connected_components(items: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name the connected_components component that each item lies in, by the item of it that comes first in `items`.
+    """Map each item to the name of its connected component: the first of its items in `items`.
 
     Args:
         items: every item, in order of preference for the name.
@@ -104,7 +104,7 @@ def connected_components(items: Iterable[str], pairs: Iterable[tuple[str, str]])
 def _exact_duplicates(ordered: Sequence[Fingerprint]) -> dict[str, str]:
     """Map each file to the best one with equal pixels, or with equal hashes and thumb.
 
-    So a placeholder that was served ten thousand times, each time recompressed, is compared once.
+    A placeholder that was served ten thousand times, each time recompressed, is so compared only once.
     """
     first: dict[bytes, str] = {}
     original = {image.sha256: first.setdefault(image.pixel_digest, image.sha256) for image in ordered}
@@ -127,6 +127,6 @@ def _stars(count: int, matches: Matches) -> tuple[list[int], list[int]]:
 
 
 def _rows(*columns: Indices | Mask) -> Iterator[tuple[int, ...]]:
-    """Yield rows as Python integers, a few thousand at a time: they take five times the memory of numpy's."""
+    """Yield rows as Python integers, a few thousand at a time, since these take five times the memory of numpy's."""
     for start in range(0, len(columns[0]), _AT_A_TIME):
         yield from zip(*(column[start : start + _AT_A_TIME].tolist() for column in columns), strict=True)

@@ -1,4 +1,4 @@
-"""Perceptual hashes: the first search for an image's copies."""
+"""Perceptual hashes, by which candidates for copies are found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DCT_SIDE_PX = 32  # imagehash.phash: hash_size * highfreq_factor
 
 @dataclass(frozen=True, slots=True)
 class ImageHashes:
-    """What finds an image's copies: 64-bit hashes as 16 hex digits, `*_mirror` those of its mirror image.
+    """Hashes by which copies are found: 64-bit hashes as 16 hex digits, `*_mirror` those of its mirror image.
 
     `thumb` is the grey image at 32 x 32, 1024 bytes in hex, row by row.
     """
@@ -53,7 +53,7 @@ def hash_image(pixels: Pixels) -> ImageHashes:
 
 
 def thumb_hashes(thumbs: npt.NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
-    """The pHash and the dHash of grey thumbs [n, 32, 32], uint64 [n] each: within a few bits of the image's own."""
+    """Compute the pHash and the dHash of grey thumbs [n, 32, 32], uint64 [n] each, a few bits off the image's own."""
     frequencies = scipy.fft.dct(scipy.fft.dct(thumbs, axis=1), axis=2)[:, :HASH_SIDE, :HASH_SIDE]
     steps = _SHRINK[HASH_SIDE] @ thumbs @ _SHRINK[HASH_SIDE + 1].T
     medians = np.median(frequencies, axis=(1, 2), keepdims=True)
@@ -65,7 +65,7 @@ def _packed(bits: npt.NDArray[np.bool_]) -> Hashes:
 
 
 def _shrinking(side: int) -> npt.NDArray[np.float32]:
-    """What each of the thumb's rows gives to each of `side` rows when it is shrunk by Pillow's Lanczos filter."""
+    """Compute the weights of the thumb's rows in each of `side` rows shrunk by Pillow's Lanczos filter."""
     unit = Image.fromarray(np.eye(THUMB_SIDE_PX, dtype=np.float32))
     return np.asarray(unit.resize((THUMB_SIDE_PX, side), Image.Resampling.LANCZOS))
 

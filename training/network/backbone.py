@@ -17,20 +17,20 @@ from workspace.config.train import TrainConfig
 from workspace.errors import WeightsError
 
 _TINY = 1e-8
-"""Added to a variance: the root of 0 has no gradient."""
+"""Added to a variance, since the square root has no gradient at 0."""
 
 
 class Backbone(nn.Module):
     """A network up to its features, float32 [n, 3, height, width] → [n, width], as named stages; never trained.
 
-    Features are the last stage's, pooled (the first `spec.feature_dim`), then of each stage before it that the head
-    sees, the later first, every channel's mean and standard deviation over the image. What ImageNet did not ask for
-    is thrown away by the last stage, and images unlike ImageNet's are told apart by it (docs/decisions/0011).
+    Features are the pooled ones of the last stage (the first `spec.feature_dim`), then the mean and standard deviation
+    of every channel of each earlier stage that the head sees, later stages first. The last stage discards what
+    ImageNet's classes do not need, but other classes may need it (docs/decisions/0011).
 
     Args:
-        spec: what it is.
-        network: whose stages are taken.
-        head_stages: how many stages the head sees, the last among them; all, where there are fewer.
+        spec: describes the network.
+        network: provides the stages.
+        head_stages: number of last stages whose features the head sees; all, where there are fewer.
     """
 
     def __init__(self, spec: BackboneSpec, network: nn.Module, head_stages: int = 1) -> None:
@@ -48,14 +48,14 @@ class Backbone(nn.Module):
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """From the image to the features."""
+        """Names of the stages, from the input to the features."""
         return tuple(name for name, _ in self.stages.named_children())
 
     def copy_of_last(self, count: int) -> nn.Sequential:
         """Copy the last `count` stages: activations after the stages before them → pooled features [n, feature_dim].
 
         Raises:
-            ValueError: it has not so many.
+            ValueError: the network has fewer stages.
         """
         if not 0 < count <= len(self.stages):
             raise ValueError(f"{self.spec.name} has {len(self.stages)} stages, so {count} cannot be copied")
@@ -63,21 +63,21 @@ class Backbone(nn.Module):
 
     @property
     def width(self) -> int:
-        """How many features it gives."""
+        """Number of features."""
         return sum(self.blocks)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised images to features [n, width]."""
+        """Compute the features [n, width] of normalised images."""
         return self.run(inputs, 0)[1]
 
     def run(self, inputs: torch.Tensor, cut: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised images to the activations after the first `cut` stages (0: the inputs), and to features."""
+        """Compute the activations after the first `cut` stages (0: the inputs), and the features, of images."""
         start, before = self._walk(inputs, 0, cut)
         _, after = self._walk(start, cut, len(self.stages))
         return start, torch.cat([*after, *before], 1)
 
     def statistics(self, activations: torch.Tensor) -> torch.Tensor:
-        """Every channel's mean and standard deviation over the image: float32 [n, 2 x channels]."""
+        """Compute every channel's mean and standard deviation over the image, float32 [n, 2 x channels]."""
         values = activations.float()
         if values.ndim == 3 or self._channels_last:  # tokens, or images whose channels come last
             values = values.flatten(1, -2).transpose(1, 2)
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
         return torch.cat([mean, ((values - mean.unsqueeze(2)).square().mean(2) + _TINY).sqrt()], 1)
 
     def _walk(self, activations: torch.Tensor, first: int, end: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Through stages `first` to `end` - 1: what comes out, and what the head sees on the way, the last first."""
+        """Run stages `first` to `end` - 1; return their output, and the features for the head, last stage first."""
         found = []
         for place, stage in enumerate(self.stages[first:end], start=first):
             activations = stage(activations)
@@ -98,7 +98,7 @@ class Backbone(nn.Module):
         return activations, found[::-1]
 
     def _blocks(self) -> tuple[int, ...]:
-        """How many features each stage gives to the head, the last stage first."""
+        """Number of features that each stage gives to the head, the last stage first."""
         if self.head_stages == 1:
             return (self.spec.feature_dim,)
         with torch.inference_mode():
@@ -106,12 +106,12 @@ class Backbone(nn.Module):
             return tuple(pooled.shape[1] for pooled in self._walk(nothing, 0, len(self.stages))[1])
 
     def source_logits(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """What ImageNet's own last layer says of features [n, feature_dim or more]."""
+        """Compute the logits of ImageNet's classes from features [n, feature_dim or more]."""
         weight, bias = (self.get_buffer(f"source_{name}").cpu().numpy() for name in ("weight", "bias"))
         return np.asarray(features[:, : weight.shape[1]] @ weight.T + bias, dtype=np.float32)
 
     def weights_digest(self) -> str:
-        """Twelve hex digits that name these very weights."""
+        """Return twelve hex digits that identify these weights."""
         total = hashlib.sha256()
         for key, value in sorted(self.state_dict().items()):
             total.update(key.encode())
@@ -137,18 +137,18 @@ class Network(nn.Module):
 
     @classmethod
     def untrained(cls, backbone: Backbone, classes: int, tuned_stages: int = 0) -> Network:
-        """Make one whose head, and tuned copy of so many stages where there is one, wait for a saved state."""
+        """Make a network with an untrained head and a copy of so many stages (0: none), to load a state into."""
         tuned = backbone.copy_of_last(tuned_stages) if tuned_stages else None
         width = backbone.width + (backbone.spec.feature_dim if tuned is not None else 0)
         return cls(backbone, nn.Linear(width, classes), tuned)
 
     @property
     def tuned_stages(self) -> int:
-        """How many stages the fine-tuned copy has; 0 where there is none."""
+        """Number of stages of the fine-tuned copy; 0 where there is none."""
         return 0 if self.tuned is None else len(self.tuned)
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised images to what the head sees; the first `spec.feature_dim` are the frozen last stage's."""
+        """Compute the head's features of images; the first `spec.feature_dim` are of the frozen last stage."""
         if self.tuned is None:
             frozen: torch.Tensor = self.backbone(inputs)
             return frozen
@@ -156,7 +156,7 @@ class Network(nn.Module):
         return torch.cat([frozen, self.tuned(start)], 1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised images [n, 3, height, width] to logits [n, classes]."""
+        """Compute logits [n, classes] of normalised images [n, 3, height, width]."""
         logits: torch.Tensor = self.head(self.features(inputs))
         return logits
 
@@ -181,16 +181,14 @@ def averaged_network(
     return Network(backbone, both, tuned)
 
 
-def normalised(
-    pictures: torch.Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> torch.Tensor:
-    """Turn images uint8 [n, h, w, 3] into inputs float32 [n, 3, h, w], channels last in memory."""
-    scale, shift = pictures.new_tensor(std, dtype=torch.float32), pictures.new_tensor(mean, dtype=torch.float32)
-    return ((pictures.float() / 255 - shift) / scale).permute(0, 3, 1, 2)
+def normalised(images: torch.Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]) -> torch.Tensor:
+    """Normalise images uint8 [n, h, w, 3] to inputs float32 [n, 3, h, w], channels last in memory."""
+    scale, shift = images.new_tensor(std, dtype=torch.float32), images.new_tensor(mean, dtype=torch.float32)
+    return ((images.float() / 255 - shift) / scale).permute(0, 3, 1, 2)
 
 
 def load_backbone(config: TrainConfig, seed: int) -> tuple[Backbone, Origin]:
-    """Make the configured backbone, or the configured fallback when its weights are not to be had.
+    """Make the configured backbone, or the configured fallback when its weights cannot be loaded.
 
     Args:
         config: which one, and from which weights.

@@ -1,4 +1,4 @@
-"""The pretrained networks by name: how to build each, cut it into stages, and find its ImageNet weights.
+"""Registry of the pretrained networks: how to build each, cut it into stages, and find its ImageNet weights.
 
 A new backbone is one entry of BACKBONES; any model of timm needs none: `timm:NAME`.
 """
@@ -29,10 +29,10 @@ from workspace.errors import ConfigError, WeightsError
 State = Mapping[str, torch.Tensor]
 
 DOWNLOAD_TIMEOUT_S = 20.0
-"""Longest silence of the weights' server; torch.hub itself would wait for ever."""
+"""Time limit for a response of the server of the weights, in seconds; torch.hub has none."""
 
 TIMM = "timm:"
-"""What stands before the name of a model of timm."""
+"""Prefix of the names of timm's models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class BackboneSpec:
 
 
 def spec_of(name: str) -> BackboneSpec:
-    """Look a backbone up.
+    """Look up a backbone by its name.
 
     Raises:
         ConfigError: there is none of that name; lists the known ones.
@@ -78,14 +78,14 @@ def spec_of(name: str) -> BackboneSpec:
 
 
 def build_network(spec: BackboneSpec, seed: int = 0) -> nn.Module:
-    """Make the whole classifier with random weights that depend on the seed alone."""
+    """Build the whole classifier with random weights that depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return spec.build()
 
 
 def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = "", version: str = "imagenet") -> Path:
-    """Fill a whole classifier with ImageNet weights, and say from which file.
+    """Load ImageNet weights into a whole classifier and return their file.
 
     Args:
         spec: what the network is.
@@ -193,7 +193,7 @@ def _resnet(name: str, feature_dim: int) -> BackboneSpec:
 
 
 def _module(made: Any) -> nn.Module:
-    """The libraries that make networks have no types."""
+    """Give the untyped network of a library its type."""
     network: nn.Module = made
     return network
 
@@ -223,12 +223,12 @@ BACKBONES: dict[str, BackboneSpec] = {
         ),
     )
 }
-"""Every backbone by name, but timm's."""
+"""Every backbone by name, except timm's."""
 
 
 @lru_cache(maxsize=4)
 def _timm_spec(name: str) -> BackboneSpec:
-    """What timm says of one of its models.
+    """Describe one of timm's models.
 
     Raises:
         ConfigError: timm has no such model, or it is not a plain image classifier.
@@ -258,7 +258,7 @@ def _timm_spec(name: str) -> BackboneSpec:
 
 
 def _timm_weights(short: str) -> Path:
-    """Download, or find in Hugging Face's cache, what timm calls the pretrained weights."""
+    """Download timm's pretrained weights, or find them in Hugging Face's cache."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""Cutting a network into stages that run one after another: what makes partial unfreezing possible."""
+"""Cut a network into consecutive stages, so that the last ones can be fine-tuned alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Stages = OrderedDict[str, nn.Module]
 """By name, from the image to the pooled features; the last holds the pooling too."""
 
 STAGES = 4
-"""How many a network is cut into, as a ResNet is: layer1 … layer4, with the stem in layer1."""
+"""Number of stages of a network: layer1 … layer4 as in a ResNet, with the stem in layer1."""
 
 SAME = 1e-4
 """Largest difference between a network's features and those of its stages run one after another."""
 
 
 def cut_resnet(network: nn.Module) -> Stages:
-    """The stages of torchvision's ResNets."""
+    """Cut one of torchvision's ResNets."""
     stem = [(name, network.get_submodule(name)) for name in ("conv1", "bn1", "relu", "maxpool")]
     parts = [[(f"layer{number}", network.get_submodule(f"layer{number}"))] for number in range(1, STAGES + 1)]
     parts[0] = stem + parts[0]
@@ -30,7 +30,7 @@ def cut_resnet(network: nn.Module) -> Stages:
 
 
 def cut_timm(network: nn.Module) -> Stages:
-    """The stages of a model of timm that is a chain of modules; of any other, one stage that holds all of it.
+    """Cut a model of timm that is a chain of modules; any other becomes a single stage.
 
     timm says after which modules the resolution halves (`feature_info`); there it is cut. That the chain is the
     network is tried on noise: a transformer with a class token, say, is not one. The network loses its classifier.
@@ -50,7 +50,7 @@ def cut_timm(network: nn.Module) -> Stages:
 
 
 def with_folded_batch_norm(stages: nn.Sequential, side_px: int) -> nn.Sequential:
-    """Copy frozen stages with each batch norm folded into the convolution before it: the same, in less time.
+    """Copy frozen stages with each batch norm folded into the convolution before it: equal outputs in less time.
 
     Args:
         stages: in eval mode, the first of them fed with images; may be empty.
@@ -80,7 +80,7 @@ def _fold(module: nn.Module) -> None:
 
 
 def _units(module: nn.Module, path: str, ends: list[str]) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of the chain in order: containers are opened where a stage ends inside them."""
+    """List the modules of the chain in order, with the contents of containers inside which a stage ends."""
     for name, child in module.named_children():
         here = f"{path}{name}"
         if any(end.startswith(f"{here}.") for end in ends):

@@ -1,4 +1,4 @@
-"""What an image may look like in training: one clean view, and augmented ones that depend on their key alone."""
+"""Views of an image: the clean one that prediction uses, and augmented ones that depend on their key alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import albumentations as A  # noqa: E402
 import cv2  # noqa: E402
 
 VIEWS_VERSION = 1
-"""Part of the caches' names: raise it whenever the same image and key would give another view."""
+"""Part of the names of caches; raise it whenever the same image and key would give another view."""
 
 VIEWS_SHOWN = 5
 """Most augmented views of an image on the report's sheet."""
@@ -44,14 +44,14 @@ crop too often misses what the image is about."""
 
 
 def preset_for(per_class: int) -> Preset:
-    """Choose by the number of training images of the median class."""
+    """Choose the preset by the number of training images of the median class."""
     return next(preset for limit, preset in PRESETS if per_class < limit)
 
 
 def clean_view(pixels: Pixels, resize_px: int = 256, crop_px: int = 224) -> Pixels:
-    """The view that prediction sees: shorter side to `resize_px`, centre cropped; uint8 [h, w, 3] → [crop, crop, 3].
+    """Resize the shorter side to `resize_px` and crop the centre; uint8 [h, w, 3] → [crop, crop, 3].
 
-    Only the middle is resized, so a very long image costs no more than a square one.
+    Only the crop is resized, so a very long image costs no more than a square one.
     """
     height, width = pixels.shape[:2]
     side = min(height, width) * crop_px / resize_px
@@ -93,12 +93,12 @@ class Augmenter:
 
     @classmethod
     def of(cls, record: Augmentation) -> Augmenter | None:
-        """Make the one that was recorded; None where this program would draw other views than were drawn then."""
+        """Make the augmenter of a model card; None where this version would draw other views."""
         made = cls(record.preset, record.switches, record.size_px)
         return made if made.name == record.name else None
 
     def view(self, pixels: Pixels, key: tuple[int | str, ...]) -> Pixels:
-        """One view, uint8 [h, w, 3] → [size, size, 3]: the same for the same pixels and key, whatever came before.
+        """Draw a view, uint8 [h, w, 3] → [size, size, 3]; it depends on pixels and key alone.
 
         Args:
             pixels: an upright image.
@@ -141,7 +141,7 @@ def _transforms(preset: Preset, switches: AugmentConfig, size_px: int) -> list[A
 
 
 def sheet(images: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 112) -> Pixels | None:
-    """Draw what training saw: a row per image, its clean view first, then the augmented ones that were used.
+    """Draw the views of training: a row per image, its clean view first, then augmented ones.
 
     Args:
         images: sha256 and upright pixels uint8 [h, w, 3] from the cache of the card's `cache_side_px`.

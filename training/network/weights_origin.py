@@ -1,4 +1,4 @@
-"""Where a model's numbers come from, and what a person must be told of it before any accuracy."""
+"""Origin of a backbone's weights, and the warnings that must precede any accuracy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workspace.storage.model_card import ModelCard
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a backbone's numbers come from.
+    """Origin of a backbone's weights.
 
     `used` is the backbone's name and `requested` the configured one; `fallback_reason` says why they differ, else it
     is empty; `weights` is `imagenet` or `random`; `source` a file's path or a sentence.
@@ -22,7 +22,7 @@ class Origin:
     source: str
 
     def notes(self) -> tuple[str, ...]:
-        """What a person must be told: a fallback, random weights."""
+        """List the warnings: a fallback, random weights."""
         notes = []
         if self.fallback_reason:
             notes.append(f"{self.used} was used in place of {self.requested}: {self.fallback_reason}")
@@ -35,5 +35,5 @@ class Origin:
 
     @classmethod
     def from_card(cls, card: ModelCard) -> Origin:
-        """What a model's card.json says of it."""
+        """Read the origin from a model card."""
         return cls(card.backbone, card.requested_backbone, card.fallback_reason, card.weights, card.weights_source)
