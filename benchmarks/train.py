@@ -19,6 +19,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,20 +104,30 @@ def answer(photos: PhotoSet, backbone: str, method: str, seed: int, root: Path, 
     name = f"{photos.name}-{''.join(c if c.isalnum() else '-' for c in method)}-{seed}.npz"
     path = root / "answers" / backbone / name
     if path.is_file() and method not in again:
-        with np.load(path) as found:
-            return found["logits"], float(found["seconds"]), str(found["kept"])
+        return kept_answer(path)
     train, test = np.flatnonzero(photos.fold != seed), np.flatnonzero(photos.fold == seed)
-    logits, seconds, kept = METHODS[method](photos, train, test, seed)
+    found = METHODS[method](photos, train, test, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, logits=logits, seconds=seconds, kept=kept)
-    accuracy = balanced_accuracy(logits, photos.labels[test])
-    print(f"{photos.name:10} seed {seed}  {method:22}  {accuracy:.3f}  {seconds:6.1f} s  {kept}", flush=True)
-    return logits, seconds, kept
+    named: dict[str, Any] = {"labels": photos.labels[test], **found.parts}
+    np.savez(path, logits=found.logits, seconds=found.seconds, kept=found.kept, **named)
+    accuracy = balanced_accuracy(found.logits, photos.labels[test])
+    print(
+        f"{photos.name:10} seed {seed}  {method:22}  {accuracy:.3f}  {found.seconds:6.1f} s  {found.kept}", flush=True
+    )
+    return found
+
+
+def kept_answer(path: Path) -> Answer:
+    """Read a remembered answer."""
+    with np.load(path) as found:
+        known = ("logits", "seconds", "kept", "labels")
+        parts = {name: found[name] for name in found.files if name not in known}
+        return Answer(found["logits"], float(found["seconds"]), str(found["kept"]), parts)
 
 
 def pooled(seeds: Sequence[int], answers: Answers, method: str) -> Floats:
     """A method's logits of all tested pictures, in the order of `tested`."""
-    return np.concatenate([answers[method, seed][0] for seed in seeds])
+    return np.concatenate([answers[method, seed].logits for seed in seeds])
 
 
 def tested(photos: PhotoSet, seeds: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -138,8 +149,8 @@ def print_set(photos: PhotoSet, methods: Sequence[str], seeds: Sequence[int], an
     print(f"\n{photos.name}: {len(photos.classes)} classes, {size} pictures to learn from, {len(rows)} tested")
     print("method                   balanced accuracy   this project's lead (s.e.)   median seconds   kept")
     for name in methods:
-        seconds = np.median([answers[name, seed][1] for seed in seeds])
-        kept = " ".join(answers[name, seed][2] for seed in seeds)
+        seconds = np.median([answers[name, seed].seconds for seed in seeds])
+        kept = " ".join(answers[name, seed].kept for seed in seeds)
         accuracy = balanced_accuracy(pooled(seeds, answers, name), photos.labels[rows])
         difference = ""
         if OURS in methods and name != OURS:

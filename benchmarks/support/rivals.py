@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +36,25 @@ from workspace.storage.paths import Workspace
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
-Answer = tuple[Logits, float, str]
-"""Logits of the test pictures [n, classes], seconds of training, and a word on what was kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a method answers.
+
+    Attributes:
+        logits: of the test images, [n, classes].
+        seconds: of training.
+        kept: a word on what was kept.
+        parts: of this project: `head` and `tuned`, the logits of its two parts on the test images, and
+            `held_out_head`, `held_out_tuned`, `held_out_labels`, those that the choice between them was made by.
+    """
+
+    logits: Logits
+    seconds: float
+    kept: str = ""
+    parts: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
 
 SGD_EPOCHS, SGD_RATE, SGD_BATCH = 15, 0.01, 16
 LP_FT_EPOCHS = 12
@@ -67,11 +86,27 @@ def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Traini
 def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     """Predict with the model that `learn` trained."""
     result, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
-    network, pixels = result.network.eval(), PixelCache(photos.workspace, photos.config.clean)
-    views = np.stack([clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in test])
+    network, inputs = result.network.eval(), clean_inputs(spec, photos, test)
     with torch.inference_mode():
-        logits = network(normalised(torch.from_numpy(views), spec.mean, spec.std)).numpy()
-    return logits, seconds, result.chosen
+        logits = network(inputs).numpy()
+        parts = parts_of(result, network.backbone, inputs)
+    return Answer(logits, seconds, result.chosen, parts)
+
+
+def parts_of(result: TrainingResult, backbone: Backbone, inputs: torch.Tensor) -> Mapping[str, npt.NDArray[Any]]:
+    """What the two parts answer to the test images and to the held-out ones; nothing where no copy was trained."""
+    evidence, copy = result.evidence, result.copy
+    if copy is None or copy.network is None or evidence.tuned is None or evidence.head is None:
+        return {}
+    known = evidence.known
+    start, features = backbone.run(inputs, len(backbone.stages) - len(copy.network.stages))
+    return {
+        "head": result.head.logits(features.numpy()),
+        "tuned": copy.network(start).numpy(),
+        "held_out_head": evidence.head.logits[known],
+        "held_out_tuned": evidence.tuned[known],
+        "held_out_labels": evidence.head.labels[known],
+    }
 
 
 def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
@@ -86,7 +121,7 @@ def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
         seconds = time.monotonic() - began
         scores = model.decision_function(pooled(backbone, photos, test))
         logits = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-        return logits.astype(np.float32), seconds, ""
+        return Answer(logits.astype(np.float32), seconds)
 
     return fit
 
@@ -154,7 +189,7 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     with torch.inference_mode():
         parts = [test[start : start + 32] for start in range(0, len(test), 32)]
         logits = [head(tuned(frozen(clean_inputs(spec, photos, rows)))).numpy() for rows in parts]
-    return np.concatenate(logits), seconds, ""
+    return Answer(np.concatenate(logits), seconds)
 
 
 def halves(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
@@ -196,7 +231,7 @@ def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     network.eval()
     tested = torch.from_numpy(np.stack([clean_view(pixels.read(photos.keys[row])) for row in test]))
     with torch.inference_mode():
-        return network(normalised(tested, spec.mean, spec.std)).numpy(), seconds, ""
+        return Answer(network(normalised(tested, spec.mean, spec.std)).numpy(), seconds)
 
 
 def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
@@ -223,7 +258,7 @@ def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
             task.write_text(json.dumps(words), encoding="utf-8")
             run_peer("fastai", FASTAI, Path(__file__).with_name("fastai_fit.py"), task)
             with np.load(answers) as found:
-                return found["logits"], float(found["seconds"]), ""
+                return Answer(found["logits"], float(found["seconds"]))
 
     return fit
 

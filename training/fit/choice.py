@@ -96,20 +96,22 @@ def choose(evidence: Evidence, guard: bool) -> Choice:
     )
 
 
-def choose_share(head: Floats, tuned: Floats, labels: Labels) -> float:
+def choose_share(head: Floats, tuned: Floats, labels: Labels, usual: float = USUAL_SHARE, pull: float = PULL) -> float:
     """Choose the weight of the fine-tuned copy's logits by the log-likelihood of held-out images.
 
     Args:
         head: logits [n, classes]; n may be 0.
         tuned: the copy's.
         labels: int64 [n].
+        usual: the share without evidence.
+        pull: nats that a share costs times its squared distance from `usual`.
 
     Returns:
-        One of SHARES: the one of the largest log-likelihood, less PULL times its squared distance from USUAL_SHARE.
+        One of SHARES: the one of the largest log-likelihood less that cost.
     """
     rows = np.arange(len(labels))
     gains = [
-        np.log(softmax(averaged(head, tuned, share))[rows, labels] + _TINY).sum() - PULL * (share - USUAL_SHARE) ** 2
+        np.log(softmax(averaged(head, tuned, share))[rows, labels] + _TINY).sum() - pull * (share - usual) ** 2
         for share in SHARES
     ]
     return SHARES[int(np.argmax(gains))]

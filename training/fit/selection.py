@@ -11,7 +11,7 @@ import numpy.typing as npt
 from training.fit.choice import Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
 from training.fit.finetune import Job, TunedNetwork
-from training.fit.head import DEFAULT_STRENGTH, CrossValidation, cross_validate, fit_head
+from training.fit.head import DEFAULT_STRENGTH, CrossValidation, LinearHead, cross_validate, fit_head
 from training.fit.history import HeadScores, History
 from training.fit.regime import RegimeDecision, RegimeRecord, decide_regime
 from training.fit.schedule import LAST_RATE, epochs_for, last_epochs
@@ -63,7 +63,8 @@ class TrainingResult:
 
     `network` ships, and is `chosen` (head or finetuned) for the reason `why`; `out_of_fold` are the answers of that
     recipe, None when the pictures cannot be parted into folds; `regime` is None when nothing could be diagnosed,
-    `augmentation` when it has learnt from clean views alone.
+    `augmentation` when it has learnt from clean views alone. `evidence` is what the choice was made by, `head` and
+    `copy` the two parts that it was made between; without fine-tuning there is no copy.
     """
 
     network: Network
@@ -73,6 +74,9 @@ class TrainingResult:
     history: History
     regime: RegimeRecord | None
     augmentation: Augmentation | None
+    evidence: Evidence
+    head: LinearHead
+    copy: TunedCopy | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,14 +118,18 @@ def learn(setup: Setup, progress: Progress) -> TrainingResult:
     choice = choose(evidence, train.guard)
     strength = crossed.strength if crossed else DEFAULT_STRENGTH
     tuned = copy.network if copy and choice.chosen == "finetuned" else None
+    head = fit_head(features, pictures.labels, pictures.classes, strength, blocks=setup.backbone.blocks)
     return TrainingResult(
-        _put_together(setup, features, strength, tuned, choice.share),
+        _put_together(setup, head, tuned, choice.share),
         choice.chosen,
         choice.why,
         choice.out_of_fold,
         _history(setup, strength, evidence, copy, choice),
         regime,
         _augmenter(setup).record(setup.config.seed, len(copy.epochs)) if copy and tuned else None,
+        evidence,
+        head,
+        copy,
     )
 
 
@@ -211,11 +219,10 @@ def _evidence(setup: Setup, fold: Labels, crossed: CrossValidation, copy: TunedC
     return Evidence(head, crossed.last_stage, pictures.groups, tuned, known)
 
 
-def _put_together(setup: Setup, features: Floats, strength: float, tuned: TunedNetwork | None, share: float) -> Network:
-    """The head fitted on all images on the frozen backbone, averaged with the fine-tuned copy where there is one."""
-    pictures, backbone = setup.pictures, setup.backbone
-    head = fit_head(features, pictures.labels, pictures.classes, strength, blocks=backbone.blocks).layer()
-    network = averaged_network(backbone, head, tuned.stages, tuned.head, share) if tuned else Network(backbone, head)
+def _put_together(setup: Setup, head: LinearHead, tuned: TunedNetwork | None, share: float) -> Network:
+    """The head on the frozen backbone, averaged with the fine-tuned copy where there is one."""
+    backbone, layer = setup.backbone, head.layer()
+    network = averaged_network(backbone, layer, tuned.stages, tuned.head, share) if tuned else Network(backbone, layer)
     return setup.device.put(network).eval()
 
 
