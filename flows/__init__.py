@@ -1,4 +1,8 @@
-"""Prefect: flows, tasks, deployments and the local server. The steps themselves know nothing of it."""
+"""Prefect: flows, tasks, deployments and the local server. The steps themselves know nothing of it.
+
+Folders:
+    server: the server of flows that run in a command's own process.
+"""
 
 from workspace.environment import set_defaults
 

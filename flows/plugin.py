@@ -68,22 +68,28 @@ def _running_server() -> str | None:
         return None
 
 
-def _deployments_of(api_url: str, flow_name: str) -> list[str]:
-    """List the deployments of flows of this name, two at most; none when the server does not answer as expected."""
-    import httpx
+def api_credentials() -> dict[str, Any]:
+    """Return the headers and the password that Prefect's settings hold, as arguments for httpx."""
     from prefect.settings import get_current_settings
 
     settings: Any = get_current_settings().api
     headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"} if settings.key else {}
     name_and_password = settings.auth_string.get_secret_value().split(":", 1) if settings.auth_string else []
+    password = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
+    return {"headers": headers, "auth": password}
+
+
+def _deployments_of(api_url: str, flow_name: str) -> list[str]:
+    """List the deployments of flows of this name, two at most; none when the server does not answer as expected."""
+    import httpx
+
     question = {"flows": {"name": {"any_": [flow_name]}}, "limit": 2}
     try:
         answer = httpx.post(
             f"{api_url.rstrip('/')}/deployments/filter",
             json=question,
-            headers=headers,
-            auth=(name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None,
             timeout=_TIMEOUT_S,
+            **api_credentials(),
         )
         answer.raise_for_status()
         return [str(deployment["name"]) for deployment in answer.json()]

@@ -35,6 +35,9 @@ def up(
 @app.command(rich_help_panel=OPERATE)
 def watch(folder: Folder) -> None:
     """Take in the inbox, repeat earlier searches, and say whether there is enough new to retrain."""
+    from flows.server.local import prepare_server
+
+    prepare_server()
     from flows.watch import watch as flow
 
     for name, new in flow(workspace=str(folder)).items():
@@ -44,12 +47,15 @@ def watch(folder: Folder) -> None:
 @app.command(rich_help_panel=OPERATE)
 def retrain(folder: Folder, settings: Settings = None) -> None:
     """Train on the new pictures with the live model's settings; publish the result only if it is better."""
-    from flows.retrain import retrain as flow
+    from flows.server.local import prepare_server
     from training.report.summary import summary_table
     from workspace.resolve import open_workspace
 
     overrides = parse_overrides(settings or [])
     open_workspace(folder, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
+    prepare_server()
+    from flows.retrain import retrain as flow
+
     counts = flow(workspace=str(folder), settings=overrides or None)
     CONSOLE.print(summary_table(Workspace(folder), counts))
     for note in counts["publish"].notes:

@@ -86,6 +86,9 @@ def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None) -> 
 
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     """Run the flow in this process, under Prefect, and print its result."""
+    from flows.server.local import prepare_server
+
+    prepare_server()
     from flows.collect_and_train import collect_and_train
     from training.report.summary import summary_table
 
