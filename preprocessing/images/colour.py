@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
+_PIXELS_AT_ONCE = 4_000_000
 _WHITE = (255, 255, 255)
 _OPAQUE = {"LA": "L", "La": "L", "PA": "RGB", "P": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
+
+
+def rgb_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Convert a loaded image of any mode of 8 bits to uint8 [H, W, 3], as `to_rgb` does.
+
+    A large one is converted in strips, for the steps between would hold several times its memory.
+    """
+    width, height = image.size
+    rows = max(1, _PIXELS_AT_ONCE // width)
+    if rows >= height:
+        return np.array(to_rgb(image))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        pixels[top:bottom] = np.asarray(to_rgb(image.crop((0, top, width, bottom))))
+    return pixels
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from preprocessing.images.ancillary import PROFILE_BYTES, barer_versions
-from preprocessing.images.colour import to_rgb
-from preprocessing.images.deep_grey import DEEP_MODES, deep_to_grey, unpack_in_native_order
+from preprocessing.images.colour import rgb_pixels
+from preprocessing.images.deep_grey import DEEP_MODES, deep_to_rgb, unpack_in_native_order
 from preprocessing.images.formats import FORMATS, ends_early, recognise
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
@@ -143,18 +143,14 @@ def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
     unpack_in_native_order(image)
     image.load()
     orientation = _orientation(image)  # after load: Pillow turns a TIFF itself and PNG keeps its EXIF at the end
-    if image.mode in DEEP_MODES:
-        grey, note = deep_to_grey(image)
-        rgb = grey.convert("RGB")
-    else:
-        rgb, note = to_rgb(image), ""
+    pixels, note = deep_to_rgb(image) if image.mode in DEEP_MODES else (rgb_pixels(image), "")
     if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    width, height = rgb.size
+        pixels = np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+    height, width = pixels.shape[:2]
     if drafted:
         width, height = full if orientation < 5 else full[::-1]
     container = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second one behind it
-    return Decoded(np.array(rgb), container, mode, _frames(image), width, height, note)
+    return Decoded(pixels, container, mode, _frames(image), width, height, note)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -57,14 +57,14 @@ def unpack_in_native_order(image: ImageFile.ImageFile) -> None:
         ]
 
 
-def deep_to_grey(image: Image.Image) -> tuple[Image.Image, str]:
-    """Scale a loaded image of a deep mode to 8-bit grey, mode L.
+def deep_to_rgb(image: Image.Image) -> tuple[npt.NDArray[np.uint8], str]:
+    """Scale a loaded image of a deep mode to 8-bit grey: uint8 [H, W, 3].
 
     The range is, in this order: the least and largest value that a TIFF states, if they fit the values; the bits of
     unsigned integers; a full scale (1, or 8 to 16 bits) of which the values fill at least a quarter; their own.
 
     Returns:
-        The image, and what was assumed, in words; empty when the file says it all.
+        The pixels, and what was assumed, in words; empty when the file says it all.
     """
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     values = _values_of(image, tags)
@@ -80,7 +80,7 @@ def deep_to_grey(image: Image.Image) -> tuple[Image.Image, str]:
         grey[rows] = 255 - scaled if tags.get(_PHOTOMETRIC) == 0 else scaled
         if isinstance(clear, int):
             grey[rows][block == clear] = 255
-    return Image.fromarray(grey), note
+    return np.repeat(grey[..., np.newaxis], 3, axis=2), note
 
 
 def _values_of(image: Image.Image, tags: Mapping[int, Any]) -> Values:
@@ -103,6 +103,8 @@ def _range_of(values: Values, tags: Mapping[int, Any], missing: float) -> tuple[
     if values.dtype.kind == "u" and bits <= 16:
         return (0.0, 2.0**bits - 1), ""
     low, high, clipped = _extent(values, sample, missing)
+    if low == high:
+        return (low, high), ""
     top = _full_scale(low, high, whole=values.dtype.kind != "f")
     if top:
         return (0.0, top), f"grey values {low:g} to {high:g}: 0 to {top:g} was taken as black to white{clipped}"

@@ -270,3 +270,19 @@ def test_a_page_of_text_is_refused_before_a_decoder_sees_it(monkeypatch) -> None
     monkeypatch.setattr(Image, "open", never)
     with pytest.raises(ImageRefused, match="not_an_image"):
         decode(b"<html>")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "16 bits"])
+def test_a_large_picture_has_the_pixels_of_a_small_one(picture, encode, mode, monkeypatch) -> None:
+    if mode == "16 bits":
+        image = Image.fromarray(np.asarray(picture(30).convert("L"), np.uint16) * 257)
+    else:
+        image = picture(30).quantize(32) if mode == "P" else picture(30).convert(mode)
+    options = {"transparency": 5} if mode == "P" else {}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(image, "TIFF" if mode == "CMYK" else "PNG", icc_profile=swapped_profile(), exif=exif, **options)
+    whole = decode(data)
+    monkeypatch.setattr("preprocessing.images.colour._PIXELS_AT_ONCE", 700)  # 5 rows of 120 px
+    strips = decode(data)
+    assert np.array_equal(strips.pixels, whole.pixels) and (strips.width, strips.height) == (90, 120)

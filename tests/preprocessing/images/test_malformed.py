@@ -259,6 +259,6 @@ def test_memory_that_runs_out_has_a_reason_of_its_own(error, monkeypatch) -> Non
     def no_room(_image: object) -> None:
         raise error
 
-    monkeypatch.setattr("preprocessing.images.decode.to_rgb", no_room)
+    monkeypatch.setattr("preprocessing.images.decode.rgb_pixels", no_room)
     with pytest.raises(ImageRefused, match="decoder_memory"):
         decode(PNG)
