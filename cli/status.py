@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.table import Table
 
 from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import count_new_images
 from workspace.catalog import curation
-from workspace.catalog.class_progress import class_progress
+from workspace.catalog.class_progress import ClassProgress, class_progress
+from workspace.catalog.collection_stats import read_collection_stats
+from workspace.catalog.funnel import funnel_text, remedy_for
 from workspace.catalog.records import Sample
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
@@ -41,6 +44,7 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
         )
     lines = [("classes", f"{note}, with the next step") for note in renamed.notes]
     lines += [("decisions", note) for note in renamed.waiting]
+    lines += [("too few", text) for text in _small_classes(workspace, config, states)]
     lines += _lines(workspace, config, run, samples, usable)
     return rendered(table) + "".join(f"{name:<16}{text}\n" for name, text in lines)
 
@@ -68,6 +72,16 @@ def _lines(
     return lines
 
 
+def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mapping[str, ClassProgress]) -> list[str]:
+    """Say of each class that was searched and is too small to train what became of all that was found."""
+    small = [label for label, state in states.items() if state.found and state.kept < config.split.min_per_class]
+    if not small:
+        return []
+    with workspace.open_catalog() as catalog:
+        stats = read_collection_stats(catalog, small).by_class
+    return [f"{label}: {funnel_text(stats[label])}; {remedy_for(stats[label], label, config)}" for label in small]
+
+
 def _run_line(run: RunFolder, samples: list[Sample]) -> str:
     text = f"{run.run_id}, {len(samples):,} pictures"
     if not run.has_model:
@@ -87,7 +101,14 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
         per_class = ", ".join(f"{label} {count}" for label, count in fresh.per_class.items())
         changes.append(f"{fresh.new:,} new clean pictures ({per_class}); {limit} start a retraining")
     if live.dataset_file.is_file():
-        before = {(sample.sha256, sample.label) for sample in read_dataset(live.dataset_file)}
+        samples = read_dataset(live.dataset_file)
+        trained = {sample.label for sample in samples}
+        for names, what in (
+            (trained - config.classes.keys(), "no class now"),
+            (config.classes.keys() - trained, "new"),
+        ):
+            changes += [f"the class {name!r} is {what}" for name in sorted(names)]
+        before = {(sample.sha256, sample.label) for sample in samples if sample.label in config.classes}
         gone = before - set(kept)
         if gone:
             changes.append(f"{len(gone):,} of its {len(before):,} pictures were dropped or relabelled")

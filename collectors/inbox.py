@@ -91,9 +91,9 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[
     if not workspace.inbox.is_dir():
         return {}, ()
     names: dict[str, str] = {}
-    for label, keywords in config.classes.items():
-        for word in (label, *keywords):
-            names.setdefault(name_key(word), label)
+    by_name = [(label, label) for label in config.classes]  # before the keywords, which may be other classes' names
+    for word, label in (*by_name, *((word, label) for label, words in config.classes.items() for word in words)):
+        names.setdefault(name_key(word), label)
     folders, unknown, loose_files = {}, [], 0
     for entry in _listed(workspace.inbox):
         if entry.name.startswith("."):

@@ -105,7 +105,9 @@ def settings_of_champion(
     file = workspace.run(champion.champion).config_file
     if not file.is_file():
         return ChampionSettings(load_config(workspace.config_file, overrides), missing=file)
-    config = load_config(file, overrides).model_copy(update={name: getattr(today, name) for name in _OF_TODAY})
+    config = load_config(file, overrides, frozen=True).model_copy(
+        update={name: getattr(today, name) for name in _OF_TODAY}
+    )
     return ChampionSettings(config, tuple(_differing(config, today)))
 
 

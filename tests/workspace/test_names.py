@@ -162,6 +162,11 @@ def test_no_class_may_have_the_name_of_the_answer_none(name: str) -> None:
         parse_config(f'[classes]\n"{name}" = "x"\ndog = "dog"\n', "text")
 
 
+def test_a_run_that_was_frozen_with_a_class_of_that_name_is_still_read() -> None:
+    text = '[classes]\nnone = "x"\ndog = "dog"\n'
+    assert list(parse_config(text, "config.toml", frozen=True).classes) == ["none", "dog"]
+
+
 @pytest.mark.parametrize("name", ["a\u2028b", "a\x85b", "a\x1b[31m"])
 def test_a_name_that_breaks_lines_or_moves_the_cursor_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a class"):
@@ -173,3 +178,13 @@ def test_a_name_or_keyword_that_is_no_text_is_refused_before_it_is_written(tmp_p
         WorkspaceConfig(classes={"cat": ("ca\udcf1on",), "dog": ("dog",)})
     with pytest.raises(ConfigError, match=r"'ca\\udcf1on' is no text"):
         open_workspace(tmp_path, ["ca\udcf1on", "dog"])
+
+
+def test_a_folder_of_the_inbox_is_that_of_the_class_of_its_name_before_that_of_a_keyword(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    (workspace.inbox / "bear").mkdir(parents=True)
+    Image.new("RGB", (80, 80)).save(workspace.inbox / "bear" / "1.png")
+    classes = {"grizzly": ["grizzly", "bear"], "bear": ["black bear"]}
+    inbox.run(workspace, WorkspaceConfig.model_validate({"classes": classes, "retrain": {"settle_s": 0}}))
+    with workspace.open_catalog() as catalog:
+        assert [hit.label for hit in catalog.all(Hit)] == ["bear"]

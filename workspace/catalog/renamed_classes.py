@@ -73,15 +73,17 @@ def plan_carry_over(
         classes: keywords by class, as workspace.toml has them now.
         renamed: new names by old ones, for classes that kept no keyword.
     """
-    moves = _moves(_known_keywords(catalog, classes), classes, renamed or {})
+    known = _known_keywords(catalog, classes)
+    moves = _moves(known, classes, renamed or {})
     overrides = catalog.all(Override)
     found_by = _keywords_of(catalog, {row.sha256 for row in overrides}, classes) if moves else {}
     whole = {move.old: move.new for move in moves if not move.keyword} | dict(renamed or {})
     by_keyword = {(move.old, move.keyword): move.new for move in moves if move.keyword}
+    successors = whole | _taken_names(known, moves, classes)
     decisions: dict[Override, tuple[Override, ...]] = {}
     for row in overrides:
         labels = _labels_now(row, whole, by_keyword, found_by.get((row.sha256, row.label), frozenset()))
-        after = tuple(_renamed(row, label, whole.get(row.new_label, row.new_label)) for label in sorted(labels))
+        after = tuple(_renamed(row, label, successors.get(row.new_label, row.new_label)) for label in sorted(labels))
         if after != (row,):
             decisions[row] = after
     now = [after for row in overrides for after in decisions.get(row, (row,))]
@@ -132,6 +134,28 @@ def _moves(
             if label not in names and len(names) == 1:
                 moves.append(Move(label, next(iter(names)), word, keeps_inbox=label in classes))
     return moves
+
+
+def _taken_names(
+    known: Iterable[tuple[str, str]], moves: Iterable[Move], classes: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Map each name that another class has taken over to the present name of the class that had it.
+
+    So it is when two classes swap their names: all keywords of the one move, and those that it has now were others'.
+    """
+    keywords: dict[str, set[str]] = defaultdict(set)
+    targets: dict[str, set[str]] = defaultdict(set)
+    for label, word in known:
+        keywords[label].add(name_key(word))
+    for move in moves:
+        targets[move.old].add(move.new)
+    taken = {}
+    for label, new in targets.items():
+        own = {name_key(word) for word in classes.get(label, ())}
+        of_others = {word for other, words in keywords.items() if other != label for word in words}
+        if own and own <= of_others and not own & keywords[label] and len(new) == 1:
+            taken[label] = next(iter(new))
+    return taken
 
 
 def _labels_now(

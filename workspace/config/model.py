@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from workspace.config.clean import CleanConfig, CurateConfig, SplitConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
@@ -24,6 +24,9 @@ from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig
 from workspace.errors import ConfigError
 from workspace.names import NO_CLASS, has_control, is_text, name_key, normalised_name, quoted_pair
 from workspace.text import decode_text
+
+FROZEN = {"frozen": True}
+"""The context of validation for the settings of a run, which may be of an earlier version."""
 
 
 class WorkspaceConfig(Section):
@@ -66,14 +69,14 @@ class WorkspaceConfig(Section):
 
     @field_validator("classes")
     @classmethod
-    def _classes_make_sense(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _classes_make_sense(cls, value: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
         problems = []
         if len(value) < 2:
             problems.append(f"a classifier needs at least 2 classes, here are {len(value)}")
         for label, words in value.items():
             if not label or any(mark in label for mark in "/\\") or label in {".", ".."} or has_control(label):
                 problems.append(f"{label!r} cannot name a class: no empty names, slashes, tabs or line breaks")
-            if name_key(label) == NO_CLASS:
+            if name_key(label) == NO_CLASS and info.context != FROZEN:
                 problems.append(
                     f"{label!r} cannot name a class: a model answers {NO_CLASS!r} to a picture of no class; give the "
                     "class another name and leave its keywords as they are"
@@ -108,7 +111,12 @@ class WorkspaceConfig(Section):
 
 
 def parse_config(
-    text: str, origin: str, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
+    text: str,
+    origin: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    on_old: Callable[[str], None] | None = None,
+    frozen: bool = False,
 ) -> WorkspaceConfig:
     """Read the text of a workspace.toml, or of a run's config.toml.
 
@@ -117,6 +125,7 @@ def parse_config(
         origin: where it came from, for the error's text.
         overrides: values by dotted name (`train.backbone`) that win over the text; by names of today only.
         on_old: is told what to rename or to delete where the text is of an earlier version.
+        frozen: the text is a run's, whose classes cannot be renamed any more.
 
     Raises:
         ConfigError: lists every problem of the text together, or names the new name of an override.
@@ -127,7 +136,7 @@ def parse_config(
             raise ConfigError("; ".join(sentences))
         for name, value in (overrides or {}).items():
             _override(values, name, value)
-        config = WorkspaceConfig.model_validate(values)
+        config = WorkspaceConfig.model_validate(values, context=FROZEN if frozen else None)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}") from error
     except ValidationError as error:
@@ -140,9 +149,13 @@ def parse_config(
 
 
 def load_config(
-    path: Path, overrides: Mapping[str, Any] | None = None, *, on_old: Callable[[str], None] | None = None
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    on_old: Callable[[str], None] | None = None,
+    frozen: bool = False,
 ) -> WorkspaceConfig:
-    """Read a workspace.toml; `overrides` and `on_old` as in parse_config.
+    """Read a workspace.toml, or a run's config.toml; `overrides`, `on_old` and `frozen` as in parse_config.
 
     Raises:
         ConfigError: it is missing, unreadable or wrong; lists every problem together.
@@ -157,7 +170,7 @@ def load_config(
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}; save it as UTF-8") from error
-    return parse_config(text, str(path), overrides, on_old=on_old)
+    return parse_config(text, str(path), overrides, on_old=on_old, frozen=frozen)
 
 
 def _override(values: dict[str, Any], name: str, value: Any) -> None:

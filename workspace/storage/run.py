@@ -95,7 +95,7 @@ def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
     folder = workspace.latest_run() if run_id is None else workspace.run(run_id)
     if not folder.config_file.is_file():
         raise WorkspaceError(f"{folder.config_file} does not exist; make a run anew with: {workspace.command('split')}")
-    return Run(workspace, folder, load_config(folder.config_file))
+    return Run(workspace, folder, load_config(folder.config_file, frozen=True))
 
 
 def model_settings(config: WorkspaceConfig) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _export_model(workspace: Workspace, run: RunFolder, target: Path, names: Col
     from workspace.storage.dataset import read_dataset
 
     model = Classifier.load(run.model, "cpu")
-    clean = load_config(run.config_file).clean
+    clean = load_config(run.config_file, frozen=True).clean
     images = images_to_check(workspace, read_dataset(run.dataset_file), clean)
     for name in names:
         done = MODEL_FORMATS[name](model, images, target)

@@ -112,3 +112,20 @@ def test_decisions_of_a_class_that_is_gone_wait_and_say_so(catalog) -> None:
 def test_a_keyword_of_two_classes_is_nobodys_claim(catalog) -> None:
     plan = carry_over(catalog, {"brown": ("grizzly",), "bear": ("grizzly",), "black": ("black bear",)})
     assert not plan.moves and len(plan.waiting) == 1
+
+
+def test_classes_that_swap_their_names_keep_what_is_theirs(catalog) -> None:
+    plan = carry_over(catalog, {"black": ("grizzly", "ursus arctos"), "grizzly": ("black bear",)})
+    assert decisions(catalog) == {("a", "black"): ("drop", ""), ("b", "black"): ("relabel", "grizzly")}
+    assert (label_of(catalog, "http://s/a"), label_of(catalog, "http://s/x")) == ("black", "grizzly")
+    assert len(plan.notes) == 4 and not plan.waiting
+
+
+def test_a_name_that_goes_on_to_another_class_in_turn(catalog) -> None:
+    carry_over(catalog, {"black": ("grizzly",), "baribal": ("black bear",)})
+    assert decisions(catalog) == {("a", "black"): ("drop", ""), ("b", "black"): ("relabel", "baribal")}
+
+
+def test_a_class_with_new_words_of_its_own_stays_what_it_is_called(catalog) -> None:
+    carry_over(catalog, {"grizzly": ("grizzly", "black bear"), "black": ("ursus americanus",)})
+    assert decisions(catalog)["b", "grizzly"] == ("relabel", "black")

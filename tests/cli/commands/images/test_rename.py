@@ -10,11 +10,14 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.status import status_text
 from workspace.catalog.overrides import Change, decide
-from workspace.catalog.records import Override
+from workspace.catalog.records import Override, Sample
 from workspace.config.rename_class import with_renamed_class
 from workspace.errors import ConfigError
 from workspace.resolve import open_workspace
+from workspace.storage.champion import Decision, record_decision
+from workspace.storage.dataset import dataset_bytes
 from workspace.storage.lock import hold
+from workspace.storage.paths import write_atomic
 
 BEARS = """\
 # my bears
@@ -117,6 +120,28 @@ def test_a_rename_that_cannot_be_names_the_reason_and_changes_nothing(
 def test_classes_in_a_form_without_lines_of_their_own_are_left_to_the_person() -> None:
     with pytest.raises(ConfigError, match="rename it there by hand"):
         with_renamed_class('classes = {cat = "cat", dog = "dog"}\n', "here", "cat", "lion")
+
+
+def test_status_tells_a_class_with_another_name_from_pictures_that_were_dropped(bears: Path) -> None:
+    workspace, config = open_workspace(bears)
+    with workspace.open_catalog() as catalog:
+        samples = [
+            Sample(sha, label, "train", sha, "", "folder", label, *[""] * 6, "", 9, 9) for sha, label in catalog.kept()
+        ]
+    write_atomic(workspace.run("one").dataset_file, dataset_bytes(samples))
+    write_atomic(workspace.run("one").config_file, (bears / "workspace.toml").read_bytes())
+    workspace.point_to("one")
+    record_decision(workspace, Decision("one", "published", "one", "the first", "now"))
+    _edit(bears, '"grizzly"  =', '"brown bear"  =')
+    _run("clean", bears)
+    text = status_text(*open_workspace(bears))
+    assert "the class 'grizzly' is no class now" in text and "the class 'brown bear' is new" in text
+    assert "dropped or relabelled" not in text
+
+
+def test_status_says_of_a_class_that_is_too_small_where_its_pictures_went(bears: Path) -> None:
+    text = status_text(*open_workspace(bears))
+    assert "grizzly: 4 found, 3 dropped (dropped by a person 3), 1 kept; look at them again" in text
 
 
 @pytest.mark.parametrize("busy", [False, True])
