@@ -18,16 +18,39 @@ from workspace.reasons import find_reason
 
 @dataclass(frozen=True, slots=True)
 class QueryOutcome:
-    """The outcome of one page: new state of the query, number of urls new to the class, and how many are excluded."""
+    """The outcome of one page: new state of the query, number of urls new to the class, and how many are excluded.
+
+    `notes` say in sentences what the source passed over.
+    """
 
     state: Search
     new_urls: int = 0
     excluded: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def known_images(catalog: Catalog, label: str) -> dict[str, str]:
     """Map the images found for a class, by `image_key`, to the url at which each was found."""
     return {image_key(url): url for url in urls_of(catalog, label)}
+
+
+def current_state(catalog: Catalog, query: Search, scope: str) -> Search:
+    """Return how far a query has come; one that was asked of something else than today begins anew.
+
+    A folder to which files were added, or another list, depth, licence or service, has other answers than before.
+
+    Args:
+        catalog: holds the states.
+        query: names label, keyword and source.
+        scope: from `search_scope`, of today's settings and files.
+    """
+    state = catalog.search_state(query.label, query.keyword, query.source)
+    if state is not None and not state.scope:  # of a version that did not record it; what has changed since is seen
+        state = replace(state, scope=scope)
+        catalog.put([state])
+    if state is not None and state.scope == scope:
+        return state
+    return Search(query.label, query.keyword, query.source, "open", scope=scope)
 
 
 def query_next_page(
@@ -85,10 +108,10 @@ def _record(
         cursor=None if is_exhausted else page.next_cursor,
         found=state.found + (new_urls if is_repeat else len(page.hits)),
         reason="",
-        detail="",
+        detail="; ".join(filter(None, [state.detail if state.cursor is not None else "", *page.notes]))[:500],
         asked_at=now,
     )
-    return QueryOutcome(after, new_urls, excluded)
+    return QueryOutcome(after, new_urls, excluded, page.notes)
 
 
 def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Sequence[str] | None) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from collectors.query import known_images, query_next_page
-from collectors.sources.registry import make_sources, open_session, with_recorded_keys
+from collectors.query import current_state, known_images, query_next_page
+from collectors.sources.registry import make_sources, open_session, search_scope, with_recorded_keys
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.records import Search, StepCounts
 from workspace.clock import utc_now
@@ -31,12 +31,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         sources = make_sources(with_recorded_keys(config))
         with workspace.open_catalog() as catalog, open_session(config.network) as session:
             progress.begin("Refreshing searches", len(due))
-            for state in due:
+            for query in due:
+                source = sources[query.source]
+                state = current_state(catalog, query, search_scope(config, query.source, source, query.keyword))
                 known = known_images(catalog, state.label)
-                outcome = query_next_page(
-                    catalog, session, sources[state.source], state, known, config.search.wanted_licenses
-                )
+                outcome = query_next_page(catalog, session, source, state, known, config.search.wanted_licenses)
                 after = outcome.state
+                for note in outcome.notes:
+                    progress.warn(note)
                 counts["new hits"] += outcome.new_urls
                 if after.status == "failed":
                     counts["failed searches"] += 1
@@ -53,7 +55,7 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     interval_h = config.retrain.search_again_h
     if not interval_h:
         return []
-    latest = utc_now(ago_s=3600 * interval_h)
+    latest, now = utc_now(ago_s=3600 * interval_h), utc_now()
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
         classes = class_progress(catalog, config.classes)
@@ -64,5 +66,5 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
         if state.label in lacking
         and state.keyword in config.classes.get(state.label, ())
         and state.source in config.search.sources
-        and state.asked_at <= latest
+        and not latest < state.asked_at <= now  # one of the future was written by a clock that was wrong
     ]

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from collectors.http.session import PoliteSession
-from collectors.query import QueryOutcome, known_images, query_next_page
+from collectors.query import QueryOutcome, current_state, known_images, query_next_page
 from collectors.sources.base import Source
-from collectors.sources.registry import make_sources, open_session, with_recorded_keys
+from collectors.sources.registry import make_sources, open_session, search_scope, with_recorded_keys
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import download_counts
@@ -49,7 +49,7 @@ def run(
         for label in config.classes:
             searching.fill(label)
             progress.advance()
-        notes = tuple(searching.notes)
+        notes = tuple(dict.fromkeys(searching.notes))
         for note in notes:
             progress.warn(note)
         hits = catalog.hits_per_label()
@@ -96,8 +96,10 @@ def retry_searches(
         progress.begin("Repeating failed searches", len(current))
         searching = _Searching(catalog, session, sources, config, retry_failed=True)
         for state in current:
-            searching.query(state, known_images(catalog, state.label))
+            searching.query(searching.current(state), known_images(catalog, state.label))
             progress.advance()
+        for note in dict.fromkeys(searching.notes):
+            progress.warn(note)
     return len(current)
 
 
@@ -148,17 +150,24 @@ class _Searching:
         queries, queried = [], set()
         for keyword in self._config.classes[label]:
             for name in self._sources:
-                state = self._catalog.search_state(label, keyword, name)
-                if state is not None:
+                state = self.current(Search(label, keyword, name, "open"))
+                if state.asked_at:
                     queried.add(name)
-                if state is None or state.status not in self._finished:
-                    queries.append(state or Search(label, keyword, name, "open"))
+                if state.status not in self._finished:
+                    queries.append(state)
         return sorted(queries, key=lambda state: state.found), self._sources.keys() - queried
+
+    def current(self, query: Search) -> Search:
+        """Return how far a query has come; see current_state."""
+        scope = search_scope(self._config, query.source, self._sources[query.source], query.keyword)
+        return current_state(self._catalog, query, scope)
 
     def query(self, state: Search, known: dict[str, str]) -> QueryOutcome:
         """Request one page of a query."""
-        licenses = self._config.search.wanted_licenses
-        return query_next_page(self._catalog, self._session, self._sources[state.source], state, known, licenses)
+        source, licenses = self._sources[state.source], self._config.search.wanted_licenses
+        outcome = query_next_page(self._catalog, self._session, source, state, known, licenses)
+        self.notes += outcome.notes
+        return outcome
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from collectors.http.session import PoliteSession
 from workspace.config.collect import SearchConfig
@@ -74,6 +74,17 @@ class Source(Protocol):
         """
 
 
+@runtime_checkable
+class Scoped(Protocol):
+    """A source whose answers depend on more than its base URL: on settings, or on files."""
+
+    def scope(self, keyword: str) -> object:
+        """Return what the answers for a keyword depend on, as values of JSON: settings, and sizes and times of files.
+
+        A search that is exhausted or half done begins anew when it has changed.
+        """
+
+
 def _default_probe(_search: SearchConfig) -> str:
     return "cat"
 
@@ -94,6 +105,7 @@ class SourceInfo:
         url: base URL of its API, which `url` of its table [search.NAME] overrides; empty when it has none.
         pause_s: minimum seconds between two requests to the host of `url`, where the service asks for it.
         image_urls: matches whole URLs of its image host; group 1 identifies the image, whatever its size.
+        crawled: whether it reads pages, so that the network settings on robots.txt, opt-outs and reservations hold.
         opt_in: why it needs a conscious choice; empty when it does not.
         probe: a keyword that must have hits, given the settings.
     """
@@ -109,6 +121,7 @@ class SourceInfo:
     url: str = ""
     pause_s: float = 0.0
     image_urls: re.Pattern[str] | None = None
+    crawled: bool = False
     opt_in: str = ""
     probe: Callable[[SearchConfig], str] = _default_probe
 

@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from collectors.http.recording import NOT_KEPT, record_key_names, recorded_key_names
 from collectors.http.session import PoliteSession
-from collectors.sources.base import Source, SourceInfo, find_keys
+from collectors.sources.base import Scoped, Source, SourceInfo, find_keys
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
+from workspace.storage.paths import digest
 
 # The modules of the sources, in the order in which they are listed.
 _MODULES = (
@@ -116,6 +117,23 @@ def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
         return search
     credentials = {name: SecretStr(NOT_KEPT) for name in recorded_key_names(network.replay)}
     return search.model_copy(update={"credentials": credentials, "keys_from_environment": False})
+
+
+def search_scope(config: WorkspaceConfig, name: str, source: Source, keyword: str) -> str:
+    """Return a digest of what a search is asked of: the service, the recording, the keys, the files and settings.
+
+    Args:
+        config: the current settings.
+        name: of the source.
+        source: made from the same settings.
+        keyword: of the search.
+    """
+    network, info = config.network, SOURCES.get(name)
+    parts: list[object] = [network.replay]
+    if info is not None:
+        parts += [info.base_url(config.search), [names for names in info.keys if find_keys(config.search, names)]]
+        parts += [network.robots, network.opt_outs, network.reservations] if info.crawled else []
+    return digest(*parts, source.scope(keyword) if isinstance(source, Scoped) else None)
 
 
 def source_rows(search: SearchConfig) -> list[SourceRow]:

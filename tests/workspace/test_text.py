@@ -27,7 +27,7 @@ def test_a_list_of_urls_is_read_however_an_editor_saved_it(tmp_path, encoding, n
         "list.jsonl": '{"url": "http://a/1.jpg", "label": "café"}\r\n',
     }
     (tmp_path / name).write_bytes(text[name].encode(encoding))
-    assert list(read_rows(tmp_path / name)) == [{"url": "http://a/1.jpg", "label": "café"}]
+    assert [row.values for row in read_rows(tmp_path / name)] == [{"url": "http://a/1.jpg", "label": "café"}]
 
 
 def test_a_mark_of_the_other_byte_order_is_known() -> None:

@@ -49,11 +49,13 @@ def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pau
     Only those of classes that still need pictures.
     """
     hits, downloads = TABLES[Hit], TABLES[Download]
-    latest = utc_now(ago_s=pause_s)
+    latest, now = utc_now(ago_s=pause_s), utc_now()
+    # One of the future was written by a clock that was wrong.
+    is_left_alone = sa.or_(downloads.c.fetched_at <= latest, downloads.c.fetched_at > now)
     query = (
         sa.select(hits.c.label, hits.c.image_url)
         .join(downloads, hits.c.image_url == downloads.c.image_url)
-        .where(downloads.c.status == "failed", downloads.c.reason == GIVEN_UP, downloads.c.fetched_at <= latest)
+        .where(downloads.c.status == "failed", downloads.c.reason == GIVEN_UP, is_left_alone)
     )
     with catalog.engine.connect() as connection:
         found = [(str(label), str(url)) for label, url in connection.execute(query)]

@@ -15,7 +15,8 @@ class Search:
     """State of one search: a keyword of a class at one source.
 
     `status` is `open` (more pages may follow), `exhausted` or `failed`; `cursor` is what the source needs for its
-    next page, None before the first; `reason` and `detail` say why it failed.
+    next page, None before the first; `reason` and `detail` say why it failed, and `detail` of another what it passed
+    over. `scope` is a digest of what it was asked of, such as a folder's listing; empty: of an earlier version.
     """
 
     label: str
@@ -27,6 +28,7 @@ class Search:
     reason: str = ""
     detail: str = ""
     asked_at: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

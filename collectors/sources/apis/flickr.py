@@ -37,6 +37,10 @@ class Flickr:
         self._licenses = search.licenses
         self._license_urls: dict[str, str] = {}
 
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the licences that are asked for."""
+        return self._licenses
+
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Request one page of 100; the cursor is the page number; see Source.search."""
         if not self._license_urls:  # requested, since Flickr adds licences (version 4.0 in June 2025)

@@ -29,6 +29,10 @@ class INaturalist:
         self._api = JsonApi(INFO.base_url(search))
         self._licenses = search.licenses
 
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the licences that are asked for."""
+        return self._licenses
+
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Request up to 100 observations, newest first; a keyword that is no taxon is then searched in all texts.
 

@@ -38,6 +38,10 @@ class Openverse:
         self._page_size = _KEYED_PAGE if self._credentials else _ANONYMOUS_PAGE
         self._token = ""
 
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the licences that are asked for."""
+        return self._licenses
+
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Request one page of 20, or of 240 with credentials; see Source.search."""
         number = self._page_number(cursor)

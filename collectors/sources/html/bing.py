@@ -92,6 +92,7 @@ INFO = SourceInfo(
     summary="Bing's page of image results; no licence and no creator is given.",
     limits="35 a page, about 1,000 per keyword; answers many requests with captchas",
     licenses=False,
+    crawled=True,
     url="https://www.bing.com",
     opt_in="it is a page for people and no API: its markup changes, and its terms are yours to read",
 )

@@ -28,6 +28,10 @@ class ResultsPage:
     def __init__(self, search: SearchConfig) -> None:
         self._template = search.results_page.url
 
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the site's page."""
+        return self._template
+
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Request one page; the next one is the page's rel=next link; see Source.search."""
         url = cursor or self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1")
@@ -88,5 +92,6 @@ INFO = SourceInfo(
     summary="One site's own image search: its page of results.",
     limits="as many pages as the site links (rel=next)",
     licenses=True,
+    crawled=True,
     settings=("url",),
 )

@@ -69,6 +69,10 @@ class Website:
             self._starts[name_key(keyword)] = self._starts.get(name_key(keyword), ()) + pages
         self._depth, self._limit = search.website.depth, search.website.pages
 
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the start pages, and how far their links are followed."""
+        return self._pages(keyword), self._depth, self._limit
+
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Read one page; a keyword without start pages has no hits; see Source.search.
 
@@ -91,9 +95,14 @@ class Website:
             state = json.loads(cursor)
             return _Crawl([(url, depth) for url, depth in state["queue"]], state["seen"], state["read"])
         crawl = _Crawl([], [])
-        for page in (*self._starts.get(name_key(keyword), ()), *self._starts.get("*", ())):
-            crawl.push(page.replace("{keyword}", quote(keyword, safe="")), 0, self._limit)
+        for page in self._pages(keyword):
+            crawl.push(page, 0, self._limit)
         return crawl
+
+    def _pages(self, keyword: str) -> list[str]:
+        """Return the start pages of a keyword."""
+        pages = (*self._starts.get(name_key(keyword), ()), *self._starts.get("*", ()))
+        return [page.replace("{keyword}", quote(keyword, safe="")) for page in pages]
 
     def _read(self, session: PoliteSession, crawl: _Crawl, url: str, depth: int) -> tuple[SearchHit, ...]:
         html, final_url = fetch_page(session, url)
@@ -135,6 +144,7 @@ INFO = SourceInfo(
     summary="The pictures of any website, from start pages that you name along the site's own links.",
     limits="search.website.depth links deep, search.website.pages pages per keyword, on one site",
     licenses=True,
+    crawled=True,
     settings=("start_pages",),
     opt_in="you must check whether a site's pictures may be used, unless its pages state a licence",
     probe=_probe_keyword,

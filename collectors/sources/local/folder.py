@@ -67,10 +67,10 @@ class Folder:
         )
         return ResultPage(hits, _quoted(page[-1]) if len(remaining) > len(page) else None, (note,) if note else ())
 
-    def contents(self, keyword: str) -> object:
-        """See Listed.contents: the files and their versions."""
+    def scope(self, keyword: str) -> object:
+        """See Scoped.scope: the files, and the size and time of change of each."""
         try:
-            return list(self._layout.files(keyword).versions.items())
+            return [[_quoted(name), version] for name, version in self._layout.files(keyword).versions.items()]
         except (ConfigError, OSError) as error:
             return str(error)
 

@@ -16,17 +16,11 @@ import pyarrow.parquet as pq
 
 from collectors.sources.parsing import read_json
 from workspace.names import is_text, name_key
+from workspace.text import PLAIN, encoding_of
 
 _BATCH_ROWS = 2000
 _NAMED = 5  # rows in one note
 _DELIMITERS = ",;\t|"  # of equals the first; in a .tsv the tab
-_BOMS = (
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe\0\0", "utf-32"),
-    (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 LABEL_COLUMNS = ("label", "class", "keyword", "category", "class_name", "label_name")
 
 
@@ -95,12 +89,12 @@ def columns_of(rows: Iterable[Row]) -> str:
 
 def text_lines(stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of a text in UTF-8, or in UTF-16 or UTF-32; bytes that are none become lone surrogates."""
-    head = stream.read(64)
+    head = stream.read(4)
     stream.seek(0)
-    encoding = next((name for bom, name in _BOMS if head.startswith(bom)), "")
-    if not encoding:  # without a mark: every second byte of ASCII in UTF-16 is zero
-        encoding = "utf-16-be" if head[:1] == b"\0" else "utf-16-le" if head[1:2] == b"\0" else "utf-8"
-    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    encoding = encoding_of(head)
+    if encoding == PLAIN and b"\0" in head:  # without a mark: every second byte of ASCII in UTF-16 is zero
+        encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
+    errors = "surrogateescape" if encoding == PLAIN else "replace"
     with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as lines:
         yield from lines
 
