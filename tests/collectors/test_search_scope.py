@@ -21,7 +21,11 @@ def rows(workspace: Workspace, kind):
 
 def settings(**search_settings: object) -> WorkspaceConfig:
     network = {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1, "read_timeout_s": 1}
-    values = {"classes": {"cat": "cat", "fox": "fox"}, "search": {"per_class": 50} | search_settings, "network": network}
+    values = {
+        "classes": {"cat": "cat", "fox": "fox"},
+        "search": {"per_class": 50} | search_settings,
+        "network": network,
+    }
     return WorkspaceConfig.model_validate(values)
 
 

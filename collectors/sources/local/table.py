@@ -113,9 +113,11 @@ def _read_csv(stream: BinaryIO, delimiters: str = _DELIMITERS) -> Iterator[Row]:
     # That which divides the header into most columns.
     delimiter = max(delimiters, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
     names = [column_key(name) for name in next(csv.reader([header], delimiter=delimiter), [])]
+    lines.forget()
     while (first := next(lines, None)) is not None:
         start = lines.number
         if not first.strip():
+            lines.forget()
             continue
         lines.push_back([first])
         try:
@@ -123,7 +125,7 @@ def _read_csv(stream: BinaryIO, delimiters: str = _DELIMITERS) -> Iterator[Row]:
         except csv.Error as error:
             fields, problem = [], str(error)
         else:
-            problem = _misfit(fields, names)
+            problem = _misfit(fields, names) or _open_quote(lines.taken, delimiter)
         if problem and lines.number > start:  # a quote that is never closed takes the lines after it with it
             lines.return_to(start)
         values = dict(zip(names, fields, strict=False))
@@ -134,8 +136,16 @@ def _read_csv(stream: BinaryIO, delimiters: str = _DELIMITERS) -> Iterator[Row]:
 def _misfit(fields: Sequence[str], names: Sequence[str]) -> str:
     if len(fields) > len(names) and any(field.strip() for field in fields[len(names) :]):
         return f"{len(fields)} fields, the header has {len(names)}"
-    if len(fields) < len(names) and any("\n" in field or "\r" in field for field in fields):
-        return "a quote that is not closed"
+    return ""
+
+
+def _open_quote(lines: Sequence[str], delimiter: str) -> str:
+    """Say that a row of several lines has a quote that ends in another row, or nowhere."""
+    if len(lines) > 1:
+        try:
+            list(csv.reader(lines, delimiter=delimiter, strict=True))
+        except csv.Error:
+            return "a quote that is not closed"
     return ""
 
 
@@ -144,7 +154,7 @@ class _Lines:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
-        self._taken: list[str] = []
+        self.taken: list[str] = []
         self._waiting: list[str] = []
         self.number = 0
 
@@ -153,20 +163,20 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._waiting.pop() if self._waiting else next(self._lines)
-        self._taken.append(line)
+        self.taken.append(line)
         self.number += 1
         return line
 
     def push_back(self, lines: Sequence[str]) -> None:
         self._waiting += reversed(lines)
         self.number -= len(lines)
-        del self._taken[len(self._taken) - len(lines) :]
+        del self.taken[len(self.taken) - len(lines) :]
 
     def return_to(self, number: int) -> None:
-        self.push_back(self._taken[len(self._taken) - (self.number - number) :])
+        self.push_back(self.taken[len(self.taken) - (self.number - number) :])
 
     def forget(self) -> None:
-        self._taken.clear()
+        self.taken.clear()
 
 
 def _read_jsonl(stream: BinaryIO) -> Iterator[Row]:
