@@ -94,7 +94,7 @@ def run_ours(root: Path, near: bool) -> None:
         features.run(workspace, config)
         parts["features"] = time.time() - began - sum(parts.values())
         with workspace.open_catalog() as catalog:
-            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog))
+            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog).verdicts)
         parts["near"] = time.time() - began - sum(parts.values())
     with workspace.open_catalog() as catalog:
         name = {one.sha256: Path(one.image_url).name for one in catalog.all(Download)}

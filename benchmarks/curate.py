@@ -27,6 +27,7 @@ from gallery.site import Gallery
 from preprocessing.curation.label_issues import find_label_issues
 from preprocessing.curation.outliers import centred, outlier_scores
 from preprocessing.dataset.groups import groups_of
+from workspace.catalog.counts import creators
 from workspace.progress import SILENT
 from workspace.resolve import open_workspace
 from workspace.storage.arrays import latest_features
@@ -66,7 +67,7 @@ def collect(name: str, site: Gallery, folder: Path, backbone: str) -> Photos:
         step_function(step)(workspace, config, SILENT)
     with workspace.open_catalog() as catalog:
         pairs = catalog.kept()
-        groups = groups_of(pairs, catalog.appearances(), [])
+        groups = groups_of(pairs, creators(catalog), [])
     features = latest_features(workspace).get([sha for sha, _ in pairs])
     return Photos(name, features, np.array([label for _, label in pairs]), np.array([groups[sha] for sha, _ in pairs]))
 

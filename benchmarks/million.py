@@ -26,13 +26,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hash_search import plant, skewed_hashes
-from preprocessing import edited_copies, split
+from preprocessing import split
 from preprocessing.duplicates.fingerprint import unpacked
 from preprocessing.duplicates.hash_search import Hashes
 from preprocessing.duplicates.registration import NONE
+from preprocessing.neighbours import pairs_within
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.class_progress import class_progress, urls_to_fetch
-from workspace.catalog.counts import appearances_under, download_counts, same_bytes_count, stored_thumbs
+from workspace.catalog.counts import appearances, download_counts, same_bytes_count, stored_thumbs
 from workspace.catalog.records import Download, Hit, ImageFacts
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.arrays import ArrayStore, latest_features, point_to_features
@@ -124,7 +125,7 @@ def clean_stage(workspace: Workspace, config: WorkspaceConfig) -> dict[str, Any]
         verdicts = verdicts_for(
             catalog.each(ImageFacts),
             lambda names: unpacked(stored_thumbs(catalog, names)),
-            appearances_under(catalog, config.classes),
+            appearances(catalog, config.classes),
             config.clean,
             register,
         )
@@ -138,8 +139,14 @@ def neighbours_stage(workspace: Workspace, config: WorkspaceConfig) -> dict[str,
     store = latest_features(workspace)
     with workspace.open_catalog() as catalog:
         names = sorted({sha for sha, _ in catalog.kept()})
-    pairs = edited_copies.neighbours(store.get(names), config.clean.near_neighbours, config.clean.near_cosine)
-    return {"pictures": len(names), "pairs": len(pairs)}
+    pairs, recall = pairs_within(
+        lambda rows: store.get([names[row] for row in rows.tolist()]),
+        len(names),
+        config.clean.near_neighbours,
+        config.clean.near_cosine,
+        workspace.cache,
+    )
+    return {"pictures": len(names), "pairs": len(pairs), "recall": round(recall, 4)}
 
 
 def split_stage(workspace: Workspace, config: WorkspaceConfig) -> dict[str, Any]:

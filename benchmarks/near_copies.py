@@ -103,7 +103,7 @@ def main() -> None:
         features.run(workspace, config)
         seconds.append(time.monotonic())
         with workspace.open_catalog() as catalog:
-            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog))
+            catalog.replace_verdicts([STAGE], find_edited_copies(workspace, config, catalog).verdicts)
         seconds.append(time.monotonic())
         by_both = joined(workspace)
     spent = [after - before for before, after in zip(seconds, seconds[1:], strict=False)]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
 from workspace.catalog.catalog import Catalog
+from workspace.catalog.counts import appearances
 from workspace.catalog.curation import STAGE
 from workspace.catalog.overrides import Change, ChangeResult, decide
 from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
@@ -188,7 +189,7 @@ class ReviewData:
                 snapshot.verdicts[verdict.sha256, verdict.label].append(verdict)
                 if verdict.group:
                     snapshot.groups[verdict.group].append(verdict.sha256)
-        for sha, hit in self._catalog.appearances():
+        for sha, hit in appearances(self._catalog):
             if hit.label in wanted:
                 snapshot.hits.setdefault((sha, hit.label), hit)  # by rank: the first is the best
                 if hit.label not in snapshot.labels[sha]:

@@ -15,7 +15,7 @@ from preprocessing.images.formats import FORMATS
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import (
-    appearances_under,
+    appearances,
     assumed_count,
     facts_count,
     refused_files,
@@ -58,7 +58,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         verdicts = verdicts_for(
             (_within_limit(facts, clean) for facts in catalog.each(ImageFacts)),
             lambda names: unpacked(stored_thumbs(catalog, names)),
-            appearances_under(catalog, config.classes),
+            appearances(catalog, config.classes),
             clean,
             partial(register_pairs, workspace, clean, progress=progress),
         )

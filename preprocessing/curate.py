@@ -15,7 +15,9 @@ from preprocessing.curation.outliers import Floats, Ints, centred, outlier_score
 from preprocessing.dataset.groups import groups_of
 from preprocessing.edited_copies import STAGE as NEAR_COPY
 from preprocessing.edited_copies import find_edited_copies
-from workspace.catalog.curation import STAGE, decided_by_people, replace_clusters
+from preprocessing.neighbours import EXACT_UP_TO
+from workspace.catalog.counts import creators
+from workspace.catalog.curation import STAGE, decided_by_people, grouped, own_verdicts, replace_clusters
 from workspace.catalog.records import Cluster, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
@@ -41,23 +43,25 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     store = latest_features(workspace)
     with workspace.open_catalog() as catalog:
-        edited = find_edited_copies(workspace, config, catalog, progress)
+        edited, recall = find_edited_copies(workspace, config, catalog, progress)
         catalog.replace_verdicts([NEAR_COPY], edited)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
         featured = [pair for pair in pairs if pair[0] in store]
-        verdicts = catalog.all(Verdict)
-        groups = groups_of(featured, catalog.appearances(), [verdict for verdict in verdicts if verdict.stage != STAGE])
+        copies = [verdict for verdict in grouped(catalog) if verdict.stage != STAGE]
+        groups = groups_of(featured, creators(catalog), copies)
         decided = decided_by_people(catalog)
         settings = (config.curate.model_dump(), config.seed, VERSION, store.folder.name)
         name = digest(featured, groups, sorted(decided), settings, length=32)
-        proposals = [verdict for verdict in verdicts if verdict.stage == STAGE]
-        done = _is_done(workspace, name) and {(verdict.sha256, verdict.label) for verdict in proposals} == set(featured)
+        proposals = own_verdicts(catalog)
+        done = _last(workspace).get("inputs") == name and {(row.sha256, row.label) for row in proposals} == set(
+            featured
+        )
         if not done:
             proposals, clusters = _judge(featured, groups, store.get, decided, config, progress)
             catalog.replace_verdicts([STAGE], proposals)
             replace_clusters(catalog, clusters)
-            write_json(workspace.curation_file, {"inputs": name})
-    notes = _notes(workspace, proposals, len(pairs) - len(featured))
+        write_json(workspace.curation_file, {"inputs": name, "neighbour_recall": recall})
+    notes = _notes(workspace, proposals, len(pairs) - len(featured), recall)
     for note in notes:
         progress.warn(note)
     return StepCounts(
@@ -119,11 +123,19 @@ def _worst(scores: Floats, eligible: Mask, labels: Ints, share: float) -> Mask:
     return chosen
 
 
-def _is_done(workspace: Workspace, inputs: str) -> bool:
+def neighbour_recall(workspace: Workspace) -> float:
+    """Read the share of the nearest neighbours that the last search for edited copies found; 1 where it was exact."""
+    recall = _last(workspace).get("neighbour_recall", 1.0)
+    return float(recall) if isinstance(recall, float | int) else 1.0
+
+
+def _last(workspace: Workspace) -> dict[str, object]:
+    """Read what the last curation was made from; empty: never made, or the cache was deleted."""
     try:
-        return bool(json.loads(workspace.curation_file.read_text(encoding="utf-8"))["inputs"] == inputs)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # never judged, or the cache was deleted: judging again gives the same
+        said = json.loads(workspace.curation_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _count(verdicts: Sequence[Verdict], edited: Sequence[Verdict]) -> dict[str, int]:
@@ -132,13 +144,18 @@ def _count(verdicts: Sequence[Verdict], edited: Sequence[Verdict]) -> dict[str, 
     return {"judged": len(verdicts), **in_order(reasons)}
 
 
-def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int) -> tuple[str, ...]:
+def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int, recall: float) -> tuple[str, ...]:
     notes = []
     flagged = sum(verdict.verdict == "flag" for verdict in verdicts)
     if flagged:
         notes.append(
             f"{flagged} pictures look off topic or mislabelled, and stay until a person has looked: "
             f"{workspace.command('review')}"
+        )
+    if recall < 1:
+        notes.append(
+            f"edited copies were looked for among approximate nearest neighbours, since there are over {EXACT_UP_TO} "
+            f"pictures; by a sample, the search found {recall:.1%} of the true neighbours"
         )
     if without:
         notes.append(f"{without} pictures have no features yet: {workspace.command('features')}")

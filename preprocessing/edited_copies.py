@@ -7,17 +7,16 @@ which (preprocessing/duplicates/registration.py). Called by `curate`, after the 
 from __future__ import annotations
 
 from collections.abc import Collection
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from preprocessing.duplicates.fingerprint import fingerprint_of
 from preprocessing.duplicates.group import best_first, copies_of
 from preprocessing.duplicates.match import edited_matches
 from preprocessing.duplicates.registration_cache import register_pairs
-from preprocessing.neighbours import near_pairs, unit
+from preprocessing.neighbours import pairs_within
 from preprocessing.verdicts import copy_verdicts
 from workspace.catalog.catalog import Catalog
+from workspace.catalog.counts import best_ranks, licensed_files
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import ImageFacts, Override, Verdict
 from workspace.config.model import WorkspaceConfig
@@ -28,15 +27,25 @@ from workspace.storage.paths import Workspace
 STAGE = "near_copy"
 """The stage of the verdicts made here."""
 
-Features = npt.NDArray[np.float32]
-Pair = tuple[int, int]
-
 _PROTECTED = -1_000_000  # the rank of a label that a person has set: before every other
+
+
+class EditedCopies(NamedTuple):
+    """Edited copies.
+
+    Attributes:
+        verdicts: of the stage `near_copy`, by sha256 and label, for images with copies or near-duplicates only: drop
+            with the reason `edited_copy` or `two_labels`, or keep, with the group that must stay in one split.
+        recall: the share of the nearest neighbours that the search found, by a sample; 1 where it was exact.
+    """
+
+    verdicts: list[Verdict]
+    recall: float
 
 
 def find_edited_copies(
     workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, progress: Progress = SILENT
-) -> list[Verdict]:
+) -> EditedCopies:
     """Find edited copies among the images that clean and people have kept; writes nothing.
 
     The result depends on those images alone, not on earlier results of this function: a second run gives the same.
@@ -48,18 +57,14 @@ def find_edited_copies(
         catalog: its catalogue.
         progress: advances by each pair that is compared.
 
-    Returns:
-        Verdicts of the stage `near_copy`, by sha256 and label, for images with copies or near-duplicates only: drop
-        with the reason `edited_copy` or `two_labels`, or keep, with the group that must stay in one split.
-
     Raises:
         WorkspaceError: there are no features, or an image's pixels are gone.
     """
     if not config.clean.near_copies:
-        return []
+        return EditedCopies([], 1.0)
     ranks = _ranks(catalog, config.classes)
     store = latest_features(workspace)
-    licensed = {sha for sha, hit in catalog.appearances() if hit.license}
+    licensed = licensed_files(catalog)
     by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}
     ordered = sorted(
         (
@@ -70,37 +75,29 @@ def find_edited_copies(
         key=lambda image: (image.sha256 not in by_person, *best_first(image, image.sha256 in licensed)),
     )
     found: list[Verdict] = []
+    recall = 1.0
     if len(ordered) > 1:
         names = [image.sha256 for image in ordered]
-        pairs = neighbours(store.get(names), config.clean.near_neighbours, config.clean.near_cosine)
-        agreements = register_pairs(workspace, config.clean, [(names[i], names[j]) for i, j in pairs], progress)
-        matches = edited_matches(np.array(pairs, np.intp).reshape(-1, 2), agreements)
+        pairs, recall = pairs_within(
+            lambda rows: store.get([names[row] for row in rows.tolist()]),
+            len(names),
+            config.clean.near_neighbours,
+            config.clean.near_cosine,
+            workspace.cache,
+        )
+        agreements = register_pairs(
+            workspace, config.clean, [(names[i], names[j]) for i, j in pairs.tolist()], progress
+        )
+        matches = edited_matches(pairs, agreements)
         copies = copies_of(ordered, dict(zip(names, names, strict=True)), matches)
         found = copy_verdicts(STAGE, ordered, ranks, copies, config.clean.rank_margin)
     relevant = [verdict for verdict in found if verdict.verdict == "drop" or verdict.group]
-    return sorted(relevant, key=lambda verdict: (verdict.sha256, verdict.label))
-
-
-def neighbours(features: Features, count: int, least: float) -> list[Pair]:
-    """Find the pairs in which either image is among the nearest of the other.
-
-    Args:
-        features: [n, dimension]; their cosines count.
-        count: how many of the nearest, at most.
-        least: smallest cosine.
-
-    Returns:
-        (i, j) with i < j, sorted.
-    """
-    vectors, own = unit(features), np.arange(len(features))
-    return sorted({(min(pair), max(pair)) for pair in near_pairs(vectors, vectors, count, least, (own, own))})
+    return EditedCopies(sorted(relevant, key=lambda verdict: (verdict.sha256, verdict.label)), recall)
 
 
 def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, int]]:
     """Return the kept images with their best rank under each label; a label set by a person ranks first."""
-    best: dict[tuple[str, str], int] = {}
-    for sha, hit in catalog.appearances():
-        best[sha, hit.label] = min(hit.rank, best.get((sha, hit.label), hit.rank))
+    best = {(sha, label): rank for sha, label, rank in best_ranks(catalog)}
     for override in catalog.all(Override):
         best[override.sha256, override.new_label or override.label] = _PROTECTED
     ranks: dict[str, dict[str, int]] = {}

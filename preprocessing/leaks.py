@@ -18,12 +18,11 @@ from preprocessing.duplicates.fingerprint import Fingerprint, fingerprint_of, th
 from preprocessing.duplicates.match import EDITED, find_matches
 from preprocessing.duplicates.orientation import AS_IS, MIRRORED
 from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
-from preprocessing.edited_copies import Features
 from preprocessing.extract_facts import facts_and_pixels
 from preprocessing.images.decode import Pixels
 from preprocessing.images.isolated_decode import run_isolated
 from preprocessing.images.pixel_cache import PixelCache
-from preprocessing.neighbours import near_pairs, unit
+from preprocessing.neighbours import Floats, near_pairs, unit
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
@@ -110,7 +109,7 @@ def find_leaks(
     workspace: Workspace,
     config: WorkspaceConfig,
     outside: OutsideSet,
-    features: Mapping[str, Features] | None = None,
+    features: Mapping[str, Floats] | None = None,
     progress: Progress = SILENT,
 ) -> list[Leak]:
     """Find the kept images that the outside set holds too.
@@ -222,7 +221,7 @@ def _by_features(
     mine: Mapping[str, ImageFacts],
     outside: OutsideSet,
     clean: CleanConfig,
-    features: Mapping[str, Features],
+    features: Mapping[str, Floats],
     register_pairs: _PairRegistration,
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (sha256 of ours, sha256 of theirs, kind) by neighbours in feature space."""
@@ -235,7 +234,7 @@ def _by_features(
         return
     theirs = np.stack([features[name] for name in names])
     near = near_pairs(unit(theirs), unit(store.get(shas)), clean.near_neighbours, clean.near_cosine)
-    pairs = [(shas[j], outside.digests[names[i]]) for i, j in near]
+    pairs = [(shas[j], outside.digests[names[i]]) for i, j in near.tolist()]
     for (sha, other), how in zip(pairs, register_pairs(pairs), strict=True):
         if is_near_duplicate(how):
             yield sha, other, EDITED_IMAGE if is_same(how) else KIN

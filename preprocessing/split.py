@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import operator
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from preprocessing.dataset.groups import groups_of
 from preprocessing.dataset.stratify import SPLITS, stratify
@@ -12,8 +14,9 @@ from preprocessing.images.decode import DECODER_VERSION
 from workspace.catalog import curation
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.collection_stats import read_collection_stats
+from workspace.catalog.counts import appearances, creators, sizes
 from workspace.catalog.funnel import funnel_text, remedy_for
-from workspace.catalog.records import Hit, ImageFacts, Sample, StepCounts, Verdict
+from workspace.catalog.records import Hit, Sample, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
 from workspace.errors import DatasetError
@@ -37,29 +40,26 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         DatasetError: a class has too few images, or too few independent ones; names class, count and remedy.
     """
     with workspace.open_catalog() as catalog:
-        facts = {facts.sha256: facts for facts in catalog.all(ImageFacts) if not facts.error}
+        size_of = sizes(catalog)
         kept = [
             (sha, label)
             for sha, label in catalog.kept(ignoring=[curation.STAGE])
-            if label in config.classes and sha in facts
+            if label in config.classes and sha in size_of
         ]
         proposals = curation.open_proposals(catalog)
-        hits = catalog.appearances()
-        verdicts = catalog.all(Verdict)
         applied = {pair for pair, proposal in proposals.items() if proposal.verdict == "drop"}
-        _refuse_small_classes(catalog, [pair for pair in kept if pair not in applied], config)
-    group_of = groups_of(kept, hits, verdicts)
+        _refuse_small_classes(catalog, (pair for pair in kept if pair not in applied), config)
+        group_of = groups_of(kept, creators(catalog), curation.grouped(catalog))
+        best = _best_hits(kept, appearances(catalog))
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
     split_of = stratify(labels, config.split, config.seed, earlier_splits(workspace, group_of))
-    best = _best_hits(hits)
     samples = [
-        _sample(
-            workspace, pair, split_of[group_of[pair[0]]], group_of[pair[0]], best, facts[pair[0]], pair in proposals
-        )
-        for pair in kept
+        _sample(workspace, pair, split_of[group], group, hit, size_of[pair[0]], pair in proposals)
+        for pair, hit, group in zip(kept, best, (group_of[sha] for sha, _ in kept), strict=True)
     ]
+    del best, size_of, group_of
     samples = _apply(applied, samples)
     folder = workspace.run(_run_id(samples, config))
     exists = folder.dataset_file.is_file() and folder.config_file.is_file()
@@ -121,7 +121,7 @@ def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[st
     return latest | dict.fromkeys(tested, "test")
 
 
-def _refuse_small_classes(catalog: Catalog, kept: Sequence[tuple[str, str]], config: WorkspaceConfig) -> None:
+def _refuse_small_classes(catalog: Catalog, kept: Iterable[tuple[str, str]], config: WorkspaceConfig) -> None:
     """Raise DatasetError for classes with too few images: what became of all that was found, and what helps."""
     counts = Counter(label for _, label in kept)
     small = [label for label in config.classes if counts[label] < config.split.min_per_class]
@@ -146,15 +146,25 @@ def _refuse_small_classes(catalog: Catalog, kept: Sequence[tuple[str, str]], con
     )
 
 
-def _best_hits(hits: Sequence[tuple[str, Hit]]) -> dict[tuple[str, str], Hit]:
-    """Choose the hit of each (sha256, label), and of (sha256, "") for any label: licence known first, then rank."""
-    best: dict[tuple[str, str], Hit] = {}
-    for sha, hit in sorted(
-        hits, key=lambda pair: (not pair[1].license, pair[1].rank, pair[1].source, pair[1].image_url)
-    ):
-        best.setdefault((sha, hit.label), hit)
-        best.setdefault((sha, ""), hit)
-    return best
+def _best_hits(kept: Sequence[tuple[str, str]], found: Iterable[tuple[str, Hit]]) -> list[Hit]:
+    """Choose the hit of each (sha256, label): licence known first, then rank; `found` comes by sha256.
+
+    A person may have moved an image to a label that did not find it: then the best of all its hits counts.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, (sha, _) in enumerate(kept):
+        rows.setdefault(sha, []).append(row)
+    best: dict[int, Hit] = {}
+    for sha, of_file in itertools.groupby(found, key=operator.itemgetter(0)):
+        if sha in rows:
+            hits = sorted((hit for _, hit in of_file), key=_licensed_first)
+            for row in rows.pop(sha):
+                best[row] = next((hit for hit in hits if hit.label == kept[row][1]), hits[0])
+    return [best[row] for row in range(len(kept))]
+
+
+def _licensed_first(hit: Hit) -> tuple[bool, int, str, str]:
+    return (not hit.license, hit.rank, hit.source, hit.image_url)
 
 
 def _sample(
@@ -162,12 +172,11 @@ def _sample(
     key: tuple[str, str],
     split: str,
     group: str,
-    best: Mapping[tuple[str, str], Hit],
-    facts: ImageFacts,
+    hit: Hit,
+    size: tuple[int, int],
     flagged: bool,
 ) -> Sample:
     sha, label = key
-    hit = best.get(key) or best[sha, ""]  # a person may have moved it to a label that did not find it
     return Sample(
         sha256=sha,
         label=label,
@@ -183,14 +192,15 @@ def _sample(
         license=hit.license,
         license_url=hit.license_url,
         attribution=hit.attribution,
-        width=facts.width,
-        height=facts.height,
+        width=size[0],
+        height=size[1],
         flagged=flagged,
     )
 
 
 def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
-    rows = sorted(dataclasses.astuple(sample) for sample in samples)
+    row = operator.attrgetter(*(field.name for field in dataclasses.fields(Sample)))  # astuple copies every text
+    rows = sorted(map(row, samples))
     return digest(rows, model_settings(config), DECODER_VERSION, RECIPE_VERSION)
 
 

@@ -34,7 +34,7 @@ def verdicts_for(
     Args:
         facts: of each file once; an appearance without facts is dropped as `file_missing`.
         thumbs: gives the thumbs of decoded images.
-        appearances: which hit found which file, as `Catalog.appearances` gives them.
+        appearances: which hit found which file, as workspace/catalog/counts.py gives them.
         clean: the limits.
         register: registers pairs that may be edited copies.
 

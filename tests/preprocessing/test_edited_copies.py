@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from preprocessing import clean, edited_copies, split
+from preprocessing import clean, curate, edited_copies, neighbours, split
 from preprocessing.duplicates import registration, registration_cache
 from preprocessing.duplicates.registration import keypoints, register
-from preprocessing.edited_copies import find_edited_copies, neighbours
+from preprocessing.edited_copies import find_edited_copies
 from workspace.catalog.records import Override, Verdict
 from workspace.errors import WorkspaceError
 from workspace.storage.arrays import ArrayStore
@@ -73,19 +73,6 @@ def test_half_the_picture_is_kin_and_another_colour_is_another_picture() -> None
     assert not registration.is_same(recoloured)
 
 
-def test_neighbours_are_pairs_of_which_one_is_near_the_other() -> None:
-    features = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    cosines = unit @ unit.T
-    expected = set()
-    for i in range(50):
-        nearest = sorted((j for j in range(50) if j != i), key=lambda j: -cosines[i, j])[:3]
-        expected |= {(min(i, j), max(i, j)) for j in nearest if cosines[i, j] >= 0.4}
-    assert neighbours(features, 3, 0.4) == sorted(expected)
-    assert neighbours(features[:1], 3, 0.4) == []
-    assert neighbours(features[:3], 20, -1.0) == [(0, 1), (0, 2), (1, 2)]
-
-
 EVERY_PAIR = {"workers": 1, "near_cosine": -1.0, "near_neighbours": 20}
 
 
@@ -113,12 +100,25 @@ def make_features(workspace, images: list[Image.Image], shas: list[str]) -> None
 
 def found(collected, config) -> list[Verdict]:
     with collected.workspace.open_catalog() as catalog:
-        return find_edited_copies(collected.workspace, config, catalog)
+        return find_edited_copies(collected.workspace, config, catalog).verdicts
 
 
 def put(collected, verdicts: list[Verdict]) -> None:
     with collected.workspace.open_catalog() as catalog:
         catalog.replace_verdicts([edited_copies.STAGE], verdicts)
+
+
+def test_an_approximate_search_is_said_with_its_recall(collected, cleaned, monkeypatch) -> None:
+    _, config = cleaned([(name, "a", scene(number)) for number, name in enumerate("abcdefgh")])
+    exact = curate.run(collected.workspace, config)
+    assert not any("approximate" in note for note in exact.notes) and curate.neighbour_recall(collected.workspace) == 1
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 5)
+    monkeypatch.setattr(neighbours, "_PER_CELL", 4)
+    monkeypatch.setattr(neighbours, "_BESIDE", 0)
+    notes = curate.run(collected.workspace, config).notes
+    recall = curate.neighbour_recall(collected.workspace)
+    assert 0 < recall < 1
+    assert f"the search found {recall:.1%} of the true neighbours" in "".join(notes)
 
 
 def test_a_crop_gives_way_to_its_original_and_a_second_run_changes_nothing(collected, cleaned, monkeypatch) -> None:

@@ -39,7 +39,8 @@ CONFUSIONS_SHOWN = 40
 class ReportData:
     """Everything that the report and the model card show, but for the pixels.
 
-    `regime` is None where the run has no regime.json; `settings` is the run's TOML.
+    `regime` is None where the run has no regime.json; `settings` is the run's TOML;
+    `neighbour_recall` the share of the nearest neighbours that the last search for edited copies found.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ReportData:
     collected: CollectionStats
     settings: str
     regime: RegimeRecord | None
+    neighbour_recall: float = 1.0
 
     @property
     def classes(self) -> list[str]:
@@ -98,6 +100,7 @@ def report_context(data: ReportData, thumbnails: ThumbnailCache, sheet: str = ""
     cells = _cells(data, by_key, thumbnails)
     return card_context(data) | {
         "collected": data.collected,
+        "neighbour_recall": data.neighbour_recall,
         "reason_words": words_for,
         "kept": _kept(data, thumbnails),
         "dropped": _dropped(data.collected.dropped, thumbnails),

@@ -6,6 +6,7 @@ import re
 
 from PIL import Image
 
+from preprocessing.curate import neighbour_recall
 from preprocessing.images.pixel_cache import PixelCache
 from training.fit.history import History
 from training.fit.regime import RegimeRecord
@@ -78,6 +79,7 @@ def _read(frozen: Run) -> ReportData:
         collected=collected,
         settings=_settings(folder),
         regime=RegimeRecord.read_if_present(folder.regime_file),
+        neighbour_recall=neighbour_recall(workspace),
     )
 
 

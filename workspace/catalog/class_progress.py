@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import Download, Hit, Override, Verdict
-from workspace.catalog.standing import count_images, effective_verdicts
+from workspace.catalog.standing import DROP, FLAG, ImageCounts, count_images, effective_verdicts, worst
 
 LEAST_YIELD = 0.05
 """Lower bound of the estimated share of clean images per URL: a bad start must not request thousands."""
@@ -67,27 +67,21 @@ def class_progress(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassPr
     """Count the progress of each of these classes, in their order."""
     hits, downloads, verdicts = TABLES[Hit], TABLES[Download], TABLES[Verdict]
     by_clean = verdicts.c.stage.not_in(FEATURE_STAGES)
-    judged = sa.select(verdicts.c.sha256, verdicts.c.label).where(by_clean).distinct().subquery()
     not_asked = sa.and_(downloads.c.status == "failed", downloads.c.attempts == 0)  # its host was given up before
     status = sa.case((not_asked, NOT_TRIED[0]), else_=downloads.c.status)
-    urls = (
-        sa.select(hits.c.label, hits.c.image_url, status.label("status"), judged.c.sha256)
+    is_judged = sa.exists().where(verdicts.c.sha256 == downloads.c.sha256, verdicts.c.label == hits.c.label, by_clean)
+    outcomes = (
+        sa.select(hits.c.label, hits.c.image_url, status.label("status"), is_judged.label("is_judged"))
         .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
-        .outerjoin(judged, sa.and_(judged.c.sha256 == downloads.c.sha256, judged.c.label == hits.c.label))
-        .distinct()
         .subquery()
     )
-    is_judged = urls.c.sha256.is_not(None)
-    query = sa.select(urls.c.label, urls.c.status, is_judged, sa.func.count()).group_by(
-        urls.c.label, urls.c.status, is_judged
-    )
+    group = outcomes.c.label, outcomes.c.status, outcomes.c.is_judged
+    query = sa.select(*group, sa.func.count(sa.distinct(outcomes.c.image_url))).group_by(*group)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     with catalog.engine.connect() as connection:
         for label, status, was_judged, count in connection.execute(query):
             counts[label][_standing(status, bool(was_judged))] += int(count)
-    every, people = catalog.all(Verdict), catalog.all(Override)
-    clean = count_images(effective_verdicts(every, ignoring=FEATURE_STAGES), people)
-    images = count_images(effective_verdicts(every), people)
+    clean, images = _image_counts(catalog, FEATURE_STAGES), _image_counts(catalog)
     return {
         label: ClassProgress(
             label,
@@ -98,6 +92,21 @@ def class_progress(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassPr
         )
         for label in labels
     }
+
+
+def _image_counts(catalog: Catalog, ignoring: Collection[str] = ()) -> defaultdict[str, ImageCounts]:
+    """Count images by class: those that people have decided on here, all others in the database."""
+    counts = count_images(effective_verdicts(catalog.decided(), ignoring), catalog.all(Override))
+    verdicts = TABLES[Verdict]
+    rank = worst(verdicts, ignoring)
+    images = catalog.undecided(verdicts.c.label, rank.label("worst")).having(rank.is_not(None)).subquery()
+    group = images.c.label, images.c.worst
+    with catalog.engine.connect() as connection:
+        for label, outcome, count in connection.execute(sa.select(*group, sa.func.count()).group_by(*group)):
+            counts[label].judged += int(count)
+            counts[label].to_review += int(count) if outcome == FLAG else 0
+            counts[label].kept += int(count) if outcome < DROP else 0
+    return counts
 
 
 def urls_of(catalog: Catalog, label: str) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress
+from workspace.catalog.counts import appearances
 from workspace.catalog.curation import open_proposals
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
 from workspace.catalog.standing import Pair
@@ -116,7 +117,7 @@ def _count_downloads(
 
 def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[Dropped]:
     appeared: dict[Pair, Hit] = {}
-    for sha, hit in catalog.appearances():
+    for sha, hit in appearances(catalog):
         if hit.label in by_class:
             appeared.setdefault((sha, hit.label), hit)  # by rank: the first is the best
     kept = set(catalog.kept())

@@ -1,9 +1,11 @@
-"""Counts of downloads and decoded files, computed in SQL so that memory stays flat."""
+"""Counts and lists of hits, downloads and decoded files: computed in SQL or streamed, so that memory stays flat."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -60,6 +62,15 @@ def stored_thumbs(catalog: Catalog, names: Sequence[str]) -> list[str]:
     return [found[name] for name in names]
 
 
+def sizes(catalog: Catalog) -> dict[str, tuple[int, int]]:
+    """Read (width, height) in px of every decoded file by sha256."""
+    table = TABLES[ImageFacts]
+    query = sa.select(table.c.sha256, table.c.width, table.c.height).where(table.c.error == "")
+    with catalog.engine.connect() as connection:
+        rows = connection.execute(query.execution_options(yield_per=1000))
+        return {str(sha): (int(width), int(height)) for sha, width, height in rows}
+
+
 def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, str, str]]:
     """List (sha256, error, detail) of every file with one of these errors, by sha256."""
     table = TABLES[ImageFacts]
@@ -68,6 +79,49 @@ def refused_files(catalog: Catalog, errors: Collection[str]) -> list[tuple[str, 
         return sorted((str(sha), str(error), str(detail)) for sha, error, detail in connection.execute(query))
 
 
-def appearances_under(catalog: Catalog, labels: Collection[str]) -> Iterator[tuple[str, Hit]]:
-    """Yield what Catalog.appearances lists, for these labels alone."""
-    return ((sha256, hit) for sha256, hit in catalog.each_appearance() if hit.label in labels)
+def appearances(catalog: Catalog, labels: Collection[str] | None = None) -> Iterator[tuple[str, Hit]]:
+    """Yield (sha256, hit) for every hit of a downloaded file, by sha256, label and rank.
+
+    Args:
+        catalog: whose hits.
+        labels: only the hits under these; None: all.
+    """
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = _found(downloads.c.sha256, *hits.c).order_by(
+        downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url
+    )
+    for sha, *columns in _rows(catalog, query):
+        if labels is None or columns[0] in labels:
+            yield str(sha), Hit(*columns)
+
+
+def best_ranks(catalog: Catalog) -> Iterator[tuple[str, str, int]]:
+    """Yield (sha256, label, the best rank under it) of every downloaded file, in no order."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    columns = downloads.c.sha256, hits.c.label
+    query = _found(*columns, sa.func.min(hits.c.rank)).group_by(*columns)
+    return ((str(sha), sys.intern(label), int(rank)) for sha, label, rank in _rows(catalog, query))
+
+
+def licensed_files(catalog: Catalog) -> set[str]:
+    """Read the sha256 of every downloaded file whose licence a hit states."""
+    query = _found(TABLES[Download].c.sha256).where(TABLES[Hit].c.license != "").distinct()
+    return {str(sha) for (sha,) in _rows(catalog, query)}
+
+
+def creators(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+    """Yield (sha256, source, creator) of every hit of a downloaded file that names a creator, by sha256."""
+    hits, sha = TABLES[Hit], TABLES[Download].c.sha256
+    query = _found(sha, hits.c.source, hits.c.creator).where(hits.c.creator != "").order_by(sha)
+    return ((str(sha), sys.intern(source), str(creator)) for sha, source, creator in _rows(catalog, query))
+
+
+def _found(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    joined = hits.join(downloads, hits.c.image_url == downloads.c.image_url)
+    return sa.select(*columns).select_from(joined).where(downloads.c.status == "ok")
+
+
+def _rows(catalog: Catalog, query: sa.Select[Any]) -> Iterator[Any]:
+    with catalog.engine.connect() as connection:
+        yield from connection.execute(query.execution_options(yield_per=1000))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import sqlalchemy as sa
+
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.records import Cluster, Override, Verdict
 from workspace.catalog.standing import Pair, decided_pairs
@@ -29,11 +31,26 @@ def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
             connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(cluster) for cluster in clusters])
 
 
+def grouped(catalog: Catalog) -> list[Verdict]:
+    """Read the verdicts that name a group: those on copies and near-duplicates."""
+    table = TABLES[Verdict]
+    with catalog.engine.connect() as connection:
+        return [Verdict(*row) for row in connection.execute(sa.select(table).where(table.c.group != ""))]
+
+
+def own_verdicts(catalog: Catalog) -> list[Verdict]:
+    """Read the verdicts of the stage `curate`, by sha256 and label."""
+    table = TABLES[Verdict]
+    query = sa.select(table).where(table.c.stage == STAGE).order_by(*table.primary_key.columns)
+    with catalog.engine.connect() as connection:
+        return [Verdict(*row) for row in connection.execute(query)]
+
+
 def open_proposals(catalog: Catalog) -> dict[Pair, Verdict]:
     """Read the flags and drops of curate by (sha256, label), without those on which a person has decided."""
     decided = decided_by_people(catalog)
     return {
         (verdict.sha256, verdict.label): verdict
-        for verdict in catalog.all(Verdict)
-        if verdict.stage == STAGE and verdict.verdict != "keep" and (verdict.sha256, verdict.label) not in decided
+        for verdict in own_verdicts(catalog)
+        if verdict.verdict != "keep" and (verdict.sha256, verdict.label) not in decided
     }

@@ -6,12 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from workspace.catalog.records import Override, Verdict
 
 Pair = tuple[str, str]
 """(sha256, label)."""
 
 _ORDER = ("keep", "flag", "drop")
+DROP = _ORDER.index("drop")
+FLAG = _ORDER.index("flag")
 
 
 @dataclass(slots=True)
@@ -46,6 +50,12 @@ def effective_verdicts(verdicts: Iterable[Verdict], ignoring: Collection[str] = 
     return worst
 
 
+def worst(verdicts: sa.FromClause, ignoring: Collection[str] = ()) -> sa.Function[int]:
+    """Write `effective_verdicts` in SQL: the largest of a group of rows, 0 keep to DROP; NULL: all are ignored."""
+    rank = sa.case({name: number for number, name in enumerate(_ORDER)}, value=verdicts.c.verdict)
+    return sa.func.max(sa.case((verdicts.c.stage.in_(ignoring), None), else_=rank))
+
+
 def staying(standing: Mapping[Pair, str], overrides: Iterable[Override]) -> set[Pair]:
     """Compute the images that stay, under their final labels: a person's decision overrides every verdict."""
     stays = {pair for pair, verdict in standing.items() if verdict != "drop"}
@@ -66,9 +76,9 @@ def decided_pairs(overrides: Iterable[Override]) -> set[Pair]:
     }
 
 
-def count_images(standing: Mapping[Pair, str], overrides: Collection[Override]) -> dict[str, ImageCounts]:
+def count_images(standing: Mapping[Pair, str], overrides: Collection[Override]) -> defaultdict[str, ImageCounts]:
     """Count images by class."""
-    counts: dict[str, ImageCounts] = defaultdict(ImageCounts)
+    counts: defaultdict[str, ImageCounts] = defaultdict(ImageCounts)
     stays, decided = staying(standing, overrides), decided_pairs(overrides)
     for pair, verdict in standing.items():
         counts[pair[1]].judged += 1

@@ -21,8 +21,10 @@ SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in dataclass
 def dataset_bytes(samples: Sequence[Sample]) -> bytes:
     """Render samples as Parquet, by label and sha256, without timestamps: equal samples give equal bytes."""
     ordered = sorted(samples, key=lambda sample: (sample.label, sample.sha256))
+    # Column by column: a dictionary for each row takes three times the memory of the samples.
+    columns = [pa.array([getattr(sample, field.name) for sample in ordered], field.type) for field in SCHEMA]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(sample) for sample in ordered], schema=SCHEMA), buffer)
+    pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), buffer)
     return buffer.getvalue()
 
 

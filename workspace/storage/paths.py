@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import secrets
 import shlex
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ CALIBRATION_NAME, REFERENCE_NAME = "calibration.json", "reference.safetensors"
 
 ONNX_NAME, TORCH_NAME = "model.onnx", "model.pt2"
 """What `export` writes into its folder."""
+
+_ITEMS_PER_PIECE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,5 +304,22 @@ def write_json(path: Path, value: Any) -> None:
 
 def digest(*parts: object, length: int = 12) -> str:
     """Hash these parts (JSON, sorted keys) to a short hex name, equal for equal parts."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    hashed = hashlib.sha256(b"[")
+    for number, part in enumerate(parts):
+        hashed.update(b", " if number else b"")
+        for text in _json_pieces(part):
+            hashed.update(text.encode())
+    hashed.update(b"]")
+    return hashed.hexdigest()[:length]
+
+
+def _json_pieces(part: object) -> Iterator[str]:
+    """Yield what `json.dumps` writes of a part, a list piece by piece: the text of a million rows fills a gigabyte."""
+    dumps = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False, default=str)
+    if not isinstance(part, list):
+        yield dumps(part)
+        return
+    yield "["
+    for start in range(0, len(part), _ITEMS_PER_PIECE):
+        yield (", " if start else "") + dumps(part[start : start + _ITEMS_PER_PIECE])[1:-1]
+    yield "]"

@@ -367,6 +367,10 @@ def test_a_report_is_written_again_only_when_something_changed(made):
         catalog.put([Override(made.samples[0].sha256, LABELS[0], "drop")])
     assert report.run(made.workspace, made.config).done == 1
     assert "dropped by a person" in made.folder.report_file.read_text()
+    assert "approximate nearest neighbours" not in made.folder.report_file.read_text()
+    write_json(made.workspace.curation_file, {"inputs": "", "neighbour_recall": 0.968})
+    assert report.run(made.workspace, made.config).done == 1
+    assert "the search found 96.8 % of the true neighbours" in made.folder.report_file.read_text()
 
 
 def test_a_picture_that_a_person_moved_counts_where_it_is(made):

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -6,7 +7,9 @@ from hypothesis import strategies as st
 
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import ClassProgress, class_progress, urls_to_fetch
+from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import Download, Hit, Override, Verdict
+from workspace.catalog.standing import count_images, effective_verdicts, staying
 
 
 @pytest.fixture
@@ -95,3 +98,38 @@ def test_turns_are_fair_whatever_the_sources_hold(tmp_path_factory, sizes, wante
     for number, size in enumerate(sizes):
         # Who gave less than another by more than one gave all it had.
         assert taken[f"s{number}"] == size or taken[f"s{number}"] >= max(taken.values()) - 1
+
+
+SHA = st.sampled_from(["aa", "bb", "cc"])
+LABEL = st.sampled_from(["ape", "bee", "cat"])
+VERDICTS = st.lists(
+    st.builds(
+        Verdict, SHA, LABEL, st.sampled_from(["check", "copy", "near_copy", "curate"]),
+        st.sampled_from(["keep", "flag", "drop"]),
+    ),
+    max_size=14, unique_by=lambda row: (row.sha256, row.label, row.stage),
+)  # fmt: skip
+OVERRIDES = st.lists(
+    st.one_of(
+        st.builds(Override, SHA, LABEL, st.sampled_from(["keep", "drop"])),
+        st.builds(Override, SHA, LABEL, st.just("relabel"), LABEL),
+    ),
+    max_size=4, unique_by=lambda row: (row.sha256, row.label),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(VERDICTS, OVERRIDES, st.sampled_from([(), ("curate",), ("near_copy", "curate"), ("check",)]))
+def test_the_database_counts_what_the_definition_says(verdicts, overrides, ignoring) -> None:
+    with Catalog("sqlite://") as catalog:
+        catalog.put(verdicts)
+        catalog.put(overrides)
+        people = catalog.all(Override)
+        stays = staying(effective_verdicts(verdicts, ignoring), people)
+        assert catalog.kept(ignoring) == sorted(stays, key=lambda pair: (pair[1], pair[0]))
+        found = class_progress(catalog, ["ape", "bee", "cat"])
+    images = count_images(effective_verdicts(verdicts), people)
+    clean = count_images(effective_verdicts(verdicts, FEATURE_STAGES), people)
+    for label, progress in found.items():
+        expected = ClassProgress(label, clean=clean[label].kept, **dataclasses.asdict(images[label]))
+        assert progress == expected

@@ -1,5 +1,8 @@
+import hashlib
+import json
 import os
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +49,14 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkspaceError, match=r"(?s)file/inside.*then run the same command again"):
         write_atomic(tmp_path / "file" / "inside", b"x")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000, 1001, 3500])
+def test_a_digest_is_that_of_the_json_text_however_long_the_list(count) -> None:
+    rows = [(f"é{n}", n, {"b": n, "a": None}, [n]) for n in range(count)]
+    parts = (rows, {"b": (1, 2), "a": [Path("x")]}, "text", 2)
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    assert digest(*parts) == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def test_a_digest_depends_on_what_is_said_and_not_on_the_order_of_keys() -> None:
