@@ -6,5 +6,6 @@ Folders:
     fit: the regime, the linear head, fine-tuning, the choice between them.
     inference: the saved model at work: classification, export, heat maps.
     evaluation: held-out answers, and what is measured of a model.
+    export: the model for other programs: the registry of formats, timm, the hub.
     report: the report page, the model card and the credits of a run.
 """

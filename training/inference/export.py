@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -155,13 +155,6 @@ def export_torch(model: Classifier, images: Sequence[Pixels], folder: Path) -> E
     exported = check_answers(model, images, found, folder / TORCH_NAME)
     write_atomic(exported.file, buffer.getvalue())
     return exported
-
-
-MODEL_FORMATS: Mapping[str, Callable[[Classifier, Sequence[Pixels], Path], Exported]] = {
-    "onnx": export_onnx,
-    "torch": export_torch,
-}
-"""By the name that `export --to` takes."""
 
 
 def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: CleanConfig) -> list[Pixels]:

@@ -39,7 +39,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "range": _range, "md": _markdown, "of": _of, "yaml": _yaml}
+    environment.filters |= {"percent": _percent, "range": _range, "md": markdown, "of": _of, "yaml": _yaml}
     return environment
 
 
@@ -60,6 +60,6 @@ def _yaml(text: object) -> str:
     return json.dumps(str(text), ensure_ascii=False)
 
 
-def _markdown(text: object) -> str:
+def markdown(text: object) -> str:
     """Words of strangers in Markdown: nothing in them becomes markup, a link or a new line."""
     return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(str(text).split()))

@@ -18,6 +18,8 @@ class Target(StrEnum):
 
     ONNX = "onnx"
     TORCH = "torch"
+    TIMM = "timm"
+    HUB = "hub"
     IMAGEFOLDER = "imagefolder"
     PARQUET = "parquet"
     WEBDATASET = "webdataset"
@@ -30,9 +32,10 @@ def export(
     run: Annotated[str | None, typer.Option("--run", help="Run to export; default: that of the live model.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Target folder; default: the run's export/.")] = None,
 ) -> None:
-    """Write the model (ONNX, torch.export) or its dataset (imagefolder, Parquet with Croissant, WebDataset).
+    """Write the model (ONNX, torch.export, timm, hub) or its dataset (imagefolder, Parquet, WebDataset).
 
-    Each model is compared with the trained one on real pictures; it is not written if outputs differ by over 0.0001.
+    Each model is compared with the trained one on real pictures. It is not written if outputs differ by over 0.0001;
+    timm and hub hold one plain network, and say what it costs where that is not the whole model.
     """
     from preprocessing.dataset.export.formats import DATASET_FORMATS
     from workspace.storage.champion import answering_run
@@ -61,15 +64,9 @@ def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: C
 def _export_model(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
     if not names:
         return
-    from training.inference.classifier import Classifier
-    from training.inference.export import MODEL_FORMATS, images_to_check
-    from workspace.config.model import load_config
-    from workspace.storage.dataset import read_dataset
+    from training.export.formats import MODEL_FORMATS
+    from training.export.job import ExportJob
 
-    model = Classifier.load(run.model, "cpu")
-    clean = load_config(run.config_file, frozen=True).clean
-    images = images_to_check(workspace, read_dataset(run.dataset_file), clean)
+    job = ExportJob(workspace, run)
     for name in names:
-        done = MODEL_FORMATS[name](model, images, target)
-        gap = f"{done.largest_difference:.1e}"
-        typer.echo(f"{done.file}: checked on {done.images} pictures, largest difference {gap}")
+        typer.echo(MODEL_FORMATS[name](job, target))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cli.commands.models.export import Target
 from preprocessing.dataset.export.formats import DATASET_FORMATS
-from training.inference.export import MODEL_FORMATS
+from training.export.formats import MODEL_FORMATS
 from workspace.errors import WorkspaceError
 from workspace.storage.image_store import ImageStore
 

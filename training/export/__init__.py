@@ -1,0 +1,1 @@
+"""A trained model for other programs: the registry of formats, timm, and a repository for Hugging Face's hub."""
