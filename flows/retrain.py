@@ -14,6 +14,7 @@ from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig, load_config
+from workspace.config.section import EXECUTION_ONLY
 from workspace.resolve import open_workspace, run_title, workspace_folder
 from workspace.storage.champion import read_champion
 from workspace.storage.lock import LOCK_WAIT_S, hold
@@ -112,15 +113,18 @@ def settings_of_champion(
 
 
 def _differing(a: WorkspaceConfig, b: WorkspaceConfig) -> list[str]:
+    """Name the settings that differ, but for those of where a model is computed."""
     names = []
     for section in WorkspaceConfig.model_fields:
         values_a, values_b = getattr(a, section), getattr(b, section)
         if section == "classes" or values_a == values_b:
             continue
-        fields = getattr(type(values_a), "model_fields", {})
-        names += [f"{section}.{name}" for name in fields if getattr(values_a, name) != getattr(values_b, name)] or [
-            section
-        ]
+        fields = getattr(type(values_a), "model_fields", None)
+        if fields is None:
+            names.append(section)
+            continue
+        shaping = [name for name, field in fields.items() if field.json_schema_extra != EXECUTION_ONLY]
+        names += [f"{section}.{name}" for name in shaping if getattr(values_a, name) != getattr(values_b, name)]
     return names
 
 
