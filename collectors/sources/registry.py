@@ -120,7 +120,7 @@ def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
 
 
 def search_scope(config: WorkspaceConfig, name: str, source: Source, keyword: str) -> str:
-    """Return a digest of what a search is asked of: the service, the recording, the keys, the files and settings.
+    """Return a digest of what a search is asked of: the service, the keys, the files and settings.
 
     Args:
         config: the current settings.
@@ -129,7 +129,7 @@ def search_scope(config: WorkspaceConfig, name: str, source: Source, keyword: st
         keyword: of the search.
     """
     network, info = config.network, SOURCES.get(name)
-    parts: list[object] = [network.replay]
+    parts: list[object] = []
     if info is not None:
         parts += [info.base_url(config.search), [names for names in info.keys if find_keys(config.search, names)]]
         parts += [network.robots, network.opt_outs, network.reservations] if info.crawled else []
