@@ -8,8 +8,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from collectors.http.session import PoliteSession
+from preprocessing.images.isolated_decode import read_file, read_stream
 from training.inference.classifier import ImageInput, Prediction, image_files
 from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
@@ -45,7 +47,7 @@ def is_url(word: str) -> bool:
 
 
 def pictures_of(
-    words: Iterable[str], session: PoliteSession, max_bytes: int, stdin: Callable[[], bytes]
+    words: Iterable[str], session: PoliteSession, max_bytes: int, stdin: BinaryIO, clean: CleanConfig
 ) -> Iterator[ImageInput]:
     """Yield pictures from files, folders, URLs and `-`, in their order; a URL is fetched when it is read.
 
@@ -53,21 +55,22 @@ def pictures_of(
         words: what a person named.
         session: fetches, with its limits and its refusal of private addresses.
         max_bytes: the largest file that is fetched.
-        stdin: gives standard input.
+        stdin: standard input.
+        clean: what decoding a file may take; a larger local file is not read.
     """
     for word in words:
         if word == STDIN:
-            yield ImageInput(STDIN, stdin)
+            yield ImageInput(STDIN, partial(read_stream, stdin, clean))
         elif is_url(word):
             yield ImageInput(word, partial(_fetch, session, word, max_bytes))
         else:
-            yield from _on_disk(word)
+            yield from _on_disk(word, clean)
 
 
-def _on_disk(word: str) -> list[ImageInput]:
+def _on_disk(word: str, clean: CleanConfig) -> list[ImageInput]:
     """List a file, or the pictures of a folder; a name that no file can have is that one picture's error."""
     try:
-        found = [ImageInput(str(path), path.read_bytes) for path in image_files([Path(word)])]
+        found = [ImageInput(str(path), partial(read_file, path, clean)) for path in image_files([Path(word)])]
     except (OSError, ValueError) as error:  # 300 characters, or a NUL
         return [ImageInput(word, partial(_fail, error))]
     return found or [ImageInput(word, partial(_fail, OSError(0, "there is no picture in this folder")))]

@@ -20,7 +20,7 @@ from preprocessing.duplicates.orientation import AS_IS, MIRRORED
 from preprocessing.duplicates.registration import Agreement, Keypoints, is_near_duplicate, is_same, keypoints, register
 from preprocessing.extract_facts import facts_and_pixels
 from preprocessing.images.decode import Pixels
-from preprocessing.images.isolated_decode import run_isolated
+from preprocessing.images.isolated_decode import read_file, run_isolated
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import Floats, near_pairs, unit
 from workspace.catalog.records import ImageFacts
@@ -98,7 +98,7 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
 def _examine(path: Path, clean: CleanConfig) -> tuple[ImageFacts, Pixels] | str:
     """Read one file: its facts and pixels, or the reason why it is no image."""
     try:
-        return run_isolated(facts_and_pixels, path.read_bytes(), clean)
+        return run_isolated(facts_and_pixels, read_file(path, clean), clean)
     except ImageRefused as refused:
         return refused.reason
     except OSError:

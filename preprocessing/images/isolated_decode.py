@@ -12,7 +12,8 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from preprocessing.images.decode import Decoded, decode, decode_small
 from preprocessing.images.worker import FailedJob, JobLimits
@@ -38,6 +39,26 @@ def decode_isolated(data: bytes, clean: CleanConfig) -> Decoded:
 def decode_full_isolated(data: bytes, clean: CleanConfig) -> Decoded:
     """Decode a file in full size: pixels uint8 [H, W, 3]; otherwise as `decode_isolated`."""
     return run_isolated(_full, data, clean)
+
+
+def read_file(path: Path, clean: CleanConfig) -> bytes:
+    """Read a local file; one that has more bytes than its decoding may take memory is not read.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+        ImageRefused: `decoder_memory`: it is too large.
+    """
+    with path.open("rb") as stream:
+        return read_stream(stream, clean)
+
+
+def read_stream(stream: BinaryIO, clean: CleanConfig) -> bytes:
+    """Read a stream to its end; otherwise as `read_file`."""
+    most = int(clean.decoder_memory_mb * 1e6)
+    data = stream.read(most + 1)
+    if len(data) > most:
+        raise ImageRefused("decoder_memory", f"the file is larger than {most / 1e6:g} MB (decoder_memory_mb)")
+    return data
 
 
 def run_isolated(work: Callable[[bytes, CleanConfig], Result], data: bytes, clean: CleanConfig) -> Result:

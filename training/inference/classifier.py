@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from preprocessing.images.decode import Decoded, shrink
-from preprocessing.images.isolated_decode import decode_isolated
+from preprocessing.images.isolated_decode import decode_isolated, read_file
 from training.network.backbone import Backbone, Network, normalised
 from training.network.device import Device, choose_device
 from training.network.registry import build_network, spec_of
@@ -240,7 +241,8 @@ def predict_files(
     clean: CleanConfig | None = None,
 ) -> Iterator[Prediction]:
     """Classify files and folders in the order of `image_files`; otherwise as `predict`."""
-    images = (ImageInput(str(path), path.read_bytes) for path in image_files(paths))
+    limits = decoding_limits(classifier, clean)
+    images = (ImageInput(str(path), partial(read_file, path, limits)) for path in image_files(paths))
     yield from predict(classifier, images, batch_size, accept, clean)
 
 

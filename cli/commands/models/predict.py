@@ -60,7 +60,7 @@ def predict(
     from workspace.errors import ConfigError
 
     classifier = Classifier.load(model_folder(workspace, model, run))
-    network, download = network_of(workspace)
+    (network, download), limits = network_of(workspace), clean_of(workspace)
     words: Iterable[str] = pictures or names_from(cast(ByteStream, sys.stdin.buffer))
     failed = answered = 0
 
@@ -72,8 +72,8 @@ def predict(
             yield prediction
 
     with PoliteSession(network) as session:
-        named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer.read)
-        for line in FORMATS[form](counted(classify(classifier, named, batch, accept, clean_of(workspace)))):
+        named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer, limits)
+        for line in FORMATS[form](counted(classify(classifier, named, batch, accept, limits))):
             typer.echo(line)
     if not failed + answered:
         raise ConfigError("standard input names no picture; name one in each line, or separate names by NUL")

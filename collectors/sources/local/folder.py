@@ -137,7 +137,7 @@ def capped(data: bytes, max_bytes: int) -> bytes:
         TransferFailed: `too_large`: it has more.
     """
     if len(data) > max_bytes:
-        raise TransferFailed("refused", "too_large", f"larger than {max_bytes} bytes")
+        raise TransferFailed("refused", "too_large", f"larger than {max_bytes / 1e6:g} MB (download.max_mb)")
     return data
 
 

@@ -110,11 +110,20 @@ def test_a_file_of_an_outside_set_that_cannot_be_read_stops_no_other(picture, en
     (tmp_path / "good.png").write_bytes(encode(picture(4)))
     (tmp_path / "locked.png").write_bytes(encode(picture(5)))
 
-    def read_bytes(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
+    def open_file(path: Path, *how: str, opened: Callable[..., object] = Path.open) -> object:
         if path.name == "locked.png":
             raise PermissionError
-        return read(path)
+        return opened(path, *how)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", open_file)
     found = read_outside(tmp_path, CleanConfig(workers=1))
     assert found.refused == {"locked.png": "unreadable"} and set(found.pixels) == {"good.png"}
+
+
+def test_a_file_larger_than_the_limit_of_memory_is_not_read(picture, encode, tmp_path) -> None:
+    (tmp_path / "good.png").write_bytes(encode(picture(6)))
+    with (tmp_path / "endless.jpg").open("wb") as file:
+        file.write(b"\xff\xd8\xff\xe0")
+        file.truncate(300_000_000)  # takes no room on the disk
+    found = read_outside(tmp_path, CleanConfig(workers=1, decoder_memory_mb=200))
+    assert found.refused == {"endless.jpg": "decoder_memory"} and set(found.pixels) == {"good.png"}

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 
@@ -105,15 +106,17 @@ def test_a_file_without_either_says_nothing() -> None:
 @pytest.mark.parametrize("flagged", [True, False])
 def test_clean_flags_such_a_picture_and_keeps_it(tmp_path, flagged: bool) -> None:
     workspace = Workspace(tmp_path)
-    files = {"aa": picture("JPEG", xmp("DMI-PROHIBITED")), "bb": picture("JPEG", seed=1)}
+    files = {"reserved": picture("JPEG", xmp("DMI-PROHIBITED")), "free": picture("JPEG", seed=1)}
+    names = {hashlib.sha256(data).hexdigest(): name for name, data in files.items()}
     with workspace.open_catalog() as catalog:
-        for sha, data in files.items():
-            ImageStore(workspace).put(sha * 32, ".jpg", data, durable=False)
-            catalog.put([Hit("x", "x", "folder", 0, sha)])
-            catalog.put([Download(sha, "ok", sha256=sha * 32)])
+        for sha, name in names.items():
+            ImageStore(workspace).put(sha, ".jpg", files[name], durable=False)
+            catalog.put([Hit("x", "x", "folder", 0, name)])
+            catalog.put([Download(name, "ok", bytes=len(files[name]), sha256=sha)])
     config = {"classes": {"x": "x", "y": "y"}, "clean": {"flag_reserved": flagged, "workers": 1}}
     clean.run(workspace, WorkspaceConfig.model_validate(config))
     with workspace.open_catalog() as catalog:
-        assert [facts.usage_rights for facts in catalog.all(ImageFacts)] == ["DMI-PROHIBITED", ""]
-        found = {row.sha256[:2]: (row.verdict, row.reason) for row in catalog.all(Verdict) if row.stage == "check"}
-    assert found == {"aa": ("flag", "training_refused") if flagged else ("keep", ""), "bb": ("keep", "")}
+        rights = {names[facts.sha256]: facts.usage_rights for facts in catalog.all(ImageFacts)}
+        found = {names[row.sha256]: (row.verdict, row.reason) for row in catalog.all(Verdict) if row.stage == "check"}
+    assert rights == {"reserved": "DMI-PROHIBITED", "free": ""}
+    assert found == {"reserved": ("flag", "training_refused") if flagged else ("keep", ""), "free": ("keep", "")}

@@ -159,3 +159,20 @@ def test_a_folder_without_a_picture_says_so(workspace, tmp_path, form) -> None:
 def test_an_empty_list_says_so(workspace) -> None:
     result = _predict(workspace, stdin="\n")
     assert isinstance(result.exception, ConfigError) and "names no picture" in str(result.exception)
+
+
+def test_a_file_larger_than_the_limit_of_memory_is_not_read(save_model, pictures, tmp_path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    workspace.root.mkdir()
+    workspace.config_file.write_text(SETTINGS + "[clean]\ndecoder_memory_mb = 200\n", encoding="utf-8")
+    model = save_model(workspace.run("one").model, resize_px=64, crop_px=64)
+    workspace.point_to("one")
+    (tmp_path / "large").mkdir()
+    with (tmp_path / "large" / "endless.png").open("wb") as file:
+        file.write((pictures / "1, ä.png").read_bytes())
+        file.truncate(300_000_000)  # takes no room on the disk
+    words = ["predict", "-w", str(workspace.root), str(tmp_path / "large"), str(pictures / "0, ä.png")]
+    done = CliRunner().invoke(app, words)
+    large, small = (line.split("\t") for line in done.stdout.splitlines())
+    assert done.exit_code == 1 and small[3] == "answered" and model.is_dir()
+    assert large[3:] == ["error", "decoder_memory: the file is larger than 200 MB (decoder_memory_mb)"]
