@@ -69,11 +69,14 @@ def open_inputs(
             options = _photo_settings(path) | options
         if not keywords:
             _refuse_unread(layout, path, config, file)
-    else:
-        options = _photo_settings(path) | options
-        keywords = keywords or layout.classes
-        _refuse_missing(layout, path, keywords, options)
-    return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options)
+        return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options)
+    options = _photo_settings(path) | options
+    _refuse_missing(layout, path, keywords or layout.classes, options)
+    try:
+        return Inputs(*open_workspace(folder, keywords or layout.classes, options, on_old=on_old), options)
+    except ConfigError as error:
+        hint = "" if keywords else f"\nThe classes are the names in {path}: rename them there, or name keywords too"
+        raise ConfigError(f"{error}{hint}") from error
 
 
 def _photo_settings(path: Path) -> dict[str, Any]:

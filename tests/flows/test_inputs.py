@@ -15,6 +15,7 @@ from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import load_config
 from workspace.errors import ConfigError
 from workspace.resolve import open_workspace, run_title
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture
@@ -73,10 +74,10 @@ def test_init_writes_the_classes_of_the_photographs_and_overwrites_nothing(photo
 
 def test_run_hands_the_flow_a_workspace_that_reads_the_photographs(photos: Path, tmp_path: Path, monkeypatch) -> None:
     handed = []
-    monkeypatch.setattr("flows.collect_and_train.collect_and_train", lambda **given: handed.append(given))
+    monkeypatch.setattr("cli.commands.run.run_flow", lambda *given: handed.append(given))
     _run("run", "--photos", photos, "-w", tmp_path / "ws", "--per-class", "2")
     settings = {"search.sources": ["folder"], "search.folder.path": str(photos), "search.per_class": 2}
-    assert handed == [{"workspace": str(tmp_path / "ws"), "settings": settings}]
+    assert handed == [(Workspace(tmp_path / "ws"), settings)]
 
 
 def test_the_flows_have_the_photographs_among_their_parameters_and_open_the_same(photos: Path, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_an_old_workspace_takes_photographs_for_once_and_says_which_of_them_have
 @pytest.mark.parametrize("name", ["none", "cat\tdog"])
 def test_a_folder_whose_name_cannot_be_a_class_is_named(name: str, photos: Path, tmp_path: Path) -> None:
     (photos / "black").rename(photos / name)
-    with pytest.raises(ConfigError, match="cannot name a class"):
+    with pytest.raises(ConfigError, match=r"cannot name a class[^\0]*the names in .*my bears: rename them there"):
         open_inputs(tmp_path / "ws", (), photos)
     assert not (tmp_path / "ws").exists()
 

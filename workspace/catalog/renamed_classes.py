@@ -113,6 +113,13 @@ def carry_over(
     return plan
 
 
+def known_labels(catalog: Catalog) -> list[str]:
+    """List every label under which something was found or decided, whether or not it is a class now."""
+    labels = sa.union(*(sa.select(TABLES[kind].c.label) for kind in (Hit, Override)))
+    with catalog.engine.connect() as connection:
+        return sorted(str(label) for label in connection.execute(labels).scalars())
+
+
 def _moves(
     known: Iterable[tuple[str, str]], classes: Mapping[str, Sequence[str]], renamed: Mapping[str, str]
 ) -> list[Move]:

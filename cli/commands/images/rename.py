@@ -21,17 +21,20 @@ def rename(
 
     Example: collect-and-train rename -w data/bears grizzly "brown bear"
     """
-    from workspace.catalog.renamed_classes import carry_over
+    from workspace.catalog.renamed_classes import carry_over, known_labels
     from workspace.config.rename_class import with_renamed_class
     from workspace.errors import ConfigError
-    from workspace.names import normalised_name
+    from workspace.names import normalised_name, same_name
     from workspace.resolve import open_workspace
     from workspace.storage.lock import hold
     from workspace.storage.paths import write_atomic
 
-    old, new = normalised_name(old), normalised_name(new)
     workspace, config = open_workspace(folder)
-    file, known = workspace.config_file, ", ".join(config.classes)
+    with workspace.open_catalog() as catalog:
+        known = (*config.classes, *known_labels(catalog))
+    new = normalised_name(new)
+    old = next((label for label in known if label == old or same_name(label, old)), normalised_name(old))
+    file = workspace.config_file
     if old in config.classes and new in config.classes:
         raise ConfigError(
             f"{old!r} and {new!r} are both classes; to make them one, move the keywords of {old!r} to the line of "
@@ -43,7 +46,9 @@ def rename(
             write_atomic(file, text.encode())
             workspace, config = open_workspace(folder)
         elif new not in config.classes:
-            raise ConfigError(f"neither {old!r} nor {new!r} is a class of {file}; the classes are {known}")
+            raise ConfigError(
+                f"neither {old!r} nor {new!r} is a class of {file}; the classes are {', '.join(config.classes)}"
+            )
         plan = carry_over(catalog, config.classes, {old: new})
     for note in plan.notes or (f"nothing was filed under {old!r}",):
         typer.echo(note)

@@ -84,7 +84,7 @@ def test_decisions_of_a_class_without_a_successor_are_named_by_collect_and_statu
     _edit(bears, '"grizzly"  =  ["grizzly", "Ursus arctos"]', 'teddy = ["teddy"]')
     said = "3 decisions under 'grizzly', which is no class now, wait"
     assert said in _run("collect", bears).output and said in status_text(*open_workspace(bears))
-    renamed = _run("rename", bears, "grizzly", "teddy")
+    renamed = _run("rename", bears, "Grizzly ", "teddy")
     assert renamed.exit_code == 0 and "'grizzly' is now 'teddy': 4 pictures and 3 decisions" in renamed.output
     assert _dropped(bears) == ["teddy"] * 3 and said not in status_text(*open_workspace(bears))
 
