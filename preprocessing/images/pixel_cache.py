@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from preprocessing.images.decode import DECODER_VERSION, Pixels
 from preprocessing.images.isolated_decode import decode_isolated
 from workspace.config.clean import CleanConfig
+from workspace.errors import WorkspaceError
 from workspace.storage.arrays import open_array
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, write_atomic
@@ -52,7 +54,8 @@ class PixelCache:
         if pixels is not None and pixels.dtype == np.uint8 and pixels.shape[2:] == (3,):
             return pixels
         small = decode_isolated(self._images.get(sha256), self._clean).pixels
-        self.write(sha256, small)
+        with contextlib.suppress(WorkspaceError):  # on a read-only disk it is decoded each time
+            self.write(sha256, small)
         return small
 
     def _file(self, sha256: str) -> Path:

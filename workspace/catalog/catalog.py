@@ -30,6 +30,7 @@ from workspace.catalog.records import (
     Withdrawal,
 )
 from workspace.catalog.standing import DROP, effective_verdicts, staying, worst
+from workspace.database import Database
 from workspace.errors import WorkspaceError
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
@@ -37,7 +38,6 @@ Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override,
 SCHEMA_VERSION = 3
 
 _PARAMETERS = 500  # values in one statement; old versions of SQLite take 999
-_CACHE = "cache_size=-65536"  # KiB: joins of a million rows take half the time that they take with SQLite's 2 MB
 
 KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     Search: ("searches", ("label", "keyword", "source")),
@@ -96,18 +96,15 @@ class Catalog:
     """
 
     def __init__(self, location: Path | str) -> None:
-        url = f"sqlite:///{location}" if isinstance(location, Path) else location
+        self._database = Database(location)
+        self.engine = self._database.engine
         try:
-            if isinstance(location, Path):
-                location.parent.mkdir(parents=True, exist_ok=True)
-                location.open("ab").close()  # SQLite would make it with mode 0644 whatever the umask
-            self.engine = sa.create_engine(url)
-            if self.engine.dialect.name == "sqlite":
-                sa.event.listen(self.engine, "connect", _prepare_sqlite)
             METADATA.create_all(self.engine)
             self._check_version()
-        except (OSError, sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-            raise WorkspaceError(f"cannot open the catalogue {location}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        self._database.refuse_writes_to_a_copy()
 
     def __enter__(self) -> Catalog:
         return self
@@ -119,7 +116,7 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
+        self._database.close()
 
     def put(self, records: Iterable[Record]) -> None:
         """Insert rows of one kind, or replace those with the same key; all of them or none.
@@ -241,14 +238,8 @@ class Catalog:
         Raises:
             WorkspaceError: the database refused, for example because the disk is full.
         """
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-            raise WorkspaceError(
-                f"the catalogue {self.engine.url.render_as_string(hide_password=True)} refused a write: {error.orig}; "
-                "free some space or make the folder writable, then run the same command again"
-            ) from error
+        with self.engine.begin() as connection:
+            yield connection
 
     def _check_version(self) -> None:
         with self.engine.begin() as connection:
@@ -295,11 +286,3 @@ class Catalog:
 def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:
     """Split values into batches that fit into one statement."""
     return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # WAL lets the report read while a step writes; NORMAL survives kill -9 (only a power cut may lose the last rows).
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", _CACHE):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

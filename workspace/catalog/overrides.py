@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.records import Override
 from workspace.clock import utc_now
-from workspace.errors import WorkspaceError
 
 KEEP, DROP, RELABEL, UNDECIDED = "keep", "drop", "relabel", ""
 
@@ -57,22 +56,16 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[ChangeResult]:
     Raises:
         WorkspaceError: the database refused, for example because the disk is full.
     """
-    try:
-        with _ONE_MOMENT, catalog.engine.begin() as connection:
-            moment = utc_now(timespec="microseconds")
-            # Each statement looks and writes at once, so that no other process comes in between.
-            for statement, wanted in _statements(catalog, changes):
-                if wanted:
-                    connection.execute(statement, [_row(change, moment) for change in wanted])
-            query = sa.select(_TABLE)
-            if len(changes) < _FEW:
-                query = query.where(_TABLE.c.sha256.in_([change.sha256 for change in changes]))
-            rows = [Override(**row._mapping) for row in connection.execute(query)]
-    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-        raise WorkspaceError(
-            f"the catalogue refused a decision: {error.orig}; free some space or make the folder writable, "
-            "then decide again"
-        ) from error
+    with _ONE_MOMENT, catalog.engine.begin() as connection:
+        moment = utc_now(timespec="microseconds")
+        # Each statement looks and writes at once, so that no other process comes in between.
+        for statement, wanted in _statements(catalog, changes):
+            if wanted:
+                connection.execute(statement, [_row(change, moment) for change in wanted])
+        query = sa.select(_TABLE)
+        if len(changes) < _FEW:
+            query = query.where(_TABLE.c.sha256.in_([change.sha256 for change in changes]))
+        rows = [Override(**row._mapping) for row in connection.execute(query)]
     now = {(row.sha256, row.label): row for row in rows}
     return [_result(change, now.get((change.sha256, change.label)), moment) for change in changes]
 
