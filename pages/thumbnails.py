@@ -22,15 +22,21 @@ class JpegThumbnails:
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig) -> None:
         self._cache = PixelCache(workspace, config.clean)
+        self._refused: set[str] = set()  # one that takes the whole time limit must not take it at every look
 
     def jpeg(self, sha256: str, size: str) -> bytes | None:
         """Encode an image in one of the sizes of SIDE_PX; None if it cannot be decoded.
 
         An image that is not in the cache is decoded, in a process of its own, and stored there.
         """
+        if sha256 in self._refused:
+            return None
         try:
             pixels = self._cache.read(sha256)
-        except (ImageRefused, WorkspaceError):
+        except ImageRefused:
+            self._refused.add(sha256)
+            return None
+        except WorkspaceError:  # its file may be put back
             return None
         image = Image.fromarray(pixels)
         image.thumbnail((SIDE_PX[size], SIDE_PX[size]))
