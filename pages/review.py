@@ -79,6 +79,7 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
         return {
             "classes": review_data.overview(),
             "first": review_data.first_class(),
+            "empty": review_data.empty_classes(),
             "words": {name: item.words for name, item in REASONS.items()},
             "decisions": len(review_data.overrides()),
         }

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
 from workspace.catalog.catalog import Catalog
+from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.counts import appearances
 from workspace.catalog.curation import STAGE
+from workspace.catalog.funnel import funnel_text
 from workspace.catalog.overrides import Change, ChangeResult, decide
 from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
 from workspace.catalog.standing import Pair, count_images, effective_verdicts
@@ -98,6 +100,14 @@ class ReviewData:
             }
             for label in self.classes
         ]
+
+    def empty_classes(self) -> dict[str, str]:
+        """Say of each class without a judged image what became of all that was found for it."""
+        empty = [item["label"] for item in self.overview() if not item["pictures"]]
+        if not empty:
+            return {}
+        stats = read_collection_stats(self._catalog, empty).by_class
+        return {label: funnel_text(counts) for label, counts in stats.items()}
 
     def first_class(self) -> str:
         """Choose the class to open first: the one with most images to review, else with most images."""

@@ -45,6 +45,8 @@ export class Grid extends EventTarget {
     const found = items.findIndex((item) => keyOf(item) === key);
     this.place = -1;
     this.select(found >= 0 ? found : Math.min(place, items.length - 1));
+    const lost = this.#store.empty[this.#store.label];
+    byId("empty").textContent = lost ? `This class has no picture: ${lost}.` : "No picture here. Show others with the filters above.";
     byId("empty").hidden = items.length > 0;
     this.#box.hidden = items.length === 0;
     this.draw();

@@ -20,6 +20,7 @@ export function stateOf(item, shown) {
 export class Store extends EventTarget {
   classes = [];
   first = ""; // the class to open
+  empty = {}; // by class without a picture: what became of all that was found
   reasons = {};
   decisions = 0;
   label = "";
@@ -38,6 +39,7 @@ export class Store extends EventTarget {
     const answer = await this.#ask("/api/classes");
     this.reasons = answer.words;
     this.first = answer.first;
+    this.empty = answer.empty;
     this.#count(answer);
   }
 

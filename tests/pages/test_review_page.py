@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from workspace.catalog.records import Override
+from workspace.catalog.records import Override, Verdict
 
 DROPPED, KEPT = ("drop", ""), ("keep", "")
 
@@ -204,3 +204,12 @@ def test_it_opens_where_most_waits_for_a_look(open_page, reviewed) -> None:
         catalog.put([Override(sha, "cat", "keep", made_at="then") for sha in reviewed.cats[:2]])
     page = open_page()
     expect(page.locator("#classes [aria-current]")).to_contain_text("dog")
+
+
+def test_a_class_without_a_picture_says_what_became_of_all_that_was_found(open_page, reviewed) -> None:
+    with reviewed.workspace.open_catalog() as catalog:
+        catalog.replace_verdicts(
+            ["copy", "curate", "decode"], [Verdict(sha, "cat", "copy", "keep") for sha in reviewed.cats]
+        )
+    page = open_page("#class=dog")
+    expect(page.locator("#empty")).to_have_text("This class has no picture: 6 found, 6 not cleaned yet, 0 kept.")
