@@ -251,10 +251,11 @@ class PoliteSession:
         """
         if self.network.robots:
             self._robots.check(url)
-        if not self.network.reservations:
-            return []
-        stated = self._robots.preferences(url)
+        obeyed = self.network.reservations
+        stated = self._robots.preferences(url) if self.network.robots or obeyed else []
         self._check_preferences(stated)  # before tdmrep.json is requested
+        if not obeyed:
+            return stated  # to be recorded
         self._check_preferences(reservations := self._tdm.preferences(url))
         return stated + reservations
 

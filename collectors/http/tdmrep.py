@@ -14,8 +14,8 @@ from collectors.http.urls import path_and_query
 from collectors.http.usage_preferences import Preference, path_matches, tdm_preference
 
 FILE = "/.well-known/tdmrep.json"
-MAX_BYTES = 500 * 1024
-"""The largest file that is read, as for robots.txt; a larger one counts as none."""
+MAX_BYTES = 5_000_000
+"""The largest file that is read; a larger one counts as none."""
 
 
 @dataclass(frozen=True, slots=True)

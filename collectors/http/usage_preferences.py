@@ -23,6 +23,7 @@ from workspace.reasons import OPTED_OUT, RESERVED
 PRODUCT = "collect-and-train"
 """The product token of our user agent, which robots.txt and X-Robots-Tag may name (RFC 9309, section 2.2.1)."""
 
+_PAIR = re.compile(r"([a-z-]+)\s*=\s*([^\s,;]+)")
 _OPT_OUTS = frozenset({"noai", "noimageai"})
 _META = re.compile(rb"<meta\b[^<>]*>", re.I)
 # Directives of X-Robots-Tag that have a value, whose colon does not follow the name of a robot.
@@ -53,11 +54,10 @@ class _Vocabulary:
     def refuses_training(self, value: str) -> bool:
         """Return whether the most specific preference that concerns training refuses it.
 
-        The value is a dictionary of RFC 9651, in which the last of equal keys counts. Letter case is ignored, and a
-        part that is malformed expresses nothing.
+        The value is a dictionary of RFC 9651, in which the last of equal keys counts. It is read leniently: letter case
+        and the kind of separator are ignored, so that an owner's slip loses no reservation.
         """
-        pairs = (part.partition(";")[0].partition("=") for part in value.lower().split(","))
-        said = {key.strip(): word.strip() for key, _, word in pairs}
+        said: dict[str, str] = dict(_PAIR.findall(value.lower()))
         for category in self.categories:
             if said.get(category) in {self.no, self.yes}:
                 return said[category] == self.no

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from collectors import download
+from collectors import download, retry_failed
 from collectors.http.usage_preferences import header_opt_out, page_preferences, path_matches
 from collectors.sources.fetch import fetch_page
 from collectors.sources.html.website import Website
@@ -92,6 +92,8 @@ def test_a_page_that_opts_out_is_a_failure_with_its_reason_and_a_crawl_passes_ov
         ("User-agent: *\nContent-Signal: search=yes,ai-train=no\nAllow: /\n", RESERVED),
         ("user-agent: *\ncontent-signal : AI-Train = NO # please\nAllow: /\n", RESERVED),
         ("User-Agent: *\nContent-Signal: ai-train=yes, search=yes, ai-input=no\n", OK),
+        ("User-agent: *\nContent-Signal: search=yes; ai-train = no\n", RESERVED),  # a slip in the separators
+        ("User-agent: *\nContent-Signal: search=yes ai-train=no\n", RESERVED),
         ("User-Agent: *\nContent-Signal: search=no, ai-input=no\n", OK),
         ("User-agent: otherbot\nContent-Signal: ai-train=no\n", OK),
         ("User-agent: collect-and-train\nContent-Signal: ai-train=no\nUser-agent: *\nAllow: /\n", RESERVED),
@@ -233,6 +235,18 @@ def test_the_row_of_a_download_says_which_rule_refused_it_and_what_else_was_said
     download.run(workspace, WorkspaceConfig.model_validate({"classes": {"x": "x", "y": "y"}, "network": network}))
     with workspace.open_catalog() as catalog:
         rows = {row.image_url.removeprefix(host.url): row for row in catalog.all(Download)}
+    config = {"classes": {"x": "x", "y": "y"}, "network": network | {"reservations": False}}
+    retry_failed.run(workspace, WorkspaceConfig.model_validate(config), ["reserved"])
+    with workspace.open_catalog() as catalog:
+        recorded = {
+            row.image_url.removeprefix(host.url): (row.status, row.preferences) for row in catalog.all(Download)
+        }
+    assert recorded == {
+        "/a/1.jpg": ("ok", "robots.txt: Content-Usage: train-ai=y"),
+        "/b/1.jpg": ("ok", "robots.txt: Content-Usage: /b/ train-ai=n"),
+        "/c/1.jpg": ("ok", "robots.txt: Content-Usage: train-ai=y"),
+        "/d/1.jpg": ("ok", "robots.txt: Content-Usage: train-ai=y; tdm-reservation: 1"),
+    }
     said = "robots.txt: Content-Usage: train-ai=y"
     assert (rows["/a/1.jpg"].status, rows["/a/1.jpg"].preferences) == ("ok", said)
     assert {path: (row.status, row.reason, row.detail) for path, row in rows.items() if path != "/a/1.jpg"} == {
