@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -9,6 +10,7 @@ NO_CLASS = "none"
 """The answer of a model to a picture that is none of its classes; no class may have this name."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
+_FOLDER_BYTES = 200  # file systems take 255
 _CONTROL = frozenset({"Cc", "Zl", "Zp"})
 """Unicode categories: control characters, separators of lines and of paragraphs."""
 
@@ -43,6 +45,19 @@ def normalised_name(name: str) -> str:
         True
     """
     return unicodedata.normalize("NFC", name).strip()
+
+
+def folder_name(name: str) -> str:
+    """Return a name that every file system takes as that of a folder: a long one is cut and ends in a digest.
+
+    Example:
+        >>> folder_name("red panda"), len(folder_name("팬더" * 60).encode())
+        ('red panda', 200)
+    """
+    data = name.encode()
+    if len(data) <= _FOLDER_BYTES:
+        return name
+    return f"{data[: _FOLDER_BYTES - 11].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:10]}"
 
 
 def has_control(name: str) -> bool:

@@ -15,6 +15,7 @@ from preprocessing.dataset.export.columns import DETAILS, SPLITS, arrow_schema, 
 from workspace.catalog.records import Sample
 from workspace.errors import WorkspaceError
 from workspace.licenses import spreadsheet_cell
+from workspace.names import folder_name
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, write_atomic
 
@@ -43,7 +44,7 @@ def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: 
     for split, split_name in SPLITS.items():
         rows: list[dict[str, object]] = []
         for image in images_of(ImageStore(workspace), samples, split):
-            inside = Path(image.sample.label) / image.file.name
+            inside = Path(folder_name(image.sample.label)) / image.file.name
             _copy(image.file, folder / split_name / inside)
             rows.append({"file_name": inside.as_posix(), "label": image.label, **image.details()})
             in_folder = {"file_name": f"{split_name}/{inside.as_posix()}", "split": split_name}

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from preprocessing.dataset.export.columns import SPLITS
 from preprocessing.dataset.export.imagefolder import COLUMNS, export_imagefolder
 from workspace.errors import WorkspaceError
+from workspace.names import folder_name
 from workspace.storage.image_store import ImageStore
 
 
@@ -55,3 +57,26 @@ def test_a_second_export_changes_nothing_and_a_missing_file_is_named(collected, 
     ImageStore(workspace).delete(samples[0].sha256)
     with pytest.raises(WorkspaceError, match=samples[0].sha256):
         export_imagefolder(workspace, samples, out, "pets")
+
+
+def test_classes_whose_names_are_too_long_for_a_folder_get_folders_of_their_own(collected, tmp_path) -> None:
+    workspace, samples = collected
+    long = {"a dog": "a very long name " * 20 + "dog", "고양이": "고양이" * 100}
+    renamed = [replace(one, label=long[one.label]) for one in samples]
+    export_imagefolder(workspace, renamed, tmp_path / "out", "pets")
+    found = {}
+    for split, name in SPLITS.items():
+        for row in pq.read_table(tmp_path / "out" / name / "metadata.parquet").to_pylist():
+            assert (tmp_path / "out" / name / row["file_name"]).read_bytes() == ImageStore(workspace).get(row["sha256"])
+            found[row["sha256"]] = (split, sorted(long.values())[row["label"]], row["file_name"].split("/")[0])
+    assert {sha: label for sha, (_, label, _) in found.items()} == {one.sha256: one.label for one in renamed}
+    assert len({folder for _, _, folder in found.values()}) == 2
+    with (tmp_path / "out" / "credits.csv").open(encoding="utf-8") as file:
+        assert {row["label"] for row in csv.DictReader(file)} == set(long.values())
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "팬더" * 60, "é" * 101, "x" * 201])
+def test_a_folder_s_name_fits_and_differs_for_names_that_begin_alike(name) -> None:
+    assert len(folder_name(name).encode()) <= 200
+    assert folder_name(name) != folder_name(f"{name}y")
+    assert folder_name("x" * 200) == "x" * 200
