@@ -10,7 +10,7 @@ from rich.text import Text
 from cli.app import app
 from cli.unforeseen import sentence_for
 from workspace.errors import CollectAndTrainError
-from workspace.terminal import CONSOLE
+from workspace.terminal import CONSOLE, never_fail_to_print
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
@@ -24,6 +24,7 @@ for _module in COMMAND_MODULES:
 
 def main() -> None:
     """Run the command line; a failure is one message and exit code 1."""
+    never_fail_to_print()
     try:
         app()
     except CollectAndTrainError as error:

@@ -12,11 +12,13 @@ from typing import BinaryIO
 
 from collectors.http.session import PoliteSession
 from preprocessing.images.isolated_decode import read_file, read_stream
-from training.inference.classifier import ImageInput, Prediction, image_files
+from training.inference.classifier import ImageInput, Prediction
 from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError
+from workspace.image_files import list_images, passed_over_note
+from workspace.names import as_text
 from workspace.storage.champion import answering_run
 from workspace.storage.paths import Workspace
 
@@ -47,7 +49,12 @@ def is_url(word: str) -> bool:
 
 
 def pictures_of(
-    words: Iterable[str], session: PoliteSession, max_bytes: int, stdin: BinaryIO, clean: CleanConfig
+    words: Iterable[str],
+    session: PoliteSession,
+    max_bytes: int,
+    stdin: BinaryIO,
+    clean: CleanConfig,
+    tell: Callable[[str], None],
 ) -> Iterator[ImageInput]:
     """Yield pictures from files, folders, URLs and `-`, in their order; a URL is fetched when it is read.
 
@@ -57,6 +64,7 @@ def pictures_of(
         max_bytes: the largest file that is fetched.
         stdin: standard input.
         clean: what decoding a file may take; a larger local file is not read.
+        tell: takes a sentence on what is passed over in a folder.
     """
     for word in words:
         if word == STDIN:
@@ -64,13 +72,18 @@ def pictures_of(
         elif is_url(word):
             yield ImageInput(word, partial(_fetch, session, word, max_bytes))
         else:
-            yield from _on_disk(word, clean)
+            yield from _on_disk(word, clean, tell)
 
 
-def _on_disk(word: str, clean: CleanConfig) -> list[ImageInput]:
+def _on_disk(word: str, clean: CleanConfig, tell: Callable[[str], None]) -> list[ImageInput]:
     """List a file, or the pictures of a folder; a name that no file can have is that one picture's error."""
     try:
-        found = [ImageInput(str(path), partial(read_file, path, clean)) for path in image_files([Path(word)])]
+        if not Path(word).is_dir():
+            return [ImageInput(word, partial(read_file, Path(word), clean))]
+        listing = list_images(Path(word))
+        found = [ImageInput(str(file.path), partial(read_file, file.path, clean)) for file in listing.files]
+        if note := passed_over_note(word, listing.passed_over):
+            tell(note)
     except (OSError, ValueError) as error:  # 300 characters, or a NUL
         return [ImageInput(word, partial(_fail, error))]
     return found or [ImageInput(word, partial(_fail, OSError(0, "there is no picture in this folder")))]
@@ -105,10 +118,10 @@ def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:
     for prediction in answers:
         answer = prediction.answer
         if answer is None:
-            yield f"{prediction.name}\t\t\terror\t{prediction.error}"
+            yield as_text(f"{prediction.name}\t\t\terror\t{prediction.error}")
         else:
             outcome = "answered" if answer.answered else f"none\t{answer.why_none}"
-            yield f"{prediction.name}\t{answer.label}\t{answer.probability:.3f}\t{outcome}"
+            yield as_text(f"{prediction.name}\t{answer.label}\t{answer.probability:.3f}\t{outcome}")
 
 
 def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:
@@ -122,7 +135,7 @@ def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:
             row.append("true" if answer.answered else "false")
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="").writerow(row)
-        yield buffer.getvalue()
+        yield as_text(buffer.getvalue())
 
 
 def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:
@@ -138,7 +151,7 @@ def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:
             values |= {"distance": answer.distance} if answer.distance is not None else {}
             values |= {"note": prediction.note} if prediction.note else {}
             values["probabilities"] = dict(answer.probabilities)
-        yield json.dumps(values, ensure_ascii=False)
+        yield as_text(json.dumps(values, ensure_ascii=False))
 
 
 FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,9 +19,10 @@ from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed, WorkspaceError
-from workspace.names import name_key
+from workspace.image_files import is_hidden, list_files, passed_over_note
+from workspace.names import as_text, name_key
 from workspace.progress import SILENT, Progress
-from workspace.reasons import in_order
+from workspace.reasons import in_order, words_for
 from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
@@ -47,7 +48,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         known = {hit.image_url for hit in hits}.difference(lost_urls(catalog, config.classes))
         rank = len(hits)
         unsettled, new = 0, []
-        for label, file, url, settled in _files(workspace, folders, config.retrain.settle_s):
+        files, passed_over = _files(folders, config.retrain.settle_s)
+        for label, file, url, settled in files:
             if url in known:
                 continue
             if settled:
@@ -60,9 +62,11 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         )
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
-            catalog.put(
-                [_import(intake, file, url) for _, file, url in batch]
-            )  # before the hits, which mark the files as imported
+            rows = [_import(intake, file, url) for _, file, url in batch]
+            catalog.put(rows)  # before the hits, which mark the files as imported
+            for (_, file, _), row in zip(batch, rows, strict=True):
+                if row.status != "ok":
+                    passed_over[file.relative_to(workspace.inbox).as_posix()] = words_for(row.reason)
             catalog.add_new(
                 [
                     Hit(
@@ -71,7 +75,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                         SOURCE,
                         rank + start + index,
                         url,
-                        title=file.stem,
+                        title=as_text(file.stem),
                         found_at=utc_now(),
                     )
                     for index, (label, file, url) in enumerate(batch)
@@ -81,6 +85,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         imported = [row for row in catalog.all(Download) if row.image_url.startswith(INBOX_SCHEME)]
     reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
     reasons |= Counter({"still being written": unsettled} if unsettled else {})
+    note = passed_over_note(str(workspace.inbox), passed_over)
+    notes = (*notes, note) if note else notes
     for note in notes:
         progress.warn(note)
     return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
@@ -96,14 +102,14 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[
         names.setdefault(name_key(word), label)
     folders, unknown, loose_files = {}, [], 0
     for entry in _listed(workspace.inbox):
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             continue
         if not entry.is_dir():
             loose_files += 1
         elif name_key(entry.name) in names:
             folders[entry] = names[name_key(entry.name)]
         else:
-            unknown.append(entry.name)
+            unknown.append(as_text(entry.name))
     notes = []
     if unknown:
         notes.append(
@@ -115,17 +121,29 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[
     return folders, tuple(notes)
 
 
-def _files(workspace: Workspace, folders: Mapping[Path, str], settle_s: float) -> Iterator[tuple[str, Path, str, bool]]:
-    """Yield (label, file, url, whether it is unchanged for long enough), ordered by name."""
-    now = time.time()
+def _files(folders: Mapping[Path, str], settle_s: float) -> tuple[list[tuple[str, Path, str, bool]], dict[str, str]]:
+    """List (label, file, url, whether it is unchanged for long enough) by name; also what is passed over, and why.
+
+    Others may write to an inbox, so a link that leads out of a class's folder is not followed.
+    """
+    now_ns = time.time_ns()
+    found, passed_over = [], {}
     for folder, label in folders.items():
-        for file in sorted(folder.rglob("*")):
-            if file.name.startswith(".") or not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
-                continue
-            status = file.stat()
-            name = quote(file.relative_to(workspace.inbox).as_posix())
-            settled = now - status.st_mtime >= settle_s and not file.name.casefold().endswith(_UNFINISHED)
-            yield label, file, f"{INBOX_SCHEME}{name}?{status.st_size}-{status.st_mtime_ns}", settled
+        try:
+            listing = list_files(folder, links_out=False)
+        except OSError as error:
+            passed_over[folder.name] = f"cannot be read: {error.strerror}"
+            continue
+        passed_over |= {f"{folder.name}/{name}": why for name, why in listing.passed_over.items()}
+        for file in listing.files:
+            # A file that is being written is dated now. One dated in the future is not, whatever clock dated it; were
+            # it after all, the next run would see another size, and read it again.
+            is_settled = abs(now_ns - file.mtime_ns) >= settle_s * 1e9
+            is_unfinished = file.name.casefold().endswith(_UNFINISHED)
+            name = quote(f"{folder.name}/{file.name}", errors="surrogateescape")
+            url = f"{INBOX_SCHEME}{name}?{file.version}"
+            found.append((label, folder / file.name, url, is_settled and not is_unfinished))
+    return found, passed_over
 
 
 def _import(intake: Intake, file: Path, url: str) -> Download:

@@ -27,6 +27,8 @@ from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused, WorkspaceError
+from workspace.image_files import list_files
+from workspace.names import as_text
 from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_IMAGE, KIN, MIRRORED_IMAGE, ROTATED_IMAGE, SAME_BYTES, SAME_IMAGE, order_of
 from workspace.storage.arrays import latest_features
@@ -64,23 +66,27 @@ class OutsideSet:
 
 
 def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) -> OutsideSet:
-    """Decode every file below a folder, except hidden files.
+    """Decode every file below a folder, except hidden files; names that are not UTF-8 are written with escapes.
 
     Raises:
         WorkspaceError: it is no folder, or holds no image.
     """
     if not folder.is_dir():
         raise WorkspaceError(f"{folder} is no folder; name the folder of the test set's pictures: --against DIR")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    try:
+        listing = list_files(folder)
+    except OSError as error:
+        raise WorkspaceError(f"{as_text(str(folder))} cannot be read: {error.strerror}; make it readable") from error
     pixels: dict[str, Pixels] = {}
     digests: dict[str, str] = {}
     fingerprints: dict[str, Fingerprint] = {}
     thumbs: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    progress.begin("Reading the outside set", len(files))
+    refused = {as_text(name): why for name, why in listing.passed_over.items()}
+    progress.begin("Reading the outside set", len(listing.files))
     with ThreadPoolExecutor(clean.workers or os.cpu_count() or 1) as pool:
-        for path, outcome in zip(files, pool.map(partial(_examine, clean=clean), files), strict=True):
-            name = path.relative_to(folder).as_posix()
+        paths = [file.path for file in listing.files]
+        for file, outcome in zip(listing.files, pool.map(partial(_examine, clean=clean), paths), strict=True):
+            name = as_text(file.name)
             if isinstance(outcome, str):
                 refused[name] = outcome
             else:
@@ -90,7 +96,7 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
             progress.advance(1)
     if not pixels:
         raise WorkspaceError(
-            f"{folder} holds no picture ({len(files)} files); name the folder of the test set's pictures"
+            f"{folder} holds no picture ({len(listing.files)} files); name the folder of the test set's pictures"
         )
     return OutsideSet(pixels, digests, fingerprints, thumbs, refused)
 

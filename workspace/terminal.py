@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +37,21 @@ def rendered(table: Table, least_width: int = 100) -> str:
     width = max(least_width, CONSOLE.width)
     Console(file=out, width=width, markup=False, emoji=False, highlight=False).print(table)
     return out.getvalue()
+
+
+def never_fail_to_print() -> None:
+    r"""Make standard output and error write `\uXXXX` for what their encoding lacks, which JSON reads as well."""
+    codecs.register_error("escape", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escape")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)), error.end
 
 
 class BarProgress:

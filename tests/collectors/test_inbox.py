@@ -102,6 +102,10 @@ def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowher
     assert counts.done == 2
     assert "dog; the classes are red panda, cat" in heard.words[0]
     assert "1 files lie in" in heard.words[1]
+    assert heard.words[2].endswith(
+        "3 files passed over: cat/link.png (a link that leads out of the folder), cat/large.png (larger than "
+        "download.max_mb), cat/notes.txt (neither a picture nor a web page)"
+    )
 
 
 def test_killed_between_the_download_and_the_hit_it_is_taken_by_the_next(tmp_path) -> None:
@@ -116,3 +120,47 @@ def test_killed_between_the_download_and_the_hit_it_is_taken_by_the_next(tmp_pat
 
 def test_no_inbox_is_no_fault(tmp_path) -> None:
     assert inbox.run(Workspace(tmp_path), CONFIG).done == 0
+
+
+def test_a_file_dated_in_the_future_is_taken(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    drop(workspace, "cat/new.png", age_s=-160_000_000)
+    assert inbox.run(workspace, CONFIG).by_reason == {"taken in": 1}
+
+
+def test_a_name_that_is_no_utf8_stops_no_other_and_is_taken_once(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    drop(workspace, os.fsdecode(b"cat/ca\xf1on.jpg"), 1)
+    drop(workspace, os.fsdecode(b"cat/d\xf1/notes.jpg"), 2)
+    drop(workspace, os.fsdecode(b"d\xf1g/1.jpg"), 3)
+    drop(workspace, "cat/z.png", 4)
+    heard = Heard()
+    assert inbox.run(workspace, CONFIG, heard).by_reason == {"taken in": 3}
+    assert inbox.run(workspace, CONFIG, heard).done == 0
+    assert {hit.title for hit in hits(workspace)} == {"ca\\udcf1on", "notes", "z"}
+    assert "\n".join(heard.words).encode()
+    assert "d\\udcf1g" in heard.words[0]
+
+
+def test_content_decides_and_what_systems_leave_is_not_mentioned(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    for number, name in enumerate(
+        ("cat/a.aspx", "cat/b", "cat/._c.png", "cat/.d/e.png", "cat/@eaDir/f.png", ".DS_Store")
+    ):
+        drop(workspace, name, number)
+    heard = Heard()
+    assert inbox.run(workspace, CONFIG, heard).by_reason == {"taken in": 2}
+    assert heard.words == []
+
+
+def test_links_within_a_folder_are_followed_without_end_and_a_folder_of_a_class_may_be_one(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    drop(workspace, "cat/deep/1.png", 1)
+    (workspace.inbox / "cat" / "deep" / "loop").symlink_to(workspace.inbox / "cat")
+    (workspace.inbox / "cat" / "gone.png").symlink_to("nowhere.png")
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    drop(elsewhere, "pandas/2.png", 2)
+    (workspace.inbox / "red panda").symlink_to(elsewhere.inbox / "pandas")
+    heard = Heard()
+    assert inbox.run(workspace, CONFIG, heard).by_reason == {"taken in": 2}
+    assert "cat/deep/loop (a link to ., which is listed), cat/gone.png (a link that leads nowhere" in heard.words[0]

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -72,3 +73,21 @@ def test_a_folder_without_pictures_is_an_error(collected, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(WorkspaceError, match="holds no picture"):
         read_outside(tmp_path / "empty", config.clean)
+
+
+def test_odd_names_hidden_files_and_links_of_an_outside_set(collected, two_sets) -> None:
+    shas, config, folder = two_sets
+    data = (folder / "bytes again.png").read_bytes()
+    (folder / os.fsdecode(b"ca\xf1on.aspx")).write_bytes(data)
+    (folder / "._a.png").write_bytes(data)
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "b.png").write_bytes(data)
+    (folder / "loop").symlink_to(folder)
+    (folder / "gone.png").symlink_to("nowhere.png")
+    outside = read_outside(folder, config.clean)
+    assert sorted(outside.refused) == ["gone.png", "loop", "notes.txt"]
+    found = find_leaks(collected.workspace, config, outside)
+    assert {leak.outside for leak in found if leak.sha256 == shas[0]} == {
+        "bytes again.png", "deep/bytes.png", "ca\\udcf1on.aspx",
+    }  # fmt: skip
+    assert "ca\\udcf1on.aspx" in leaks_csv(found).encode().decode()

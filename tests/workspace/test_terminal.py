@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
+import subprocess
+import sys
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
 
@@ -34,3 +39,16 @@ def test_a_log_tells_decisions_from_warnings(caplog) -> None:
         ("INFO", "regime frozen"),
         ("WARNING", "another network was used"),
     ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_no_name_fails_to_print_and_json_reads_what_is_printed(encoding: str) -> None:
+    code = (
+        "import json, sys; from workspace.terminal import never_fail_to_print, say; never_fail_to_print()\n"
+        "name = 'ca\\udcf1on \\u732b \\U0001f408'\n"
+        "say(name); print(json.dumps(name, ensure_ascii=False))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}, check=True
+    )
+    assert json.loads(done.stdout.decode(encoding)) == "ca\udcf1on \u732b \U0001f408"

@@ -27,16 +27,12 @@ from training.stats.ood import neighbour_distances
 from training.stats.scores import softmax
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
+from workspace.image_files import list_images
 from workspace.names import NO_CLASS
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
 
 _READERS, _AHEAD = 4, 2  # threads that read files, and batches that they prepare ahead of the network
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-)
-"""Suffixes of the files that are read of a folder; a file that is named itself is read whatever its suffix."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,13 +219,15 @@ class Classifier:
 
 
 def image_files(paths: Iterable[Path]) -> list[Path]:
-    """List files as they are named, and for a folder every image file in it, at any depth, sorted; each once."""
+    """List files as they are named, and for a folder every image file in it, at any depth, sorted; each once.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
     found: dict[Path, None] = {}
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
-            if file is path or (file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()):
-                found.setdefault(file)
+        inside = [file.path for file in list_images(path).files] if path.is_dir() else [path]
+        found |= dict.fromkeys(inside)
     return list(found)
 
 

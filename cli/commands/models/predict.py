@@ -58,6 +58,7 @@ def predict(
     from training.inference.classifier import Classifier
     from training.inference.classifier import predict as classify
     from workspace.errors import ConfigError
+    from workspace.terminal import say
 
     classifier = Classifier.load(model_folder(workspace, model, run))
     (network, download), limits = network_of(workspace), clean_of(workspace)
@@ -72,7 +73,7 @@ def predict(
             yield prediction
 
     with PoliteSession(network) as session:
-        named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer, limits)
+        named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer, limits, say)
         for line in FORMATS[form](counted(classify(classifier, named, batch, accept, limits))):
             typer.echo(line)
     if not failed + answered:

@@ -2,6 +2,7 @@ import csv
 import functools
 import io
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -176,3 +177,26 @@ def test_a_file_larger_than_the_limit_of_memory_is_not_read(save_model, pictures
     large, small = (line.split("\t") for line in done.stdout.splitlines())
     assert done.exit_code == 1 and small[3] == "answered" and model.is_dir()
     assert large[3:] == ["error", "decoder_memory: the file is larger than 200 MB (decoder_memory_mb)"]
+
+
+def test_content_decides_in_a_folder_and_what_is_passed_over_is_named(workspace, pictures, tmp_path) -> None:
+    picture = (pictures / "0, ä.png").read_bytes()
+    for name in (b"a.aspx", b"b", b"ca\xf1on.jpg", b"._a.png", b".d.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(picture)
+    (tmp_path / "notes.jpg").write_text("words")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    for form in ("tab", "csv", "json"):
+        result = CliRunner().invoke(app, ["predict", "-w", str(workspace.root), "--format", form, str(tmp_path)])
+        assert result.exit_code == 0, result.output
+        lines = [line for line in result.stdout.splitlines() if str(tmp_path) in line and "passed over" not in line]
+        assert len(lines) == 3
+        assert "ca\\udcf1on.jpg" in result.stdout
+        assert (
+            "3 files passed over: gone.png (a link that leads nowhere: 'nowhere.png'), loop (a link to ., which is "
+            in (result.stderr)
+        )
+        assert "notes.jpg (neither a picture nor a web page)" in result.stderr
+    assert os.fsencode(json.loads(lines[2])["picture"]).endswith(b"ca\xf1on.jpg")
+    odd = str(tmp_path / os.fsdecode(b"ca\xf1on.jpg"))
+    assert CliRunner().invoke(app, ["predict", "-w", str(workspace.root), odd]).exit_code == 0
