@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from preprocessing.images.ancillary import PROFILE_BYTES, barer_versions
 from preprocessing.images.colour import rgb_pixels
@@ -82,7 +82,7 @@ def decode(data: bytes, *, max_megapixels: float = 50.0, side_px: int | None = N
         try:
             return _decode_version(data, max_megapixels, side_px)
         except ImageRefused as refused:
-            if refused.reason not in ("truncated", "damaged"):
+            if refused.reason not in ("truncated", "damaged", "format_not_allowed"):
                 raise
             for version in barer_versions(data, container):
                 with suppress(ImageRefused):
@@ -186,9 +186,20 @@ def _refusal(data: bytes, error: Exception) -> ImageRefused:
     if _OUT_OF_MEMORY.search(cause):
         return _too_much_memory(data)
     if isinstance(error, UnidentifiedImageError):
+        if container == "TIFF" and _has_unknown_layout(data):
+            why = "a TIFF whose pixels have a layout that is not opened, such as three floating-point values"
+            return ImageRefused("format_not_allowed", f"{why}; opened are {', '.join(FORMATS)}")
         cause = "its header cannot be read"
     cut = "truncated" in cause.lower() or (ends_early(data, container))
     return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {cause[:200]}")
+
+
+def _has_unknown_layout(data: bytes) -> bool:
+    try:
+        TiffImagePlugin.TiffImageFile(io.BytesIO(data)).close()
+    except Exception as error:  # as in `_decode_version`; Image.open keeps what its plugins say to itself
+        return "unknown pixel mode" in str(error)
+    return False
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from PIL import Image
 from preprocessing import clean
 from preprocessing.images.decode import decode
 from workspace.catalog.records import ImageFacts, Verdict
+from workspace.errors import ImageRefused
 
 RAMP = np.linspace(0, 1, 64 * 80).reshape(64, 80)
 EXPECTED = np.rint(RAMP * 255)
@@ -141,3 +142,15 @@ def test_clean_keeps_it_and_says_what_was_assumed(collected, picture, encode) ->
     assert kept == {assumed, plain} and notes[plain] == ""
     assert "0 to 255 was taken as black to white" in notes[assumed]
     assert [note.startswith("1 pictures have grey values") for note in counts.notes] == [True]
+
+
+def test_a_layout_that_is_not_opened_is_named_as_such() -> None:
+    data = tiff(np.zeros((20, 60), "<f4")).replace(
+        struct.pack("<HHII", 256, 4, 1, 60), struct.pack("<HHII", 256, 4, 1, 20)
+    )
+    of_three = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    data = data.replace(struct.pack("<HHIHH", 277, 3, 1, 1, 0), of_three)
+    with pytest.raises(
+        ImageRefused, match=r"format_not_allowed: a TIFF whose pixels have a layout .*; opened are JPEG"
+    ):
+        decode(data)
