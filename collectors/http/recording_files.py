@@ -20,12 +20,14 @@ def read_responses(file: Path) -> dict[str, dict[str, Any]]:
     """
     responses: dict[str, dict[str, Any]] = {}
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
                     row = json.loads(line)
                 except ValueError:
                     continue  # a line cut off by a killed run: its request counts as not recorded
+                if not (isinstance(row, dict) and "asked" in row):
+                    continue  # overwritten by something else
                 if "fetched" in row or "fetched" not in responses.get(row["asked"], {}):
                     responses[row["asked"]] = row
     except OSError as error:

@@ -5,6 +5,7 @@ Without the check Prefect's own troubles come as hundreds of lines, some only af
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import subprocess
@@ -30,6 +31,8 @@ def prepare_server() -> None:
     Raises:
         WorkspaceError: the server does not answer, or a temporary one cannot start; names the remedy.
     """
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)  # the command line keeps it in a file, and says where
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     if not os.environ.get("PREFECT_API_URL"):
         _check_home(home)
@@ -45,6 +48,11 @@ def prepare_server() -> None:
         )
     else:
         _start_temporary(home)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = None
+    return True
 
 
 def _check_home(home: Path) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from collectors import download, search
+from collectors.http.recording_files import read_responses
 from workspace.catalog.catalog import KEYS
 from workspace.catalog.records import Download, Search
 from workspace.config.model import WorkspaceConfig, parse_config
@@ -214,3 +215,13 @@ def test_a_damaged_body_is_no_picture(site, workspace, configure, tmp_path) -> N
 def test_the_tape_belongs_to_one_run_and_is_written_into_no_file(site, configure, tmp_path: Path) -> None:
     config = configure(site, network={"record": str(tmp_path / "cassette")})
     assert str(tmp_path) not in render_config(config)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe\n", b"[]\n7\n", b'{"no": "question"}\n', b"\0" * 40 + b"\n", b'{"asked": "GET']
+)
+def test_a_damaged_line_of_a_recording_costs_its_own_answer_alone(tmp_path, damage) -> None:
+    file = tmp_path / "answers.jsonl"
+    row = {"asked": "GET http://a/", "failed": {}}
+    file.write_bytes(json.dumps(row).encode() + b"\n" + damage)
+    assert read_responses(file) == {"GET http://a/": row}

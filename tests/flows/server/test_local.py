@@ -1,5 +1,6 @@
 """Prefect's own troubles are found before a flow starts, in one line; its temporary server ends with the run."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -117,6 +118,22 @@ def test_the_temporary_server_ends_with_the_process_that_started_it_however_that
     psutil.wait_procs([server], timeout=30)
     assert not server.is_running()
     assert Path(tmp_path / "log").is_file()
+
+
+@pytest.mark.parametrize("answering", [(200, "application/json")], indirect=True)
+def test_the_traceback_of_an_unforeseen_failure_is_left_to_the_command_line(answering, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", answering)
+    logger = logging.getLogger("prefect.flow_runs")
+    monkeypatch.setattr(logger, "filters", list(logger.filters))
+    monkeypatch.setattr(logger, "propagate", True)
+    with settings_with(answering):
+        prepare_server()
+    try:
+        raise OSError(28, "No space left on device")
+    except OSError:
+        logger.exception("Encountered exception")
+    assert "Encountered exception" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_prefect_still_starts_its_server_where_we_replace_the_command() -> None:
