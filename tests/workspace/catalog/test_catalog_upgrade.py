@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,14 @@ def test_a_catalogue_of_a_later_version_is_refused(tmp_path) -> None:
     later.close()
     with pytest.raises(WorkspaceError, match="use the program's version that wrote it"):
         Catalog(file)
+
+
+def test_an_index_that_an_earlier_version_did_not_have_is_made(tmp_path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    Catalog(file).close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DROP INDEX downloads_by_file")
+    Catalog(file).close()
+    with closing(sqlite3.connect(file)) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT count(DISTINCT sha256) FROM downloads WHERE status = 'ok'")
+        assert "downloads_by_file" in plan.fetchall()[0][3]
