@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AUDIT := build/audit
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: help demo up test lint audit format bench setup-browser clean-demo
+.PHONY: help demo up test lint audit format bench docs setup-browser clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -46,6 +46,14 @@ format: $(ENVIRONMENT) ## Put the style right
 
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+docs: $(VENV)/.docs ## The documentation as a site in build/site; a warning or a dead link is an error
+	$(BIN)/python -m docs.site.stage
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 setup-browser: $(ENVIRONMENT) ## A Chromium for the browser tests, where the system has none
 	.ci/setup-browser $(BIN)/python

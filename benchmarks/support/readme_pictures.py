@@ -28,7 +28,7 @@ COMMAND = "collect-and-train demo"
 COLUMNS = 112
 STEP = re.compile(r"Task run '(?P<step>\w+)[^']*' - \w+: \d+ done, \d+ already there; (?P<counts>.*)")
 COLOURS = 96  # keeps the photograph small
-WINDOW_PX = (1100, 1000)
+WINDOW_PX = (1100, 550)
 
 # As rich draws it, without its fonts from another site: an image in a README may load nothing.
 SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
