@@ -28,7 +28,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     due = due_searches(workspace, config)
     counts: Counter[str] = Counter()
     if due:
-        sources = make_sources(with_recorded_keys(config))
+        config = with_recorded_keys(config)
+        sources = make_sources(config.search)
         with workspace.open_catalog() as catalog, open_session(config.network) as session:
             progress.begin("Refreshing searches", len(due))
             for query in due:

@@ -40,7 +40,8 @@ def run(
         CollectError: no source has given a hit, now or before; lists the failure of each source.
         WorkspaceError: the catalogue cannot be written.
     """
-    sources = make_sources(with_recorded_keys(config))
+    config = with_recorded_keys(config)
+    sources = make_sources(config.search)
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         record_exclusions(catalog, config.search.wanted_licenses)
@@ -88,7 +89,8 @@ def retry_searches(
         ConfigError: a source is unknown.
         WorkspaceError: the catalogue cannot be written.
     """
-    sources = make_sources(with_recorded_keys(config))
+    config = with_recorded_keys(config)
+    sources = make_sources(config.search)
     current = [
         state for state in searches if state.source in sources and state.keyword in config.classes.get(state.label, ())
     ]

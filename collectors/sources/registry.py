@@ -101,8 +101,8 @@ def open_session(network: NetworkConfig, *, connections: int = 4, per_host_conne
     )
 
 
-def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
-    """Return the search settings for a recording, which stores the names of the set keys, or for a replay.
+def with_recorded_keys(config: WorkspaceConfig) -> WorkspaceConfig:
+    """Return the settings for a recording, which stores the names of the set keys, or for a replay.
 
     A source sends other requests with a key than without one, so a replay stands in for the keys of the recording.
 
@@ -114,9 +114,10 @@ def with_recorded_keys(config: WorkspaceConfig) -> SearchConfig:
         names = {name for info in SOURCES.values() for keys in info.keys for name in keys}
         record_key_names(network.record, [name for name in sorted(names) if find_keys(search, (name,))])
     if not network.replay:
-        return search
+        return config
     credentials = {name: SecretStr(NOT_KEPT) for name in recorded_key_names(network.replay)}
-    return search.model_copy(update={"credentials": credentials, "keys_from_environment": False})
+    keyed = search.model_copy(update={"credentials": credentials, "keys_from_environment": False})
+    return config.model_copy(update={"search": keyed})
 
 
 def search_scope(config: WorkspaceConfig, name: str, source: Source, keyword: str) -> str:
