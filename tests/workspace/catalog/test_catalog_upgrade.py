@@ -3,8 +3,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from workspace.catalog.catalog import SCHEMA_VERSION, Catalog
+from workspace.catalog.counts import appearances, best_ranks, creators, licensed_files
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
 
@@ -99,12 +101,18 @@ def test_a_catalogue_of_a_later_version_is_refused(tmp_path) -> None:
         Catalog(file)
 
 
-def test_an_index_that_an_earlier_version_did_not_have_is_made(tmp_path) -> None:
+def test_hits_are_joined_to_downloads_by_their_key_whatever_an_earlier_version_left(tmp_path) -> None:
     file = tmp_path / "catalog.sqlite"
     Catalog(file).close()
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DROP INDEX downloads_by_file")
-    Catalog(file).close()
+        connection.execute("CREATE INDEX downloads_by_file ON downloads (status, sha256)")
+    asked: list[str] = []
+    with Catalog(file) as catalog:
+        sa.event.listen(catalog.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        assert not [*appearances(catalog), *best_ranks(catalog), *creators(catalog), *licensed_files(catalog)]
     with closing(sqlite3.connect(file)) as connection:
-        plan = connection.execute("EXPLAIN QUERY PLAN SELECT count(DISTINCT sha256) FROM downloads WHERE status = 'ok'")
-        assert "downloads_by_file" in plan.fetchall()[0][3]
+        for query in asked:
+            values = ("ok", "")[: query.count("?")]
+            steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+            assert any("(image_url=?)" in step for step in steps), steps  # else: every row with every other
+    assert len(asked) == 4
