@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from workspace.terminal import set_quiet
 
 
 class Commands(TyperGroup):
@@ -31,10 +34,30 @@ app = typer.Typer(
     "Try it without an account: [bold]collect-and-train demo[/]. "
     'Your own: [bold]collect-and-train run "red panda" raccoon[/].',
     rich_markup_mode="rich",
+    epilog="Exit codes: 0 done, 1 failed or not all done, 2 wrong usage, 3 leaks found, 130 stopped by Ctrl-C. "
+    "Colours are left out where NO_COLOR is set.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"collect-and-train {version('collect-and-train')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _for_every_command(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print answers, warnings and errors only; before the command.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    set_quiet(quiet)
+
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 Settings = Annotated[

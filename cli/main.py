@@ -34,6 +34,7 @@ def main() -> None:
 
 
 def _fail(text: str) -> NoReturn:
+    CONSOLE.quiet = False  # who asked for quiet is told of a failure all the same
     CONSOLE.print(Text.assemble(("Error:", "bold red"), f" {text}"))
     raise SystemExit(1) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,16 @@ _SECONDS_BETWEEN_LINES = 15.0
 # Long lines are left to the terminal, so that a command that is printed can be copied whole.
 # Without markup and emoji: a path or a keyword may hold square brackets and colons, and is shown as it is.
 CONSOLE = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Show warnings, errors and answers only: no progress, no summaries, no log of what goes well.
+
+    To be called before Prefect is imported, which reads the level of its log then.
+    """
+    CONSOLE.quiet = quiet
+    if quiet:
+        os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
 
 
 def say(*parts: str | tuple[str, str]) -> None:
@@ -109,8 +120,8 @@ class LogProgress:
 
 @contextmanager
 def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
-    """Report progress as bars on a terminal, else as lines of the log."""
-    if not CONSOLE.is_terminal:
+    """Report progress as bars on a terminal, else, or where quiet is wanted, as lines of the log."""
+    if CONSOLE.quiet or not CONSOLE.is_terminal:
         yield LogProgress(logger)
         return
     columns = (

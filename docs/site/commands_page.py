@@ -14,7 +14,10 @@ from cli.app import app
 _INTRO = """\
 # Command line
 
-Every command, as `collect-and-train COMMAND --help` shows it.
+Every command, as `collect-and-train COMMAND --help` shows it. Before the command may stand:
+
+| option | meaning |
+|---|---|
 """
 
 
@@ -24,8 +27,10 @@ def commands_page() -> str:
     panels: dict[str, list[str]] = {}
     for name, command in group.commands.items():
         panels.setdefault(command.rich_help_panel, []).extend(_command(name, command))
+    context = group.make_context("collect-and-train", [], resilient_parsing=True)
+    options = [row for param in group.params if (row := _row(param, context))]
     parts = [line for panel, lines in panels.items() for line in (f"## {panel}", "", *lines)]
-    return "\n".join([_INTRO, *parts]) + "\n"
+    return _INTRO + "\n".join([*options, "", group.epilog, "", *parts]) + "\n"
 
 
 def _command(name: str, command: Any) -> list[str]:
@@ -49,7 +54,7 @@ def _help(text: str) -> list[str]:
 
 
 def _row(param: Any, context: Any) -> str | None:
-    if param.name in {"help", "install_completion", "show_completion"}:
+    if param.name in {"help"}:
         return None
     name, meaning = param.get_help_record(context) or (param.make_metavar(ctx=context), param.help or "")
     return f"| `{name}` | {_escaped(meaning)} |".replace("\n", " ")

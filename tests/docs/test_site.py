@@ -104,6 +104,8 @@ def test_the_reference_has_every_setting_that_init_writes(files) -> None:
 
 def test_the_reference_has_every_command_with_its_options(files) -> None:
     page = text_of(files, "reference/commands.md")
+    for option in ("--quiet", "--version", "--install-completion", "Exit codes: 0 done"):
+        assert option in page.partition("\n## ")[0]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
         assert f"collect-and-train {name}" in section
