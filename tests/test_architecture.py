@@ -46,6 +46,13 @@ def test_every_path_and_link_of_a_page_leads_to_a_file(page: str) -> None:
     assert [str(path) for path in [*paths, *links] if not path.exists()] == []
 
 
+def test_every_page_of_the_docs_has_its_place_in_the_site() -> None:
+    """Decisions have a page that lists them; tests/docs/test_site.py looks at the rest of the site."""
+    nav = (CHECKOUT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [page.relative_to(CHECKOUT / "docs").as_posix() for page in (CHECKOUT / "docs").rglob("*.md")]
+    assert [page for page in pages if not page.startswith("decisions/") and f": {page}\n" not in nav] == []
+
+
 @pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])
 def test_every_path_in_a_comment_or_docstring_leads_to_a_file(package: str) -> None:
     gone = [
