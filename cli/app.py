@@ -9,11 +9,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from workspace.terminal import set_quiet
+from workspace.terminal import be_quiet
 
 
 class Commands(TyperGroup):
-    """The commands, whose EOFErrors come through: the library takes each for Ctrl-D, and says "Aborted." alone."""
+    """The commands, each with the option --quiet.
+
+    Their EOFErrors come through: the library takes each for Ctrl-D, and says "Aborted." alone.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        quiet = next(param for param in self.params if param.name == "quiet")
+        for command in self.commands.values():
+            command.params.append(quiet)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -41,6 +50,11 @@ app = typer.Typer(
 )
 
 
+def _be_quiet(wanted: bool) -> None:
+    if wanted:
+        be_quiet()
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"collect-and-train {version('collect-and-train')}")
@@ -49,14 +63,17 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _for_every_command(
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print answers, warnings and errors only; before the command.")
+    quiet: Annotated[  # not exposed: the functions of the commands do not take it
+        bool,
+        typer.Option(
+            "--quiet", "-q", callback=_be_quiet, expose_value=False, help="Print answers, warnings and errors only."
+        ),
     ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    set_quiet(quiet)
+    pass
 
 
 Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]

@@ -27,14 +27,13 @@ _SECONDS_BETWEEN_LINES = 15.0
 CONSOLE = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
-def set_quiet(quiet: bool) -> None:
+def be_quiet() -> None:
     """Show warnings, errors and answers only: no progress, no summaries, no log of what goes well.
 
     To be called before Prefect is imported, which reads the level of its log then.
     """
-    CONSOLE.quiet = quiet
-    if quiet:
-        os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
+    CONSOLE.quiet = True
+    os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"
 
 
 def say(*parts: str | tuple[str, str]) -> None:

@@ -14,7 +14,7 @@ from cli.app import app
 _INTRO = """\
 # Command line
 
-Every command, as `collect-and-train COMMAND --help` shows it. Before the command may stand:
+Every command, as `collect-and-train COMMAND --help` shows it. These options belong to all of them:
 
 | option | meaning |
 |---|---|
@@ -37,7 +37,7 @@ def _command(name: str, command: Any) -> list[str]:
     context = command.make_context(name, [], resilient_parsing=True)
     usage = " ".join(["collect-and-train", name, *command.collect_usage_pieces(context)])
     parts = [f"### {name}", "", "```text", usage, "```", "", *_help(command.help), ""]
-    rows = [record for param in command.params if (record := _row(param, context))]
+    rows = [record for param in command.params if param.name != "quiet" and (record := _row(param, context))]
     if rows:
         parts += ["| argument or option | meaning |", "|---|---|", *rows, ""]
     return parts

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli import main as program
 from cli.app import app
 from workspace.progress import Progress
-from workspace.terminal import CONSOLE, LogProgress, progress_reporter, set_quiet
+from workspace.terminal import CONSOLE, LogProgress, be_quiet, progress_reporter
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 
@@ -41,7 +41,7 @@ def test_quiet_leaves_out_what_is_said_beside_the_answers_and_prefects_log(word:
     init = ["init", "-w", str(tmp_path / "loud")]
     assert "Wrote" in CliRunner().invoke(app, init).stderr
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "INFO"
-    result = CliRunner().invoke(app, [word, "init", "-w", str(tmp_path / "quiet")])
+    result = CliRunner().invoke(app, ["init", "-w", str(tmp_path / "quiet"), word])
     assert (result.exit_code, result.output) == (0, "")
     assert (tmp_path / "quiet" / "workspace.toml").exists()
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "WARNING"
@@ -59,7 +59,7 @@ def test_quiet_shows_no_bars_on_a_terminal_and_warns_all_the_same(monkeypatch, c
 
     assert kind_of_progress() is not LogProgress
     assert caplog.records == []
-    set_quiet(True)
+    be_quiet()
     assert kind_of_progress() is LogProgress
     assert [record.message for record in caplog.records] == ["another network was used"]
 
