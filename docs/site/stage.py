@@ -48,6 +48,7 @@ def site_files() -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {
         place: site_markdown(texts[path], path, pages) for path, place in pages.items() if path.endswith(".md")
     }
+    files["index.md"] = f"---\nhide: [navigation]\n---\n\n{files['index.md']!s}"  # it has no pages beside it
     files["license.md"] = f"# Licence\n\n{texts['LICENSE']}"
     files[DECISIONS] = decisions_page(texts)
     files["reference/settings.md"] = settings_page()
