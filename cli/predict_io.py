@@ -18,7 +18,7 @@ from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError
 from workspace.image_files import list_images, passed_over_note
-from workspace.names import as_text
+from workspace.names import as_text, one_line
 from workspace.storage.champion import answering_run
 from workspace.storage.paths import Workspace
 
@@ -118,10 +118,10 @@ def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:
     for prediction in answers:
         answer = prediction.answer
         if answer is None:
-            yield as_text(f"{prediction.name}\t\t\terror\t{prediction.error}")
+            yield f"{one_line(prediction.name)}\t\t\terror\t{one_line(prediction.error)}"
         else:
             outcome = "answered" if answer.answered else f"none\t{answer.why_none}"
-            yield as_text(f"{prediction.name}\t{answer.label}\t{answer.probability:.3f}\t{outcome}")
+            yield f"{one_line(prediction.name)}\t{answer.label}\t{answer.probability:.3f}\t{outcome}"
 
 
 def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:

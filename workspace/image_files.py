@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workspace.names import as_text
+from workspace.names import as_text, one_line
 from workspace.storage.image_type import HEAD_BYTES, why_no_image
 
 _SYSTEM_NAMES = frozenset(
@@ -102,10 +102,10 @@ def passed_over_note(where: str, passed_over: Mapping[str, str]) -> str:
     """
     if not passed_over:
         return ""
-    named = [f"{as_text(name)} ({why})" for name, why in list(passed_over.items())[:_NAMED]]
+    named = [f"{one_line(name)} ({why})" for name, why in list(passed_over.items())[:_NAMED]]
     named += [f"and {len(passed_over) - _NAMED} more"] if len(passed_over) > _NAMED else []
     files = "1 file" if len(passed_over) == 1 else f"{len(passed_over)} files"
-    return f"{as_text(where)}: {files} passed over: {', '.join(named)}"
+    return f"{one_line(where)}: {files} passed over: {', '.join(named)}"
 
 
 class _Walk:

@@ -80,6 +80,17 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def one_line(name: str) -> str:
+    r"""Write a file's name as text on one line; also control characters, which a terminal would obey, become escapes.
+
+    Example:
+        >>> print(one_line("a\nb\t.jpg"))
+        a\nb\t.jpg
+    """
+    escaped = "".join(ascii(letter)[1:-1] if has_control(letter) else letter for letter in name)
+    return as_text(escaped)
+
+
 def quoted_pair(a: str, b: str) -> str:
     r"""Quote two names for a message; those that look the same on a screen are written with escapes.
 

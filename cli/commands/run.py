@@ -21,6 +21,8 @@ from cli.app import (
     require_input,
     tape_settings,
 )
+from workspace.errors import WorkspaceError
+from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE, say
@@ -88,6 +90,11 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     """Run the flow in this process, under Prefect, and print its result."""
     from flows.server.local import prepare_server
 
+    if not is_text(str(workspace.root)):
+        raise WorkspaceError(
+            f"{as_text(str(workspace.root))} has bytes that are not UTF-8, which Prefect cannot take as a parameter: "
+            "rename the folder, or change into it and name it by: --workspace ."
+        )
     prepare_server()
     from flows.collect_and_train import collect_and_train
     from training.report.summary import summary_table

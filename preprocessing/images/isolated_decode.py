@@ -45,9 +45,11 @@ def read_file(path: Path, clean: CleanConfig) -> bytes:
     """Read a local file; one that has more bytes than its decoding may take memory is not read.
 
     Raises:
-        OSError: it is missing or cannot be read.
+        OSError: it is missing, cannot be read, or is no file: to open a pipe may wait for ever.
         ImageRefused: `decoder_memory`: it is too large.
     """
+    if not (path.is_file() or path.is_dir()) and path.exists():
+        raise OSError(0, "it is a pipe or a device, not a file")
     with path.open("rb") as stream:
         return read_stream(stream, clean)
 

@@ -22,6 +22,7 @@ LOSSES: dict[str, Callable[[Path], object]] = {
     "cut": lambda file: file.write_bytes(file.read_bytes()[:-100]),
     "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
     "removed": lambda file: file.unlink(),
+    "a link that leads nowhere": lambda file: (file.unlink(), file.symlink_to("/nowhere/1.jpg")),
 }
 
 
@@ -79,7 +80,7 @@ def test_retry_counts_them_among_the_failures_and_heals_them(workspace, collecte
 def test_a_file_that_was_put_back_is_ok_without_a_request(workspace, collected, lost, site) -> None:
     clean.run(workspace, collected)
     for file, data in lost.items():
-        file.write_bytes(data)
+        write_atomic(file, data)
     asked = site.requests["image"]
     download.run(workspace, collected)
     assert site.requests["image"] == asked

@@ -1,5 +1,6 @@
 """Own photographs and keywords as the input of `run`, `collect`, `init` and the flows."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from cli.main import app
 from flows.inputs import open_inputs
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import load_config
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, WorkspaceError
 from workspace.resolve import open_workspace, run_title
 from workspace.storage.paths import Workspace
 
@@ -129,6 +130,24 @@ def test_a_folder_whose_name_cannot_be_a_class_is_named(name: str, photos: Path,
     with pytest.raises(ConfigError, match=r"cannot name a class[^\0]*the names in .*my bears: rename them there"):
         open_inputs(tmp_path / "ws", (), photos)
     assert not (tmp_path / "ws").exists()
+
+
+@pytest.mark.parametrize("how", ["--photos", "--set"])
+def test_photographs_under_a_name_that_is_not_utf_8_are_refused_with_the_remedy(how, photos, tmp_path) -> None:
+    odd = photos.rename(tmp_path / os.fsdecode(b"ca\xf1on"))
+    with pytest.raises(
+        ConfigError, match=r"search.folder.path.*ca\\udcf1on.*rename the file or folder, or name a link"
+    ):
+        if how == "--photos":
+            open_inputs(tmp_path / "ws", (), odd)
+        else:
+            open_inputs(tmp_path / "ws", ("black", "grizzly"), settings={"search.folder.path": str(odd)})
+
+
+def test_run_says_that_prefect_takes_no_folder_that_is_not_utf_8(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"ca\xf1on")
+    result = _run("run", "--photos", photos, "--workspace", folder)
+    assert isinstance(result.exception, WorkspaceError) and "--workspace ." in str(result.exception)
 
 
 def test_what_is_no_folder_of_photographs_is_said(photos: Path, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ _REMEDIES = {
     "missing": "put the files back into their folder",
     "file_missing": "put the files back, or run `collect-and-train retry`",
     "unreadable": "make the files readable",
+    "file_lost": "their files under images/ were lost: run `collect-and-train collect` again",
     "not_recorded": "record anew with --record, or collect without --replay",
     "stopped": "run the same command again",
     "robots": "the sites refuse them: name other sources",

@@ -7,6 +7,7 @@ they are written once.
 
 from __future__ import annotations
 
+import json
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from workspace.config.retrain import RetrainConfig
 from workspace.config.section import Section
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 from workspace.errors import ConfigError
-from workspace.names import NO_CLASS, has_control, is_text, name_key, normalised_name, quoted_pair
+from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
 from workspace.text import decode_text
 
 FROZEN = {"frozen": True}
@@ -135,6 +136,7 @@ def parse_config(
         if sentences := old_names(overrides or {}):
             raise ConfigError("; ".join(sentences))
         for name, value in (overrides or {}).items():
+            _refuse_no_text(name, value)
             _override(values, name, value)
         config = WorkspaceConfig.model_validate(values, context=FROZEN if frozen else None)
     except tomllib.TOMLDecodeError as error:
@@ -171,6 +173,16 @@ def load_config(
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}; save it as UTF-8") from error
     return parse_config(text, str(path), overrides, on_old=on_old, frozen=frozen)
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    """Raise ConfigError for what TOML cannot hold: a path with bytes that are not UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if not is_text(text):
+        raise ConfigError(
+            f"{name} = {as_text(text)}: workspace.toml cannot hold a name with bytes that are not UTF-8; rename the "
+            "file or folder, or name a link to it"
+        )
 
 
 def _override(values: dict[str, Any], name: str, value: Any) -> None:

@@ -98,7 +98,7 @@ class ImageStore:
         for folder in _entries(self.workspace.images):
             for entry in _entries(folder):
                 stem, dot, suffix = entry.name.partition(".")
-                if dot and f"{dot}{suffix}" in SUFFIXES.values():
+                if dot and f"{dot}{suffix}" in SUFFIXES.values() and entry.is_file():
                     found[stem] = max(found.get(stem, 0), entry.stat().st_size)
         return found
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.app import OTHER, Folder, Settings, app
+from workspace.names import one_line
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import progress_reporter
 
@@ -44,9 +45,9 @@ def leaks(
                 features = extractor.features_of(outside.pixels, progress)
         found = find_leaks(workspace, config, outside, features, progress)
     for leak in found:
-        typer.echo(f"{leak.kind}\t{leak.label}\t{leak.sha256}\t{leak.outside}")
+        typer.echo(f"{leak.kind}\t{leak.label}\t{leak.sha256}\t{one_line(leak.outside)}")
     for name, reason in outside.refused.items():
-        typer.echo(f"not read\t{reason}\t\t{name}", err=True)
+        typer.echo(f"not read\t{reason}\t\t{one_line(name)}", err=True)
     if table is not None:
         write_atomic(table, leaks_csv(found).encode())
     kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(leak.kind for leak in found).items()) or "none"

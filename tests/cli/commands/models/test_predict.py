@@ -200,3 +200,20 @@ def test_content_decides_in_a_folder_and_what_is_passed_over_is_named(workspace,
     assert os.fsencode(json.loads(lines[2])["picture"]).endswith(b"ca\xf1on.jpg")
     odd = str(tmp_path / os.fsdecode(b"ca\xf1on.jpg"))
     assert CliRunner().invoke(app, ["predict", "-w", str(workspace.root), odd]).exit_code == 0
+
+
+@pytest.mark.parametrize("named", ["on the command line", "on stdin"])
+def test_a_pipe_is_not_waited_for(workspace, pictures, tmp_path, named) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    names = [str(tmp_path / "pipe.jpg"), str(pictures / "0, ä.png")]
+    result = (
+        _predict(workspace, *names) if named == "on the command line" else _predict(workspace, stdin="\n".join(names))
+    )
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [line[3] for line in lines] == ["error", "none"] and "a pipe or a device" in lines[0][4]
+
+
+def test_a_name_with_a_line_break_or_an_escape_sequence_stays_on_one_line(workspace, pictures, tmp_path) -> None:
+    (tmp_path / "a\nb\t\x1b[31m.png").write_bytes((pictures / "0, ä.png").read_bytes())
+    (line,) = _predict(workspace, tmp_path).stdout.splitlines()
+    assert line.split("\t")[0] == rf"{tmp_path}/a\nb\t\x1b[31m.png"
