@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collectors.sources.parsing import read_json
-from workspace.names import is_text, name_key
+from workspace.names import as_text, is_text, name_key
 from workspace.text import PLAIN, encoding_of
 
 _BATCH_ROWS = 2000
@@ -46,7 +46,7 @@ class Row:
 
 def column_key(name: object) -> str:
     """Reduce the name of a column: `" Image URL"` and `image_url` are one."""
-    return name_key(str(name)).replace(" ", "_")
+    return as_text(name_key(str(name)).replace(" ", "_"))
 
 
 def read_table(stream: BinaryIO, suffix: str) -> Iterator[Row]:

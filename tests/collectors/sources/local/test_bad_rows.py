@@ -15,7 +15,7 @@ from workspace.catalog.records import Search
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.config.sources import UrlListConfig
-from workspace.errors import SourceFailed
+from workspace.errors import CollectAndTrainError, SourceFailed
 from workspace.progress import Silent
 
 SESSION = PoliteSession(NetworkConfig())  # never used: nothing here leaves the machine
@@ -113,3 +113,15 @@ def test_what_was_skipped_is_told_by_search_and_kept_in_the_catalogue(tmp_path: 
     assert [note for note in counts.notes if "row 16 (no url)" in note] == [heard[0]]
     with workspace.open_catalog() as catalog:
         assert "row 16 (no url)" in catalog.all(Search)[0].detail
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv", "list.jsonl"])
+def test_columns_in_another_encoding_end_in_a_sentence_that_can_be_kept(tmp_path: Path, workspace, name: str) -> None:
+    data = (
+        '{"\udce9tiquette": 1}\n' if name.endswith("l") else "\udce9tiquette\tadresse\nchat\thttps://p.example/1.jpg\n"
+    )
+    (tmp_path / name).write_bytes(data.encode(errors="surrogateescape"))
+    values = {"sources": ["url_list"], "url_list": {"file": str(tmp_path / name)}}
+    config = WorkspaceConfig.model_validate({"classes": {"cat": "cat", "dog": "dog"}, "search": values})
+    with pytest.raises(CollectAndTrainError, match=r"its columns are \\udce9tiquette"):
+        search.run(workspace, config)
