@@ -90,7 +90,7 @@ def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decis
     first = workspace.latest_run()
     shown = artifacts(operating)
     assert {"search-counts", "clean-counts", "train-counts", "publish-counts", "report", "models"} <= set(shown)
-    assert "accuracy in cross-validation of" in shown["report"]
+    assert "accuracy on 7 test pictures" in shown["report"]
     assert "the first model" in shown["models"]
 
     for keyword in site.keywords:

@@ -343,7 +343,7 @@ def test_the_command_prints_every_source_with_its_state_and_reason(
             "network": {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1},
         }
     )
-    monkeypatch.setattr("cli.source_table.CONSOLE", Console(width=400))
+    monkeypatch.setattr("workspace.terminal.CONSOLE", Console(width=400))
     lines = {line.split()[0]: line for line in source_table(config, check=True).splitlines() if line.strip()}
     said = {
         "up": "up: 1 pictures",

@@ -125,6 +125,7 @@ def test_the_traceback_of_an_unforeseen_failure_is_left_to_the_command_line(answ
     monkeypatch.setenv("PREFECT_API_URL", answering)
     logger = logging.getLogger("prefect.flow_runs")
     monkeypatch.setattr(logger, "filters", list(logger.filters))
+    monkeypatch.setattr(logger, "handlers", [])  # Prefect's own, once another test has set it up, asks for a flow run
     monkeypatch.setattr(logger, "propagate", True)
     with settings_with(answering):
         prepare_server()

@@ -22,6 +22,13 @@ from workspace.errors import ConfigError, WorkspaceError
 CPU = choose_device("cpu")
 
 
+@pytest.fixture
+def nothing_stays():
+    """Tells whether every process that the test started has ended; decoding keeps workers of earlier tests."""
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) <= before
+
+
 def test_the_shares_of_a_batch_are_the_batch():
     rows = np.arange(11)
     shares = [Team(CPU, rank, 3).share(rows) for rank in range(3)]
@@ -29,10 +36,10 @@ def test_the_shares_of_a_batch_are_the_batch():
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_one_process_starts_no_other():
+def test_one_process_starts_no_other(nothing_stays):
     with team_of(1, CPU, math.sqrt) as team:
         assert (team.total(2.5), team.decided(True), team.decided(False)) == (2.5, True, False)
-        assert not multiprocessing.active_children()
+        assert nothing_stays()
 
 
 def test_each_process_has_the_gpu_of_its_number_and_the_cpu_is_shared():
@@ -54,7 +61,7 @@ def test_more_processes_than_images_in_the_smallest_batch_are_refused():
         check_world_size(17, CPU, [64, 33], 32)
 
 
-def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd):
+def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd, nothing_stays):
     with (
         pytest.raises(WorkspaceError, match="process 1 of the 2 that fine-tune together ended with exit code 1"),
         team_of(2, CPU, math.sqrt) as team,
@@ -62,7 +69,7 @@ def test_when_another_process_fails_it_is_named_and_nothing_stays(capfd):
         while True:
             team.total(1.0)  # as when its gradients are waited for
     assert "must be real number, not Team" in capfd.readouterr().err
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
 class EndsSlowly:
@@ -73,7 +80,7 @@ class EndsSlowly:
         raise ValueError("this rank has failed")
 
 
-def test_a_process_that_fails_and_ends_slowly_is_named(capfd):
+def test_a_process_that_fails_and_ends_slowly_is_named(capfd, nothing_stays):
     with (
         pytest.raises(WorkspaceError, match="process 1 of the 2 that fine-tune together ended with exit code 1"),
         team_of(2, CPU, EndsSlowly()) as team,
@@ -81,7 +88,7 @@ def test_a_process_that_fails_and_ends_slowly_is_named(capfd):
         while True:
             team.total(1.0)
     assert "this rank has failed" in capfd.readouterr().err
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
 class Killed:
@@ -92,11 +99,11 @@ class Killed:
             team.total(1.0)
 
 
-def test_of_three_the_one_that_was_killed_is_named_not_the_one_that_lost_it():
+def test_of_three_the_one_that_was_killed_is_named_not_the_one_that_lost_it(nothing_stays):
     with pytest.raises(WorkspaceError, match="process 2 of the 3 .* exit code -9"), team_of(3, CPU, Killed()) as team:
         while True:
             team.total(1.0)
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
 def test_after_a_rendezvous_that_failed_the_next_one_works(monkeypatch):
@@ -110,11 +117,11 @@ def test_after_a_rendezvous_that_failed_the_next_one_works(monkeypatch):
         assert team.total(1.0) == 2.5
 
 
-def test_an_error_of_this_process_is_not_blamed_on_the_others(monkeypatch):
+def test_an_error_of_this_process_is_not_blamed_on_the_others(monkeypatch, nothing_stays):
     monkeypatch.setattr(ranks, "_SILENCE_S", 0.5)
     with pytest.raises(RuntimeError, match="out of memory"), team_of(2, CPU, operator.methodcaller("total", 1.0)):
         raise RuntimeError("out of memory")
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
 class Fragile:
@@ -124,18 +131,18 @@ class Fragile:
         return int, ("not a number",)
 
 
-def test_one_that_dies_on_its_way_is_not_waited_for():
+def test_one_that_dies_on_its_way_is_not_waited_for(nothing_stays):
     began = time.monotonic()
     with pytest.raises(WorkspaceError, match="process 1 of the 2"), team_of(2, CPU, math.sqrt, Fragile()):
         pass
     assert time.monotonic() - began < 60
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
-def test_values_are_added_over_all_processes():
+def test_values_are_added_over_all_processes(nothing_stays):
     with team_of(2, CPU, operator.methodcaller("total", 1.5)) as team:
         assert team.total(1.0) == 2.5
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
 
 
 def test_the_first_process_decides():
@@ -143,7 +150,7 @@ def test_the_first_process_decides():
         assert not team.decided(False)
 
 
-def test_when_this_process_stops_so_do_the_others_that_wait_for_it():
+def test_when_this_process_stops_so_do_the_others_that_wait_for_it(nothing_stays):
     with pytest.raises(KeyboardInterrupt), team_of(2, CPU, operator.methodcaller("total", 1.0)):
         raise KeyboardInterrupt
-    assert not multiprocessing.active_children()
+    assert nothing_stays()
