@@ -53,14 +53,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         settings = (config.curate.model_dump(), config.seed, VERSION, store.folder.name)
         name = digest(featured, groups, sorted(decided), settings, length=32)
         proposals = own_verdicts(catalog)
-        done = _last(workspace).get("inputs") == name and {(row.sha256, row.label) for row in proposals} == set(
-            featured
-        )
+        before, now = _last(workspace), {"inputs": name, "neighbour_recall": recall}
+        done = before.get("inputs") == name and {(row.sha256, row.label) for row in proposals} == set(featured)
         if not done:
             proposals, clusters = _judge(featured, groups, store.get, decided, config, progress)
             catalog.replace_verdicts([STAGE], proposals)
             replace_clusters(catalog, clusters)
-        write_json(workspace.curation_file, {"inputs": name, "neighbour_recall": recall})
+        if now != before:
+            write_json(workspace.curation_file, now)
     notes = _notes(workspace, proposals, len(pairs) - len(featured), recall)
     for note in notes:
         progress.warn(note)
