@@ -13,6 +13,7 @@ from flows.collecting import collect_until_clean
 from flows.inputs import open_inputs
 from flows.step_table import Phase, steps_of
 from flows.steps import step_task
+from preprocessing.split import refuse_small_classes
 from workspace.catalog.records import StepCounts
 from workspace.resolve import run_title
 from workspace.storage.lock import LOCK_WAIT_S, hold
@@ -56,6 +57,7 @@ def collect_and_train(
 
     with hold(opened, "run", wait_s=LOCK_WAIT_S, on_wait=logger.info):
         counts = collect_until_clean(opened, config, run_step)
+        refuse_small_classes(opened, config)
         counts |= {name: run_step(name) for name in steps_of(Phase.DATASET, Phase.RUN)}
     show_result(opened, counts, logger)
     return counts

@@ -78,6 +78,16 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     )
 
 
+def refuse_small_classes(workspace: Workspace, config: WorkspaceConfig) -> None:
+    """Refuse classes that are too small whatever `curate` says of them, before weights are loaded for `features`.
+
+    Raises:
+        DatasetError: a class has fewer than `split.min_per_class` clean images; names what became of all found.
+    """
+    with workspace.open_catalog() as catalog:
+        _refuse_small_classes(catalog, catalog.kept(ignoring=[curation.STAGE]), config)
+
+
 def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> list[Sample]:
     """Remove what curate drops from train and val; removing hard images from test would inflate the accuracy.
 

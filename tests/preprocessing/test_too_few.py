@@ -1,5 +1,6 @@
 """Too few pictures: `collect` and `split` say at which stage they were lost, and what helps."""
 
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
+from flows.collect_and_train import collect_and_train
+from flows.step_table import step_function
 from workspace.errors import DatasetError
+from workspace.progress import SILENT
 
 SETTINGS = """\
 [classes]
@@ -119,3 +123,17 @@ def test_pictures_that_a_person_dropped(tmp_path: Path) -> None:
         decide(catalog, [Change(sha, "black", "drop") for sha, label in catalog.kept() if label == "black"])
     for text in _said(tmp_path):
         assert "5 found, 5 dropped (dropped by a person 5), 0 kept" in text and "collect-and-train review" in text
+
+
+def test_run_says_so_before_weights_are_looked_for(tmp_path: Path, monkeypatch) -> None:
+    _small(tmp_path)
+    weights = '[train]\nweights_file = "/nowhere/resnet50.pth"\n'
+    text = SETTINGS.format(source="folder", second="grizzly", folder=tmp_path) + weights
+    (tmp_path / "workspace.toml").write_text(text)
+    monkeypatch.setattr("flows.collect_and_train.get_run_logger", logging.getLogger)
+    monkeypatch.setattr(
+        "flows.collect_and_train.step_task",
+        lambda name, _number=1: lambda workspace, config: step_function(name)(workspace, config, SILENT),
+    )
+    with pytest.raises(DatasetError, match=r"5 dropped \(too_small 5\), 0 kept; .* clean.min_side_px"):
+        collect_and_train.fn(str(tmp_path))
