@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import ClassVar
 
 from pydantic import Field
 
+from training.stats.fold_comparison import FoldComparison
 from workspace.storage.artefact import Artefact, Part
 
 
@@ -51,6 +53,11 @@ class GuardScores(Part):
     loss_standard_error: float | None = Field(None, description="Of that difference.")
     n: int = Field(description="Images that both answered.")
     passes: bool = Field(description="Whether it is not worse by more than two standard errors.")
+
+    @classmethod
+    def of(cls, comparison: FoldComparison) -> GuardScores:
+        """Record a comparison."""
+        return cls(**asdict(comparison), passes=comparison.passes)
 
 
 class PartScores(Part):

@@ -12,7 +12,7 @@ from training.fit.choice import Choice, Evidence, choose
 from training.fit.diagnostics import diagnose
 from training.fit.finetune import Job, TunedNetwork
 from training.fit.head import DEFAULT_STRENGTH, CrossValidation, LinearHead, cross_validate, fit_head
-from training.fit.history import HeadScores, History
+from training.fit.history import GuardScores, HeadScores, History
 from training.fit.regime import RegimeDecision, RegimeRecord, decide_regime
 from training.fit.schedule import LAST_RATE, epochs_for, last_epochs
 from training.fit.tuned_copy import TunedCopy, TuningPlan, train_copy
@@ -241,7 +241,7 @@ def _history(setup: Setup, strength: float, evidence: Evidence, copy: TunedCopy 
     return History(
         head=head,
         finetune=copy.epochs if copy else (),
-        guard=choice.comparison.as_json() if choice.comparison else None,
+        guard=GuardScores.of(choice.comparison) if choice.comparison else None,
         parts=choice.parts,
         tuned_share=choice.share,
         cut_short=copy.cut_short if copy else "",

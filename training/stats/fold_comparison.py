@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +12,8 @@ from training.stats.scores import Floats, Labels, balanced_accuracy, log_losses
 Groups = npt.NDArray[np.str_]
 Values = npt.NDArray[np.float64]
 
-
 ERRORS = 2.0
 """Standard errors by which a recipe must be worse to be left out."""
-
-
-class GuardValues(TypedDict):
-    """The fields of `guard` in history.json; training.fit.history.GuardScores describes and reads them."""
-
-    head: float
-    finetuned: float
-    difference: float
-    standard_error: float
-    loss_difference: float
-    loss_standard_error: float
-    n: int
-    passes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +44,6 @@ class FoldComparison:
             self.difference >= -ERRORS * self.standard_error
             and self.loss_difference <= ERRORS * self.loss_standard_error
         )
-
-    def as_json(self) -> GuardValues:
-        """Return the fields of `guard` in history.json."""
-        return {
-            "head": self.head,
-            "finetuned": self.finetuned,
-            "difference": self.difference,
-            "standard_error": self.standard_error,
-            "loss_difference": self.loss_difference,
-            "loss_standard_error": self.loss_standard_error,
-            "n": self.n,
-            "passes": self.passes,
-        }
 
     def __str__(self) -> str:
         return (
