@@ -39,7 +39,7 @@ from (Kumar et al. 2022, LP-FT, arXiv 2202.10054)."""
 
 
 HELD_OUT = 0
-"""The fold that fine-tuning first leaves out, to be asked about it."""
+"""The fold that fine-tuning first leaves out, and is measured on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,7 @@ class Setup:
 
 
 def learn(setup: Setup, progress: Progress) -> TrainingResult:
-    """Choose the regime, ask the head and the fine-tuned copy about held-out images, and put together what ships."""
+    """Choose the regime, measure the head and the fine-tuned copy on held-out images, and assemble what ships."""
     pictures, train = setup.pictures, setup.config.train
     fold = grouped_folds(pictures.labels, pictures.groups, setup.config.seed, train.folds)
     decision, regime = _decide(setup, progress)

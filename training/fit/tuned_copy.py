@@ -1,4 +1,4 @@
-"""The fine-tuned copy: trained without one fold, asked about that fold, then trained on with every image.
+"""Train the fine-tuned copy: without one fold, measured on that fold, then further with every image.
 
 One fit gives both what held-out images say of it and a network that has learnt from all of them, for a third more
 epochs than the first part alone.
@@ -73,7 +73,7 @@ def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: 
     def late() -> bool:
         return time.monotonic() >= deadline
 
-    progress.say(f"fine-tuning on {len(plan.held_in.keys)} pictures; {len(plan.keys)} are held out to be asked about")
+    progress.say(f"fine-tuning on {len(plan.held_in.keys)} pictures; {len(plan.keys)} are held out to measure it on")
     first = finetune(network, plan.held_in, device, timed, late)
     if len(first) < plan.held_in.epochs:
         return TunedCopy(None, None, [], _warn(progress, time_limit_s, "before the copy was finished; it is dropped"))
