@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AUDIT := build/audit
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: help demo up test lint audit format bench docs setup-browser clean-demo
+.PHONY: help demo up test test-cluster lint audit format bench docs setup-browser clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -13,7 +13,7 @@ help: ## What there is to make
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,heif]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,heif,postgres]'
 	touch $@
 
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
@@ -46,6 +46,9 @@ format: $(ENVIRONMENT) ## Put the style right
 
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-cluster: $(ENVIRONMENT) ## The tests of several machines: PostgreSQL; what is not installed is skipped, and says so
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile
 
 docs: $(VENV)/.docs ## The documentation as a site in build/site; a warning or a dead link is an error
 	$(BIN)/python -m docs.site.stage

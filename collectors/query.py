@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import ResultPage, Source
-from collectors.url_identity import canonical_url, image_key
+from collectors.url_identity import MAX_URL_BYTES, canonical_url, image_key, is_too_long
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import urls_of
 from workspace.catalog.exclusions import record_exclusions
@@ -116,19 +116,24 @@ def _record(
 
 def _add(catalog: Catalog, hits: list[Hit], known: dict[str, str], licenses: Sequence[str] | None) -> tuple[int, int]:
     new_urls: set[str] = set()
-    duplicates = []
+    not_fetched = []
     for hit in hits:
         key = image_key(hit.image_url)
+        if is_too_long(hit.image_url):
+            detail = f"the url has more than {MAX_URL_BYTES:,} bytes"
+            not_fetched.append(
+                Download(hit.image_url, "refused", "bad_url", detail, attempts=0, fetched_at=hit.found_at)
+            )
         if key not in known:
             known[key] = hit.image_url
             new_urls.add(hit.image_url)
         elif known[key] != hit.image_url:
             detail = f"another size of {known[key]}"
-            duplicates.append(
+            not_fetched.append(
                 Download(hit.image_url, "skipped", "same_picture", detail, attempts=0, fetched_at=hit.found_at)
             )
     catalog.add_new(hits)
-    catalog.add_new(duplicates)
+    catalog.add_new(not_fetched)
     excluded = record_exclusions(catalog, licenses, [hit.image_url for hit in hits])
     return len(new_urls), len(new_urls & excluded)
 

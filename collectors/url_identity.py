@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from collectors.sources.registry import SOURCES
@@ -10,16 +11,35 @@ from collectors.sources.registry import SOURCES
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?#][!-~\u00a0-\U0010ffff]*)?", re.I)
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}
 
+MAX_URL_BYTES = 2_000
+"""Longest URL that is a key of the catalogue: with the class's name it must fit into an index of PostgreSQL."""
+
+_LONG = "long:"
+
 
 def canonical_url(url: str) -> str:
     """Return the canonical form of an http url: no fragment, default port or `utm_…`, scheme and host in lower case.
 
     Everything else stays unchanged: order, escapes and unknown parameters may matter to the server, or be signed.
-    Other schemes and malformed urls are returned as they are.
+    Other schemes and malformed urls are returned as they are. One of more than MAX_URL_BYTES becomes `long:`, its
+    sha256 and its beginning, which nobody fetches.
 
     >>> canonical_url("HTTPS://Zoo.example:443/Panda.jpg?w=640&utm_source=feed#top")
     'https://zoo.example/Panda.jpg?w=640'
     """
+    canonical = _canonical(url)
+    data = canonical.encode("utf-8", "surrogatepass")
+    if len(data) <= MAX_URL_BYTES:
+        return canonical
+    return f"{_LONG}{hashlib.sha256(data).hexdigest()}:{canonical[:200]}"
+
+
+def is_too_long(url: str) -> bool:
+    """Return whether a canonical URL stands for one that is too long to be kept."""
+    return url.startswith(_LONG)
+
+
+def _canonical(url: str) -> str:
     if not _PLAIN.fullmatch(url):
         return url
     scheme, _, rest = url.partition("://")

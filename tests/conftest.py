@@ -5,6 +5,7 @@ import prefect  # noqa: F401  (runs its plugin hooks now: it cannot inside the e
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Generator as Random
 from torch import nn
 
+from benchmarks.support.postgresql import missing, temporary_server
 from gallery.site import Gallery
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
@@ -108,6 +110,27 @@ def command(environment: dict[str, str]) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[str]:
+    """A server of PostgreSQL of our own; the address of its database `postgres`."""
+    if reason := missing():
+        pytest.skip(reason)
+    with temporary_server() as address:
+        yield address
+
+
+@pytest.fixture
+def empty_database(database_server: str) -> Iterator[str]:
+    """The address of an empty database on it, a schema of its own."""
+    import psycopg
+
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+        yield f"{database_server}?options=-csearch_path%3D{name}"
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture(scope="session")

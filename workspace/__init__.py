@@ -2,6 +2,8 @@
 
 Folders:
     config: workspace.toml as models, one file per section, its template, and the names that settings had before.
-    catalog: the tables of catalog.sqlite, and what they say of a class, an image, a failure or a decision.
+    catalog: the tables of the catalogue, and what they say of a class, an image, a failure or a decision.
+    database: SQLite and PostgreSQL below the catalogue: addresses, errors in words, schema, lock.
+    migrations: how the tables of an earlier version become today's.
     storage: the workspace folder: paths, runs, image files, cached arrays, models, the lock.
 """

@@ -50,6 +50,7 @@ def open_workspace(
     _refuse_keys(overrides or {})
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
+        _refuse_storage(workspace, overrides or {})
         config = load_config(workspace.config_file, overrides, on_old=on_old)
         wanted = {name_key(word) for word in keywords}
         if wanted and wanted != {name_key(label) for label in config.classes}:
@@ -155,6 +156,16 @@ def _refuse_keys(overrides: Mapping[str, Any]) -> None:
             "environment variable of its name (for a deployment, in the worker's environment); "
             "`collect-and-train sources` shows the names"
         )
+
+
+def _refuse_storage(workspace: Workspace, overrides: Mapping[str, Any]) -> None:
+    """Reject another place for one run, whose rows no other command would find."""
+    for name in overrides:
+        if name.partition(".")[0] == "storage":
+            raise ConfigError(
+                f"{name} says where every command finds what was collected, and is not set for one run; to move it: "
+                f"{workspace.command('move')} --catalog NAME"
+            )
 
 
 def class_line(keyword: str) -> str:

@@ -24,10 +24,11 @@ _NO_RESULTS = re.compile(
     re.I,
 )
 _MANY_ROWS = 5
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON: not the text of a backslash before u0000
 
 
 def read_json(text: str | bytes) -> Any:
-    """Parse untrusted JSON; half a surrogate pair, which no database stores, becomes `?`.
+    """Parse untrusted JSON; half a surrogate pair, which no database stores, becomes `?`, and NUL is left out.
 
     Raises:
         ValueError: it is not JSON, or nested too deep.
@@ -37,6 +38,8 @@ def read_json(text: str | bytes) -> Any:
         raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
         if b"\\ud" in raw.lower():
             value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        if b"\\u0000" in raw:
+            value = json.loads(_NUL.sub(r"\1", json.dumps(value)))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value
@@ -79,7 +82,7 @@ def says_no_results(html: bytes) -> bool:
 
 
 def plain_text(value: object) -> str:
-    """Convert a field of an answer to text without markup, entities and extra space; empty for None.
+    """Convert a field of an answer to text without markup, entities, NUL and extra space; empty for None.
 
     >>> plain_text("<b>Ada</b> &amp; Bob")
     'Ada & Bob'
@@ -90,7 +93,7 @@ def plain_text(value: object) -> str:
         for hidden in soup.select('[style*="display:none"], [style*="display: none"]'):
             hidden.decompose()
         text = soup.get_text(" ")
-    return " ".join(html.unescape(text).split())
+    return " ".join(html.unescape(text).replace("\0", "").split())
 
 
 def pixels(value: object) -> int | None:

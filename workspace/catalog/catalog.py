@@ -1,7 +1,8 @@
 """The catalogue: searches, hits, downloads, image facts, verdicts and decisions, in tables.
 
-SQLAlchemy Core throughout, so SQLite is the embedded default and another database is one url away. The columns
-are the fields of workspace/catalog/records.py; see data/README.md for a description of each.
+SQLAlchemy Core throughout: SQLite in the workspace folder, or PostgreSQL. The columns are the fields of
+workspace/catalog/records.py; see data/README.md for a description of each. How the tables of an earlier version become
+these: workspace/migrations.
 """
 
 from __future__ import annotations
@@ -18,24 +19,14 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from workspace.catalog.records import (
-    MEASURES_VERSION,
-    Cluster,
-    Download,
-    Hit,
-    ImageFacts,
-    Override,
-    Search,
-    Verdict,
-    Withdrawal,
-)
+from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict, Withdrawal
 from workspace.catalog.standing import DROP, effective_verdicts, staying, worst
-from workspace.database import Database
-from workspace.errors import WorkspaceError
+from workspace.database.address import Address
+from workspace.database.engine import Database
+from workspace.database.schema import prepare_schema
+from workspace.database.shared import record_change
 
 Record = TypeVar("Record", Search, Hit, Download, ImageFacts, Verdict, Override, Cluster, Withdrawal)
-
-SCHEMA_VERSION = 3
 
 _PARAMETERS = 500  # values in one statement; old versions of SQLite take 999
 
@@ -50,12 +41,14 @@ KEYS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     Withdrawal: ("withdrawals", ("kind", "value")),
 }
 
-_COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
-    "str": sa.Text,
-    "str | None": sa.Text,
-    "int": sa.Integer,
-    "int | None": sa.Integer,
-    "float": sa.Float,
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by code points, as SQLite and Python sort
+_INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # whose integers have 64 bits already
+_COLUMN_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "str": _TEXT,
+    "str | None": _TEXT,
+    "int": _INTEGER,
+    "int | None": _INTEGER,
+    "float": sa.Float(),
 }
 
 METADATA = sa.MetaData()
@@ -75,8 +68,9 @@ TABLES: dict[type[Any], sa.Table] = {
     )
     for record, (name, key) in KEYS.items()
 }
-_VERSION = sa.Table("schema_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
-_MEASURES = sa.Table("measures_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
+
+NUL = "\0"
+"""No text has it: PostgreSQL does not store it, and a decoder's or a server's complaint may hold one."""
 
 
 class Catalog:
@@ -89,18 +83,17 @@ class Catalog:
         {'cat': 1}
 
     Args:
-        location: a file for SQLite, or a SQLAlchemy URL.
+        location: a file for SQLite, the address of a database on PostgreSQL, or a SQLAlchemy URL of either.
 
     Raises:
-        WorkspaceError: it cannot be opened, or was written by another version.
+        WorkspaceError: it cannot be opened, or was written by a later version.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | Address | str) -> None:
         self._database = Database(location)
         self.engine = self._database.engine
         try:
-            METADATA.create_all(self.engine)
-            self._check_version()
+            prepare_schema(self._database, METADATA)
         except BaseException:
             self.close()
             raise
@@ -132,7 +125,30 @@ class Catalog:
         if records:
             with self.transaction() as connection:
                 statement = self.dialect.insert(TABLES[type(records[0])]).on_conflict_do_nothing()
-                connection.execute(statement, [dataclasses.asdict(record) for record in records])
+                connection.execute(statement, [row_of(record) for record in records])
+
+    def insert(self, connection: sa.Connection, kind: type[Any], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows of one kind, whose values are in the order of its fields, as fast as the database takes them."""
+        table = TABLES[kind]
+        if not self._database.is_postgresql:
+            connection.execute(table.insert(), [dict(zip(table.columns.keys(), row, strict=True)) for row in rows])
+            return
+        preparer = self.engine.dialect.identifier_preparer
+        names = ", ".join(preparer.quote(column.name) for column in table.columns)
+        with connection.connection.cursor().copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def sync(self) -> None:
+        """Wait until every row is on the disk, as PostgreSQL does after each transaction."""
+        if not self._database.is_postgresql:
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @property
+    def name(self) -> str:
+        """Where it is, for messages; without a password."""
+        return self._database.name
 
     def delete(self, kind: type[Any], column: str, values: Collection[str]) -> None:
         """Delete the rows of one kind whose `column` has one of these values, all of them or none."""
@@ -224,7 +240,7 @@ class Catalog:
         others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
         upsert = statement.on_conflict_do_update(index_elements=keys, set_=others)
         for batch in (records[start : start + 1000] for start in range(0, len(records), 1000)):
-            connection.execute(upsert, [dataclasses.asdict(record) for record in batch])
+            connection.execute(upsert, [row_of(record) for record in batch])
 
     @property
     def dialect(self) -> Any:
@@ -240,49 +256,17 @@ class Catalog:
         """
         with self.engine.begin() as connection:
             yield connection
+            if self._database.is_postgresql:
+                record_change(connection)
 
-    def _check_version(self) -> None:
-        with self.engine.begin() as connection:
-            version = connection.execute(sa.select(_VERSION.c.version)).scalar()
-            if version is None:
-                connection.execute(_VERSION.insert().values(version=SCHEMA_VERSION))
-            elif version < SCHEMA_VERSION:  # what differs is brought up to date below
-                connection.execute(_VERSION.update().values(version=SCHEMA_VERSION))
-            elif version > SCHEMA_VERSION:
-                raise WorkspaceError(
-                    f"the catalogue has version {version}, this program writes {SCHEMA_VERSION}; "
-                    "use the program's version that wrote it, or start a new workspace"
-                )
-            # With this index, which an unreleased version made, SQLite joins hits to downloads in quadratic time.
-            connection.execute(sa.text("DROP INDEX IF EXISTS downloads_by_file"))
-            self._add_columns(connection)
-            self._renew_facts(connection)
 
-    def _add_columns(self, connection: sa.Connection) -> None:
-        """Add the columns that an earlier version did not have to its tables, with their defaults in every row.
-
-        Not to the table of images, whose facts are computed again.
-        """
-        for record, table in TABLES.items():
-            there = {str(column["name"]) for column in sa.inspect(connection).get_columns(table.name)}
-            for field in dataclasses.fields(record):
-                if field.name not in there and record is not ImageFacts:
-                    column = sa.schema.CreateColumn(table.c[field.name]).compile(self.engine)
-                    default = sa.literal(field.default).compile(self.engine, compile_kwargs={"literal_binds": True})
-                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column} DEFAULT {default}"))
-
-    def _renew_facts(self, connection: sa.Connection) -> None:
-        """Empty the table of images where its columns or measures are out of date; clean computes the facts again."""
-        table = TABLES[ImageFacts]
-        columns = {str(column["name"]) for column in sa.inspect(connection).get_columns(table.name)}
-        version = connection.execute(sa.select(_MEASURES.c.version)).scalar()
-        measured_as = 1 if version is None else version  # before the version was kept, it was 1
-        if columns != set(table.columns.keys()) or measured_as != MEASURES_VERSION:
-            table.drop(connection)
-            table.create(connection)
-        if version != MEASURES_VERSION:
-            connection.execute(_MEASURES.delete())
-            connection.execute(self.dialect.insert(_MEASURES).values(version=MEASURES_VERSION).on_conflict_do_nothing())
+def row_of(record: Any) -> dict[str, Any]:
+    """Convert a record to a row; a text loses its NUL characters, which not every database stores."""
+    row = dataclasses.asdict(record)
+    for name, value in row.items():
+        if isinstance(value, str) and NUL in value:
+            row[name] = value.replace(NUL, "")
+    return row
 
 
 def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.catalog import TABLES, Catalog, row_of
 from workspace.catalog.records import Cluster, Override, Verdict
 from workspace.catalog.standing import Pair, decided_pairs
 
@@ -25,10 +24,10 @@ def decided_by_people(catalog: Catalog) -> set[Pair]:
 
 def replace_clusters(catalog: Catalog, clusters: Sequence[Cluster]) -> None:
     """Make these the only clusters, in one transaction."""
-    with catalog.engine.begin() as connection:
+    with catalog.transaction() as connection:
         connection.execute(TABLES[Cluster].delete())
         if clusters:
-            connection.execute(TABLES[Cluster].insert(), [dataclasses.asdict(cluster) for cluster in clusters])
+            connection.execute(TABLES[Cluster].insert(), [row_of(cluster) for cluster in clusters])
 
 
 def grouped(catalog: Catalog) -> list[Verdict]:

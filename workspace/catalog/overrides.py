@@ -56,7 +56,7 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[ChangeResult]:
     Raises:
         WorkspaceError: the database refused, for example because the disk is full.
     """
-    with _ONE_MOMENT, catalog.engine.begin() as connection:
+    with _ONE_MOMENT, catalog.transaction() as connection:
         moment = utc_now(timespec="microseconds")
         # Each statement looks and writes at once, so that no other process comes in between.
         for statement, wanted in _statements(catalog, changes):

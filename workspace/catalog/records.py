@@ -72,13 +72,11 @@ class Download:
     preferences: str = ""
 
 
-MEASURES_VERSION = 1
-"""To be raised when a measure is computed otherwise: every file is then measured again. A new one needs no raise."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
     """Statistics of an image's grey levels g (ITU-R 601 luma, 0 to 1) and colours: preprocessing/quality/statistics.py.
+
+    A new one, or one that is computed otherwise, comes with a revision that empties the table: workspace/migrations.
 
     `brightness` is the mean of g; `contrast` its standard deviation, 0 to 0.5; `entropy` that of the histogram of
     256 levels, 0 to 8 bits; `sharpness` the variance of the Laplacian (4 neighbours) of g with the shorter side at

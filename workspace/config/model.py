@@ -21,10 +21,13 @@ from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.config.old_names import old_names, rename_old
 from workspace.config.retrain import RetrainConfig
 from workspace.config.section import Section
+from workspace.config.storage import StorageConfig
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
 from workspace.errors import ConfigError
 from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
 from workspace.text import decode_text
+
+_NAME_BYTES = 500  # with an address of 2,000 the key of a row, which an index of PostgreSQL must take
 
 FROZEN = {"frozen": True}
 """The context of validation for the settings of a run, which may be of an earlier version."""
@@ -50,6 +53,7 @@ class WorkspaceConfig(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    storage: StorageConfig = Field(default_factory=StorageConfig)
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -84,6 +88,13 @@ class WorkspaceConfig(Section):
                 )
             if not words or any(not word.strip() for word in words):
                 problems.append(f"the class {label!r} needs at least one keyword, and none may be empty")
+            if info.context != FROZEN:
+                problems += [
+                    f"{word[:40]!r}… has {len(as_text(word).encode()):,} bytes; a class or keyword has at most "
+                    f"{_NAME_BYTES}"
+                    for word in (label, *words)
+                    if len(as_text(word).encode()) > _NAME_BYTES
+                ]
             problems += [
                 f"{word!r} is no text: it has bytes that are not UTF-8" for word in (label, *words) if not is_text(word)
             ]

@@ -1,1 +1,5 @@
-"""The workspace folder: paths, frozen runs, image files, cached arrays, model cards, the lock."""
+"""The workspace folder: paths, runs, image files, cached arrays, models, the lock.
+
+Folders:
+    location: where the catalogue is, in the folder or in a database elsewhere, and how it moves.
+"""

@@ -11,10 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
+from workspace.storage.location.catalog import database_lock
 from workspace.storage.paths import Workspace
+
+if TYPE_CHECKING:  # loads SQLAlchemy
+    from workspace.database.shared import AdvisoryLock
 
 _POLL_S = 0.5
 
@@ -33,6 +38,10 @@ class Owner:
 
     def __str__(self) -> str:
         return f"`{self.what}` (process {self.pid} on {self.host}, since {self.started})"
+
+
+Attempt = Callable[[], tuple[Owner | None, bool] | None]
+"""Tries to take a lock; else returns its owner, and whether that owner is certain."""
 
 
 class WorkspaceBusy(WorkspaceError):
@@ -55,7 +64,8 @@ def hold(
 
     The kernel holds the lock (flock), so that it ends with the process that has it, however that ends; the file says
     whose it is. Where a folder is shared between machines that do not share such locks, an owner of another machine
-    that has not signed off counts as alive.
+    that has not signed off counts as alive. Where the catalogue is on PostgreSQL, the server holds the lock for as long
+    as the connection lives, for all machines.
 
     Args:
         workspace: which.
@@ -65,16 +75,47 @@ def hold(
 
     Raises:
         WorkspaceBusy: it is held by another; names the owner and the remedy.
-        WorkspaceError: the folder cannot be written.
+        WorkspaceError: the folder cannot be written, or the database not be reached.
     """
-    file = workspace.lock_file
+    lock = database_lock(workspace)
+    if lock is None:
+        with hold_folder(workspace, what, wait_s=wait_s, on_wait=on_wait):
+            yield
+    else:
+        with lock, hold_database(workspace, lock, what, wait_s=wait_s, on_wait=on_wait):
+            yield
+
+
+@contextmanager
+def hold_database(
+    workspace: Workspace,
+    lock: AdvisoryLock,
+    what: str,
+    *,
+    wait_s: float = 0,
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Hold the lock in a database while the block runs; `hold` describes the rest."""
     owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
+    _take(workspace, lambda: _try_database(lock, owner), time.monotonic() + wait_s, on_wait)
+    yield
+    lock.free()
+
+
+@contextmanager
+def hold_folder(
+    workspace: Workspace, what: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold the lock in the folder while the block runs; `hold` describes the rest."""
+    owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
+    deadline = time.monotonic() + wait_s
+    file = workspace.lock_file
     with ExitStack() as undo:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
             undo.callback(os.close, handle)
-            _take(workspace, handle, owner, time.monotonic() + wait_s, on_wait)
+            _take(workspace, lambda: _try(handle, owner), deadline, on_wait)
         except OSError as error:
             raise WorkspaceError(
                 f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
@@ -86,6 +127,9 @@ def hold(
 
 def lock_owner(workspace: Workspace) -> Owner | None:
     """Return the present owner of the lock, or None."""
+    if (lock := database_lock(workspace)) is not None:
+        with lock:
+            return _owner_in(lock.writer())
     try:
         handle = os.open(workspace.lock_file, os.O_RDONLY)  # the disk may be read-only
     except OSError:
@@ -103,11 +147,9 @@ def lock_owner(workspace: Workspace) -> Owner | None:
         os.close(handle)
 
 
-def _take(
-    workspace: Workspace, handle: int, owner: Owner, deadline: float, on_wait: Callable[[str], None] | None
-) -> None:
+def _take(workspace: Workspace, attempt: Attempt, deadline: float, on_wait: Callable[[str], None] | None) -> None:
     while True:
-        busy = _try(handle, owner)
+        busy = attempt()
         if busy is None:
             return
         if time.monotonic() >= deadline:
@@ -134,6 +176,11 @@ def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
     return None
 
 
+def _try_database(lock: AdvisoryLock, owner: Owner) -> tuple[Owner | None, bool] | None:
+    taken = lock.try_take(json.dumps(dataclasses.asdict(owner)))
+    return None if taken else (_owner_in(lock.writer()), True)
+
+
 def _text(workspace: Workspace, owner: Owner | None, sure: bool) -> str:
     if sure:
         whose = str(owner) if owner else "another process"
@@ -145,7 +192,11 @@ def _text(workspace: Workspace, owner: Owner | None, sure: bool) -> str:
 
 
 def _read(handle: int) -> Owner | None:
+    return _owner_in(os.pread(handle, 4096, 0))
+
+
+def _owner_in(data: bytes | str) -> Owner | None:
     try:
-        return Owner(**json.loads(os.pread(handle, 4096, 0)))
+        return Owner(**json.loads(data))
     except (ValueError, TypeError):
         return None  # nobody, or somebody who is about to write

@@ -59,27 +59,41 @@ class Workspace:
 
     @property
     def catalog_file(self) -> Path:
-        """The catalogue: the tables of workspace/catalog/catalog.py in one SQLite file."""
+        """The tables of workspace/catalog/catalog.py in one SQLite file, where they are in no database elsewhere."""
         return self.root / "catalog.sqlite"
 
+    @property
+    def catalog_note(self) -> Path:
+        """The id of a workspace with a database elsewhere, and where its rows are: workspace.storage.location."""
+        return self.root / "catalog.json"
+
+    @property
+    def move_file(self) -> Path:
+        """Of a move that is under way or was interrupted: where from and where to, workspace.moving."""
+        return self.root / "move.json"
+
     def open_catalog(self) -> Catalog:
-        """Open the catalogue, or create it; a context manager that closes it.
+        """Open the catalogue, or create it, where workspace.toml says; a context manager that closes it.
 
         Raises:
-            WorkspaceError: it cannot be opened, or was written by another version.
+            ConfigError: workspace.toml cannot be read.
+            WorkspaceError: it cannot be opened, was written by a later version, or belongs to another workspace.
         """
-        from workspace.catalog.catalog import Catalog  # SQLAlchemy, which `--help` need not wait for
+        from workspace.storage.location.catalog import open_catalog
 
-        return Catalog(self.catalog_file)
+        return open_catalog(self)
 
     def has_catalog(self) -> bool:
         """Return whether anything was collected yet; opening the catalogue would create an empty one."""
-        return self.catalog_file.is_file()
+        from workspace.storage.location.catalog import has_catalog
+
+        return has_catalog(self)
 
     def catalog_stamp(self) -> tuple[float, ...]:
         """Return a value that changes with every write to the catalogue, whichever process writes."""
-        files = (self.catalog_file, self.catalog_file.with_name(f"{self.catalog_file.name}-wal"))
-        return tuple(_modified(file) for file in files)
+        from workspace.storage.location.catalog import catalog_stamp
+
+        return catalog_stamp(self)
 
     @property
     def images(self) -> Path:
@@ -254,10 +268,6 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Checkpoints of a training in progress; deleted once the model is saved."""
         return self.root / "checkpoints"
-
-
-def _modified(file: Path) -> float:
-    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

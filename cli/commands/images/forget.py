@@ -65,7 +65,7 @@ def forget(
 
 
 def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
-    from collectors.url_identity import canonical_url
+    from collectors.url_identity import canonical_url, is_too_long
     from workspace.catalog.records import Withdrawal
     from workspace.clock import utc_now
     from workspace.config.collect import LICENSE_PARTS, LICENSES
@@ -76,7 +76,9 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
     now = utc_now()
     rules = [Withdrawal("creator", name.strip(), now) for name in creators]
     for url in urls:
-        rules += [Withdrawal("url", form, now) for form in dict.fromkeys((url.strip(), canonical_url(url.strip())))]
+        canonical = canonical_url(url.strip())
+        forms = (canonical,) if is_too_long(canonical) else dict.fromkeys((url.strip(), canonical))
+        rules += [Withdrawal("url", form, now) for form in forms]
     for word in licenses:
         name = word.strip().lower()
         name = name if name in (*LICENSES, *LICENSE_PARTS) else license_from(word)

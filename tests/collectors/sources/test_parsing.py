@@ -321,6 +321,9 @@ def test_licences_by_their_many_names(text: str, name: str) -> None:
 
 def test_text_of_strangers_can_be_stored() -> None:
     assert read_json(b'{"t": "\\ud83d x \\ud83d\\ude00"}') == {"t": "? x 😀"}
+    assert read_json(b'{"t\\u0000": ["a\\u0000\\u0000b", "\\u0000", "a\\\\u0000", "\\\\\\u0000c"]}') == {
+        "t": ["ab", "", r"a\u0000", "\\c"]
+    }
     with pytest.raises(ValueError, match="nested"):
         read_json(b"[" * 200_000)
     assert license_from("http://[by/") == ""
@@ -331,4 +334,5 @@ def test_fields_are_text_and_sizes_are_numbers() -> None:
     assert plain_text('<span style="display:none">x</span>A&nbsp;<b>B</b>\n &amp; C') == "A B & C"
     assert plain_text("https://looks.like/a/file.html") == "https://looks.like/a/file.html"
     assert plain_text(None) == ""
+    assert plain_text("<i>a\0</i> b\0") == "a b"
     assert [pixels(value) for value in (640, "480", "0", "", None, "x", -3, 1.5, "٣")] == [640, 480] + [None] * 7

@@ -7,17 +7,11 @@ from workspace.catalog.records import Download, Hit, ImageFacts, Override, Searc
 from workspace.errors import WorkspaceError
 
 
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.sqlite") as opened:
-        yield opened
-
-
 def hit(label: str, url: str, rank: int, source: str = "openverse") -> Hit:
     return Hit(label, f"{label} keyword", source, rank, url, title=f"<b>{url}</b>", width=None, height=480)
 
 
-def test_every_record_comes_back_as_it_went_in(catalog, tmp_path) -> None:
+def test_every_record_comes_back_as_it_went_in(catalog, location) -> None:
     records = [
         Search("고양이", "고양이", "openverse", "open", "2", 20),
         hit("cat", "http://a/1", 0),
@@ -29,7 +23,7 @@ def test_every_record_comes_back_as_it_went_in(catalog, tmp_path) -> None:
     for record in records:
         catalog.put([record])
         catalog.put([record])  # a second time changes nothing
-    with Catalog(tmp_path / "catalog.sqlite") as again:
+    with Catalog(location) as again:
         for record in records:
             assert again.all(type(record)) == [record]
 

@@ -1,7 +1,6 @@
 import dataclasses
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,12 +9,6 @@ from workspace.catalog.class_progress import ClassProgress, class_progress, urls
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.catalog.standing import count_images, effective_verdicts, staying
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        yield catalog
 
 
 def hits(label: str, source: str, count: int, start: int = 0) -> list[Hit]:

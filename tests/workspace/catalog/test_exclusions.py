@@ -1,16 +1,9 @@
 import pytest
 
-from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress, urls_to_fetch
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.records import Download, Hit, Withdrawal
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        yield catalog
 
 
 def outcomes(catalog) -> dict[str, tuple[str, str]]:

@@ -3,15 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from workspace.catalog.catalog import Catalog
 from workspace.catalog.overrides import Change, decide
 from workspace.catalog.records import Override
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.sqlite") as opened:
-        yield opened
 
 
 def test_a_decision_is_made_changed_and_taken_back(catalog) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from workspace.catalog.catalog import Catalog
 from workspace.catalog.records import Cluster, Download, Hit, Override, Search, Verdict
 from workspace.catalog.renamed_classes import carry_over, plan_carry_over
 
@@ -10,21 +9,20 @@ OLD = {"grizzly": ("grizzly", "ursus arctos"), "black": ("black bear",)}
 
 
 @pytest.fixture
-def catalog():
+def catalog(catalog):
     """Pictures a, b, c of grizzly (c by its other keyword), x, y of black; a is dropped, b moved to black."""
-    with Catalog("sqlite://") as made:
-        for label, keyword, names in (
-            ("grizzly", "grizzly", "ab"),
-            ("grizzly", "ursus arctos", "c"),
-            ("black", "black bear", "xy"),
-        ):
-            made.put([Search(label, keyword, "s", "exhausted")])
-            made.add_new([Hit(label, keyword, "s", rank, f"http://s/{name}") for rank, name in enumerate(names)])
-            made.put([Download(f"http://s/{name}", "ok", sha256=name) for name in names])
-            made.put([Verdict(name, label, "check", "keep") for name in names])
-            made.put([Cluster(name, label, 1) for name in names])
-        made.put([Override("a", "grizzly", "drop", made_at="1"), Override("b", "grizzly", "relabel", "black", "2")])
-        yield made
+    for label, keyword, names in (
+        ("grizzly", "grizzly", "ab"),
+        ("grizzly", "ursus arctos", "c"),
+        ("black", "black bear", "xy"),
+    ):
+        catalog.put([Search(label, keyword, "s", "exhausted")])
+        catalog.add_new([Hit(label, keyword, "s", rank, f"http://s/{name}") for rank, name in enumerate(names)])
+        catalog.put([Download(f"http://s/{name}", "ok", sha256=name) for name in names])
+        catalog.put([Verdict(name, label, "check", "keep") for name in names])
+        catalog.put([Cluster(name, label, 1) for name in names])
+    catalog.put([Override("a", "grizzly", "drop", made_at="1"), Override("b", "grizzly", "relabel", "black", "2")])
+    return catalog
 
 
 def decisions(catalog):

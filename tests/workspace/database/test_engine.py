@@ -47,6 +47,8 @@ def test_what_stands_in_the_log_is_read_and_nothing_is_written_there(read_only) 
 def test_an_older_catalogue_is_brought_up_to_date_in_the_copy(read_only) -> None:
     with sqlite3.connect(read_only.catalog_file) as connection:
         connection.execute("DROP TABLE images")
+        connection.execute("DROP TABLE alembic_version")  # as before the revisions
+        connection.execute("UPDATE schema_version SET version = 3")
     connection.close()
     with read_only.open_catalog() as catalog:
         assert catalog.files_to_examine() == []

@@ -1,4 +1,4 @@
-"""The database of a catalogue: SQLite's settings, its errors in words, a copy where the disk cannot be written."""
+"""The engine of a catalogue: connections to SQLite or PostgreSQL, and a copy where the disk cannot be written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from workspace.database.address import Address, parse_address
+from workspace.database.complaints import sentence
 from workspace.errors import WorkspaceError
 
 _CACHE = "cache_size=-65536"  # KiB: joins of a million rows take half the time that they take with SQLite's 2 MB
-_DAMAGED = ("malformed", "not a database")
+
+_CONNECTION = {
+    "application_name": "collect-and-train",
+    "connect_timeout": 10,  # seconds; without it an address that does not answer is waited for as long as TCP does
+    "keepalives_idle": 30,  # seconds of silence: a router that forgets the connection is noticed, not waited for
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
+"""Parameters of libpq; those that the url has itself win."""
 
 
 class Database:
@@ -23,31 +34,32 @@ class Database:
     beside a file even to read it, and what another process wrote last may still stand in the write-ahead log.
 
     Args:
-        location: a file for SQLite, or a SQLAlchemy URL.
+        location: a file for SQLite, the address of a database on PostgreSQL, or a SQLAlchemy URL of either.
+
+    Attributes:
+        name: where it is, for messages; without a password.
 
     Raises:
-        WorkspaceError: the folder cannot be made, or the copy not be written.
+        WorkspaceError: the folder cannot be made, the copy not be written, or the URL not be used.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | Address | str) -> None:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        url, name = (
-            str(location),
-            sa.make_url(location).render_as_string() if isinstance(location, str) else str(location),
-        )
-        if isinstance(location, Path):
-            try:
-                url = f"sqlite:///{self._writable(location)}"
-            except OSError as error:
-                raise WorkspaceError(
-                    f"cannot open the catalogue {name}: {error.strerror}; make its folder writable"
-                ) from error
+        if isinstance(location, str) and not location.startswith("sqlite:"):
+            location = parse_address(location)
+        self.name = str(location)
+        if isinstance(location, Address):
+            missing = {name: value for name, value in _CONNECTION.items() if name not in location.url.query}
+            self.engine = sa.create_engine(location.url, connect_args=missing)
         else:
-            name = sa.make_url(url).render_as_string(hide_password=True)
-        self.engine = sa.create_engine(url)
-        if self.engine.dialect.name == "sqlite":
+            self.engine = sa.create_engine(location if isinstance(location, str) else self._url_of(location))
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
-        sa.event.listen(self.engine, "handle_error", lambda context: _in_words(name, context))
+        sa.event.listen(self.engine, "handle_error", self._in_words)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether several machines may be at it at once."""
+        return self.engine.dialect.name == "postgresql"
 
     def refuse_writes_to_a_copy(self) -> None:
         """From now on a write fails where it would be lost with the copy."""
@@ -61,6 +73,14 @@ class Database:
         if self._copy is not None:
             self._copy.cleanup()
 
+    def _url_of(self, file: Path) -> sa.URL:
+        try:
+            return sa.URL.create("sqlite", database=str(self._writable(file)))
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot open the catalogue {file}: {error.strerror}; make its folder writable"
+            ) from error
+
     def _writable(self, file: Path) -> Path:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -73,20 +93,9 @@ class Database:
                 shutil.copyfile(part, Path(self._copy.name) / part.name)
         return Path(self._copy.name) / file.name
 
-
-def _in_words(name: str, context: sa.engine.ExceptionContext) -> None:
-    if not isinstance(context.sqlalchemy_exception, sa.exc.DatabaseError):
-        return
-    error = context.original_exception
-    if any(word in str(error) for word in _DAMAGED):
-        raise WorkspaceError(
-            f"the catalogue {name} is damaged: {error}; restore it from a copy, or move it away and collect again"
-        ) from error
-    what = "a read" if (context.statement or "").lstrip().upper().startswith(("SELECT", "PRAGMA")) else "a write"
-    raise WorkspaceError(
-        f"the catalogue {name} refused {what}: {error}; free some space or make the folder writable, then run the same "
-        "command again"
-    ) from error
+    def _in_words(self, context: sa.engine.ExceptionContext) -> None:
+        if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
+            raise WorkspaceError(sentence(self.name, context)) from context.original_exception
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

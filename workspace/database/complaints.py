@@ -1,0 +1,74 @@
+"""What a database complains of, as one sentence with its remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+_DAMAGED = ("malformed", "not a database")
+_REPORT = "nothing of it was stored, and trying again will not help: please report this as a fault of the program"
+_MAKE_ROOM = "free some space or make the folder writable, then run the same command again"
+_ONCE_MORE = "then run the same command again"
+_SHOWN = 500
+
+# By SQLSTATE, else by its first two characters: PostgreSQL's documentation, appendix A.
+_REMEDIES: Mapping[str, str] = {
+    "08": f"see that the server runs and can be reached, {_ONCE_MORE}",
+    "22": _REPORT,
+    "23": _REPORT,
+    "25006": "it is a copy that cannot be written; name the server that can",
+    "28": "put the right user and password into the address",
+    "3D000": "create the database, or correct its name in the address",
+    "40": "another process was at the same rows; run the same command again",
+    "42501": f"give the user of the address the right to create and to write tables, {_ONCE_MORE}",
+    "3F000": "create the schema that the address names in search_path, or give its user the right to use it",
+    "53100": f"free some space on the database's disk, {_ONCE_MORE}",
+    "53200": f"the server is out of memory; wait for its other work, {_ONCE_MORE}",
+    "53300": f"close other programs that use the server, or raise its max_connections, {_ONCE_MORE}",
+    "54000": "a name or an address is longer than an index takes (2,000 bytes); shorten it",
+    "57": f"the server ended the connection; when it runs again, {_ONCE_MORE.removeprefix('then ')}",
+}
+# What a server says before it lets anybody in carries no SQLSTATE.
+_AT_THE_DOOR = {
+    "password": "28",
+    'role "': "28",
+    "pg_hba.conf": "28",
+    'database "': "3D000",
+    "too many": "53300",
+}
+_UNREACHABLE = f"see that the address is right and the server runs and lets this machine in, {_ONCE_MORE}"
+
+
+def sentence(name: str, context: sa.engine.ExceptionContext) -> str:
+    """Write what a database refused, and what to do.
+
+    Args:
+        name: of the catalogue; without a password.
+        context: SQLAlchemy's, of an error of the driver.
+    """
+    error = context.original_exception
+    text = " ".join(str(error).split())[:_SHOWN]
+    if any(word in text for word in _DAMAGED):
+        return f"the catalogue {name} is damaged: {text}; restore it from a copy, or move it away and collect again"
+    if isinstance(error, sqlite3.Error):
+        storage = isinstance(error, sqlite3.OperationalError)
+        return f"the catalogue {name} refused {_what(context)}: {text}; {_MAKE_ROOM if storage else _REPORT}"
+    if context.connection is None:
+        return f"cannot open the catalogue {name}: {text}; {_remedy_at_the_door(text)}"
+    state = getattr(error, "sqlstate", None) or ("08" if _is_lost(context) else "22")  # the driver's own has none
+    remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2]) or _REPORT
+    return f"the catalogue {name} refused {_what(context)}: {text}; {remedy}"
+
+
+def _remedy_at_the_door(text: str) -> str:
+    return next((_REMEDIES[state] for words, state in _AT_THE_DOOR.items() if words in text), _UNREACHABLE)
+
+
+def _is_lost(context: sa.engine.ExceptionContext) -> bool:
+    return isinstance(context.sqlalchemy_exception, sa.exc.OperationalError | sa.exc.InterfaceError)
+
+
+def _what(context: sa.engine.ExceptionContext) -> str:
+    return "a read" if (context.statement or "").lstrip().upper().startswith(("SELECT", "PRAGMA")) else "a write"
