@@ -47,8 +47,12 @@ format: $(ENVIRONMENT) ## Put the style right
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test-cluster: $(ENVIRONMENT) ## The tests of several machines: PostgreSQL; what is not installed is skipped, and says so
+test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL; what is not installed is skipped, and says so
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile
+
+$(VENV)/.cluster: $(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	touch $@
 
 docs: $(VENV)/.docs ## The documentation as a site in build/site; a warning or a dead link is an error
 	$(BIN)/python -m docs.site.stage

@@ -1,6 +1,7 @@
 """Prefect: flows, tasks, deployments and the local server. The steps themselves know nothing of it.
 
 Folders:
+    cluster: shards of a step on several machines.
     server: the server of flows that run in a command's own process.
 """
 

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.cluster.spread import spread_for
 from flows.collecting import collect_until_clean
 from flows.inputs import open_inputs
 from flows.steps import step_task
@@ -43,6 +44,7 @@ def collect(
     """
     inputs = open_inputs(workspace, keywords or (), photos, settings, per_class=per_class)
     opened, config = inputs.workspace, inputs.config
+    spread_for(config.cluster)  # a cluster that does not answer is told before work begins
     with hold(opened, "collect", wait_s=LOCK_WAIT_S, on_wait=get_run_logger().info):
         return collect_until_clean(opened, config, lambda name, number: step_task(name, number)(opened, config))
 

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import show_result
+from flows.cluster.spread import spread_for
 from flows.collecting import collect_until_clean
 from flows.inputs import open_inputs
 from flows.step_table import Phase, steps_of
@@ -50,6 +51,7 @@ def collect_and_train(
     """
     inputs = open_inputs(workspace, keywords or (), photos, settings, per_class=per_class, backbone=backbone)
     opened, config = inputs.workspace, inputs.config
+    spread_for(config.cluster)  # a cluster that does not answer is told before work begins
     logger = get_run_logger()
 
     def run_step(name: str, number: int = 1) -> StepCounts:

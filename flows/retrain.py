@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import show_result
+from flows.cluster.spread import spread_for
 from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
@@ -20,8 +21,8 @@ from workspace.storage.champion import read_champion
 from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
 
-# Where and how to collect, and when to retrain, are those of workspace.toml today; all else is the live model's.
-_OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain"})
+# How to collect, when to retrain and on which machines are as in workspace.toml today; all else is the live model's.
+_OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain", "cluster"})
 
 
 def _run_name() -> str:
@@ -49,6 +50,7 @@ def retrain(
     """
     logger = get_run_logger()
     opened, today = open_workspace(workspace_folder(workspace), (), settings)
+    spread_for(today.cluster)  # a cluster that does not answer is told before work begins
     with hold(opened, "retrain", wait_s=LOCK_WAIT_S, on_wait=logger.info):
         champion = settings_of_champion(opened, today, settings)
         config = champion.config

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from flows.cluster.spread import UNSEEN, ShardRuns, spread_for
 from workspace.catalog.records import StepCounts
 from workspace.catalog.renamed_classes import carry_over
 from workspace.config.model import WorkspaceConfig
@@ -39,6 +40,7 @@ class Step:
         help: one sentence, for people.
         uses_network: a failure of the network may heal, so the task is tried again; the command can record and replay.
         later_rounds: options of its `run` in every round after the first.
+        is_spread: whether its `run` takes `spread`: its work may be done on several machines.
     """
 
     name: str
@@ -47,20 +49,27 @@ class Step:
     help: str
     uses_network: bool = False
     later_rounds: Mapping[str, bool] = field(default_factory=dict)
+    is_spread: bool = False
 
     def run(
-        self, workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, round_number: int = 1
+        self,
+        workspace: Workspace,
+        config: WorkspaceConfig,
+        progress: Progress = SILENT,
+        round_number: int = 1,
+        shard_runs: ShardRuns = UNSEEN,
     ) -> StepCounts:
-        """Run the step; rounds are counted from 1.
+        """Run the step; rounds are counted from 1, and `shard_runs` shows what is done on several machines.
 
         Before it looks at the catalogue, what was filed under a class that has another name now goes to that class.
         """
+        spread = {"spread": spread_for(config.cluster, shard_runs)} if self.is_spread else {}
         if self.phase is not Phase.RUN:
             with workspace.open_catalog() as catalog:
                 for note in carry_over(catalog, config.classes).notes:
                     progress.warn(note)
         options = self.later_rounds if round_number > 1 else {}
-        counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options)
+        counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options, **spread)
         return counts
 
 
@@ -88,24 +97,28 @@ STEPS = (
         "Download the hits, and record every outcome with its reason.",
         uses_network=True,
         later_rounds={"warn_of_contact": False},
+        is_spread=True,
     ),
     Step(
         "clean",
         "preprocessing.clean",
         Phase.COLLECT,
         "Decode, check and compare the pictures: broken, unusable and duplicate ones are dropped or flagged.",
+        is_spread=True,
     ),
     Step(
         "features",
         "training.network.features",
         Phase.DATASET,
         "Compute the backbone's features of every kept picture, once.",
+        is_spread=True,
     ),
     Step(
         "curate",
         "preprocessing.curate",
         Phase.DATASET,
         "Propose off-topic pictures and label errors by their features; a person decides in `review`.",
+        is_spread=True,
     ),
     Step(
         "split",

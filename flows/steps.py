@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task
 
 from flows.artifacts import ArtifactProgress, show_counts
+from flows.cluster.prefect_runs import PrefectRuns
 from flows.step_table import find_step
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
@@ -58,7 +59,7 @@ def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], 
         logger = get_run_logger()
         with progress_reporter(logger) as inner:
             progress = ArtifactProgress(inner, f"{name}-progress", workspace.root.name, logger)
-            counts = step.run(workspace, config, progress, number)
+            counts = step.run(workspace, config, progress, number, PrefectRuns(logger))
             progress.close()
         logger.info("%s", counts.line())
         show_counts(workspace, counts, f"{name}-counts", logger)

@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 
 from collectors.refresh import due_searches
 from flows.artifacts import Logger
+from flows.cluster.spread import spread_for
 from flows.steps import step_task
 from preprocessing.dataset.new_images import NewImages, count_new_images
 from workspace.resolve import open_workspace, workspaces_under
@@ -60,6 +61,7 @@ def watch(workspace: str = "") -> dict[str, int]:
 
 def _look(folder: Path, logger: Logger) -> NewImages:
     workspace, config = open_workspace(folder)
+    spread_for(config.cluster)  # a cluster that does not answer is told before work begins
     with hold(workspace, "watch"):
         taken = step_task("inbox")(workspace, config)
         if due_searches(workspace, config):

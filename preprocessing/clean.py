@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 from preprocessing.duplicates.fingerprint import unpacked
 from preprocessing.duplicates.registration_cache import register_pairs
-from preprocessing.extract_facts import ExtractionJob, extract_all
+from preprocessing.extract_facts import ExamineShard, examine_shard
 from preprocessing.images.formats import FORMATS
 from preprocessing.verdicts import STAGES, verdicts_for
 from workspace.catalog.catalog import Catalog
@@ -27,6 +26,7 @@ from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.reasons import FILE_LOST, SAME_BYTES, in_order
+from workspace.spread.shards import HERE, Spread, batches, divide, side_by_side
 from workspace.storage.image_store import ImageStore, mark_lost, record_lost_files
 from workspace.storage.paths import Workspace
 
@@ -34,25 +34,33 @@ BATCH = 32
 """Facts per commit: what a kill loses at most."""
 
 
-def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+def run(
+    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, spread: Spread = HERE
+) -> StepCounts:
     """Extract the facts of new files, then judge the whole catalogue anew from its facts.
 
     Verdicts depend on facts and settings alone, so changed limits need no decoding. Labels that are no longer in the
     config get no verdict.
 
+    Args:
+        workspace: whose files.
+        config: the limits.
+        progress: advances by each file that is decoded.
+        spread: where files are decoded and compared.
+
     Raises:
         WorkspaceError: the catalogue or the cache cannot be written.
+        ShardLost: files ended every process that decoded them; the facts of all others are stored.
     """
-    clean = config.clean
+    clean = config.clean.model_copy(update={"workers": spread.processes(config.clean.workers)})
     with workspace.open_catalog() as catalog:
         lost = record_lost_files(workspace, catalog)
         retried = _refused_under_other_limits(catalog, clean)
         reused = facts_count(catalog) - len(retried)
         todo = sorted({*catalog.files_to_examine(), *retried})
-        jobs = [ExtractionJob(sha, workspace, clean) for sha in todo]
-        progress.begin("Decoding", len(jobs))
-        results = extract_all(jobs, clean)
-        while batch := list(islice(results, BATCH)):
+        progress.begin("Decoding", len(todo))
+        shards = (ExamineShard(files, workspace, clean) for files in divide(todo, spread.shard_size()))
+        for batch in batches(spread.run(examine_shard, side_by_side(shards), name="decode"), BATCH):
             lost += _put(workspace, catalog, batch)
             progress.advance(len(batch))
         verdicts = verdicts_for(
@@ -60,13 +68,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             lambda names: unpacked(stored_thumbs(catalog, names)),
             appearances(catalog, config.classes),
             clean,
-            partial(register_pairs, workspace, clean, progress=progress),
+            partial(register_pairs, workspace, clean, progress=progress, spread=spread),
+            spread,
         )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))
         assumed = assumed_count(catalog)
     return StepCounts(
-        "clean", done=len(jobs), reused=reused, by_reason=by_reason, notes=_notes(workspace, lost, assumed)
+        "clean", done=len(todo), reused=reused, by_reason=by_reason, notes=_notes(workspace, lost, assumed)
     )
 
 

@@ -22,6 +22,7 @@ from workspace.catalog.records import Cluster, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
+from workspace.spread.shards import HERE, Spread
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace, digest, write_json
 
@@ -32,18 +33,27 @@ Pair = tuple[str, str]
 Mask = npt.NDArray[np.bool_]
 
 
-def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+def run(
+    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, spread: Spread = HERE
+) -> StepCounts:
     """Score every kept image and propose the worst of each class; drops only with `curate.apply`.
 
     An image that a person has decided on is not proposed again. The same images, features, decisions and settings
     give the same verdicts, and are not judged twice.
 
+    Args:
+        workspace: whose images.
+        config: the limits.
+        progress: receives progress.
+        spread: where possible copies are compared.
+
     Raises:
         WorkspaceError: there are no features yet, or the catalogue cannot be written.
+        ShardLost: as `register_pairs` does.
     """
     store = latest_features(workspace)
     with workspace.open_catalog() as catalog:
-        edited, recall = find_edited_copies(workspace, config, catalog, progress)
+        edited, recall = find_edited_copies(workspace, config, catalog, progress, spread)
         catalog.replace_verdicts([NEAR_COPY], edited)
         pairs = [pair for pair in catalog.kept(ignoring=[STAGE]) if pair[1] in config.classes]
         featured = [pair for pair in pairs if pair[0] in store]

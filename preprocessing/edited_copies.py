@@ -21,6 +21,7 @@ from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import ImageFacts, Override, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
+from workspace.spread.shards import HERE, Spread
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
 
@@ -44,7 +45,11 @@ class EditedCopies(NamedTuple):
 
 
 def find_edited_copies(
-    workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, progress: Progress = SILENT
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    catalog: Catalog,
+    progress: Progress = SILENT,
+    spread: Spread = HERE,
 ) -> EditedCopies:
     """Find edited copies among the images that clean and people have kept; writes nothing.
 
@@ -56,9 +61,11 @@ def find_edited_copies(
         config: the copy settings under `clean`.
         catalog: its catalogue.
         progress: advances by each pair that is compared.
+        spread: where pairs are compared.
 
     Raises:
         WorkspaceError: there are no features, or an image's pixels are gone.
+        ShardLost: as `register_pairs` does.
     """
     if not config.clean.near_copies:
         return EditedCopies([], 1.0)
@@ -86,7 +93,7 @@ def find_edited_copies(
             workspace.cache,
         )
         agreements = register_pairs(
-            workspace, config.clean, [(names[i], names[j]) for i, j in pairs.tolist()], progress
+            workspace, config.clean, [(names[i], names[j]) for i, j in pairs.tolist()], progress, spread
         )
         matches = edited_matches(pairs, agreements)
         copies = copies_of(ordered, dict(zip(names, names, strict=True)), matches)

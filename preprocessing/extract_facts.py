@@ -31,6 +31,27 @@ class ExtractionJob:
     clean: CleanConfig
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExamineShard:
+    """Files to examine: their sha256, the workspace that has them, and the limits."""
+
+    files: Sequence[str]
+    workspace: Workspace
+    clean: CleanConfig
+
+    def __str__(self) -> str:
+        return f"{len(self.files)} pictures from {self.files[0]} on"
+
+
+def examine_shard(shard: ExamineShard) -> Iterator[ImageFacts]:
+    """Extract the facts of a shard's files and put their pixels into the cache.
+
+    Raises:
+        WorkspaceError: as `extract_all` does.
+    """
+    yield from extract_all([ExtractionJob(sha, shard.workspace, shard.clean) for sha in shard.files], shard.clean)
+
+
 def extract_facts(job: ExtractionJob) -> ImageFacts:
     """Decode a file, put its pixels into the cache, measure and hash them.
 

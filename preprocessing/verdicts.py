@@ -14,6 +14,7 @@ from preprocessing.quality.checks import Finding, judge
 from workspace.catalog.records import Hit, ImageFacts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.reasons import EDITED_COPY
+from workspace.spread.shards import HERE, Spread
 
 Ranks = Mapping[str, Mapping[str, int]]
 """By sha256, the best rank under every label that found it."""
@@ -28,6 +29,7 @@ def verdicts_for(
     appearances: Iterable[tuple[str, Hit]],
     clean: CleanConfig,
     register: RegisterPairs | None = None,
+    spread: Spread = HERE,
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears. Depends only on the arguments, not on their order.
 
@@ -37,6 +39,7 @@ def verdicts_for(
         appearances: which hit found which file, as workspace/catalog/counts.py gives them.
         clean: the limits.
         register: registers pairs that may be edited copies.
+        spread: where hashes are searched.
 
     Returns:
         By sha256, label and stage. An image that a stage drops has no verdict of the later ones.
@@ -63,7 +66,7 @@ def verdicts_for(
     for sha in missing:
         verdicts += _each_label(sha, ranks, "decode", Finding("drop", "file_missing", 0.0))
     ordered = sorted(passed, key=lambda image: best_first(image, image.sha256 in licensed))
-    copies = find_copies(passed, thumbs, licensed, clean, register)
+    copies = find_copies(passed, thumbs, licensed, clean, register, spread)
     verdicts += copy_verdicts("copy", ordered, ranks, copies, clean.rank_margin)
     return sorted(verdicts, key=lambda verdict: (verdict.sha256, verdict.label, STAGES.index(verdict.stage)))
 

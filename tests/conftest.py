@@ -5,12 +5,17 @@ import prefect  # noqa: F401  (runs its plugin hooks now: it cannot inside the e
 
 import json
 import os
+import pickle
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import save_file
@@ -18,9 +23,12 @@ from torch import Generator as Random
 from torch import nn
 
 from benchmarks.support.postgresql import missing, temporary_server
+from flows.cluster.engine import Done, WorkerLost, do_shard
+from flows.cluster.spread import EngineSpread
 from gallery.site import Gallery
 from training.network.backbone import Backbone, Network
 from training.network.registry import BACKBONES, build_network
+from workspace.config.cluster import ClusterConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -165,3 +173,86 @@ def save_model() -> SaveModel:
         return folder
 
     return save
+
+
+class Threads:
+    """An engine of threads: what is handed out is pickled where it can be, as it is on its way to a machine."""
+
+    def __init__(self, places: int, lose: Callable[[Any, int], bool]) -> None:
+        self._places, self._lose = places, lose
+        self._pool = ThreadPoolExecutor(max(1, places))
+        self.submitted: Counter[Any] = Counter()
+        self.sent: list[bytes] = []
+        self.under_way = self.most_under_way = 0
+        self.cancelled = False
+
+    def places(self, gpus: float) -> int:
+        return self._places
+
+    def share(self, value: Any) -> Any:
+        return pickle.loads(pickle.dumps(_Value(value)))
+
+    def submit(self, work: Callable[[Any], Any], shard: Any, gpus: float) -> Future[Done]:
+        with suppress(AttributeError, pickle.PicklingError, TypeError):  # a test's own function
+            work, shard = pickle.loads(data := pickle.dumps((work, shard)))
+            self.sent.append(data)
+        key = shard if isinstance(shard, int) else str(shard)
+        self.submitted[key] += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        return self._pool.submit(self._do, work, shard, self.submitted[key])
+
+    def _do(self, work: Callable[[Any], Any], shard: Any, tries: int) -> Done:
+        done = do_shard(work, shard)
+        if self._lose(shard, tries):
+            raise WorkerLost("killed")
+        return done
+
+    def wait(self, handles: Collection[Future[Done]], seconds: float) -> Future[Done] | None:
+        return next(iter(wait(handles, seconds, FIRST_COMPLETED).done), None)
+
+    def take(self, handle: Future[Done]) -> Done:
+        self.under_way -= 1
+        return handle.result()
+
+    def cancel(self, handles: Collection[Future[Done]]) -> None:
+        self.cancelled = any([handle.cancel() for handle in handles])
+
+
+class _Value:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self) -> Any:
+        return self._value
+
+
+class Shown:
+    """The shards that people would see, by how they ended."""
+
+    def __init__(self) -> None:
+        self.ended_: list[str] = []
+        self.lost: list[str] = []
+
+    def began(self, name: str, shard: str) -> str:
+        return shard
+
+    def ended(self, shown: str, lost: str = "") -> None:
+        (self.lost if lost else self.ended_).append(shown)
+
+
+@pytest.fixture
+def over_threads() -> Iterator[Callable[..., EngineSpread]]:
+    """Make a spread over threads; `lose(shard, tries)` says which shards' workers are lost."""
+    pools: list[ThreadPoolExecutor] = []
+
+    def make(places: int = 2, lose: Callable[[Any, int], bool] = lambda *_: False, **settings: Any) -> EngineSpread:
+        engine, shown = Threads(places, lose), Shown()
+        pools.append(engine._pool)
+        spread = EngineSpread(engine, ClusterConfig(**settings), shown)
+        spread.engine, spread.shown = engine, shown  # type: ignore[attr-defined]
+        return spread
+
+    yield make
+    for pool in pools:
+        pool.shutdown()

@@ -5,5 +5,6 @@ Folders:
     catalog: the tables of the catalogue, and what they say of a class, an image, a failure or a decision.
     database: SQLite and PostgreSQL below the catalogue: addresses, errors in words, schema, lock.
     migrations: how the tables of an earlier version become today's.
+    spread: shards of work, done in this process or over several machines.
     storage: the workspace folder: paths, runs, image files, cached arrays, models, the lock.
 """

@@ -12,16 +12,30 @@
     ├── ImageRefused              one file that cannot become pixels; has a reason
     ├── DatasetError              too few pictures or classes to go on
     ├── WeightsError              pretrained weights are not to be had; names the remedies
-    └── ModelError                a saved model that is damaged or does not fit
+    ├── ModelError                a saved model that is damaged or does not fit
+    └── ClusterError              the machines of [cluster] cannot be used
+        └── ShardLost             work that ended every process that did it
 
 A text names the value, the limit, the place, and what to do.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CollectAndTrainError(Exception):
     """Base of every exception raised on purpose; its text can be shown to a user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Name what unpickling needs, whatever the arguments of a subclass: it may be raised in another process."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[CollectAndTrainError], args: tuple[Any, ...], state: dict[str, Any]) -> CollectAndTrainError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(CollectAndTrainError):
@@ -82,10 +96,6 @@ class ImageRefused(CollectAndTrainError):
         self.reason = reason
         self.detail = detail
 
-    def __reduce__(self) -> tuple[type[ImageRefused], tuple[str, str]]:
-        """Name what unpickling needs: it may be raised in a worker process."""
-        return ImageRefused, (self.reason, self.detail)
-
 
 class DatasetError(CollectAndTrainError):
     """Too few images or classes, or a dataset that cannot be read."""
@@ -105,3 +115,11 @@ class WeightsError(CollectAndTrainError):
 
 class ModelError(CollectAndTrainError):
     """A saved model cannot be used."""
+
+
+class ClusterError(CollectAndTrainError):
+    """The machines of [cluster] cannot be used; the text names the remedy."""
+
+
+class ShardLost(ClusterError):
+    """Shards of a step ended every process that did them; all others are done."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from protego import Protego
 
-from collectors.http.rate_limit import RateLimiter
+from collectors.http.hosts.rate_limit import RateLimiter
 from collectors.http.site_file import NEVER_AGAIN_S, SiteFile
 from collectors.http.transfer import AttemptFailed
 from collectors.http.urls import origin, path_and_query

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import requests
 
 from collectors.http import robots
-from collectors.http.circuit_breaker import CircuitBreaker
-from collectors.http.rate_limit import RateLimiter
+from collectors.http.hosts.circuit_breaker import CircuitBreaker
+from collectors.http.hosts.lane import LaneOfHosts, LaneState, RedirectedElsewhere
+from collectors.http.hosts.rate_limit import RateLimiter
 from collectors.http.recording import FetchResult, open_cassette
 from collectors.http.ssrf import AddressPolicy, AddressPolicyAdapter
 from collectors.http.tdmrep import MAX_BYTES as TDMREP_BYTES
@@ -47,6 +48,7 @@ class PoliteSession:
         connections: maximum of parallel transfers over all hosts.
         per_host_connections: maximum of parallel transfers from one host.
         host_pauses_s: hosts that need a longer pause; registry.open_session passes those of the sources.
+        lane: which hosts are asked here, where other sessions ask others; None: all are.
 
     Example:
         A private address is refused before anything is sent:
@@ -66,8 +68,10 @@ class PoliteSession:
         connections: int = 4,
         per_host_connections: int = 4,
         host_pauses_s: Mapping[str, float] | None = None,
+        lane: LaneOfHosts | None = None,
     ) -> None:
         self.network = network
+        self._lane = lane or LaneOfHosts()
         self._cassette = open_cassette(network.record, network.replay)
         self.stopped = threading.Event()
         self._rate_limiter = RateLimiter(
@@ -75,8 +79,13 @@ class PoliteSession:
             connections=per_host_connections,
             stopped=self.stopped,
             host_pauses_s=host_pauses_s,
+            asked_before=lane is not None,
         )
-        self._breaker = CircuitBreaker(limit=network.give_up_after, pause_s=network.give_up_s)
+        for host, seconds in self._lane.state.rests_s.items():
+            self._rate_limiter.pause(host, seconds)
+        self._breaker = CircuitBreaker(
+            limit=network.give_up_after, pause_s=network.give_up_s, known=self._lane.state.failures
+        )
         self._robots = robots.Robots(
             self._fetch_robots,
             self._rate_limiter,
@@ -105,6 +114,10 @@ class PoliteSession:
         self._session.close()
         self._cassette.close()
 
+    def lane_state(self) -> LaneState:
+        """Return what the next session of these hosts must know: how long they rest, and which of them fail."""
+        return LaneState(self._rate_limiter.rests(), self._breaker.failures())
+
     def now(self) -> str:
         """Return the time of this thread's latest response, in a replay the recorded one: UTC, ISO 8601."""
         return self._cassette.now()
@@ -124,6 +137,7 @@ class PoliteSession:
         form: Mapping[str, str] | None = None,
         crawled: bool = False,
         secrets: Collection[str] = (),
+        redirects: int = 0,
     ) -> FetchResult:
         """Fetch one url into `out`, which is emptied before each attempt; a replay returns the recorded response.
 
@@ -136,11 +150,15 @@ class PoliteSession:
             form: sent as a POST, whose redirects are not followed.
             crawled: whether it is a page or a file, not an API request: robots.txt, opt-outs and reservations apply.
             secrets: texts that must not be recorded from the url, the response or its errors.
+            redirects: how many were followed before this url.
 
         Raises:
             TransferFailed: the fetch failed or is refused; holds the reason and the number of attempts.
+            RedirectedElsewhere: it goes on at a host that another session asks.
         """
-        request = _Request(url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, crawled)
+        request = _Request(
+            url, out, max_bytes, {**(headers or {}), "Accept": accept}, form, crawled, redirects=redirects
+        )
 
         def send() -> FetchResult:
             try:
@@ -158,14 +176,15 @@ class PoliteSession:
         return self._cassette.fetch(url, out, send, is_form=form is not None, secrets=secrets)
 
     def _fetch_robots(self, url: str, out: BinaryIO) -> None:
-        self._fetch_with_retries(
-            _Request(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True)
-        )
+        request = _Request(url, out, robots.MAX_BYTES, {"Accept": "text/plain,*/*;q=0.5"}, truncate=True)
+        with self._lane.of_site(url):
+            self._fetch_with_retries(request)
 
     def _fetch_tdmrep(self, url: str, out: BinaryIO) -> None:
         if self.network.robots:
             self._robots.check(url)
-        self._follow_redirects(_Request(url, out, TDMREP_BYTES, {"Accept": "application/json"}), attempt=1)
+        with self._lane.of_site(url):
+            self._follow_redirects(_Request(url, out, TDMREP_BYTES, {"Accept": "application/json"}), attempt=1)
 
     def _fetch_with_retries(self, request: _Request) -> FetchResult:
         """Retry until the request succeeds, its failure is permanent, or the attempts are used up."""
@@ -204,11 +223,13 @@ class PoliteSession:
 
     def _follow_redirects(self, request: _Request, attempt: int) -> FetchResult:
         url = request.url
-        for _ in range(self.network.max_redirects + 1):
+        for followed in range(request.redirects, self.network.max_redirects + 1):
             answer = self._send_hop(request, url, attempt)
             if isinstance(answer, FetchResult):
                 return answer
             url = redirect_target(url, answer)
+            if followed < self.network.max_redirects and not self._lane.has(url):
+                raise RedirectedElsewhere(url, followed + 1, attempt)
         raise AttemptFailed("too_many_redirects", f"more than {self.network.max_redirects} redirects", retryable=False)
 
     def _send_hop(self, request: _Request, url: str, attempt: int) -> FetchResult | str:
@@ -304,3 +325,4 @@ class _Request:
     form: Mapping[str, str] | None = None
     crawled: bool = False
     truncate: bool = False
+    redirects: int = 0

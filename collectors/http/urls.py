@@ -27,6 +27,8 @@ _BLOCKED_PORTS = frozenset((
     5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ))
 # fmt: on
+# The commonest below the domain of a country, as in zoo.co.uk.
+_SECOND_LEVELS = frozenset(("ac", "co", "com", "edu", "go", "gov", "mil", "ne", "net", "or", "org"))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -86,6 +88,27 @@ def host_port(url: str) -> str:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def site_of(url: str) -> str:
+    """Return the registered domain of a url's host: the part that one owner has; an address is itself.
+
+    By a rule of thumb, not by the list of public suffixes: two labels, or three below such as co.uk. Where it takes two
+    owners for one, their hosts are only asked by one process.
+
+    Example:
+        >>> site_of("https://live.staticflickr.com/1.jpg"), site_of("http://a.zoo.co.uk/"), site_of("http://10.0.0.7:80/")
+        ('staticflickr.com', 'zoo.co.uk', '10.0.0.7')
+    """
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+    labels = host.split(".")
+    if ":" in host or labels[-1].isdigit():
+        return host
+    has_suffix = len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in _SECOND_LEVELS
+    return ".".join(labels[-3 if has_suffix else -2 :])
 
 
 def path_and_query(url: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from collectors.http.hosts.lane import LaneOfHosts
 from collectors.http.recording import NOT_KEPT, record_key_names, recorded_key_names
 from collectors.http.session import PoliteSession
 from collectors.sources.base import Scoped, Source, SourceInfo, find_keys
@@ -93,11 +94,17 @@ def make_sources(search: SearchConfig) -> dict[str, Source]:
     return made
 
 
-def open_session(network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4) -> PoliteSession:
+def open_session(
+    network: NetworkConfig, *, connections: int = 4, per_host_connections: int = 4, lane: LaneOfHosts | None = None
+) -> PoliteSession:
     """Open a session that keeps the pause that each service asks for; arguments as for PoliteSession."""
     pauses = {urlsplit(info.url).hostname or "": info.pause_s for info in SOURCES.values() if info.pause_s}
     return PoliteSession(
-        network, connections=connections, per_host_connections=per_host_connections, host_pauses_s=pauses
+        network,
+        connections=connections,
+        per_host_connections=per_host_connections,
+        host_pauses_s=pauses,
+        lane=lane,
     )
 
 

@@ -14,6 +14,7 @@ from preprocessing.duplicates.match import Mask, Matches, find_matches
 from preprocessing.duplicates.orientation import AS_IS
 from preprocessing.duplicates.registration_cache import RegisterPairs
 from workspace.config.clean import CleanConfig
+from workspace.spread.shards import HERE, Spread
 
 _AT_A_TIME = 10_000
 
@@ -42,6 +43,7 @@ def find_copies(
     licensed: Collection[str],
     clean: CleanConfig,
     register: RegisterPairs | None = None,
+    spread: Spread = HERE,
 ) -> Copies:
     """Group the files that show the same image; the order of `images` does not matter.
 
@@ -55,11 +57,12 @@ def find_copies(
         licensed: the sha256 of images whose licence is known; they are kept before others.
         clean: the distances, and whether mirrored and rotated images count.
         register: registers pairs that may be edited copies; None: only hashes and thumbs count.
+        spread: where hashes are searched.
     """
     ordered = sorted(images, key=lambda image: best_first(image, image.sha256 in licensed))
     original = _exact_duplicates(ordered)
     different = [image for image in ordered if original[image.sha256] == image.sha256]
-    return copies_of(different, original, find_matches(different, thumbs, clean, register))
+    return copies_of(different, original, find_matches(different, thumbs, clean, register, spread))
 
 
 def copies_of(images: Sequence[Fingerprint], original: Mapping[str, str], matches: Matches) -> Copies:

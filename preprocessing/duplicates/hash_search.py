@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from workspace.spread.shards import HERE, Shared, Spread, divide, side_by_side
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.intp]
@@ -28,6 +31,7 @@ _Rows = tuple[Indices, Indices]
 # Costs in nanoseconds on one core, measured with numpy 2.4: one comparison; sorting and gathering one word; and the
 # calls of one round of comparisons. They only choose between equally exact plans.
 _COMPARE_NS, _SORT_NS, _ROUND_NS = 0.7, 36.0, 6000.0
+_PICTURE_NS = 13e6  # to decode one picture on one core, by which the sizes of shards are counted
 
 # Comparisons of one call: the words and what is made of them stay in a core's cache, which is 2.5 times faster.
 _AT_A_TIME = 16_384
@@ -63,7 +67,31 @@ class _Branch(NamedTuple):
     least_other: int
 
 
-def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> Iterator[Pairs]:
+@dataclass(frozen=True, slots=True)
+class SubsetShard:
+    """A part of one radius search: the words that agree in all blocks of one of these subsets are compared.
+
+    Attributes:
+        branch: the words.
+        blocks: into how many they are cut.
+        subsets: of the blocks.
+        limit: in bits of both hashes together.
+        count: images; the words are those of `count` images in each orientation.
+        workers: threads.
+    """
+
+    branch: Shared[_Branch]
+    blocks: int
+    subsets: Sequence[tuple[int, ...]]
+    limit: int
+    count: int
+    workers: int
+
+    def __str__(self) -> str:
+        return f"{len(self.subsets)} parts of the search for copies among {self.count} pictures"
+
+
+def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2, spread: Spread = HERE) -> Iterator[Pairs]:
     """Find every pair of images whose pHash and dHash distances add up to at most `limit`.
 
     Then one of the two distances is at most half the limit, so that two radius searches give all candidates. Memory
@@ -74,7 +102,8 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
         phash: uint64 [orientations, n]; row 0 the images as they are, the others mirrored or rotated.
         dhash: the same of the other hash.
         limit: in bits of both hashes together, 0 to 126.
-        workers: threads.
+        workers: threads of a shard.
+        spread: where subsets of blocks are searched.
 
     Yields:
         Chunks; together each (i, j, orientation) once, i != j. With orientation 0, i < j.
@@ -85,15 +114,31 @@ def near_pairs(phash: Hashes, dhash: Hashes, limit: int, workers: int = 2) -> It
     branches = [_Branch(p, d, half, -1)]
     if limit > half:
         branches.append(_Branch(d, p, limit - half - 1, half))
-    with ThreadPoolExecutor(workers) as pool:
-        for branch in branches:
-            blocks, agreeing = plan(orientations * count, branch.radius, _evenness(branch.words))
-            subsets = itertools.combinations(range(blocks), agreeing)
-            # A few at a time: a pool would otherwise run ahead of whoever takes the pairs.
-            while some := list(itertools.islice(subsets, workers)):
-                searches = [pool.submit(_search_subset, branch, blocks, subset, limit, count) for subset in some]
-                for search in searches:
-                    yield from search.result()
+    for branch in branches:
+        evenness = _evenness(branch.words)
+        blocks, agreeing = plan(orientations * count, branch.radius, evenness)
+        subsets = list(itertools.combinations(range(blocks), agreeing))
+        cost_ns = _subset_ns(orientations * count, branch.radius, agreeing, evenness)
+        shared = spread.share(branch)
+        shards = (
+            SubsetShard(shared, blocks, some, limit, count, workers)
+            for some in divide(subsets, spread.shard_size(cost_ns / _PICTURE_NS))
+        )
+        yield from spread.run(search_subsets, side_by_side(shards), name="search copies")
+
+
+def search_subsets(shard: SubsetShard) -> Iterator[Pairs]:
+    """Find the pairs that agree first in the blocks of one of a shard's subsets."""
+    branch = shard.branch.get()
+    subsets = iter(shard.subsets)
+    with ThreadPoolExecutor(shard.workers) as pool:
+        # A few at a time: a pool would otherwise run ahead of whoever takes the pairs.
+        while some := list(itertools.islice(subsets, shard.workers)):
+            searches = [
+                pool.submit(_search_subset, branch, shard.blocks, subset, shard.limit, shard.count) for subset in some
+            ]
+            for search in searches:
+                yield from search.result()
 
 
 def plan(count: int, radius: int, evenness: float = 1.0) -> tuple[int, int]:
@@ -109,16 +154,19 @@ def plan(count: int, radius: int, evenness: float = 1.0) -> tuple[int, int]:
     """
 
     def cost(agreeing: int) -> float:
-        blocks = radius + agreeing
-        key_bits = min(_KEY_BITS, agreeing * BITS / blocks) if blocks else 0.0
-        together = count / 2 ** (key_bits * evenness)
-        return math.comb(blocks, agreeing) * (
-            count * (_SORT_NS * bool(agreeing) + _COMPARE_NS * together) + _ROUND_NS * (together + 1)
-        )
+        return math.comb(radius + agreeing, agreeing) * _subset_ns(count, radius, agreeing, evenness)
 
     possible = [k for k in range(7) if radius + k <= BITS]
     best = min(possible, key=cost)
     return radius + best, best
+
+
+def _subset_ns(count: int, radius: int, agreeing: int, evenness: float) -> float:
+    """Estimate the time of comparing the words that agree in one subset of the blocks, in ns of one core."""
+    blocks = radius + agreeing
+    key_bits = min(_KEY_BITS, agreeing * BITS / blocks) if blocks else 0.0
+    together = count / 2 ** (key_bits * evenness)
+    return count * (_SORT_NS * bool(agreeing) + _COMPARE_NS * together) + _ROUND_NS * (together + 1)
 
 
 def _evenness(words: Hashes) -> float:

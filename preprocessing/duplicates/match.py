@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from preprocessing.duplicates.orientation import AS_IS, ORIENTATIONS, inverse, r
 from preprocessing.duplicates.registration import Agreement, is_near_duplicate, is_same
 from preprocessing.duplicates.registration_cache import RegisterPairs
 from workspace.config.clean import CleanConfig
+from workspace.spread.shards import HERE, Spread
 
 Mask = npt.NDArray[np.bool_]
 
@@ -47,7 +47,11 @@ class Matches(NamedTuple):
 
 
 def find_matches(
-    images: Sequence[Fingerprint], thumbs: ThumbsOf, clean: CleanConfig, register: RegisterPairs | None = None
+    images: Sequence[Fingerprint],
+    thumbs: ThumbsOf,
+    clean: CleanConfig,
+    register: RegisterPairs | None = None,
+    spread: Spread = HERE,
 ) -> Matches:
     """Compare every image with every other; exact. Flat images match nothing.
 
@@ -57,6 +61,7 @@ def find_matches(
         clean: the distances, and whether mirrored and rotated images count.
         register: registers pairs that are up to `edited_distance` apart and not clearly the same; None: they are
             skipped.
+        spread: where hashes are searched.
     """
     searched = np.array([k for k, image in enumerate(images) if image.textured], dtype=np.intp)
     if len(searched) < 2:
@@ -67,7 +72,7 @@ def find_matches(
     limit = max(clean.same_distance, clean.kin_distance, clean.edited_distance if register else 0)
     chunks: list[Matches] = []
     unsure: list[Indices] = []
-    for pairs in near_pairs(phash, dhash, limit, clean.workers or os.cpu_count() or 1):
+    for pairs in near_pairs(phash, dhash, limit, spread.processes(clean.workers), spread):
         for start in range(0, len(pairs.i), _CHUNK):
             part = Pairs(*(field[start : start + _CHUNK] for field in pairs))
             kin, same = _confirmed(part, names, thumbs, clean)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from preprocessing.duplicates.registration import REGISTRATION_VERSION, Agreement, Keypoints, keypoints, register
 from preprocessing.images.pixel_cache import PixelCache
 from workspace.config.clean import CleanConfig
 from workspace.progress import SILENT, Progress
+from workspace.spread.shards import HERE, Spread, divide, side_by_side
 from workspace.storage.arrays import ArrayStore
 from workspace.storage.paths import Workspace
 
@@ -23,8 +26,31 @@ _BATCH = 512  # pairs: what a kill loses at most
 _REMEMBERED = 4096  # images whose keypoints are kept: 55 kB each
 
 
+@dataclass(frozen=True, slots=True)
+class PairShard:
+    """Pairs to register: their keys (both sha256, the lower first, with a colon between), and whose images they are."""
+
+    keys: Sequence[str]
+    workspace: Workspace
+    clean: CleanConfig
+
+    def __str__(self) -> str:
+        return f"{len(self.keys)} pairs of pictures from {self.keys[0]} on"
+
+
+class Agreements(NamedTuple):
+    """Agreements of some pairs by their keys: float32 [n, 4], columns as in `Agreement`."""
+
+    keys: Sequence[str]
+    rows: npt.NDArray[np.float32]
+
+
 def register_pairs(
-    workspace: Workspace, clean: CleanConfig, pairs: Sequence[tuple[str, str]], progress: Progress = SILENT
+    workspace: Workspace,
+    clean: CleanConfig,
+    pairs: Sequence[tuple[str, str]],
+    progress: Progress = SILENT,
+    spread: Spread = HERE,
 ) -> list[Agreement]:
     """Register the images of each pair on their cached pixels; agreements of earlier runs are read from the cache.
 
@@ -33,14 +59,34 @@ def register_pairs(
         clean: how large the cached images are, and how many threads compare.
         pairs: two sha256 each, in either order.
         progress: advances by each pair that is not in the cache.
+        spread: where pairs are registered.
 
     Raises:
         WorkspaceError: an image's file is gone, or the cache cannot be written.
+        ShardLost: pairs ended every process that registered them; the agreements of all others are stored.
     """
-    cache = PixelCache(workspace, clean)
-    store = ArrayStore(workspace.cache / f"agreements-v{REGISTRATION_VERSION}-{cache.folder.name}")
+    pixels = PixelCache(workspace, clean).folder.name
+    store = ArrayStore(workspace.cache / f"agreements-v{REGISTRATION_VERSION}-{pixels}")
     # The image with the higher sha256 is registered on the other, whichever is the better one.
     keys = [":".join(sorted(pair)) for pair in pairs]
+    todo = store.missing(keys)
+    if todo:
+        progress.begin("Comparing possible copies", len(todo))
+        clean = clean.model_copy(update={"workers": spread.processes(clean.workers)})
+        shards = (PairShard(some, workspace, clean) for some in divide(todo, spread.shard_size()))
+        for found in spread.run(register_shard, side_by_side(shards), name="compare copies"):
+            store.add(found.keys, found.rows)
+            progress.advance(len(found.keys))
+    return [Agreement(*row) for row in store.get(keys).tolist()] if keys else []
+
+
+def register_shard(shard: PairShard) -> Iterator[Agreements]:
+    """Register the images of a shard's pairs, `_BATCH` pairs at a time.
+
+    Raises:
+        WorkspaceError: an image's file is gone.
+    """
+    cache = PixelCache(shard.workspace, shard.clean)
 
     @lru_cache(_REMEMBERED)
     def points(sha256: str) -> Keypoints:
@@ -50,12 +96,6 @@ def register_pairs(
         left, right = key.split(":")
         return register(cache.read(left), cache.read(right), points(left), points(right))
 
-    todo = store.missing(keys)
-    if todo:
-        progress.begin("Comparing possible copies", len(todo))
-        with ThreadPoolExecutor(clean.workers or os.cpu_count() or 1) as pool:
-            for start in range(0, len(todo), _BATCH):
-                batch = todo[start : start + _BATCH]
-                store.add(batch, np.array(list(pool.map(agreement, batch)), np.float32))
-                progress.advance(len(batch))
-    return [Agreement(*row) for row in store.get(keys).tolist()] if keys else []
+    with ThreadPoolExecutor(shard.clean.workers) as pool:
+        for batch in divide(shard.keys, _BATCH):
+            yield Agreements(batch, np.array(list(pool.map(agreement, batch)), np.float32))

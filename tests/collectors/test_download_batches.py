@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from collectors import download
+from collectors import download, fetch_shard
 from workspace.catalog.records import Download, Hit
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
@@ -30,7 +30,7 @@ def rows(workspace) -> list[Download]:
 
 @pytest.mark.parametrize("count", [1, 3, 16, 17, 300])
 def test_every_url_gets_its_row_whatever_the_number(count, workspace, config, monkeypatch) -> None:
-    monkeypatch.setattr(download, "fetch_image", lambda _s, url, _i, _f: Download(url, "ok"))
+    monkeypatch.setattr(fetch_shard, "fetch_image", lambda _s, url, *_, **__: Download(url, "ok"))
     put_hits(workspace, count)
     assert download.run(workspace, config).by_reason == {"ok": count}
     assert [row.image_url for row in rows(workspace)] == [f"u{n:04}" for n in range(count)]
@@ -39,12 +39,12 @@ def test_every_url_gets_its_row_whatever_the_number(count, workspace, config, mo
 def test_what_is_there_is_committed_while_a_slow_one_is_under_way(workspace, config, monkeypatch) -> None:
     may_end = threading.Event()
 
-    def fetch(_session, url, _intake, _folder) -> Download:
+    def fetch(_session, url, *_args, **_more) -> Download:
         if url == "u0000":
             may_end.wait(20)
         return Download(url, "ok")
 
-    monkeypatch.setattr(download, "fetch_image", fetch)
+    monkeypatch.setattr(fetch_shard, "fetch_image", fetch)
     put_hits(workspace, 10)
     runner = threading.Thread(target=download.run, args=(workspace, config))
     runner.start()
@@ -62,13 +62,13 @@ def test_what_is_there_is_committed_while_a_slow_one_is_under_way(workspace, con
 def test_an_error_ends_the_run_and_keeps_what_was_done_before_it(workspace, config, monkeypatch) -> None:
     asked = []
 
-    def fetch(_session, url, _intake, _folder) -> Download:
+    def fetch(_session, url, *_args, **_more) -> Download:
         asked.append(url)
         if url == "u0020":
             raise WorkspaceError("the disk is full")
         return Download(url, "ok")
 
-    monkeypatch.setattr(download, "fetch_image", fetch)
+    monkeypatch.setattr(fetch_shard, "fetch_image", fetch)
     put_hits(workspace, 500)
     with pytest.raises(WorkspaceError, match="the disk is full"):
         download.run(workspace, config)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from collectors import download
+from collectors.fetch_shard import fetch_image
 from collectors.http.session import PoliteSession
 from collectors.intake import Intake
 from gallery.site import Gallery
@@ -261,7 +262,7 @@ def test_a_picture_comes_over_ipv6_and_only_where_that_is_allowed(tmp_path: Path
         outcomes = []
         for hosts in ((), ("[::1]",)):
             with PoliteSession(NetworkConfig(private_hosts=hosts, attempts=1)) as session:
-                outcomes.append(download.fetch_image(session, url, intake))
+                outcomes.append(fetch_image(session, url, intake))
         server.shutdown()
         thread.join()
     assert [(row.status, row.reason) for row in outcomes] == [("refused", "private_address"), ("ok", "")]

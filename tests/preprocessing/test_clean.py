@@ -169,7 +169,7 @@ def test_after_a_kill_only_the_rest_is_examined(collected, picture, encode, monk
         return extract_facts(job)
 
     monkeypatch.setattr(clean, "BATCH", 2)
-    monkeypatch.setattr(clean, "extract_all", lambda jobs, _clean: map(dies_at_the_fourth, jobs))
+    monkeypatch.setattr("preprocessing.extract_facts.extract_all", lambda jobs, _clean: map(dies_at_the_fourth, jobs))
     with pytest.raises(KeyboardInterrupt):
         clean.run(collected.workspace, collected.config())
     monkeypatch.undo()
@@ -199,6 +199,7 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
 
 KILLED = """
 import functools, os, pathlib, sys, time
+import preprocessing.extract_facts
 from preprocessing import clean
 from preprocessing.extract_facts import extract_all, extract_facts
 from workspace.config.model import load_config
@@ -213,7 +214,7 @@ def slow(job):
 
 if __name__ == "__main__":
     clean.BATCH = 2
-    clean.extract_all = functools.partial(extract_all, extract_one=slow)
+    preprocessing.extract_facts.extract_all = functools.partial(extract_all, extract_one=slow)
     clean.run(Workspace(root), load_config(root / "workspace.toml"))
 """
 
@@ -262,7 +263,7 @@ def test_a_decoder_that_crashes_takes_only_its_own_picture(collected, picture, e
     shas = [collected.add(encode(picture(seed, 80, 70)), "a") for seed in range(14)]
     doomed = {shas[0], shas[7]}
     one_crashes = functools.partial(extract_all, extract_one=functools.partial(crash_on, doomed))
-    monkeypatch.setattr(clean, "extract_all", one_crashes)
+    monkeypatch.setattr("preprocessing.extract_facts.extract_all", one_crashes)
     counts = clean.run(collected.workspace, collected.config(clean={"workers": 2}))
     assert dict(counts.by_reason) == {"kept": 12, "same_bytes": 0, "decoder_crashed": 2}
     assert Counter(one.error for one in everything(collected)[0]) == {"": 12, "decoder_crashed": 2}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +20,29 @@ from training.network.views import VIEWS_VERSION, clean_view
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
+from workspace.errors import ConfigError
 from workspace.progress import SILENT, Progress
+from workspace.spread.shards import HERE, Spread, divide, side_by_side
 from workspace.storage.arrays import ArrayStore, point_to_features
 from workspace.storage.paths import Workspace
 
 
-def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
+def run(
+    workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT, *, spread: Spread = HERE
+) -> StepCounts:
     """Compute the features of every kept picture that has none yet, and of those that were dropped for their features.
 
+    Args:
+        workspace: whose pictures.
+        config: the backbone, the device, the batch size.
+        progress: advances by each picture.
+        spread: where features are computed.
+
     Raises:
-        ConfigError: the backbone or the device is not there.
+        ConfigError: the backbone or the device is not there, or a worker would compute other numbers than this machine.
         WeightsError: its weights are not to be had.
         WorkspaceError: a picture's file is gone, or the disk is full.
+        ShardLost: pictures ended every process that computed them; the features of all others are stored.
     """
     backbone, origin = load_backbone(config.train, config.seed)
     for note in origin.notes():
@@ -36,9 +50,60 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     with workspace.open_catalog() as catalog:
         keys = sorted({sha256 for sha256, _ in catalog.kept(ignoring=FEATURE_STAGES)})
     extractor = Extractor(workspace, config, backbone, choose_device(config.train.device))
-    done = extractor.extract_clean(keys, progress)
+    done = extractor.extract_clean(keys, progress, spread)
     point_to_features(workspace, extractor.features)
     return StepCounts("features", done, len(keys) - done, {"pictures": len(keys)}, origin.notes())
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureShard:
+    """Pictures to compute features of.
+
+    Attributes:
+        keys: their sha256.
+        workspace: that has them.
+        config: the settings, without keys of sources.
+        name: of the extractor that is wanted: its network, weights, device and versions.
+    """
+
+    keys: Sequence[str]
+    workspace: Workspace
+    config: WorkspaceConfig
+    name: str
+
+    def __str__(self) -> str:
+        return f"{len(self.keys)} pictures from {self.keys[0]} on"
+
+
+class FeatureBatch(NamedTuple):
+    """Features of some pictures, float32 [n, feature_dim], and statistics by stage, float32 [n, 2 x channels]."""
+
+    keys: Sequence[str]
+    features: npt.NDArray[np.float32]
+    statistics: Mapping[str, npt.NDArray[np.float32]]
+
+
+def extract_shard(shard: FeatureShard) -> Iterator[FeatureBatch]:
+    """Compute the features of a shard's pictures, a batch at a time; the network is loaded once per process.
+
+    Raises:
+        ConfigError: this machine would compute other numbers than those that are wanted.
+        WeightsError: the weights are not to be had.
+        WorkspaceError: a picture's file is gone.
+    """
+    extractor = _LOADED.get(shard.name)
+    if extractor is None:
+        backbone, _ = load_backbone(shard.config.train, shard.config.seed)
+        extractor = Extractor(shard.workspace, shard.config, backbone, choose_device(shard.config.train.device))
+        if extractor.name != shard.name:
+            raise ConfigError(
+                f"a worker would compute features {extractor.name}, and the flow's machine {shard.name}, which "
+                "training goes on with: give both the same kind of device (train.device, cluster.feature_gpus), "
+                "weights and code"
+            )
+        _LOADED.clear()
+        _LOADED[shard.name] = extractor
+    yield from extractor.compute(shard.keys, PixelCache(shard.workspace, shard.config.clean))
 
 
 class Extractor:
@@ -59,38 +124,63 @@ class Extractor:
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig, backbone: Backbone, device: Device) -> None:
         self.spec = spec = backbone.spec
-        self._name = (
+        self.name = (
             f"{spec.name.replace(':', '-')}-{backbone.weights_digest()}-{device.name}-decoder{DECODER_VERSION}"
             f"-{config.clean.cache_side_px}-view{VIEWS_VERSION}-{spec.resize_px}-{spec.crop_px}"
         )
-        self._cache = workspace.cache
+        self._workspace, self._cache = workspace, workspace.cache
+        self._middle = tuple(reversed(backbone.stage_names[1:-1]))
         self.pixels = PixelCache(workspace, config.clean)
         self._config = config
         self._device = device
         self._backbone = device.put(backbone).eval()
-        self.features = ArrayStore(self._cache / f"features-{self._name}")
-        self.statistics = {
-            stage: ArrayStore(self._cache / f"statistics-{stage}-{self._name}")
-            for stage in reversed(backbone.stage_names[1:-1])
-        }
 
-    def extract_clean(self, keys: Sequence[str], progress: Progress) -> int:
-        """Fill `features` and `statistics` for these sha256; says how many pictures were computed."""
+    @cached_property
+    def features(self) -> ArrayStore:
+        """The last stage's features."""
+        return ArrayStore(self._cache / f"features-{self.name}")
+
+    @cached_property
+    def statistics(self) -> Mapping[str, ArrayStore]:
+        """The statistics of the middle stages, the later first."""
+        return {stage: ArrayStore(self._cache / f"statistics-{stage}-{self.name}") for stage in self._middle}
+
+    def extract_clean(self, keys: Sequence[str], progress: Progress, spread: Spread = HERE) -> int:
+        """Fill `features` and `statistics` for these sha256; says how many pictures were computed.
+
+        Raises:
+            ShardLost: pictures ended every process that computed them; those of all others are filled in.
+        """
         stores = [*self.statistics.values(), self.features]  # the last says that the others are there
         missing = sorted({key for store in stores for key in store.missing(keys)})
         progress.begin("Computing features", len(missing))
-        for batch, views in self._views(missing):
+        config = self._config.without_keys()
+        shards = (
+            FeatureShard(some, self._workspace, config, self.name) for some in divide(missing, spread.shard_size())
+        )
+        _LOADED[self.name] = self  # for shards that are done in this process
+        try:
+            for batch in spread.run(
+                extract_shard, side_by_side(shards), name="features", gpus=self._config.cluster.feature_gpus
+            ):
+                for stage, store in self.statistics.items():
+                    store.add(batch.keys, batch.statistics[stage])
+                self.features.add(batch.keys, batch.features)
+                progress.advance(len(batch.keys))
+        finally:
+            _LOADED.pop(self.name, None)
+        return len(missing)
+
+    def compute(self, keys: Sequence[str], pixels: PixelCache) -> Iterator[FeatureBatch]:
+        """Compute the features of clean views of pictures, a batch at a time, and store nothing."""
+        for batch, views in self._views(keys, pixels):
             activations, found = self._inputs(views), {}
             with torch.inference_mode(), self._device.autocast():
-                for name, stage in self._backbone.stages.named_children():
-                    activations = stage(activations)
-                    if name in self.statistics:
-                        found[name] = self._backbone.statistics(activations).cpu().numpy()
-            for name, store in self.statistics.items():
-                store.add(batch, found[name])
-            self.features.add(batch, activations.float().cpu().numpy())
-            progress.advance(len(batch))
-        return len(missing)
+                for stage, layers in self._backbone.stages.named_children():
+                    activations = layers(activations)
+                    if stage in self._middle:
+                        found[stage] = self._backbone.statistics(activations).cpu().numpy()
+            yield FeatureBatch(batch, activations.float().cpu().numpy(), found)
 
     def pooled(self, keys: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
         """Every channel's mean over clean views that were extracted: [n, channels] by stage, the last first."""
@@ -116,17 +206,18 @@ class Extractor:
             progress.advance(len(batch))
         return found
 
-    def _views(self, keys: Sequence[str]) -> Iterator[tuple[Sequence[str], Pixels]]:
+    def _views(self, keys: Sequence[str], pixels: PixelCache) -> Iterator[tuple[Sequence[str], Pixels]]:
         """Batches of clean views, uint8 [n, crop, crop, 3]."""
         size = self._config.features.batch_size
-        batches = [keys[start : start + size] for start in range(0, len(keys), size)]
 
         def make(batch: Sequence[str]) -> Pixels:
-            return np.stack(
-                [clean_view(self.pixels.read(key), self.spec.resize_px, self.spec.crop_px) for key in batch]
-            )
+            return np.stack([clean_view(pixels.read(key), self.spec.resize_px, self.spec.crop_px) for key in batch])
 
-        return prefetched(batches, make, self._device.view_workers(self._config.features.workers))
+        return prefetched(divide(keys, size), make, self._device.view_workers(self._config.features.workers))
 
     def _inputs(self, views: Pixels) -> torch.Tensor:
         return normalised(self._device.tensor(views), self.spec.mean, self.spec.std)
+
+
+_LOADED: dict[str, Extractor] = {}
+"""The extractor of this process by name: a worker loads its network once, and keeps it."""

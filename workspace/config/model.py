@@ -17,6 +17,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from workspace.config.clean import CleanConfig, CurateConfig, SplitConfig
+from workspace.config.cluster import ClusterConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.config.old_names import old_names, rename_old
 from workspace.config.retrain import RetrainConfig
@@ -54,6 +55,11 @@ class WorkspaceConfig(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
     storage: StorageConfig = Field(default_factory=StorageConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+
+    def without_keys(self) -> WorkspaceConfig:
+        """Return the settings that other machines may see: none of the sources', which may hold keys."""
+        return self.model_copy(update={"search": SearchConfig()})
 
     @field_validator("classes", mode="before")
     @classmethod

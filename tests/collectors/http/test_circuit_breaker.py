@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collectors import download, search
-from collectors.http.circuit_breaker import CircuitBreaker
+from collectors.http.hosts.circuit_breaker import CircuitBreaker
 from collectors.http.transfer import AttemptFailed
 from workspace.catalog.records import Download, Hit
 

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from collectors.http.rate_limit import RateLimiter
+from collectors.http.hosts.rate_limit import RateLimiter
 from collectors.http.session import PoliteSession
 from collectors.http.transfer import retry_after_s
 from workspace.config.collect import NetworkConfig

@@ -123,3 +123,38 @@ def test_no_number_depends_on_the_workers(trainable, settings):
         stores.append((made.features.get(keys), made.head_features(keys)))
     for other in stores[1:]:
         assert all(np.array_equal(one, two) for one, two in zip(stores[0], other, strict=True))
+
+
+def test_features_are_the_same_wherever_they_are_computed_and_the_network_is_loaded_once(
+    trainable, settings, over_threads, monkeypatch
+):
+    one, two, config = trainable("one"), trainable("two"), settings()
+    features.run(one, config)
+    spread = over_threads(places=1, shard=7)
+    loaded = []
+    monkeypatch.setattr(features, "load_backbone", lambda *args: loaded.append(args) or load_backbone(*args))
+    counts = features.run(two, config, spread=spread)
+    assert counts.done == 24 and len(spread.engine.submitted) == 4
+    assert len(loaded) == 1, "here; a worker in another process loads it once more"
+    keys = kept(one)
+    here, there = extractor(one, config), extractor(two, config)
+    assert np.array_equal(here.features.get(keys), there.features.get(keys))
+    for stage in here.statistics:
+        assert np.array_equal(here.statistics[stage].get(keys), there.statistics[stage].get(keys))
+
+
+def test_a_worker_that_would_compute_other_numbers_says_so(trainable, settings):
+    workspace, config = trainable("w"), settings()
+    shard = features.FeatureShard(kept(workspace), workspace, config, "resnet50-of-somebody-else")
+    with pytest.raises(
+        ConfigError, match="a worker would compute features .*, and the flow's machine resnet50-of-some"
+    ):
+        list(features.extract_shard(shard))
+
+
+def test_no_key_of_a_source_travels_with_features(trainable, settings, over_threads):
+    workspace, config = trainable("w"), settings()
+    search = config.search.model_validate({"credentials": {"FLICKR_API_KEY": "secret"}})
+    spread = over_threads()
+    features.run(workspace, config.model_copy(update={"search": search}), spread=spread)
+    assert spread.engine.sent and b"secret" not in b"".join(spread.engine.sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from collectors.http.transfer import AttemptFailed
@@ -18,6 +19,21 @@ class _HostState:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HostFailures:
+    """What is known of a host that fails.
+
+    Attributes:
+        failures: in a row.
+        reason: of the last one.
+        trial_in_s: seconds until one request may try it again; None: it was not given up.
+    """
+
+    failures: int
+    reason: str
+    trial_in_s: float | None
+
+
 class CircuitBreaker:
     """Count consecutive failures per host and give a host up at a limit; shared by all threads of a run.
 
@@ -27,13 +43,34 @@ class CircuitBreaker:
     Args:
         limit: consecutive failures after which a host is given up.
         pause_s: seconds until one request may try a host again that was given up.
+        known: failures that others have met just before, by host.
     """
 
-    def __init__(self, *, limit: int, pause_s: float) -> None:
+    def __init__(self, *, limit: int, pause_s: float, known: Mapping[str, HostFailures] | None = None) -> None:
         self._limit = limit
         self._pause_s = pause_s
         self._lock = threading.Lock()
-        self._hosts: dict[str, _HostState] = {}
+        now = time.monotonic()
+        self._hosts = {
+            host: _HostState(
+                state.failures,
+                reason=state.reason,
+                trial_at=None if state.trial_in_s is None else now + state.trial_in_s,
+            )
+            for host, state in (known or {}).items()
+        }
+
+    def failures(self) -> dict[str, HostFailures]:
+        """Return what is known of the hosts that fail, for whoever asks them next."""
+        with self._lock:
+            now = time.monotonic()
+            return {
+                host: HostFailures(
+                    state.failures, state.reason, None if state.trial_at is None else max(0.0, state.trial_at - now)
+                )
+                for host, state in self._hosts.items()
+                if state.failures
+            }
 
     def admit(self, host: str) -> bool:
         """Check that a request to this host may be sent.

@@ -17,6 +17,8 @@ class RateLimiter:
         connections: maximum of parallel requests to one host.
         host_pauses_s: longer pauses of single hosts, by host name.
         stopped: set when the run ends early; ends every wait.
+        asked_before: whether another process may have asked these hosts a moment ago: each then rests once before its
+            first request.
     """
 
     def __init__(
@@ -26,8 +28,10 @@ class RateLimiter:
         connections: int,
         stopped: threading.Event,
         host_pauses_s: Mapping[str, float] | None = None,
+        asked_before: bool = False,
     ) -> None:
         self._pause_s = pause_s
+        self._rested_from = time.monotonic() if asked_before else float("-inf")
         self._stopped = stopped
         self._lock = threading.Lock()
         self._next_start: dict[str, float] = defaultdict(float)
@@ -55,8 +59,16 @@ class RateLimiter:
                 self._host_pauses_s[host] = max(self._host_pauses_s.get(host, 0.0), pause_s)
                 self._next_start[host] = max(self._next_start[host], time.monotonic() + pause_s)
 
+    def rests(self) -> dict[str, float]:
+        """Return for how many seconds more each host must not be asked, by host name."""
+        with self._lock:
+            now = time.monotonic()
+            return {host: start - now for host, start in self._next_start.items() if start > now}
+
     def _wait(self, host: str) -> None:
         pause = max(self._pause_s, self._host_pauses_s.get(host, 0.0))
+        with self._lock:
+            self._next_start[host] = max(self._next_start[host], self._rested_from + pause)
         while not self._stopped.is_set():
             with self._lock:
                 now = time.monotonic()
