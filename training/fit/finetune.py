@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from training.fit.distributed import Team, check_world_size, team_of
 from training.fit.schedule import learning_rate
 from training.network.backbone import normalised
 from training.network.device import Device
-from training.network.prefetch import prefetched
+from training.network.prefetch import Workers, prefetched
 from training.network.registry import read_torch_file
 from training.network.view_source import ViewSource
 from training.stats.scores import Floats, Labels, class_weights
@@ -52,7 +53,7 @@ class Job:
         rate: share of the configured learning rates at the peak.
         first_view: number of the first epoch's views, so that a second job on the same images draws other ones.
         seed: of the order of the images, and of mixup.
-        workers: threads that make views ready; no result depends on them.
+        workers: who makes views ready; no result depends on them.
         checkpoint: written after every epoch.
         fingerprint: names everything that the result depends on; a checkpoint with another one is not used.
     """
@@ -65,7 +66,7 @@ class Job:
     config: TrainConfig
     epochs: int
     seed: int
-    workers: int
+    workers: Workers
     checkpoint: Path
     fingerprint: str
     rate: float = 1.0
@@ -212,8 +213,7 @@ class _Training:
             for epoch in range(self.done, self.job.epochs)
             for rows in self._rows(epoch)
         ]
-        views = self.job.views
-        return prefetched(wanted, lambda batch: views.augmented(batch.keys, batch.view), self.job.workers)
+        return prefetched(wanted, partial(_augmented, self.job.views), self.job.workers)
 
     def run_epoch(self, epoch: int, batches: Iterable[tuple[_Batch, Pixels]], progress: Progress) -> float:
         """One pass over every image, each in a view of its own; returns the mean loss."""
@@ -302,6 +302,10 @@ def _parameter_groups(network: TunedNetwork, config: TrainConfig, share: float) 
         rate = config.backbone_lr * config.stage_decay**depth * share
         groups.append({"params": list(stage.parameters()), "peak": rate, "lr": rate})
     return groups
+
+
+def _augmented(views: ViewSource, batch: _Batch) -> Pixels:
+    return views.augmented(batch.keys, batch.view)
 
 
 def _inputs(views: Pixels, job: Job, device: Device) -> torch.Tensor:

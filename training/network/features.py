@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from preprocessing.images.pixel_cache import PixelCache
 from training.network.backbone import Backbone, load_backbone, normalised
 from training.network.device import Device, choose_device
 from training.network.prefetch import prefetched
+from training.network.view_source import clean_views
 from training.network.views import VIEWS_VERSION, clean_view
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import StepCounts
@@ -209,10 +210,7 @@ class Extractor:
     def _views(self, keys: Sequence[str], pixels: PixelCache) -> Iterator[tuple[Sequence[str], Pixels]]:
         """Batches of clean views, uint8 [n, crop, crop, 3]."""
         size = self._config.features.batch_size
-
-        def make(batch: Sequence[str]) -> Pixels:
-            return np.stack([clean_view(pixels.read(key), self.spec.resize_px, self.spec.crop_px) for key in batch])
-
+        make = partial(clean_views, pixels, self.spec)
         return prefetched(divide(keys, size), make, self._device.view_workers(self._config.features.workers))
 
     def _inputs(self, views: Pixels) -> torch.Tensor:

@@ -22,8 +22,8 @@ class FeaturesConfig(Section):
     batch_size: int = Field(32, ge=1, description="Pictures per forward pass.", json_schema_extra=EXECUTION_ONLY)
     workers: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)] = Field(
         "auto",
-        description="Threads that prepare batches while the network runs; results do not depend on it. auto: one, or "
-        "beside a GPU up to 4.",
+        description="Threads that prepare batches while the network runs, beside a GPU processes; results do not "
+        "depend on it. auto: one, or beside a GPU up to 8.",
         json_schema_extra=EXECUTION_ONLY,
     )
 

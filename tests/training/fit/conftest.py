@@ -12,6 +12,7 @@ from preprocessing.images.pixel_cache import PixelCache
 from training.fit.finetune import Job, TunedNetwork
 from training.network.backbone import load_backbone
 from training.network.device import choose_device
+from training.network.prefetch import Workers
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
 from training.network.views import Augmenter, preset_for
@@ -65,7 +66,7 @@ def job(tmp_path, trainable, config):
         config=config.train,
         epochs=4,
         seed=config.seed,
-        workers=1,
+        workers=Workers(1),
         checkpoint=tmp_path / "checkpoint.pt",
         fingerprint="this job",
     )

@@ -10,7 +10,9 @@ from torch import nn
 
 from training.fit.finetune import TunedNetwork, finetune, predicted
 from training.fit.schedule import epochs_for, last_epochs, learning_rate
+from training.network import prefetch
 from training.network.device import choose_device
+from training.network.prefetch import Workers
 from training.network.view_source import ViewSource
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
@@ -57,11 +59,12 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, job,
     assert state_bytes(resumed) == state_bytes(whole)
 
 
-def test_no_number_depends_on_the_threads_that_make_views(tmp_path, job, config, fresh, state_bytes):
+def test_no_number_depends_on_who_makes_the_views(tmp_path, job, config, fresh, state_bytes, monkeypatch):
+    monkeypatch.setattr(prefetch, "WORTH_PROCESSES", 1)
     ends = []
-    for workers in (0, 1, 2):
+    for count, workers in enumerate((Workers(0), Workers(1), Workers(1, processes=True))):
         network = fresh(config)
-        own = dataclasses.replace(job, workers=workers, epochs=1, checkpoint=tmp_path / f"{workers}.pt")
+        own = dataclasses.replace(job, workers=workers, epochs=1, checkpoint=tmp_path / f"{count}.pt")
         history = finetune(network, own, CPU, SILENT)
         ends.append((history, state_bytes(network), predicted(network, own, job.keys[:5], CPU).tobytes()))
     assert ends[0] == ends[1] == ends[2]
