@@ -211,7 +211,7 @@ class Extractor:
         """Batches of clean views, uint8 [n, crop, crop, 3]."""
         size = self._config.features.batch_size
         make = partial(clean_views, pixels, self.spec)
-        return prefetched(divide(keys, size), make, self._device.view_workers(self._config.features.workers))
+        return prefetched([*divide(keys, size)], make, self._device.view_workers(self._config.features.workers))
 
     def _inputs(self, views: Pixels) -> torch.Tensor:
         return normalised(self._device.tensor(views), self.spec.mean, self.spec.std)
