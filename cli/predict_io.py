@@ -16,6 +16,7 @@ from training.inference.classifier import ImageInput, Prediction
 from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import WorkspaceConfig, load_config
+from workspace.config.operate import ServiceConfig
 from workspace.errors import ConfigError
 from workspace.image_files import list_images, passed_over_note
 from workspace.names import as_text, one_line
@@ -103,6 +104,12 @@ def clean_of(workspace: Path | None) -> CleanConfig:
     """Return a workspace's cleaning settings, which hold what decoding a file may take, else the defaults."""
     config = _config_of(workspace)
     return config.clean if config else CleanConfig()
+
+
+def service_config_of(workspace: Path | None) -> ServiceConfig:
+    """Return a workspace's settings of serving, decoding and the network, else the defaults."""
+    config = _config_of(workspace)
+    return ServiceConfig(config.serve, config.clean, config.network) if config else ServiceConfig()
 
 
 def _config_of(workspace: Path | None) -> WorkspaceConfig | None:

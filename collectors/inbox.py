@@ -23,6 +23,7 @@ from workspace.image_files import is_hidden, list_files, passed_over_note
 from workspace.names import as_text, name_key
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order, words_for
+from workspace.served.kept import KeptPictures
 from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
@@ -60,6 +61,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         intake = Intake(
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=True
         )
+        kept = KeptPictures(workspace)
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
             rows = [_import(intake, file, url) for _, file, url in batch]
@@ -69,15 +71,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                     passed_over[file.relative_to(workspace.inbox).as_posix()] = words_for(row.reason)
             catalog.add_new(
                 [
-                    Hit(
-                        label,
-                        config.classes[label][0],
-                        SOURCE,
-                        rank + start + index,
-                        url,
-                        title=as_text(file.stem),
-                        found_at=utc_now(),
-                    )
+                    _hit(kept, config, label, file, url, rank + start + index)
                     for index, (label, file, url) in enumerate(batch)
                 ]
             )
@@ -144,6 +138,15 @@ def _files(folders: Mapping[Path, str], settle_s: float) -> tuple[list[tuple[str
             url = f"{INBOX_SCHEME}{name}?{file.version}"
             found.append((label, folder / file.name, url, is_settled and not is_unfinished))
     return found, passed_over
+
+
+def _hit(kept: KeptPictures, config: WorkspaceConfig, label: str, file: Path, url: str, rank: int) -> Hit:
+    """Return the hit of a file; of a picture that `review` took from the service it says when and whence it came."""
+    title, page_url = as_text(file.stem), ""
+    if served := kept.of_inbox_file(file):
+        title, page_url = f"served {served.kept_at}", served.url
+    keyword = config.classes[label][0]
+    return Hit(label, keyword, SOURCE, rank, url, page_url, title, found_at=utc_now())
 
 
 def _import(intake: Intake, file: Path, url: str) -> Download:

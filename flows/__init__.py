@@ -2,6 +2,7 @@
 
 Folders:
     cluster: shards of a step on several machines.
+    service: flows that look after `serve --api`: drift.
     server: the server of flows that run in a command's own process.
 """
 

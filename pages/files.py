@@ -26,17 +26,21 @@ def new_app(static: Sequence[str]) -> FastAPI:
         static: names of .css and .js files in pages/.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_static(app, static)
+    return app
+
+
+def add_static(app: FastAPI, static: Sequence[str]) -> None:
+    """Serve these files of the package under /static/: names of .css and .js files in pages/."""
     allowed = frozenset(static)
 
-    @app.get("/static/{name}")
+    @app.get("/static/{name}", include_in_schema=False)
     def static_file(name: str) -> Response:
         if name not in allowed:
             raise HTTPException(404, "there is no such file")
         suffix = name[name.rindex(".") :]
         # Asked again each time: the program may have been updated since.
         return Response(_read(name), media_type=_TYPES[suffix], headers={"cache-control": "no-cache"})
-
-    return app
 
 
 def render(template: str, **values: object) -> str:

@@ -11,7 +11,6 @@ import hmac
 import re
 import secrets
 import socket
-import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,12 +18,11 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
-import uvicorn
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workspace.errors import ConfigError
+from pages.server import bind, make_server, run_until_stopped, running_in_thread
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,7 +39,6 @@ HEADERS = {
 """On every answer (OWASP Secure Headers Project)."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-_START_S = 15.0
 _STOP_S = 3
 
 
@@ -135,13 +132,12 @@ def serve_page(app: ASGIApp, announce: Callable[[str], None], *, port: int = 0, 
     Raises:
         ConfigError: the port is taken.
     """
-    with _bind(port) as listener:
-        auth, server = _server(app, listener)
+    with bind(LOOPBACK, port) as listener:
+        auth = _guarded(app, listener)
         announce(auth.url)
         if open_browser:  # the listener queues the browser's first request until the server takes it
             webbrowser.open(auth.url)
-        with suppress(KeyboardInterrupt):  # uvicorn has ended its requests before it hands Ctrl-C on
-            server.run(sockets=[listener])
+        run_until_stopped(make_server(auth, _STOP_S), listener)
 
 
 @contextmanager
@@ -152,44 +148,14 @@ def served_page(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         ConfigError: the port is taken.
         RuntimeError: the server did not start.
     """
-    with _bind(port) as listener:
-        auth, server = _server(app, listener)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        waited = threading.Event()
-        for _ in range(int(_START_S / 0.02)):
-            if server.started or not thread.is_alive():
-                break
-            waited.wait(0.02)
-        if not server.started:
-            raise RuntimeError(f"the page did not start within {_START_S:g} s")
-        try:
+    with bind(LOOPBACK, port) as listener:
+        auth = _guarded(app, listener)
+        with running_in_thread(make_server(auth, _STOP_S), listener):
             yield auth.url
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
-def _bind(port: int) -> socket.socket:
-    try:
-        return socket.create_server((LOOPBACK, port))
-    except OSError as error:
-        raise ConfigError(
-            f"port {port} on {LOOPBACK} cannot be used: {error.strerror}; name another port, or 0 for a free one"
-        ) from error
-
-
-def _server(app: ASGIApp, listener: socket.socket) -> tuple[LocalAuth, uvicorn.Server]:
-    auth = LocalAuth(app, listener.getsockname()[1], secrets.token_urlsafe(24))
-    config = uvicorn.Config(
-        auth,
-        ws="none",  # a request for a web socket is then a request like any other, and checked like it
-        log_level="warning",
-        access_log=False,  # the log of a terminal is no place for tokens
-        server_header=False,
-        timeout_graceful_shutdown=_STOP_S,
-    )
-    return auth, uvicorn.Server(config)
+def _guarded(app: ASGIApp, listener: socket.socket) -> LocalAuth:
+    return LocalAuth(app, listener.getsockname()[1], secrets.token_urlsafe(24))
 
 
 def _refuse(why: str, status: int = 403) -> Response:

@@ -13,16 +13,20 @@ from starlette.responses import Response
 from pages.files import new_app, render
 from pages.review_data import ReviewData, decision_json
 from pages.thumbnails import SIDE_PX, JpegThumbnails
+from pages.unlabelled import STATIC as UNLABELLED_STATIC
+from pages.unlabelled import add_unlabelled
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.overrides import Change
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError
 from workspace.reasons import REASONS
+from workspace.served.kept import KeptPictures
 from workspace.storage.paths import Workspace
 
 STATIC = (
     *("page.css", "review.css"),
     *("review.js", "review_store.js", "review_grid.js", "review_details.js", "review_elements.js"),
+    *UNLABELLED_STATIC,
 )
 
 
@@ -55,6 +59,7 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, 
     review_data = ReviewData(workspace, config, catalog)
     _add_reading(app, review_data, JpegThumbnails(workspace, config), notes)
     _add_deciding(app, review_data)
+    add_unlabelled(app, workspace, config)
 
     @app.exception_handler(CollectAndTrainError)
     def known_error(_request: Request, error: CollectAndTrainError) -> JSONResponse:
@@ -71,7 +76,8 @@ def next_command(workspace: Workspace) -> str:
 def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails, notes: tuple[str, ...]) -> None:
     @app.get("/")
     def page() -> HTMLResponse:
-        values = {"name": review_data.workspace.root.resolve().name, "notes": notes}
+        unlabelled = len(KeptPictures(review_data.workspace).undecided())
+        values = {"name": review_data.workspace.root.resolve().name, "notes": notes, "unlabelled": unlabelled}
         return HTMLResponse(render("review.html.j2", next_command=next_command(review_data.workspace), **values))
 
     @app.get("/api/classes")

@@ -6,5 +6,6 @@ Folders:
     database: SQLite and PostgreSQL below the catalogue: addresses, errors in words, schema, lock.
     migrations: how the tables of an earlier version become today's.
     spread: shards of work, done in this process or over several machines.
+    served: what `serve --api` leaves: counts of its answers, and pictures that it keeps.
     storage: the workspace folder: paths, runs, image files, cached arrays, models, the lock.
 """

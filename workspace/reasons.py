@@ -15,6 +15,7 @@ GIVEN_UP = "host_given_up"
 FILE_LOST = "file_lost"
 OPTED_OUT, RESERVED = "opted_out", "reserved"
 LICENSE_UNKNOWN, LICENSE_NOT_WANTED = "license_unknown", "license_not_wanted"
+WITHDRAWN_FILE = "file"
 SAME_BYTES = "same_bytes"
 EDITED_COPY = "edited_copy"
 OFF_TOPIC, LABEL_ISSUE = "off_topic", "label_issue"
@@ -157,6 +158,7 @@ _ENTRIES = (
             "creator": "withdrawn by its creator's name",
             "url": "withdrawn by its URL",
             "license": "withdrawn by its licence",
+            WITHDRAWN_FILE: "withdrawn by its file",
             SAME_BYTES: "the same bytes as another URL",
         },
     ),

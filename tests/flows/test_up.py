@@ -86,7 +86,7 @@ def test_the_deployments_take_the_workspace_and_the_interval_that_were_asked_for
     with up._deployments_file(up.UpSettings("data/x", watch_s=5)) as file:
         asked = deployments(file)
     shipped = deployments(CHECKOUT / "prefect.yaml")
-    assert asked.keys() == shipped.keys() == {"local", "collect", "retrain", "watch"}
+    assert asked.keys() == shipped.keys() == {"local", "collect", "retrain", "watch", "drift"}
     assert {deployment["parameters"]["workspace"] for deployment in asked.values()} == {"data/x"}
     assert asked["watch"]["schedules"][0]["interval"] == 5
     assert asked["retrain"]["schedules"][0] == shipped["retrain"]["schedules"][0]

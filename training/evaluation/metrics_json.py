@@ -223,6 +223,7 @@ def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: 
             probability=tuple(fitted.probability.tolist()),
             distance=None if fitted.distance is None else tuple(fitted.distance.tolist()),
         ),
+        test_distance=None if distance is None else tuple(distance.tolist()),
     )
 
 

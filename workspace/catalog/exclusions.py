@@ -15,16 +15,17 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog, batched
 from workspace.catalog.records import Download, Hit, Withdrawal
 from workspace.config.collect import license_is
-from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN
+from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN, WITHDRAWN_FILE
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawalRules:
-    """Creators, URLs and licences that `forget` has withdrawn; checked against every hit."""
+    """Creators, URLs and licences that `forget` has withdrawn, checked against every hit; and files, by sha256."""
 
     creators: Collection[str] = ()
     urls: Collection[str] = ()
     licenses: Collection[str] = field(default=())
+    files: Collection[str] = ()
 
     @classmethod
     def of(cls, rows: Iterable[Withdrawal]) -> WithdrawalRules:
@@ -32,10 +33,10 @@ class WithdrawalRules:
         by_kind: dict[str, set[str]] = defaultdict(set)
         for row in rows:
             by_kind[row.kind].add(creator_key(row.value) if row.kind == "creator" else row.value)
-        return cls(by_kind["creator"], by_kind["url"], by_kind["license"])
+        return cls(by_kind["creator"], by_kind["url"], by_kind["license"], by_kind[WITHDRAWN_FILE])
 
     def __bool__(self) -> bool:
-        return bool(self.creators or self.urls or self.licenses)
+        return bool(self.creators or self.urls or self.licenses or self.files)
 
     def kind(self, hit: Hit) -> str:
         """Return why a hit is withdrawn: creator, url or license; empty when it is not."""

@@ -166,7 +166,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal by `forget`: `kind` is creator, url or license, `value` names which."""
+    """A withdrawal by `forget`: `kind` is creator, url, license or file (sha256), `value` names which."""
 
     kind: str
     value: str

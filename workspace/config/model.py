@@ -1,8 +1,8 @@
 """The settings of a workspace: one frozen model per step, read from workspace.toml.
 
-The sections stand beside it: collect.py, clean.py, train.py and retrain.py. Every field carries its unit in its name or
-its description; `workspace.config.template` prints these descriptions as the comments of a new workspace.toml, so that
-they are written once.
+The sections stand beside it: collect.py, clean.py, train.py, and operate.py. Every field carries its unit in
+its name or its description; `workspace.config.template` prints these descriptions as the comments of a new
+workspace.toml, so that they are written once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workspace.config.clean import CleanConfig, CurateConfig, SplitConfig
 from workspace.config.cluster import ClusterConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
 from workspace.config.old_names import old_names, rename_old
-from workspace.config.retrain import RetrainConfig
+from workspace.config.operate import RetrainConfig, ServeConfig
 from workspace.config.section import Section
 from workspace.config.storage import StorageConfig
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
@@ -54,6 +54,7 @@ class WorkspaceConfig(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    serve: ServeConfig = Field(default_factory=ServeConfig)
     storage: StorageConfig = Field(default_factory=StorageConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

@@ -140,6 +140,9 @@ class Rejection(Part):
     held_out_n: int = Field(description="Out-of-fold images.")
     table: tuple[RejectionRow, ...] = Field(description="By `accept`, the largest first.")
     own_scores: OwnScores
+    test_distance: tuple[float, ...] | None = Field(
+        None, description="Of the test images, in the order of their predictions; null where no distance is asked for."
+    )
 
 
 class Heatmap(Part):

@@ -131,6 +131,16 @@ class Workspace:
         return self.root / "inbox"
 
     @property
+    def served(self) -> Path:
+        """What `serve --api` notes of its answers, and the pictures that it keeps: workspace.served."""
+        return self.root / "served"
+
+    @property
+    def answers_file(self) -> Path:
+        """Counts of the latest answers of `serve --api`: workspace.served.answers."""
+        return self.served / "answers.json"
+
+    @property
     def features_pointer(self) -> Path:
         """The file that names the folder in cache/ that the latest features step filled."""
         return self.cache / "features"

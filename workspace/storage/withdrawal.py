@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.exclusions import WithdrawalRules
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
+from workspace.reasons import WITHDRAWN_FILE
 from workspace.storage.arrays import drop_keys
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
@@ -38,6 +39,7 @@ def find_scope(catalog: Catalog, wanted: WithdrawalRules) -> WithdrawalScope:
     downloads = catalog.all(Download)
     urls |= {row.image_url for row in downloads if row.image_url in wanted.urls or row.final_url in wanted.urls}
     files = {row.sha256 for row in downloads if row.image_url in urls and row.sha256}
+    files |= {row.sha256 for row in downloads if row.sha256 in wanted.files}
     same = [row for row in downloads if row.sha256 in files]
     new = {row.sha256 for row in same if row.status != STATUS}
     return WithdrawalScope(
@@ -82,11 +84,12 @@ def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
 
 
 def withdrawn_files(catalog: Catalog) -> set[str]:
-    """Read the sha256 of every withdrawn image."""
+    """Read the sha256 of every withdrawn image, fetched or not."""
     table = TABLES[Download]
     query = sa.select(table.c.sha256).where(table.c.status == STATUS, table.c.sha256 != "").distinct()
     with catalog.engine.connect() as connection:
-        return {str(sha) for sha in connection.execute(query).scalars()}
+        found = {str(sha) for sha in connection.execute(query).scalars()}
+    return found | {rule.value for rule in catalog.all(Withdrawal) if rule.kind == WITHDRAWN_FILE}
 
 
 def mark_withdrawn(row: Download) -> Download:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from cli.app import OTHER, Folder, app
 if TYPE_CHECKING:
     from preprocessing.dataset.usage import RunUse
     from workspace.catalog.records import Withdrawal
+    from workspace.served.kept import KeptPicture
     from workspace.storage.withdrawal import WithdrawalScope
 
 Several = list[str] | None
@@ -29,6 +31,9 @@ def forget(
         Several,
         typer.Option(help="All pictures under this licence, such as by-nc, or a part of it, such as nc; repeatable."),
     ] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="A picture by a copy of its file, wherever that lies; repeatable.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
@@ -39,24 +44,29 @@ def forget(
     from preprocessing.dataset.usage import runs_using
     from workspace.catalog.exclusions import WithdrawalRules
     from workspace.config.model import load_config
+    from workspace.served.kept import KeptPictures
     from workspace.storage.lock import hold
     from workspace.storage.paths import Workspace
     from workspace.storage.withdrawal import find_scope, withdraw
 
     workspace = Workspace(folder)
     load_config(workspace.config_file)  # a folder that is no workspace is not made one
-    rules = _rules(creator or [], url or [], license or [])
+    rules = _rules(creator or [], url or [], license or [], file or [])
     if not rules:
-        raise typer.BadParameter("name --creator, --url or --license")
+        raise typer.BadParameter("name --creator, --url, --license or --file")
     with hold(workspace, "forget"), workspace.open_catalog() as catalog:
-        found = find_scope(catalog, WithdrawalRules.of(rules))
-        _announce(found, runs_using(workspace, found.files))
+        wanted = WithdrawalRules.of(rules)
+        found = find_scope(catalog, wanted)
+        kept = KeptPictures(workspace)
+        served = kept.matching({*found.files, *wanted.files}, wanted.urls)
+        _announce(found, runs_using(workspace, found.files), served)
         if dry_run:
             typer.echo("Nothing was changed (--dry-run).")
             return
         if not yes:
             _ask()
         withdraw(workspace, catalog, rules, found)
+        kept.delete(served)
     withdrawn = ", ".join(f"{rule.kind} {rule.value!r}" for rule in rules)
     typer.echo(
         f"Withdrawn. Later search hits under {withdrawn} will be skipped too.\n"
@@ -64,12 +74,15 @@ def forget(
     )
 
 
-def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]) -> list[Withdrawal]:
+def _rules(
+    creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str], files: Sequence[Path]
+) -> list[Withdrawal]:
     from collectors.url_identity import canonical_url, is_too_long
     from workspace.catalog.records import Withdrawal
     from workspace.clock import utc_now
     from workspace.config.collect import LICENSE_PARTS, LICENSES
     from workspace.licenses import license_from
+    from workspace.reasons import WITHDRAWN_FILE
 
     if empty := [word for word in (*creators, *urls, *licenses) if not word.strip()]:
         raise typer.BadParameter(f"{empty[0]!r} names nothing")
@@ -86,16 +99,33 @@ def _rules(creators: Sequence[str], urls: Sequence[str], licenses: Sequence[str]
             known = ", ".join((*LICENSE_PARTS, *LICENSES))
             raise typer.BadParameter(f"--license {word!r} is not known; the known names are {known}")
         rules.append(Withdrawal("license", name, now))
-    return rules
+    return rules + [Withdrawal(WITHDRAWN_FILE, _digest(file), now) for file in files]
 
 
-def _announce(found: WithdrawalScope, uses: Sequence[RunUse]) -> None:
+def _digest(file: Path) -> str:
+    import hashlib
+
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise typer.BadParameter(f"--file {file} cannot be read: {error.strerror}") from error
+
+
+def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture]) -> None:
     before = len(found.files) - len(found.new)
     typer.echo(
         f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
         + (f" ({before} more were withdrawn before)" if before else "")
     )
-    own = [url for url in found.urls if not url.startswith(("http://", "https://"))]
+    if served:
+        typer.echo(f"{len(served)} pictures that the service kept, with their copies in the inbox")
+    copies = tuple(one.sha256 for one in served)
+    own = [
+        url
+        for url in found.urls
+        if not url.startswith(("http://", "https://")) and not any(sha in url for sha in copies)
+    ]
     if own:
         more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
         typer.echo(f"  among them your own files, which stay where they are: {', '.join(own[:_SHOWN])}{more}")

@@ -1,5 +1,7 @@
 """Forget, end to end against a site: files and all that was made of them go, rows stay, and nothing comes back."""
 
+import hashlib
+import io
 import shutil
 from collections import Counter
 from functools import cache
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from cli.demo import demo_config
@@ -20,11 +23,13 @@ from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.template import render_config
 from workspace.errors import DatasetError
 from workspace.progress import SILENT
+from workspace.served.kept import KeptPicture, KeptPictures, Limits
 from workspace.storage.arrays import ArrayStore
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.dataset import read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
+from workspace.storage.withdrawal import withdrawn_files
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +227,7 @@ def test_forget_that_was_killed_is_finished_by_the_same_command(workspace, monke
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ((), "--creator, --url or --license"),
+        ((), "--creator, --url, --license or --file"),
         (("--license", "mine"), "known names are nc"),
         (("--creator", " "), "nothing"),
     ],
@@ -231,3 +236,48 @@ def test_what_names_nothing_is_refused(workspace, words, part) -> None:
     done = forget(workspace, *words, "--yes")
     assert done.exit_code == 2
     assert part in " ".join(done.output.replace("│", " ").split())
+
+
+def keep_served(workspace: Workspace, data: bytes, url: str = "") -> str:
+    sha = hashlib.sha256(data).hexdigest()
+    facts = {"sha256": sha, "suffix": ".png", "bytes": len(data), "kept_at": "2026-01-01", "run_id": "r", "best": "x"}
+    record = KeptPicture(version=1, probability=0.1, url=url, **facts)
+    assert KeptPictures(workspace).keep(record, data, Limits(9, 10**9))
+    return sha
+
+
+def test_a_picture_that_the_service_kept_is_forgotten_by_its_file_or_its_address(workspace, tmp_path):
+    config = load_config(workspace.config_file)
+    label = next(iter(config.classes))
+    by_file, by_url = keep_served(workspace, png(1)), keep_served(workspace, png(2), "https://x.test/2.png")
+    taken = keep_served(workspace, png(3))
+    kept = KeptPictures(workspace)
+    assert kept.put_into(taken, label)
+    step_function("inbox")(
+        workspace, config.model_copy(update={"retrain": config.retrain.model_copy(update={"settle_s": 0})}), SILENT
+    )
+    assert ImageStore(workspace).exists(taken)
+    for number in (1, 3):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    words = ("--file", str(tmp_path / "1.png"), "--file", str(tmp_path / "3.png"))
+    shown = forget(workspace, *words, "--dry-run")
+    assert "2 pictures that the service kept" in shown.output and kept.knows(by_file)
+    assert forget(workspace, *words, "--yes").exit_code == 0
+    assert forget(workspace, "--url", "https://x.test/2.png", "--yes").exit_code == 0
+    assert not any(map(KeptPictures(workspace).knows, (by_file, by_url, taken)))
+    assert not list((workspace.served / "pictures").iterdir()) and not list(workspace.inbox.glob("*/served-*"))
+    assert not ImageStore(workspace).exists(taken)
+    states = {row.sha256: (row.status, row.reason) for row in rows(workspace, Download)}
+    assert states[taken] == ("withdrawn", "file")
+    with workspace.open_catalog() as catalog:
+        assert {by_file, taken} <= withdrawn_files(catalog)  # so that neither is taken in, or kept, again
+
+
+def test_a_file_that_cannot_be_read_is_named(workspace, tmp_path):
+    assert "cannot be read" in forget(workspace, "--file", str(tmp_path / "gone.png"), "--yes").output
+
+
+def png(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (80, 80), (number, 10, 10)).save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,95 @@
+"""Fetch the address of a picture as collection does: public hosts alone, checked at the socket, within limits.
+
+Strangers choose these addresses, so `network.allow_private_addresses` does not hold here; a host that
+`network.private_hosts` names does.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from collectors.http.session import PoliteSession
+from collectors.sources.registry import open_session
+from workspace.config.collect import NetworkConfig
+from workspace.config.operate import ServeConfig
+
+_ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
+_PER_HOST = 2
+_FETCHES_PER_SESSION = 1000  # it remembers each host, and strangers name the hosts
+
+
+class Fetcher:
+    """Fetches addresses for a service; safe to use from several threads.
+
+    Args:
+        network: the workspace's settings; robots.txt, opt-outs, reservations and pauses are kept as they say.
+        limits: bytes and seconds.
+        connections: of all threads together.
+    """
+
+    def __init__(self, network: NetworkConfig, limits: ServeConfig, connections: int) -> None:
+        within_s = limits.fetch_timeout_s
+        self._network = network.model_copy(
+            update={
+                "allow_private_addresses": False,
+                "attempts": 1,  # whoever asks is waiting, and may ask again
+                "connect_timeout_s": min(network.connect_timeout_s, within_s),
+                "read_timeout_s": min(network.read_timeout_s, within_s),
+                "transfer_timeout_s": min(network.transfer_timeout_s, within_s),
+                "longest_crawl_delay_s": min(network.longest_crawl_delay_s, within_s),
+                "record": "",
+                "replay": "",
+            }
+        )
+        self._max_bytes, self._connections = int(limits.max_mb * 1e6), connections
+        self._lock = threading.Lock()
+        self._session: PoliteSession | None = None
+        self._started = 0
+        self._using: dict[PoliteSession, int] = {}
+
+    def fetch(self, url: str) -> bytes:
+        """Fetch the bytes at an address.
+
+        Raises:
+            TransferFailed: it is refused or failed; holds the reason.
+        """
+        body = io.BytesIO()
+        with self._present() as session:
+            session.fetch(url, body, max_bytes=self._max_bytes, accept=_ACCEPT, crawled=True)
+        return body.getvalue()
+
+    @contextmanager
+    def _present(self) -> Iterator[PoliteSession]:
+        """Yield the present session; one that has fetched enough is closed when nobody uses it any more."""
+        with self._lock:
+            if self._session is None or self._started >= _FETCHES_PER_SESSION:
+                self._session, self._started = self._open(), 0
+                self._close_unused()
+            session = self._session
+            self._started += 1
+            self._using[session] = self._using.get(session, 0) + 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._using[session] -= 1
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        for session, users in list(self._using.items()):
+            if not users and session is not self._session:
+                del self._using[session]
+                with session:
+                    pass  # closes it
+
+    def _open(self) -> PoliteSession:
+        return open_session(self._network, connections=self._connections, per_host_connections=_PER_HOST)
+
+    def close(self) -> None:
+        """End what is being fetched."""
+        with self._lock, ExitStack() as closing:
+            for session in self._using:
+                closing.enter_context(session)
