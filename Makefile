@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AUDIT := build/audit
 ENVIRONMENT := $(VENV)/.installed
 
-.PHONY: help demo up test test-cluster lint audit format bench docs setup-browser clean-demo
+.PHONY: help demo up test test-cluster lint wheel audit format bench docs setup-browser clean-demo
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -13,7 +13,7 @@ help: ## What there is to make
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,heif,postgres]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export,heif,postgres]'
 	touch $@
 
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
@@ -53,6 +53,12 @@ test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL
 $(VENV)/.cluster: $(ENVIRONMENT)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
 	touch $@
+
+test-wheel: $(ENVIRONMENT) ## The wheel, built and used in an environment without a checkout
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+
+wheel: $(ENVIRONMENT) ## The wheel, in build/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build .
 
 docs: $(VENV)/.docs ## The documentation as a site in build/site; a warning or a dead link is an error
 	$(BIN)/python -m docs.site.stage

@@ -10,7 +10,6 @@ Where no server's address is set, Prefect's command is given that of a running `
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,12 @@ def _is_prefect() -> bool:
 
 def _running_server() -> str | None:
     """Return the API URL of a running `collect-and-train up`, else None."""
+    import psutil
     from prefect.settings import get_current_settings
 
     try:
         note = json.loads((Path(get_current_settings().home) / NOTE).read_text(encoding="utf-8"))
-        os.kill(int(note["pid"]), 0)
-        return str(note["api_url"])
+        return str(note["api_url"]) if psutil.pid_exists(int(note["pid"])) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -226,12 +226,14 @@ class _InvertedFile:
 
 def _write(file: int, data: bytes, place: int) -> None:
     while data:  # one call writes 2 GB at most
-        written = os.pwrite(file, data, place)
+        os.lseek(file, place, os.SEEK_SET)
+        written = os.write(file, data)
         data, place = data[written:], place + written
 
 
 def _read(file: int, size: int, place: int) -> Floats:
     data = bytearray()
-    while more := os.pread(file, size - len(data), place + len(data)):
+    os.lseek(file, place, os.SEEK_SET)
+    while more := os.read(file, size - len(data)):
         data += more
     return np.frombuffer(data, np.float32)

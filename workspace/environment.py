@@ -1,4 +1,4 @@
-"""Defaults of the environment variables that Prefect, albumentations and OpenMP read at import."""
+"""Defaults of the environment variables that Prefect, PyTorch, albumentations and OpenMP read at import."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _DEFAULTS = {
     "DO_NOT_TRACK": "1",
     # Threads that wait sleep: with another process on the same 2 cores fine-tuning ran at 52 img/s so, spinning at 11.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # On an Apple GPU the CPU does what PyTorch has no kernel for.
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",
     # albumentations asks the network for a newer release of itself at import unless told not to.
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }

@@ -12,6 +12,7 @@
     ├── ImageRefused              one file that cannot become pixels; has a reason
     ├── DatasetError              too few pictures or classes to go on
     ├── WeightsError              pretrained weights are not to be had; names the remedies
+    ├── ExtraMissing              a package that only an extra installs; names the extra
     ├── ModelError                a saved model that is damaged or does not fit
     └── ClusterError              the machines of [cluster] cannot be used
         └── ShardLost             work that ended every process that did it
@@ -21,6 +22,8 @@ A text names the value, the limit, the place, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -111,6 +114,34 @@ class WeightsError(CollectAndTrainError):
     def __init__(self, cause: str, remedies: str) -> None:
         super().__init__(f"{cause}. {remedies}")
         self.cause = cause
+
+
+class ExtraMissing(CollectAndTrainError):
+    """A package is not installed that an extra of this project brings."""
+
+
+def install_extra(name: str) -> str:
+    """Write the commands that install an extra, from the built file and in a checkout."""
+    return f"pip install 'FILE.whl[{name}]', or in a checkout: pip install -e '.[{name}]'"
+
+
+@contextmanager
+def needs_extra(name: str, what: str) -> Iterator[None]:
+    """Name the extra, and how to install it, where an import in the block finds no package.
+
+    Args:
+        name: the extra, as in pyproject.toml.
+        what: begins the sentence, such as "an ONNX export".
+
+    Raises:
+        ExtraMissing: in place of ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"{what} needs {error.name}, which the extra `{name}` brings: {install_extra(name)}"
+        ) from error
 
 
 class ModelError(CollectAndTrainError):

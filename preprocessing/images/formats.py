@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PIL import features
 
 from preprocessing.images.jpeg_segments import count_scans
-from workspace.errors import ImageRefused
+from workspace.errors import ImageRefused, install_extra
 from workspace.storage.image_type import SUFFIXES, describe_other, image_format
 
 try:
@@ -29,7 +29,7 @@ MAX_SCANS = 100
 A progressive JPEG of libjpeg has 10."""
 
 _NEEDS = {
-    "HEIF": ", which telephones make, needs the extra heif: pip install -e '.[heif]' (pillow-heif)",
+    "HEIF": ", which telephones make, needs the extra heif (pillow-heif): " + install_extra("heif"),
     "AVIF": ", which this build of Pillow does not open: pip install --upgrade pillow",
 }
 

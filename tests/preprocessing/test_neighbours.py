@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_with_its_remedy_and_nothing_stays(tmp_path, monkeyp
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(WorkspaceError, match="No space left on device; free some space, or set clean.near_copies"):
         pairs_of(scenes(600), 5, 0.3, tmp_path)
     assert not list(tmp_path.iterdir())

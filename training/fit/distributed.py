@@ -64,7 +64,7 @@ class Team:
         """Sum a value over all ranks."""
         if self.world_size == 1:
             return value
-        total = torch.tensor([value], dtype=torch.float64, device=self.device.torch_device)
+        total = torch.tensor([value], dtype=self.device.sum_dtype, device=self.device.torch_device)
         distributed.all_reduce(total)
         return float(total)
 
@@ -89,6 +89,11 @@ def check_world_size(world_size: int, device: Device, images: Iterable[int], bat
     counts = list(images)
     if world_size == 1 or not counts:
         return
+    if device.torch_device.type == "mps":
+        raise ConfigError(
+            f"train.processes = {world_size}, but there is one Apple GPU and each process needs its own; "
+            "set train.processes = 1"
+        )
     gpus = torch.cuda.device_count()
     if device.torch_device.type == "cuda" and gpus < world_size:
         raise ConfigError(

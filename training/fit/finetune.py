@@ -219,7 +219,7 @@ class _Training:
         """One pass over every image, each in a view of its own; returns the mean loss."""
         job = self.job
         # Read once an epoch: each reading waits for a GPU.
-        total = torch.zeros((), dtype=torch.float64, device=self.device.torch_device)
+        total = torch.zeros((), dtype=self.device.sum_dtype, device=self.device.torch_device)
         for step, (batch, views) in enumerate(batches, start=epoch * job.steps_per_epoch):
             rows = batch.rows
             for group in self.optimizer.param_groups:

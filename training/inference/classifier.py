@@ -133,7 +133,7 @@ class Classifier:
 
         Args:
             folder: written by train, and calibrated by evaluate.
-            device: `auto`, `cpu` or `cuda`.
+            device: `auto`, `cpu`, `cuda` or `mps`.
 
         Raises:
             ModelError: it is missing, damaged, or of another format.

@@ -24,7 +24,7 @@ from training.stats.ood import NEIGHBOURS, neighbour_distances
 from training.stats.scores import softmax
 from workspace.catalog.records import Sample
 from workspace.config.clean import CleanConfig
-from workspace.errors import ModelError
+from workspace.errors import ModelError, needs_extra
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
 
@@ -88,14 +88,17 @@ def export_onnx(model: Classifier, images: Sequence[Pixels], folder: Path) -> Ex
         folder: receives the file.
 
     Raises:
+        ExtraMissing: the extra `export` is not installed.
         ModelError: an output differs by more than TOLERANCE from the model's; nothing is written then.
         WorkspaceError: the folder cannot be written.
     """
     # Imported here because they take seconds to load, and only this function needs them.
-    import onnx
-    import onnxruntime
+    with needs_extra("export", "an ONNX export"):
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch.onnx loads it)
 
-    from training.inference.onnx_resize import IR_VERSION, OPSET, preprocessing_graph
+        from training.inference.onnx_resize import IR_VERSION, OPSET, preprocessing_graph
 
     network = AnsweringNetwork(model)
     outputs = ["logits", "probabilities", *(["distance"] if len(network.get_buffer("bank")) else [])]

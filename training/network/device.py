@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -25,8 +26,9 @@ GPU_WORKERS = 8
 class Device:
     """A processor and the precision that it is used with.
 
-    `precision` is the dtype of autocast on a GPU; float32 means that nothing is cast, which is what a CPU gets:
-    without avx512_bf16 or AMX, bfloat16 was 8 times slower (docs/decisions/0008-training.md).
+    `precision` is the dtype of autocast on a GPU of CUDA; float32 means that nothing is cast. A CPU gets that, since
+    without avx512_bf16 or AMX bfloat16 was 8 times slower (docs/decisions/0008-training.md), and so does an Apple GPU
+    (`mps`), which was never tried (docs/decisions/0017-wheel.md).
     """
 
     torch_device: torch.device
@@ -36,6 +38,11 @@ class Device:
     def name(self) -> str:
         """What it is, for folder names and cards: `cpu-float32`, `cuda-bfloat16`."""
         return f"{self.torch_device.type}-{str(self.precision).removeprefix('torch.')}"
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """The dtype for sums of losses: float64, which MPS lacks."""
+        return torch.float32 if self.torch_device.type == "mps" else torch.float64
 
     def view_workers(self, setting: int | Literal["auto"]) -> Workers:
         """Choose who makes views: threads beside a CPU, for "auto" one, since its cores are busy; else processes."""
@@ -54,35 +61,46 @@ class Device:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward passes."""
-        return torch.autocast(self.torch_device.type, self.precision, enabled=self.precision != torch.float32)
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.torch_device.type, self.precision)
 
     def scaler(self) -> torch.amp.GradScaler:
         """Keeps float16 gradients from vanishing; does nothing for the other precisions."""
         return torch.amp.GradScaler(self.torch_device.type, enabled=self.precision == torch.float16)
 
     def put(self, module: Module) -> Module:
-        """Move a network here, channels last: on a CPU too, where efficientnet_lite0 runs 1.7 times faster so."""
+        """Move a network here, channels last: on a CPU too, where efficientnet_lite0 runs 1.7 times faster so.
+
+        Not on MPS, whose kernels know the plain order alone.
+        """
         module.to(self.torch_device)
-        module.to(memory_format=torch.channels_last)
+        if self.torch_device.type != "mps":
+            module.to(memory_format=torch.channels_last)
         return module
 
     def tensor(self, array: npt.NDArray[np.generic]) -> torch.Tensor:
         """Copy an array here; to a GPU from pinned memory, so that the copy does not hold up what is queued there."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if self.torch_device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(self.torch_device, non_blocking=True)
+            return tensor.pin_memory().to(self.torch_device, non_blocking=True)
+        return tensor.to(self.torch_device)
 
 
 def choose_device(name: str) -> Device:
     """Choose by the setting train.device: `auto` takes a GPU where there is one.
 
     Raises:
-        ConfigError: `cuda` was asked for and there is none.
+        ConfigError: `cuda` or `mps` was asked for and there is none.
     """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError('train.device = "cuda", but torch sees no GPU here; set it to "auto" or "cpu"')
-    if name == "cpu" or not available:
-        return Device(torch.device("cpu"), torch.float32)
-    return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    gpus: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if name in gpus and not gpus[name]():
+        raise ConfigError(f'train.device = "{name}", but torch sees no GPU here; set it to "auto" or "cpu"')
+    if name == "auto":
+        name = next((kind for kind, is_available in gpus.items() if is_available()), "cpu")
+    if name == "cuda":
+        return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    return Device(torch.device(name), torch.float32)

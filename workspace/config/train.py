@@ -123,8 +123,8 @@ class TrainConfig(Section):
         "it took 8 to 37 seconds and gained nothing.",
         json_schema_extra=EXECUTION_ONLY,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: a GPU if there is one.", json_schema_extra=EXECUTION_ONLY
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: a GPU (CUDA, or Apple's by MPS) if there is one.", json_schema_extra=EXECUTION_ONLY
     )
 
 

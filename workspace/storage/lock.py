@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import socket
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from filelock import lock_descriptor, unlock_descriptor
 
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # loads SQLAlchemy
     from workspace.database.shared import AdvisoryLock
 
 _POLL_S = 0.5
+_LOOKS = 3  # whoever only looks whether the lock is taken has it for an instant
+_LOOK_S = 0.01
 
 LOCK_WAIT_S = 600.0
 """How long a run or a retraining waits for whoever is at work, in seconds; a watch takes a few."""
@@ -62,10 +65,10 @@ def hold(
 ) -> Iterator[None]:
     """Hold the workspace lock while the block runs, so that no other process writes.
 
-    The kernel holds the lock (flock), so that it ends with the process that has it, however that ends; the file says
-    whose it is. Where a folder is shared between machines that do not share such locks, an owner of another machine
-    that has not signed off counts as alive. Where the catalogue is on PostgreSQL, the server holds the lock for as long
-    as the connection lives, for all machines.
+    The operating system holds the lock (flock, on Windows LockFileEx), so that it ends with the process that has it,
+    however that ends, and no child process keeps it; the file says whose it is. Where a folder is shared between
+    machines that do not share such locks, an owner of another machine that has not signed off counts as alive. Where
+    the catalogue is on PostgreSQL, the server holds the lock for as long as the connection lives, for all machines.
 
     Args:
         workspace: which.
@@ -114,13 +117,14 @@ def hold_folder(
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
-            undo.callback(os.close, handle)
+            undo.callback(os.close, handle)  # not inherited: a child process does not keep the lock
             _take(workspace, lambda: _try(handle, owner), deadline, on_wait)
         except OSError as error:
             raise WorkspaceError(
                 f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
                 "then run the same command again"
             ) from error
+        undo.callback(unlock_descriptor, handle)
         undo.callback(os.ftruncate, handle, 0)
         yield
 
@@ -138,13 +142,11 @@ def lock_owner(workspace: Workspace) -> Owner | None:
         owner = _read(handle)
         if owner is None or owner.host != socket.gethostname():
             return owner
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return owner
-        return None
+        return None if _locked(handle) else owner
+    except OSError:
+        return owner  # a disk without locks
     finally:
-        os.close(handle)
+        os.close(handle)  # and with it the lock
 
 
 def _take(workspace: Workspace, attempt: Attempt, deadline: float, on_wait: Callable[[str], None] | None) -> None:
@@ -162,18 +164,26 @@ def _take(workspace: Workspace, attempt: Attempt, deadline: float, on_wait: Call
 
 def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
     """Try to take the lock; else return its owner, and whether that owner is certain."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(handle):
         return _read(handle), True
     before = _read(handle)
     if before and before.host != owner.host:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+        unlock_descriptor(handle)
         return before, False
-    data = json.dumps(dataclasses.asdict(owner)).encode()
     os.ftruncate(handle, 0)
-    os.pwrite(handle, data, 0)
+    os.lseek(handle, 0, os.SEEK_SET)
+    os.write(handle, b" " + json.dumps(dataclasses.asdict(owner)).encode())
     return None
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock if nobody has it."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_LOOK_S)
+        if lock_descriptor(handle, blocking=False):
+            return True
+    return False
 
 
 def _try_database(lock: AdvisoryLock, owner: Owner) -> tuple[Owner | None, bool] | None:
@@ -192,7 +202,11 @@ def _text(workspace: Workspace, owner: Owner | None, sure: bool) -> str:
 
 
 def _read(handle: int) -> Owner | None:
-    return _owner_in(os.pread(handle, 4096, 0))
+    # Without its first byte: on Windows nobody else can read what is locked, which is that byte. Earlier versions wrote
+    # the brace there.
+    os.lseek(handle, 1, os.SEEK_SET)
+    data = os.read(handle, 4096)
+    return _owner_in(data if data.startswith(b"{") else b"{" + data)
 
 
 def _owner_in(data: bytes | str) -> Owner | None:

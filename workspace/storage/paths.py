@@ -301,7 +301,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
         try:
             with temporary.open("xb") as file:
                 if path.exists():
-                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                    temporary.chmod(stat.S_IMODE(path.stat().st_mode))
                 file.write(data)
                 if durable:
                     file.flush()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.fit.finetune import TunedNetwork, finetune, predicted
 from training.fit.schedule import epochs_for, last_epochs, learning_rate
 from training.network import prefetch
-from training.network.device import choose_device
+from training.network.device import Device, choose_device
 from training.network.prefetch import Workers
 from training.network.view_source import ViewSource
 from workspace.errors import ConfigError
@@ -232,3 +233,25 @@ def test_the_trained_stages_can_be_compiled(monkeypatch, tmp_path, job, config, 
     assert finetune(compiled, own, CPU, SILENT) == history
     assert seen
     assert state_bytes(plain) == state_bytes(compiled)
+
+
+class WithoutFloat64(TorchDispatchMode):
+    """Refuses what an Apple GPU refuses: a tensor of float64."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        made = function(*arguments, **(keywords or {}))
+        if isinstance(made, torch.Tensor) and made.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+        return made
+
+
+def test_what_runs_on_a_device_does_without_float64_where_that_is_missing(job, config, fresh, monkeypatch):
+    network = fresh(config)
+    with WithoutFloat64(), pytest.raises(TypeError, match="float64"):
+        finetune(network, job, CPU, SILENT)  # what a CPU has
+    monkeypatch.setattr(Device, "sum_dtype", torch.float32)
+    network = fresh(config)
+    with WithoutFloat64():
+        history = finetune(network, job, CPU, SILENT)
+        answers = predicted(network, job, job.keys[:5], CPU)
+    assert len(history) == job.epochs and np.isfinite(answers).all()

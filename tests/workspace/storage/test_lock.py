@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -7,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from filelock import lock_descriptor
 
 from workspace.errors import WorkspaceError
 from workspace.storage.lock import WorkspaceBusy, hold, lock_owner
@@ -50,6 +51,55 @@ def test_a_second_writer_is_told_who_is_at_work_until_that_one_is_gone_however_i
     assert lock_owner(workspace) is None
 
 
+HOLD_WITH_A_CHILD = (
+    "import subprocess, sys, time, pathlib\n"
+    "from workspace.storage.lock import hold\nfrom workspace.storage.paths import Workspace\n"
+    "with hold(Workspace(pathlib.Path(sys.argv[1])), 'retrain'):\n"
+    "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], close_fds=False)\n"
+    "    print(child.pid, flush=True); time.sleep(60)"
+)
+
+
+def test_a_child_process_that_outlives_its_killed_parent_does_not_keep_the_lock(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", HOLD_WITH_A_CHILD, tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    try:
+        assert lock_owner(workspace).pid == parent.pid  # type: ignore[union-attr]
+        parent.kill()
+        parent.wait()
+        assert child.is_running()
+        assert lock_owner(workspace) is None
+        with hold(workspace, "run"):
+            pass
+    finally:
+        child.kill()
+        parent.stdout.close()
+
+
+def test_whoever_only_looks_at_the_lock_stops_nobody(tmp_path, monkeypatch) -> None:
+    looks = iter([False])  # somebody looks at this very moment
+
+    def taken_for_an_instant(handle: int, *, blocking: bool) -> bool:
+        return next(looks, True) and lock_descriptor(handle, blocking=blocking)
+
+    monkeypatch.setattr("workspace.storage.lock.lock_descriptor", taken_for_an_instant)
+    with hold(Workspace(tmp_path), "run"):
+        assert lock_owner(Workspace(tmp_path)).what == "run"  # type: ignore[union-attr]
+
+
+def test_its_owner_can_be_read_without_the_first_byte_which_windows_locks(tmp_path) -> None:
+    with hold(Workspace(tmp_path), "run"):
+        written = Workspace(tmp_path).lock_file.read_bytes()
+    assert written[:1] == b" " and json.loads(written[1:])["what"] == "run"
+
+
 def test_waiting_takes_the_lock_as_soon_as_it_is_free(tmp_path, other) -> None:
     other.terminate()
     with hold(Workspace(tmp_path), "run", wait_s=30):
@@ -84,7 +134,7 @@ def test_a_disk_that_is_full_to_the_last_byte_is_an_error_with_a_remedy(tmp_path
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(WorkspaceError, match=r"cannot write .*lock.json: No space left on device; free some space"):
         hold(Workspace(tmp_path), "run").__enter__()
     monkeypatch.undo()
@@ -93,9 +143,9 @@ def test_a_disk_that_is_full_to_the_last_byte_is_an_error_with_a_remedy(tmp_path
 
 
 def test_a_disk_without_locks_is_no_other_process(tmp_path, monkeypatch) -> None:
-    def none(*_: object) -> None:
+    def none(*_: object, **__: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr("workspace.storage.lock.lock_descriptor", none)
     with pytest.raises(WorkspaceError, match="cannot write .*No locks available"):
         hold(Workspace(tmp_path), "run", wait_s=60).__enter__()
