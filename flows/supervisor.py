@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from flows.server.deployments import working_folder
 from workspace.errors import WorkspaceError
 from workspace.terminal import say
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 _STOP_S = 10.0
 _QUICK_DEATH_S = 20.0
 _QUICK_DEATHS = 3
@@ -28,7 +28,7 @@ class ChildProcess:
     """A supervised process: restarted when it dies, terminated with its whole process tree."""
 
     name: str
-    command: Sequence[str | Path]
+    command: Sequence[str]
     environment: dict[str, str]
     log: Path | None
     process: subprocess.Popen[bytes] | None = None
@@ -40,7 +40,7 @@ class ChildProcess:
         out = self.log.open("ab") if self.log else None
         self.process = subprocess.Popen(
             self.command,
-            cwd=CHECKOUT,
+            cwd=working_folder(),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=out or sys.stderr,
@@ -71,7 +71,10 @@ class ChildProcess:
         self.start()
 
     def stop(self) -> None:
-        """Terminate the process tree: SIGTERM, SIGTERM again (an idle worker needs two), then SIGKILL."""
+        """Terminate the process tree: SIGTERM, SIGTERM again (an idle worker needs two), then SIGKILL.
+
+        On Windows, which has no such signals, the processes are ended at once.
+        """
         if self.process is None:
             return
         # Asked for now: once it has ended, nobody knows them. A worker's runs are in process groups of their own.
@@ -84,8 +87,9 @@ class ChildProcess:
                 self.process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(_STOP_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if sys.platform != "win32":  # no groups there; its children are known
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()

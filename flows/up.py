@@ -8,9 +8,7 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +18,25 @@ from types import FrameType
 from typing import Any
 
 import httpx
-import yaml
 
 from flows.plugin import NOTE
-from flows.supervisor import CHECKOUT, ChildProcess
+from flows.server.deployments import (
+    IN_CHECKOUT,
+    POOL,
+    PREFECT,
+    Defaults,
+    prefect_command,
+    register,
+    working_folder,
+)
+from flows.supervisor import ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.storage.paths import write_atomic
 from workspace.terminal import say
 
-POOL = "collect-and-train"
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
+_HANG_UP = () if sys.platform == "win32" else (signal.SIGHUP,)
+_ENDING = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
 _HEARTBEAT_S = 30  # Prefect's least; a run that is silent for three of them is shown as crashed
 
 # As in Prefect's documentation, "Detect zombie flow runs".
@@ -61,15 +68,11 @@ _CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class UpSettings:
-    """Options of `up`.
+    """Options of `up`: where the server listens, and what the deployments are given."""
 
-    `workspace` is absolute or relative to the checkout, "" leaves the choice to each flow; `watch_s` is in seconds.
-    """
-
-    workspace: str = ""
+    defaults: Defaults = Defaults()
     host: str = "127.0.0.1"
     port: int = 4200
-    watch_s: float = 900.0
 
 
 def check_address(host: str) -> None:
@@ -121,22 +124,19 @@ def serve(settings: UpSettings) -> None:
     log = home / "collect-and-train-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
-    prefect = Path(sys.executable).parent / "prefect"
     host_and_port = ("--host", settings.host, "--port", str(port))
-    server = ChildProcess("server", [prefect, "server", "start", *host_and_port], environment, log)
+    server = ChildProcess("server", [*PREFECT, "server", "start", *host_and_port], environment, log)
     worker_words = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "4")
-    worker = ChildProcess("worker", [prefect, *worker_words], environment, None)
+    worker = ChildProcess("worker", [*PREFECT, *worker_words], environment, None)
     with _stopped_by_signals(), _announced(home, f"{page}/api"):
         try:
             say(f"Starting Prefect's server at {page} (its log: {log}) …")
             server.start()
             _wait_until_healthy(f"{page}/api/health", server)
-            _once(environment, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-            with _deployments_file(settings) as file:
-                _once(environment, prefect, "--no-prompt", "deploy", "--all", "--prefect-file", file)
+            register(environment, settings.defaults)
             _show_killed_runs_as_crashed(environment)
             worker.start()
-            say(*_what_next(page, settings))
+            say(*_what_next(page, settings.defaults))
             while True:
                 for child in (server, worker):
                     if child.died:
@@ -145,7 +145,7 @@ def serve(settings: UpSettings) -> None:
         except KeyboardInterrupt:
             say("Stopping the worker and the server …")
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _ENDING:
                 signal.signal(number, signal.SIG_IGN)  # who is impatient must not leave half of it running
             worker.stop()
             server.stop()
@@ -163,44 +163,21 @@ def _environment(api: str) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "PREFECT_API_KEY"}
 
 
-def _what_next(page: str, settings: UpSettings) -> list[str | tuple[str, str]]:
-    # Without the plugin (an environment that was made before it) Prefect wants the server's address and a whole name.
-    plugin = entry_points(group="prefect.plugins", name="collect-and-train")
-    command = "prefect deployment run collect-and-train"
+def _what_next(page: str, defaults: Defaults) -> list[str | tuple[str, str]]:
+    # Prefect loads the plugin where pyproject.toml says so, and the environment was made since there is one.
+    plugin = IN_CHECKOUT and entry_points(group="prefect.plugins", name="collect-and-train")
+    command = f"{prefect_command()} deployment run collect-and-train"
     command = command if plugin else f"PREFECT_API_URL={page}/api {command}/local"
-    if not settings.workspace:
+    if not defaults.workspace:
         command += """ --param workspace=data/pandas --param 'keywords=["red panda", "raccoon"]'"""
     return [
         "\nPrefect's page: ",
         (page, "bold"),
-        f"\nNext, in another terminal, in {CHECKOUT}:\n  ",
+        f"\nNext, in another terminal, in {working_folder()}:\n  ",
         (command, "bold"),
-        f"\nLater drop new pictures into {settings.workspace or 'data/pandas'}/inbox/CLASS/: `watch` looks every "
-        f"{settings.watch_s:g} s.\nCtrl-C stops everything.\n",
+        f"\nLater drop new pictures into {defaults.workspace or 'data/pandas'}/inbox/CLASS/: `watch` looks every "
+        f"{defaults.watch_s:g} s.\nCtrl-C stops everything.\n",
     ]
-
-
-@contextlib.contextmanager
-def _deployments_file(settings: UpSettings) -> Iterator[Path]:
-    """Write prefect.yaml with the requested workspace and interval to a temporary file."""
-    document: dict[str, Any] = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))
-    for deployment in document["deployments"]:
-        if settings.workspace:
-            deployment["parameters"]["workspace"] = settings.workspace
-        for schedule in deployment.get("schedules", []):
-            if "interval" in schedule:
-                schedule["interval"] = settings.watch_s
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "prefect.yaml"
-        file.write_text(yaml.safe_dump(document), encoding="utf-8")
-        yield file
-
-
-def _once(environment: dict[str, str], *command: str | Path) -> None:
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = " ".join(["prefect", *map(str, command[1:])])
-        raise WorkspaceError(f"`{words}` failed:\n{done.stdout}{done.stderr}")
 
 
 def _show_killed_runs_as_crashed(environment: Mapping[str, str]) -> None:
@@ -243,10 +220,11 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in _ENDING}
     signal.signal(signal.SIGTERM, stop)
-    if before[signal.SIGHUP] != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, stop)
+    for number in _HANG_UP:
+        if before[number] != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     finally:

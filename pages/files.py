@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
+from pathlib import Path
 
 import jinja2
 from fastapi import FastAPI, HTTPException
 from starlette.responses import Response
 
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_FOLDER = Path(__file__).parent
 _TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("pages", "."),
+    loader=jinja2.FileSystemLoader(_FOLDER),
     autoescape=True,  # whatever a title holds, it is text
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -49,4 +50,4 @@ def render(template: str, **values: object) -> str:
 
 
 def _read(name: str) -> bytes:
-    return resources.files("pages").joinpath(name).read_bytes()
+    return (_FOLDER / name).read_bytes()

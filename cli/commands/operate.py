@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,24 +13,36 @@ from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE, say
 
+DefaultWorkspace = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="Default workspace of the deployments.")
+]
+WatchEvery = Annotated[float, typer.Option(help="Seconds between two checks for new pictures.", min=1)]
+
 
 @app.command(rich_help_panel=OPERATE)
 def up(
-    workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Default workspace of the deployments.")
-    ] = None,
+    workspace: DefaultWorkspace = None,
     port: Annotated[int, typer.Option(help="Port of Prefect's page; 0: any free port.", min=0, max=65535)] = 4200,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a password.")] = "127.0.0.1",
-    watch_every: Annotated[float, typer.Option(help="Seconds between two checks for new pictures.", min=1)] = 900,
+    watch_every: WatchEvery = 900,
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
-    from flows.supervisor import CHECKOUT
+    from flows.server.deployments import Defaults, workspace_of_flows
     from flows.up import UpSettings, serve
 
-    folder = workspace.resolve() if workspace else None  # flows run in the checkout, wherever we are now
-    if folder and folder.is_relative_to(CHECKOUT):
-        folder = folder.relative_to(CHECKOUT)
-    serve(UpSettings(str(folder or ""), host, port, watch_every))
+    serve(UpSettings(Defaults(workspace_of_flows(workspace), watch_every), host, port))
+
+
+@app.command(rich_help_panel=OPERATE)
+def deploy(workspace: DefaultWorkspace = None, watch_every: WatchEvery = 900) -> None:
+    """Register the work pool and the deployments with the server of PREFECT_API_URL, for workers of your own."""
+    from flows.server.deployments import POOL, Defaults, prefect_command, register, workspace_of_flows
+    from flows.server.local import server_that_answers
+
+    url = server_that_answers()
+    register({**os.environ, "PREFECT_API_URL": url}, Defaults(workspace_of_flows(workspace), watch_every))
+    say(f"Deployed to {url}. A worker, where the pictures are to lie:")
+    typer.echo(f"{prefect_command()} worker start --pool {POOL} --type process")
 
 
 @app.command(rich_help_panel=OPERATE)

@@ -1,1 +1,1 @@
-"""The Prefect server of flows that run in a command's own process: checked first, or started and ended with it."""
+"""Prefect's server: checked before a flow, or started and ended with it; what is registered with one."""

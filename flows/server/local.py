@@ -50,6 +50,24 @@ def prepare_server() -> None:
         _start_temporary(home)
 
 
+def server_that_answers() -> str:
+    """Return the API URL that Prefect's settings name, once the server there has answered.
+
+    Raises:
+        WorkspaceError: none is named, or it does not answer; names the remedy.
+    """
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        raise WorkspaceError(
+            "PREFECT_API_URL is not set: name your server, such as PREFECT_API_URL=http://127.0.0.1:4200/api, or let "
+            "`collect-and-train up` start one"
+        )
+    _check_answer(url)
+    return url
+
+
 def _without_traceback(record: logging.LogRecord) -> bool:
     record.exc_info = None
     return True
@@ -145,8 +163,8 @@ def start_server(port: int, log: Path) -> subprocess.Popen[bytes]:
     # As Prefect does in SubprocessASGIServer._run_uvicorn_command: no pages, and none of the services of `up`.
     kind = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     environment = os.environ | kind | get_current_settings().to_environment_variables(exclude_unset=True)
-    checkout = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [checkout, environment.get("PYTHONPATH")]))
+    importable_from = str(Path(__file__).resolve().parents[__name__.count(".")])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [importable_from, environment.get("PYTHONPATH")]))
     ours, _kept = os.pipe()  # the other end stays open until this process is gone
     try:
         with log.open("wb") as out:

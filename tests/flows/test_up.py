@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from flows import supervisor, up
+from flows.server.deployments import Defaults, deployments_file
 from workspace.errors import ConfigError, WorkspaceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -83,8 +84,10 @@ def deployments(file: Path) -> dict[str, dict]:
 
 
 def test_the_deployments_take_the_workspace_and_the_interval_that_were_asked_for() -> None:
-    with up._deployments_file(up.UpSettings("data/x", watch_s=5)) as file:
+    with deployments_file(Defaults("data/x", watch_s=5)) as file:
         asked = deployments(file)
+    (pull,) = asked["local"]["pull"]
+    assert pull["prefect.deployments.steps.set_working_directory"]["directory"] == str(CHECKOUT)
     shipped = deployments(CHECKOUT / "prefect.yaml")
     assert asked.keys() == shipped.keys() == {"local", "collect", "retrain", "watch", "drift"}
     assert {deployment["parameters"]["workspace"] for deployment in asked.values()} == {"data/x"}
