@@ -6,13 +6,13 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 CodeVersion = Mapping[str, str]
 """By name: `code` is a digest of our sources, the others are versions."""
 
+_ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("workspace", "collectors", "preprocessing", "training", "flows")
 _OTHERS = ("numpy", "opencv-python-headless", "pillow", "pillow-heif", "timm", "torch", "torchvision")
 """Libraries whose versions change pixels, hashes or features."""
@@ -46,7 +46,7 @@ def _version(name: str) -> str:
 def _digest() -> str:
     hashed = hashlib.sha256()
     for package in _OURS:
-        root = Path(import_module(package).__path__[0])
+        root = _ROOT / package
         for file in sorted(root.rglob("*.py")):
             hashed.update(f"{package}/{file.relative_to(root).as_posix()}\0".encode())
             hashed.update(file.read_bytes().replace(b"\r\n", b"\n"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, install_extra
 
 _DRIVER = "postgresql+psycopg"
 _SHAPE = "postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -74,7 +74,7 @@ def parse_address(text: str, variable: str = "") -> Address:
         )
     if importlib.util.find_spec("psycopg") is None:
         raise WorkspaceError(
-            "a catalogue on PostgreSQL needs the driver psycopg, which is not installed; install the extra: "
-            "pip install 'collect-and-train[postgres]'"
+            "a catalogue on PostgreSQL needs the driver psycopg, which the extra `postgres` brings: "
+            + install_extra("postgres")
         )
     return Address(url.set(drivername=_DRIVER), variable)

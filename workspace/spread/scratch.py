@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from workspace.errors import WorkspaceError
 
@@ -49,7 +50,7 @@ def _make(root: Path) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         # Held until this process ends, however it ends; its id alone may be another's by then.
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_descriptor(handle)
         if (folder / _LOCK).exists():  # else it was swept between the two calls
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             return folder
@@ -58,10 +59,10 @@ def _make(root: Path) -> Path:
 
 def _sweep(root: Path) -> None:
     for folder in root.iterdir():
-        with contextlib.suppress(OSError):  # its process lives, is about to lock it, or another sweeps it
+        with contextlib.suppress(OSError):  # its process is about to lock it, or another sweeps it
             handle = os.open(folder / _LOCK, os.O_RDWR)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
+                if lock_descriptor(handle, blocking=False):
+                    shutil.rmtree(folder)
             finally:
                 os.close(handle)

@@ -56,5 +56,5 @@ def test_what_is_no_address_is_one_sentence_that_does_not_repeat_it(monkeypatch,
 
 def test_a_driver_that_is_not_installed_is_named_with_its_extra(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(WorkspaceError, match=r"psycopg, which is not installed; .*\[postgres\]"):
+    with pytest.raises(WorkspaceError, match=r"needs the driver psycopg, which the extra .*\[postgres\]"):
         parse_address("postgresql://ann@db/x")
