@@ -13,7 +13,7 @@ help: ## What there is to make
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export,heif,postgres]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export,heif,postgres,storage]'
 	touch $@
 
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself
@@ -47,7 +47,7 @@ format: $(ENVIRONMENT) ## Put the style right
 test: lint ## Everything that must hold: lint, then the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL; what is not installed is skipped, and says so
+test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL, S3; what is not installed is skipped, and says so
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile
 
 $(VENV)/.cluster: $(ENVIRONMENT)

@@ -14,7 +14,7 @@ from workspace.terminal import CONSOLE, never_fail_to_print
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
-    *("run", "collect", "steps", "images.review", "operate"),
+    *("run", "collect", "steps", "images.review", "operate", "move"),
     *("models.predict", "models.serve", "models.export", "models.history"),
     *("images.sources", "images.retry", "images.leaks", "images.rename", "images.forget"),
 )

@@ -22,7 +22,7 @@ from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
 
 # How to collect, when to retrain and on which machines are as in workspace.toml today; all else is the live model's.
-_OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain", "cluster", "serve"})
+_OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain", "cluster", "storage", "serve"})
 
 
 def _run_name() -> str:
@@ -105,7 +105,7 @@ def settings_of_champion(
     champion = read_champion(workspace)
     if champion is None:
         return ChampionSettings(load_config(workspace.config_file, overrides))
-    file = workspace.run(champion.champion).config_file
+    file = workspace.run(champion.champion, "config.toml").config_file
     if not file.is_file():
         return ChampionSettings(load_config(workspace.config_file, overrides), missing=file)
     config = load_config(file, overrides, frozen=True).model_copy(

@@ -27,7 +27,7 @@ from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
 from workspace.reasons import FILE_LOST, SAME_BYTES, in_order
 from workspace.spread.shards import HERE, Spread, batches, divide, side_by_side
-from workspace.storage.image_store import ImageStore, mark_lost, record_lost_files
+from workspace.storage.image_store import FOLDER, ImageStore, mark_lost, record_lost_files
 from workspace.storage.paths import Workspace
 
 BATCH = 32
@@ -82,8 +82,9 @@ def run(
 def _notes(workspace: Workspace, lost: int, assumed: int) -> tuple[str, ...]:
     notes = []
     if lost:
+        where = workspace.files.where(FOLDER)
         notes.append(
-            f"{lost} files of {workspace.images} were lost or cut off, as by a power cut; to fetch them again: "
+            f"{lost} files of {where} were lost or cut off, as by a power cut; to fetch them again: "
             f"{workspace.command('collect')}"
         )
     if assumed:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from preprocessing.duplicates.hashing import hash_image
 from preprocessing.images.decode import Decoded, Pixels, decode_small
@@ -16,7 +17,7 @@ from preprocessing.images.worker_pool import run_all
 from preprocessing.quality.statistics import measure
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
-from workspace.errors import ImageRefused
+from workspace.errors import ImageRefused, WorkspaceError
 from workspace.reasons import FILE_LOST
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
@@ -24,11 +25,12 @@ from workspace.storage.paths import Workspace
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ExtractionJob:
-    """One file to extract facts from."""
+    """One file to extract facts from: its sha256, and where it lies on this machine."""
 
     sha256: str
     workspace: Workspace
     clean: CleanConfig
+    file: Path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ def examine_shard(shard: ExamineShard) -> Iterator[ImageFacts]:
     Raises:
         WorkspaceError: as `extract_all` does.
     """
-    yield from extract_all([ExtractionJob(sha, shard.workspace, shard.clean) for sha in shard.files], shard.clean)
+    for portion in ImageStore(shard.workspace).portions(shard.files):
+        jobs = [ExtractionJob(sha, shard.workspace, shard.clean, file) for sha, file in portion]
+        yield from extract_all(jobs, shard.clean)
 
 
 def extract_facts(job: ExtractionJob) -> ImageFacts:
@@ -62,7 +66,13 @@ def extract_facts(job: ExtractionJob) -> ImageFacts:
     Raises:
         WorkspaceError: the file is gone, or the cache cannot be written.
     """
-    data = ImageStore(job.workspace).get(job.sha256)
+    try:
+        data = job.file.read_bytes()
+    except OSError as error:
+        raise WorkspaceError(
+            f"{job.file} cannot be read: {error.strerror}; put it back, or fetch it again: "
+            f"{job.workspace.command('collect')}"
+        ) from error
     if hashlib.sha256(data).hexdigest() != job.sha256:
         return ImageFacts(job.sha256, error=FILE_LOST, bytes=len(data))
     try:

@@ -18,6 +18,7 @@ from workspace.catalog.counts import appearances, creators, sizes
 from workspace.catalog.funnel import funnel_text, remedy_for
 from workspace.catalog.records import Hit, Sample, StepCounts
 from workspace.config.model import WorkspaceConfig
+from workspace.config.storage import StorageConfig
 from workspace.config.template import render_config
 from workspace.errors import DatasetError
 from workspace.progress import SILENT, Progress
@@ -55,18 +56,21 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
     split_of = stratify(labels, config.split, config.seed, earlier_splits(workspace, group_of))
+    stored = ImageStore(workspace).keys({sha for sha, _ in kept})
     samples = [
-        _sample(workspace, pair, split_of[group], group, hit, size_of[pair[0]], pair in proposals)
+        _sample(stored[pair[0]], pair, split_of[group], group, hit, size_of[pair[0]], pair in proposals)
         for pair, hit, group in zip(kept, best, (group_of[sha] for sha, _ in kept), strict=True)
     ]
-    del best, size_of, group_of
+    del best, size_of, group_of, stored
     samples = _apply(applied, samples)
     folder = workspace.run(_run_id(samples, config))
     exists = folder.dataset_file.is_file() and folder.config_file.is_file()
     if not exists:
         header = f"# frozen settings of run {folder.run_id}\n"
-        write_atomic(folder.config_file, render_config(config, header=header).encode())
+        frozen = config.model_copy(update={"storage": StorageConfig()})  # a run says nothing of where it lies
+        write_atomic(folder.config_file, render_config(frozen, header=header).encode())
         write_atomic(folder.dataset_file, dataset_bytes(samples))  # last: a run without it was not finished
+    workspace.keep(folder)
     workspace.point_to(folder.run_id)
     counts = Counter(sample.split for sample in samples)
     return StepCounts(
@@ -118,7 +122,7 @@ def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[st
     tested: set[str] = set()
     latest: dict[str, str] = {}
     for run_id in dict.fromkeys(decision.run_id for decision in read_decisions(workspace)):
-        file = workspace.run(run_id).dataset_file
+        file = workspace.run(run_id, "dataset.parquet").dataset_file
         if not file.is_file():
             continue  # a person has deleted that run
         now: dict[str, str] = {}
@@ -178,7 +182,7 @@ def _licensed_first(hit: Hit) -> tuple[bool, int, str, str]:
 
 
 def _sample(
-    workspace: Workspace,
+    file: str,
     key: tuple[str, str],
     split: str,
     group: str,
@@ -192,7 +196,7 @@ def _sample(
         label=label,
         split=split,
         group=group,
-        file=ImageStore(workspace).key(sha),
+        file=file,
         source=hit.source,
         keyword=hit.keyword,
         image_url=hit.image_url,

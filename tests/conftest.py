@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from torch import Generator as Random
 from torch import nn
 
-from benchmarks.support.postgresql import missing, temporary_server
+from benchmarks.support import object_storage as s3
+from benchmarks.support import postgresql
 from flows.cluster.engine import Done, WorkerLost, do_shard
 from flows.cluster.spread import EngineSpread
 from gallery.site import Gallery
@@ -102,6 +103,25 @@ def _plugin(folder: Path) -> str:
     return str(made.parent)
 
 
+@pytest.fixture(scope="session")
+def storage_server() -> Iterator[dict[str, str]]:
+    """Object storage of our own; the variables that an environment needs to reach it."""
+    if reason := s3.missing():
+        pytest.skip(reason)
+    with s3.temporary_storage() as variables:
+        yield variables
+
+
+@pytest.fixture
+def object_storage(storage_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The same, set in this process for one test."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in storage_server.items():
+        monkeypatch.setenv(name, value)
+    return storage_server
+
+
 @pytest.fixture
 def command(environment: dict[str, str]) -> Command:
     """Run one of the environment's commands in the checkout and wait for it."""
@@ -123,9 +143,9 @@ def command(environment: dict[str, str]) -> Command:
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[str]:
     """A server of PostgreSQL of our own; the address of its database `postgres`."""
-    if reason := missing():
+    if reason := postgresql.missing():
         pytest.skip(reason)
-    with temporary_server() as address:
+    with postgresql.temporary_server() as address:
         yield address
 
 

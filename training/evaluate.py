@@ -42,6 +42,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     calibrated = earlier is not None and (earlier.calibration is None) != folder.calibration_file.is_file()
     card = frozen.card()
     if earlier and calibrated and earlier.inputs == inputs and card.metrics == card_metrics(earlier):
+        workspace.keep(folder)
         return _counts(earlier, done=False)
     for file in (folder.calibration_file, folder.reference_file):
         file.unlink(missing_ok=True)
@@ -66,6 +67,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         fitted.calibration.write(folder.model)
     card.model_copy(update={"metrics": card_metrics(metrics)}).write(folder.card_file)
     metrics.write(folder.metrics_file)
+    workspace.keep(folder)
     return _counts(metrics, done=True)
 
 

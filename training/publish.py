@@ -134,7 +134,7 @@ def fair_test(workspace: Workspace, champion: RunFolder, challenger: RunFolder) 
     tainted = [{sample.group for sample in rows if sample.sha256 in learnt} - {""} for rows in (old, new)]
     with workspace.open_catalog() as catalog:
         overrides = {(override.sha256, override.label): override for override in catalog.all(Override)}
-    images = ImageStore(workspace)
+    stored = {sha for sha, _ in ImageStore(workspace).entries()}
     chosen: dict[str, Sample] = {}
     left_out = dict.fromkeys(("learnt_from", "dropped_by_a_person", "file_gone"), 0)
     known = {sample.sha256 for sample in new}
@@ -147,7 +147,7 @@ def fair_test(workspace: Workspace, champion: RunFolder, challenger: RunFolder) 
                 left_out["learnt_from"] += 1
             elif override and override.action == "drop":
                 left_out["dropped_by_a_person"] += 1
-            elif not images.exists(sample.sha256):
+            elif sample.sha256 not in stored:
                 left_out["file_gone"] += 1
             else:
                 chosen[sample.sha256] = _relabelled(sample, override)

@@ -91,6 +91,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
     if folder.has_model:
+        workspace.keep(folder)
         return _counts(frozen.card(), done=0)
     data = _Dataset.read(frozen)
     refuse_withdrawn(workspace, folder, data.samples)
@@ -105,6 +106,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     result = learn(setup, progress)
     card = _card(frozen, data, origin, setup, result)
     _save(result, card, folder)
+    workspace.keep(folder)
     return _counts(card, done=1)
 
 

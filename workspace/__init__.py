@@ -7,5 +7,7 @@ Folders:
     migrations: how the tables of an earlier version become today's.
     spread: shards of work, done in this process or over several machines.
     served: what `serve --api` leaves: counts of its answers, and pictures that it keeps.
+    files: files by name, in the workspace's folder or in object storage.
+    moving: moving a workspace's parts to another place and back.
     storage: the workspace folder: paths, runs, image files, cached arrays, models, the lock.
 """

@@ -50,8 +50,9 @@ def open_workspace(
     _refuse_keys(overrides or {})
     workspace = Workspace(folder)
     if not keywords or workspace.config_file.exists():
-        _refuse_storage(workspace, overrides or {})
         config = load_config(workspace.config_file, overrides, on_old=on_old)
+        _refuse_another_place(workspace, config)
+        _ = workspace.files  # a place that cannot be reached, or is another's, shows before work begins
         wanted = {name_key(word) for word in keywords}
         if wanted and wanted != {name_key(label) for label in config.classes}:
             raise ConfigError(
@@ -61,6 +62,7 @@ def open_workspace(
         return workspace, config
     text = "[classes]\n" + "\n".join(class_line(word) for word in dict.fromkeys(keywords))
     config = parse_config(text, "the command line", overrides)
+    _ = Workspace(folder, config.storage).checked_files
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace, config
 
@@ -158,14 +160,13 @@ def _refuse_keys(overrides: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_storage(workspace: Workspace, overrides: Mapping[str, Any]) -> None:
-    """Reject another place for one run, whose rows no other command would find."""
-    for name in overrides:
-        if name.partition(".")[0] == "storage":
-            raise ConfigError(
-                f"{name} says where every command finds what was collected, and is not set for one run; to move it: "
-                f"{workspace.command('move')} --catalog NAME"
-            )
+def _refuse_another_place(workspace: Workspace, config: WorkspaceConfig) -> None:
+    """Reject other places for this run alone: what is stored stays where it is, and would not be found."""
+    if config.storage != workspace.storage:
+        raise ConfigError(
+            f"storage.files and storage.catalog say where every command finds what was collected, and are not set for "
+            f"one run; to move it: {workspace.command('move')} --catalog NAME, or --to s3://BUCKET/PREFIX"
+        )
 
 
 def class_line(keyword: str) -> str:

@@ -42,7 +42,7 @@ def count_new_images(workspace: Workspace, config: WorkspaceConfig) -> NewImages
     trained_on = 0
     champion = read_champion(workspace)
     for run_id in dict.fromkeys(decision.run_id for decision in read_decisions(workspace)):
-        file = workspace.run(run_id).dataset_file
+        file = workspace.run(run_id, "dataset.parquet").dataset_file
         rows = [sample.sha256 for sample in read_dataset(file)] if file.is_file() else []
         seen.update(rows)
         if champion and run_id == champion.champion:

@@ -37,8 +37,10 @@ def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
     was_live = {decision.champion for decision in read_decisions(workspace)}
     champion = read_champion(workspace)
     uses = []
-    for file in sorted(workspace.runs.glob("*/dataset.parquet")):
-        run = workspace.run(file.parent.name)
+    for run_id in workspace.run_ids():
+        run = workspace.run(run_id, "dataset.parquet", "model/card.json")
+        if not run.dataset_file.is_file():
+            continue
         count = len(_files_of(run) & set(files))
         if count:
             trained = "trained" if run.has_model else "dataset"

@@ -41,7 +41,7 @@ def test_every_picture_is_found_once_with_its_rank_and_fetched_byte_for_byte(
     fetched = download.run(workspace, config)
     assert (fetched.done, dict(fetched.by_reason)) == (12, {"ok": 12})
     for row in rows(workspace, Download):
-        file = ImageStore(workspace).path(row.sha256)
+        file = workspace.root / ImageStore(workspace).key(row.sha256)
         data = file.read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert data in photos.values()
@@ -94,7 +94,7 @@ def test_every_type_that_the_decoder_reads_is_downloaded(tmp_path, workspace, co
         search.run(workspace, config)
         assert dict(download.run(workspace, config).by_reason) == {"ok": len(files)}
     for data, suffix, form in files.values():
-        file = ImageStore(workspace).path(hashlib.sha256(data).hexdigest())
+        file = workspace.root / ImageStore(workspace).key(hashlib.sha256(data).hexdigest())
         assert (file.suffix, decode(file.read_bytes()).format) == (suffix, form)
 
 

@@ -147,7 +147,7 @@ def test_a_label_that_left_the_config_takes_no_part(collected, picture, encode) 
 def test_a_file_that_is_gone_is_told_and_comes_back(collected, picture, encode) -> None:
     data = encode(picture(1))
     lost, there = collected.add(data, "a"), collected.add(encode(picture(2)), "a")
-    path = ImageStore(collected.workspace).path(lost)
+    path = collected.workspace.root / ImageStore(collected.workspace).key(lost)
     path.rename(path.with_name("elsewhere"))
     counts = clean.run(collected.workspace, collected.config())
     assert verdicts(collected) == {(there, "a"): ("keep", "")}
@@ -191,8 +191,12 @@ def test_many_files_over_processes_give_what_one_process_gives(collected, pictur
     config = collected.config(clean={"workers": 2})
     assert clean.run(collected.workspace, config).by_reason["kept"] == 12
     facts = everything(collected)[0]
-    jobs = [ExtractionJob(one.sha256, collected.workspace, config.clean) for one in facts]
-    assert [extract_facts(job) for job in jobs] == facts
+    with ImageStore(collected.workspace).staged([one.sha256 for one in facts]) as files:
+        jobs = [
+            ExtractionJob(one.sha256, collected.workspace, config.clean, file)
+            for one, file in zip(facts, files, strict=True)
+        ]
+        assert [extract_facts(job) for job in jobs] == facts
     cache = PixelCache(collected.workspace, config.clean)
     assert all(one.sha256 in cache for one in facts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -16,6 +16,7 @@ from training.report.credits import Credit, as_csv
 from training.report.templates import markdown
 from workspace.config.collect import LICENSES
 from workspace.errors import ModelError
+from workspace.files.base import Entry
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import write_atomic
 
@@ -43,8 +44,8 @@ def export_hub(job: ExportJob, target: Path) -> str:
         raise ModelError(f"{job.run.readme_file} does not exist; write it first: {job.workspace.command('report')}")
     made = export_timm(job, target / FOLDER)
     examples = _examples(job)
-    for name, (_, file) in examples.items():
-        write_atomic(made.folder / name, file.read_bytes())
+    for name, (_, data) in examples.items():
+        write_atomic(made.folder / name, data)
     credited = [Credit.of(sample) for sample in sorted(job.samples, key=lambda sample: (sample.label, sample.sha256))]
     write_atomic(made.folder / CREDITS, as_csv(credited).encode())
     card = job.run.readme_file.read_text(encoding="utf-8")
@@ -54,25 +55,30 @@ def export_hub(job: ExportJob, target: Path) -> str:
     return f"{made.folder}: {made.summary()}. To upload it: {upload}"
 
 
-def _examples(job: ExportJob) -> dict[str, tuple[Credit, Path]]:
+def _examples(job: ExportJob) -> dict[str, tuple[Credit, bytes]]:
     """For each class the smallest test image whose licence lets it be passed on with its credit, by its name here."""
-    found: dict[str, tuple[Credit, Path]] = {}
+    found: dict[str, tuple[Credit, bytes]] = {}
     store = ImageStore(job.workspace)
+    stored = dict(store.entries())
     for number, label in enumerate(job.model.classes):
-        files = [
-            (store.path(sample.sha256), sample)
+        small = [
+            (stored[sample.sha256].bytes, sample.sha256, sample)
             for sample in job.samples
             if sample.split == "test" and sample.label == label and sample.license.lower() in LICENSES
-        ]
-        small = [
-            (file.stat().st_size, sample.sha256, file, sample)
-            for file, sample in files
-            if file.suffix in _EXAMPLE_SUFFIXES and file.stat().st_size <= _EXAMPLE_BYTES
+            if sample.sha256 in stored and _may_be_shown(stored[sample.sha256])
         ]
         if small:
-            _, _, file, sample = min(small, key=lambda item: item[:2])
-            found[f"examples/{number}{file.suffix}"] = (Credit.of(sample), file)
+            _, sha, sample = min(small, key=lambda item: item[:2])
+            found[f"examples/{number}{_suffix(stored[sha])}"] = (Credit.of(sample), store.get(sha))
     return found
+
+
+def _may_be_shown(file: Entry) -> bool:
+    return _suffix(file) in _EXAMPLE_SUFFIXES and file.bytes <= _EXAMPLE_BYTES
+
+
+def _suffix(file: Entry) -> str:
+    return PurePosixPath(file.name).suffix
 
 
 def hub_card(card: str, made: TimmFolder, examples: Mapping[str, Credit]) -> str:

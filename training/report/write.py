@@ -55,6 +55,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         )
         write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
+    workspace.keep(folder)
     return StepCounts(
         "report",
         done=int(not unchanged),

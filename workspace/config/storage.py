@@ -14,10 +14,18 @@ from workspace.errors import ConfigError
 from workspace.text import decode_text
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=-]+)*")
 
 
 class StorageConfig(Section):
     """Where the workspace is kept when it outgrows one machine's disk; `collect-and-train move` changes it."""
+
+    files: str = Field(
+        "",
+        description="Where pictures, finished runs and models lie: s3://BUCKET/PREFIX; empty: in the workspace's "
+        "folder. Keys, region and endpoint come from AWS_* in the environment, never from here.",
+        json_schema_extra=EXECUTION_ONLY,
+    )
 
     catalog: str = Field(
         "",
@@ -25,6 +33,18 @@ class StorageConfig(Section):
         "postgresql://user:password@host/database, so that no password stands here; empty: catalog.sqlite.",
         json_schema_extra=EXECUTION_ONLY,
     )
+
+    @field_validator("files")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """Check the address; the text does not repeat it, since somebody may have put a key into it."""
+        address = value.rstrip("/") if value.startswith("s3://") else value
+        if address and not _ADDRESS.fullmatch(address) or {".", ".."} & set(address.split("/")):
+            raise ValueError(
+                "must be s3://BUCKET/PREFIX, such as s3://my-bucket/pandas, of a bucket's name (lower case, digits, "
+                "dots, hyphens) and letters, digits and -_.=; keys and endpoint belong into the environment (AWS_*)"
+            )
+        return address
 
     @field_validator("catalog")
     @classmethod
@@ -52,11 +72,26 @@ def read_storage(file: Path) -> StorageConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"storage.{'.'.join(map(str, problem['loc']))} {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"{file}: {problems}") from error
+        raise ConfigError(f"{file}: {_problems(error, 'storage.')}") from None  # it may hold what was written there
+
+
+def changed_storage(storage: StorageConfig, **changes: str) -> StorageConfig:
+    """Return the settings with other values, checked.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    try:
+        return StorageConfig.model_validate(storage.model_dump() | changes)
+    except ValidationError as error:
+        raise ConfigError(_problems(error, "storage.")) from None
+
+
+def _problems(error: ValidationError, prefix: str) -> str:
+    return "; ".join(
+        f"{prefix}{'.'.join(map(str, problem['loc']))} {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors()
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,11 +10,15 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError
-from workspace.storage.paths import RunFolder, Workspace, write_atomic, write_json
+from workspace.storage.paths import RunFolder, Workspace
+
+CHAMPION, DECISIONS = "models/champion.json", "models/decisions.jsonl"
+"""The decision that made the present model live, and every decision, one JSON line each."""
 
 _LOG = logging.getLogger("collect_and_train")
 
@@ -48,15 +52,16 @@ def read_champion(workspace: Workspace) -> Decision | None:
     except (OSError, ValueError) as error:
         found = _last_change(read_decisions(workspace))
         if found is None:
+            pointer, history = workspace.files.where(CHAMPION), workspace.files.where(DECISIONS)
             raise ModelError(
-                f"{workspace.champion_file} cannot be used ({error}), and {workspace.decisions_file} does not "
+                f"{pointer} cannot be used ({error}), and {history} does not "
                 f"say which model is live; delete the first, and publish a model again: {workspace.command('run')}"
             ) from error
         _LOG.warning(
             "%s cannot be used (%s); by %s %s is live",
-            workspace.champion_file,
+            workspace.files.where(CHAMPION),
             error,
-            workspace.decisions_file.name,
+            PurePosixPath(DECISIONS).name,
             found.champion,
         )
         return found
@@ -68,22 +73,27 @@ def read_decisions(workspace: Workspace) -> list[Decision]:
     Raises:
         ModelError: the file is damaged; names the line.
     """
-    file, decisions, line = workspace.decisions_file, [], 0
+    decisions, line = [], 0
     try:
-        for data in file.read_bytes().split(b"\n") if file.is_file() else ():
+        for data in workspace.files.read(DECISIONS).split(b"\n"):
             line += 1
             if data.strip():
                 decisions.append(_decision(data))
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError) as error:
+        where = workspace.files.where(DECISIONS)
         raise ModelError(
-            f"line {line} of {file} cannot be used ({error}); restore the file, or delete the line"
+            f"line {line} of {where} cannot be used ({error}); restore the file, or delete the line"
         ) from error
     return decisions
 
 
 def _pointed_to(workspace: Workspace) -> Decision | None:
-    file = workspace.champion_file
-    return _decision(file.read_bytes()) if file.is_file() else None
+    try:
+        return _decision(workspace.files.read(CHAMPION))
+    except FileNotFoundError:
+        return None
 
 
 def _last_change(history: Sequence[Decision]) -> Decision | None:
@@ -109,7 +119,7 @@ def record_decision(workspace: Workspace, decision: Decision) -> None:
     """Append a decision to the history; then, where the live model changes, point to it."""
     lines = [*read_decisions(workspace), decision]
     text = "".join(json.dumps(dataclasses.asdict(line), ensure_ascii=False) + "\n" for line in lines)
-    write_atomic(workspace.decisions_file, text.encode())
+    workspace.files.write(DECISIONS, text.encode())
     _point_to(workspace, decision)
 
 
@@ -132,11 +142,10 @@ def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
         WorkspaceError: there is no run yet.
     """
     if run_id is not None:
-        named = workspace.run(run_id)
-        if not named.root.is_dir():
-            known = ", ".join(sorted(folder.name for folder in workspace.runs.glob("*/"))) or "none"
-            raise ConfigError(f"{workspace.root} has no run {run_id!r}; there are: {known}")
-        return named
+        known = workspace.run_ids()
+        if run_id not in known:
+            raise ConfigError(f"{workspace.root} has no run {run_id!r}; there are: {', '.join(known) or 'none'}")
+        return workspace.run(run_id)
     champion = read_champion(workspace)
     return workspace.run(champion.champion) if champion else workspace.latest_run()
 
@@ -161,8 +170,9 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
         others = ", ".join(name for name in once if name != champion.champion) or "none"
         asked = f"{run_id} is not among them" if run_id else "there is nothing to go back to"
         raise ModelError(f"{champion.champion} is live; other models that were live once: {others}; {asked}")
-    if not workspace.run(chosen).has_model:
-        raise ModelError(f"{workspace.run(chosen).model} has no model any more; put it back, or name another run")
+    folder = workspace.run(chosen)
+    if not folder.has_model:
+        raise ModelError(f"{folder.model} has no model any more; put it back, or name another run")
     decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", utc_now())
     record_decision(workspace, decision)
     return decision
@@ -181,4 +191,5 @@ def _line_of_champions(history: list[Decision]) -> list[str]:
 
 def _point_to(workspace: Workspace, decision: Decision) -> None:
     if decision.action != "kept_champion":
-        write_json(workspace.champion_file, dataclasses.asdict(decision))
+        text = json.dumps(dataclasses.asdict(decision), indent=2, ensure_ascii=False) + "\n"
+        workspace.files.write(CHAMPION, text.encode())

@@ -1,24 +1,27 @@
 """Image store: the downloaded files of a workspace, by the sha256 of their bytes.
 
-Ask for bytes with `get`; ask for a local file with `path` only where another program, or a copy, needs one. Everything
-that reads or writes images/ goes through here, so that the files may lie elsewhere one day.
+Ask for bytes with `get`; ask for local files with `staged` or `portions` where another process, or a copy, needs them.
+Everything that reads or writes images/ goes through here, and through workspace.files to wherever the files lie.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.records import Download, ImageFacts
 from workspace.errors import WorkspaceError
+from workspace.files.base import Entry, Files
 from workspace.reasons import FILE_LOST
 from workspace.storage.image_type import SUFFIXES
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
+
+FOLDER = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class ImageStore:
     """The files images/<first two digits>/<sha256><suffix>; one that holds its bytes is never rewritten."""
 
     workspace: Workspace
+
+    @property
+    def _files(self) -> Files:
+        return self.workspace.files
 
     def put(self, sha256: str, suffix: str, data: bytes, *, durable: bool = True) -> None:
         """Store a file atomically; one that already holds these bytes stays as it is.
@@ -37,11 +44,12 @@ class ImageStore:
             durable: also wait for the disk; not worth it for what can be fetched again.
 
         Raises:
-            WorkspaceError: the disk is full or the folder cannot be written.
+            WorkspaceError: the disk is full, or the files cannot be written.
         """
-        file = self._file(sha256, suffix)
-        if not _holds(file, data):  # a power cut may have left a file of that name without its bytes
-            write_atomic(file, data, durable=durable)
+        files, name = self._files, _name(sha256, suffix)
+        # A power cut may have left a file of that name without its bytes.
+        if not files.create(name, data, durable=durable) and not _holds(files, name, data):
+            files.write(name, data, durable=durable)
 
     def get(self, sha256: str) -> bytes:
         """Read a stored file.
@@ -49,21 +57,13 @@ class ImageStore:
         Raises:
             WorkspaceError: it is gone.
         """
-        return self.path(sha256).read_bytes()
-
-    def path(self, sha256: str) -> Path:
-        """Return the local path of a stored file.
-
-        Raises:
-            WorkspaceError: it is gone.
-        """
-        found = self._find(sha256)
-        if found is None:
-            raise WorkspaceError(
-                f"{self.workspace.images / sha256[:2]} has no file {sha256}.*, though the catalogue knows it; "
-                f"put it back, or fetch it again: {self.workspace.command('collect')}"
-            )
-        return found
+        files = self._files
+        for name in _names(sha256):
+            try:
+                return files.read(name)
+            except FileNotFoundError:
+                continue
+        raise self._gone(sha256)
 
     def key(self, sha256: str) -> str:
         """Return a stored file's path relative to the workspace, with slashes, as a dataset holds it.
@@ -71,7 +71,25 @@ class ImageStore:
         Raises:
             WorkspaceError: it is gone.
         """
-        return self.path(sha256).relative_to(self.workspace.root).as_posix()
+        name = self._find(sha256)
+        if name is None:
+            raise self._gone(sha256)
+        return name
+
+    def keys(self, files: Collection[str]) -> dict[str, str]:
+        """Return `key` of each of these sha256, looked up in one list of what is stored.
+
+        Raises:
+            WorkspaceError: one of them is gone.
+        """
+        wanted, found = set(files), dict[str, str]()
+        rank = {suffix: number for number, suffix in enumerate(SUFFIXES.values())}
+        for sha, entry in self.entries():
+            if sha in wanted and (sha not in found or rank[_suffix(entry.name)] < rank[_suffix(found[sha])]):
+                found[sha] = entry.name
+        if gone := wanted - found.keys():
+            raise self._gone(min(gone))
+        return found
 
     def exists(self, sha256: str) -> bool:
         """Return whether the file is stored."""
@@ -79,28 +97,79 @@ class ImageStore:
 
     def delete(self, sha256: str) -> None:
         """Delete a file, whatever its suffix; a missing file is no error."""
-        for file in self.workspace.images.glob(f"{sha256[:2]}/{sha256}*"):
-            file.unlink(missing_ok=True)
+        self._files.remove(_names(sha256))
 
-    def _find(self, sha256: str) -> Path | None:
-        # A look at each name it may have, the most frequent first, where a search would read the whole folder.
-        for suffix in SUFFIXES.values():
-            if (file := self._file(sha256, suffix)).is_file():
-                return file
-        return None
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield the sha256 of every stored file, with its name and its size, without opening any.
 
-    def _file(self, sha256: str, suffix: str) -> Path:
-        return self.workspace.images / sha256[:2] / f"{sha256}{suffix}"
+        Raises:
+            OSError: the folder cannot be read.
+            WorkspaceError: the files cannot be reached.
+        """
+        for entry in self._files.entries(FOLDER):
+            stem, dot, suffix = entry.name.rpartition("/")[2].partition(".")
+            if f"{dot}{suffix}" in SUFFIXES.values():
+                yield stem, entry
 
     def sizes(self) -> dict[str, int]:
-        """Read the size in bytes of every stored file by its sha256, without opening any."""
+        """Read the size in bytes of every stored file by its sha256; raises as `entries`."""
         found: dict[str, int] = {}
-        for folder in _entries(self.workspace.images):
-            for entry in _entries(folder):
-                stem, dot, suffix = entry.name.partition(".")
-                if dot and f"{dot}{suffix}" in SUFFIXES.values() and entry.is_file():
-                    found[stem] = max(found.get(stem, 0), entry.stat().st_size)
+        for sha, entry in self.entries():
+            found[sha] = max(found.get(sha, 0), entry.bytes)
         return found
+
+    @contextmanager
+    def staged(self, files: Sequence[str]) -> Iterator[list[Path]]:
+        """Give these files (sha256) as paths on this machine, in their order, for as long as the block runs.
+
+        Raises:
+            WorkspaceError: one of them is gone, or there is no room for copies.
+        """
+        wanted = [_names(sha) for sha in files]
+        with self._files.staged(wanted, self.workspace.scratch) as found:
+            paths = [path for path in found if path is not None]
+            if len(paths) < len(files):
+                raise self._gone(files[found.index(None)])
+            yield paths
+
+    def portions(self, files: Sequence[str]) -> Iterator[list[tuple[str, Path]]]:
+        """Yield these files (sha256) with their paths on this machine, in portions; each lasts until the next.
+
+        Raises:
+            WorkspaceError: as `staged`.
+        """
+        size = self._files.portion or len(files) or 1
+        for start in range(0, len(files), size):
+            portion = files[start : start + size]
+            with self.staged(portion) as paths:
+                yield list(zip(portion, paths, strict=True))
+
+    def _find(self, sha256: str) -> str | None:
+        # A look at each name it may have, the most frequent first, where a search would read the whole folder.
+        files = self._files
+        return next((name for name in _names(sha256) if files.size(name) is not None), None)
+
+    def _gone(self, sha256: str) -> WorkspaceError:
+        return WorkspaceError(
+            f"{self._files.where(f'{FOLDER}/{sha256[:2]}')} has no file {sha256}.*, though the catalogue knows it; "
+            f"put it back, or fetch it again: {self.workspace.command('collect')}"
+        )
+
+
+def _name(sha256: str, suffix: str) -> str:
+    return f"{FOLDER}/{sha256[:2]}/{sha256}{suffix}"
+
+
+def _names(sha256: str) -> list[str]:
+    return [_name(sha256, suffix) for suffix in dict.fromkeys(SUFFIXES.values())]
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix
+
+
+def _holds(files: Files, name: str, data: bytes) -> bool:
+    return files.size(name) == len(data) and files.read(name) == data
 
 
 def record_lost_files(workspace: Workspace, catalog: Catalog) -> int:
@@ -123,7 +192,8 @@ def record_lost_files(workspace: Workspace, catalog: Catalog) -> int:
     try:
         sizes = ImageStore(workspace).sizes()
     except OSError as error:
-        raise WorkspaceError(f"{workspace.images} cannot be read: {error.strerror}; make it readable") from error
+        where = workspace.files.where(FOLDER)
+        raise WorkspaceError(f"{where} cannot be read: {error.strerror}; make it readable") from error
     lost: set[str] = set()
     back: set[str] = set()
     with catalog.engine.connect() as connection:
@@ -147,15 +217,3 @@ def mark_lost(catalog: Catalog, files: Collection[str]) -> None:
 
 def _rows_of(catalog: Catalog, files: Collection[str]) -> list[Download]:
     return [row for row in catalog.each(Download) if row.sha256 in files] if files else []
-
-
-def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _holds(file: Path, data: bytes) -> bool:
-    return file.is_file() and file.stat().st_size == len(data) and file.read_bytes() == data

@@ -1,20 +1,22 @@
-"""Paths of the workspace folder, and atomic writes."""
+"""Paths of the workspace folder, and where its files lie."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import os
-import secrets
 import shlex
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from workspace.config.storage import StorageConfig, read_storage
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic as write_atomic
+from workspace.files.atomic import write_json as write_json
+from workspace.files.base import Files
+from workspace.files.opening import files_of, open_files
 
 if TYPE_CHECKING:
     from workspace.catalog.catalog import Catalog
@@ -33,6 +35,10 @@ _ITEMS_PER_PIECE = 1000
 class Workspace:
     """The folder of one classifier; data/README.md describes every file in it.
 
+    Attributes:
+        root: the folder.
+        placed: where its files lie; None: as its workspace.toml says, which a process on another machine does not have.
+
     Example:
         >>> workspace = Workspace(Path("data/pandas"))
         >>> workspace.config_file.as_posix()
@@ -42,6 +48,32 @@ class Workspace:
     """
 
     root: Path
+    placed: StorageConfig | None = None
+
+    @property
+    def storage(self) -> StorageConfig:
+        """Where its files lie.
+
+        Raises:
+            ConfigError: workspace.toml cannot be read.
+        """
+        return self.placed or read_storage(self.config_file)
+
+    @property
+    def files(self) -> Files:
+        """The files that may lie elsewhere: images/, models/ and what is finished of runs/.
+
+        Raises:
+            ConfigError: workspace.toml cannot be read.
+            WorkspaceError: they cannot be reached, or are another workspace's.
+        """
+        # A process that works for another, as on another machine, is told where they are, and does not ask whose.
+        return files_of(self.placed, self.root) if self.placed else self.checked_files
+
+    @property
+    def checked_files(self) -> Files:
+        """The same, once they are known to be reachable and this workspace's; asked once a process."""
+        return open_files(self.storage, self.root, self.command("move"))
 
     def command(self, name: str) -> str:
         """Return a command on this workspace, quoted for a shell, for messages that name the next one.
@@ -97,8 +129,18 @@ class Workspace:
 
     @property
     def images(self) -> Path:
-        """The downloaded files, named by their sha256: workspace.storage.image_store."""
+        """The downloaded files where they lie in this folder: ImageStore is the way to them, wherever they lie."""
         return self.root / "images"
+
+    @property
+    def champion_file(self) -> Path:
+        """The decision that made the present model live, likewise: workspace.storage.champion.Decision."""
+        return self.root / "models" / "champion.json"
+
+    @property
+    def decisions_file(self) -> Path:
+        """Every decision about a model, one JSON line each, likewise."""
+        return self.root / "models" / "decisions.jsonl"
 
     @property
     def cache(self) -> Path:
@@ -106,19 +148,14 @@ class Workspace:
         return self.root / "cache"
 
     @property
+    def scratch(self) -> Path:
+        """Copies of files that lie elsewhere, for as long as a step needs them."""
+        return self.cache / "staged"
+
+    @property
     def runs(self) -> Path:
-        """The frozen runs, one folder each."""
+        """The frozen runs, one folder each; where files lie elsewhere, their working copies."""
         return self.root / "runs"
-
-    @property
-    def champion_file(self) -> Path:
-        """The decision that made the present model live: workspace.storage.champion.Decision."""
-        return self.root / "models" / "champion.json"
-
-    @property
-    def decisions_file(self) -> Path:
-        """Every decision about a model, one JSON line each."""
-        return self.root / "models" / "decisions.jsonl"
 
     @property
     def lock_file(self) -> Path:
@@ -150,9 +187,31 @@ class Workspace:
         """Digest of the inputs of the latest curation."""
         return self.cache / "curation.json"
 
-    def run(self, run_id: str) -> RunFolder:
-        """Return the folder of a run."""
-        return RunFolder(self.runs / run_id)
+    def run(self, run_id: str, *names: str) -> RunFolder:
+        """Return the folder of a run, brought up to date where its files lie elsewhere.
+
+        Args:
+            run_id: which.
+            names: of the files that are needed; none: all.
+
+        Raises:
+            WorkspaceError: the files cannot be reached.
+        """
+        folder = RunFolder(self.runs / run_id)
+        self.files.pull(f"runs/{run_id}", folder.root, names)
+        return folder
+
+    def keep(self, run: RunFolder) -> None:
+        """Store what a step has changed in the folder of a run, where files lie elsewhere.
+
+        Raises:
+            WorkspaceError: the files cannot be reached.
+        """
+        self.files.push(f"runs/{run.run_id}", run.root)
+
+    def run_ids(self) -> list[str]:
+        """List the names of all runs, sorted."""
+        return self.files.folders("runs")
 
     def latest_run(self) -> RunFolder:
         """Return the run that the latest split or training made.
@@ -160,9 +219,9 @@ class Workspace:
         Raises:
             WorkspaceError: there is none yet.
         """
-        pointer = self.runs / "latest"
+        pointer = self.files.where("runs/latest")
         try:
-            name = pointer.read_text(encoding="utf-8").strip()
+            name = self.files.read("runs/latest").decode().strip()
         except FileNotFoundError as error:
             raise WorkspaceError(f"{self.root} has no run yet; make one with: {self.command('split')}") from error
         except (OSError, UnicodeDecodeError) as error:
@@ -175,7 +234,7 @@ class Workspace:
 
     def point_to(self, run_id: str) -> None:
         """Make this run the latest one."""
-        write_atomic(self.runs / "latest", f"{run_id}\n".encode())
+        self.files.write("runs/latest", f"{run_id}\n".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,48 +337,6 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Checkpoints of a training in progress; deleted once the model is saved."""
         return self.root / "checkpoints"
-
-
-def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file atomically: a reader, or a kill, sees either the old bytes or the new ones.
-
-    Its mode is that of the file it replaces, else what `open` would have given it, so that others of the same group
-    can read what the umask lets them.
-
-    Args:
-        path: where; missing folders are made.
-        data: what.
-        durable: also wait for the disk, so that a power cut cannot undo it; not worth it for what can be made again.
-
-    Raises:
-        WorkspaceError: the disk is full or the folder cannot be written; names the folder.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Of its own making: tempfile gives mode 0600 whatever the umask.
-        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                if path.exists():
-                    temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-                file.write(data)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise WorkspaceError(
-            f"cannot write {path}: {error.strerror or error}; free some space or make the folder writable, "
-            "then run the same command again: it goes on where this one stopped"
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, atomically; keys in the order given."""
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def digest(*parts: object, length: int = 12) -> str:

@@ -22,7 +22,7 @@ def rename(
     Example: collect-and-train rename -w data/bears grizzly "brown bear"
     """
     from workspace.catalog.renamed_classes import carry_over, known_labels
-    from workspace.config.rename_class import with_renamed_class
+    from workspace.config.edit import with_renamed_class
     from workspace.errors import ConfigError
     from workspace.names import normalised_name, same_name
     from workspace.resolve import open_workspace

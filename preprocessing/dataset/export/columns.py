@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +38,10 @@ DETAILS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ExportedImage:
-    """An image of the dataset: its sample, the place of its label among the classes, and its stored file."""
+    """An image of the dataset: its sample, the place of its label among the classes, and its file on this machine.
+
+    The file may be a copy that is deleted once the next image is asked for.
+    """
 
     sample: Sample
     label: int
@@ -60,9 +64,11 @@ def images_of(store: ImageStore, samples: Sequence[Sample], split: str) -> Itera
         WorkspaceError: the file of one is gone.
     """
     numbers = {name: number for number, name in enumerate(classes_of(samples))}
-    for sample in sorted(samples, key=lambda sample: (sample.label, sample.sha256)):
-        if sample.split == split:
-            yield ExportedImage(sample, numbers[sample.label], store.path(sample.sha256))
+    chosen = [sample for sample in samples if sample.split == split]
+    chosen.sort(key=lambda sample: (sample.label, sample.sha256))
+    stored = chain.from_iterable(store.portions([sample.sha256 for sample in chosen]))
+    for sample, (_, file) in zip(chosen, stored, strict=True):
+        yield ExportedImage(sample, numbers[sample.label], file)
 
 
 def split_counts(samples: Sequence[Sample]) -> dict[str, int]:

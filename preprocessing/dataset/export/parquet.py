@@ -58,8 +58,8 @@ def export_parquet(workspace: Workspace, samples: Sequence[Sample], folder: Path
 
 def _write(file: Path, images: Iterator[ExportedImage], schema: pa.Schema) -> None:
     with written_beside(file) as part, pq.ParquetWriter(part, schema) as writer:
-        while group := list(islice(images, _IMAGES_PER_GROUP)):
-            writer.write_table(pa.Table.from_pylist([_row(image) for image in group], schema=schema))
+        while rows := [_row(image) for image in islice(images, _IMAGES_PER_GROUP)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
 def _row(image: ExportedImage) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from preprocessing.dataset.export.columns import SPLITS, ExportedImage, classes_of, images_of, readme, written_beside
@@ -34,14 +34,14 @@ def export_webdataset(workspace: Workspace, samples: Sequence[Sample], folder: P
         for old in folder.glob(f"{split_name}-*.tar"):
             old.unlink()  # a larger dataset, exported here before, had more of them
         for number, first in enumerate(images):
-            shard = [first, *islice(images, IMAGES_PER_TAR - 1)]
+            shard = chain([first], islice(images, IMAGES_PER_TAR - 1))
             _write(folder / f"{split_name}-{number:06}.tar", shard)
     write_json(folder / "classes.json", classes_of(samples))
     loading = "webdataset.WebDataset('train-000000.tar').decode('pil')"
     write_atomic(folder / "README.md", readme(samples, name, loading))
 
 
-def _write(file: Path, images: Sequence[ExportedImage]) -> None:
+def _write(file: Path, images: Iterable[ExportedImage]) -> None:
     with written_beside(file) as part, tarfile.open(part, "w") as archive:
         for image in images:
             for suffix, data in _members(image):

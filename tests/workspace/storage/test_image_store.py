@@ -14,7 +14,8 @@ def test_what_is_put_is_got_under_every_suffix(tmp_path, suffix) -> None:
     assert not images.exists(SHA)
     images.put(SHA, suffix, b"bytes")
     assert images.exists(SHA)
-    assert images.get(SHA) == images.path(SHA).read_bytes() == b"bytes"
+    with images.staged([SHA]) as (path,):
+        assert images.get(SHA) == path.read_bytes() == b"bytes"
     assert images.key(SHA) == f"images/ab/{SHA}{suffix}"
     assert (tmp_path / images.key(SHA)).is_file()
 
@@ -22,9 +23,9 @@ def test_what_is_put_is_got_under_every_suffix(tmp_path, suffix) -> None:
 def test_a_stored_file_is_not_written_again(tmp_path) -> None:
     images = ImageStore(Workspace(tmp_path))
     images.put(SHA, ".png", b"first")
-    before = images.path(SHA).stat()
+    before = (tmp_path / images.key(SHA)).stat()
     images.put(SHA, ".png", b"first")
-    assert images.path(SHA).stat() == before
+    assert (tmp_path / images.key(SHA)).stat() == before
 
 
 def test_a_deleted_file_is_gone_and_its_neighbour_stays(tmp_path) -> None:
@@ -37,7 +38,12 @@ def test_a_deleted_file_is_gone_and_its_neighbour_stays(tmp_path) -> None:
     assert (images.exists(SHA), images.exists(neighbour)) == (False, True)
 
 
-@pytest.mark.parametrize("ask", [ImageStore.get, ImageStore.path, ImageStore.key])
+def _staged(images: ImageStore, sha256: str) -> None:
+    with images.staged([sha256]):
+        pass
+
+
+@pytest.mark.parametrize("ask", [ImageStore.get, ImageStore.key, lambda images, sha: images.keys([sha]), _staged])
 def test_a_missing_file_is_named_with_a_remedy(tmp_path, ask) -> None:
     with pytest.raises(WorkspaceError, match=f"(?s){SHA}.*put it back"):
         ask(ImageStore(Workspace(tmp_path)), SHA)

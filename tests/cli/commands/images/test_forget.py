@@ -172,7 +172,7 @@ def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> 
     label = next(hit.label for hit in rows(workspace, Hit) if hit.image_url == row.image_url)
     file = workspace.inbox / label / "copy.jpg"
     file.parent.mkdir(parents=True)
-    shutil.copy(ImageStore(workspace).path(row.sha256), file)
+    shutil.copy(workspace.root / ImageStore(workspace).key(row.sha256), file)
     assert forget(workspace, "--url", row.image_url, "-y").exit_code == 0
     config = load_config(workspace.config_file, {"retrain.settle_s": 0})
     step_function("inbox")(workspace, config, SILENT)

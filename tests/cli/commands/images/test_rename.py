@@ -11,7 +11,7 @@ from cli.main import app
 from cli.status import status_text
 from workspace.catalog.overrides import Change, decide
 from workspace.catalog.records import Override, Sample
-from workspace.config.rename_class import with_renamed_class
+from workspace.config.edit import with_renamed_class
 from workspace.errors import ConfigError
 from workspace.resolve import open_workspace
 from workspace.storage.champion import Decision, record_decision
