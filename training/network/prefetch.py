@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from training.network.shared_arrays import Slots, make_into
 from workspace.errors import WorkspaceError
 
 Wanted = TypeVar("Wanted")
@@ -61,22 +62,35 @@ def prefetched(
         yield from ((item, make(item)) for item in wanted)
         return
     pool = workers.pool(len(wanted))
+    slots = Slots(AHEAD * workers.count + 2) if isinstance(pool, ProcessPoolExecutor) else None
     try:
-        waiting: deque[tuple[Wanted, Future[Made]]] = deque()
+        waiting: deque[tuple[Wanted, Callable[[], Made]]] = deque()
         for item in wanted:
-            waiting.append((item, pool.submit(make, item)))
+            waiting.append((item, _begin(pool, slots, make, item)))
             if len(waiting) > AHEAD * workers.count:
-                first, ready = waiting.popleft()
-                yield first, ready.result()
-        for first, ready in waiting:
-            yield first, ready.result()
+                first, result = waiting.popleft()
+                yield first, result()
+        for first, result in waiting:
+            yield first, result()
     except BrokenProcessPool as error:
         raise WorkspaceError(
             f"one of the {workers.count} processes that make views for the GPU was killed, most often for want of "
-            "memory; set features.workers to fewer and run it again, which goes on from the last finished epoch"
+            "memory (in a container, of shared memory too); set features.workers to fewer and run it again, which "
+            "goes on from the last finished epoch"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)  # what nobody will ask for any more is not made
+        if slots:
+            slots.close()
+
+
+def _begin(pool: Executor, slots: Slots | None, make: Callable[[Wanted], Made], item: Wanted) -> Callable[[], Any]:
+    """Begin to make something; what is returned waits for it."""
+    if slots is None:
+        return pool.submit(make, item).result
+    slot = slots.take()
+    future = pool.submit(make_into, slot.name, make, item)
+    return lambda: slots.give_back(slot, future.result())
 
 
 def _use_one_core() -> None:
