@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import count_new_images
+from training.evaluation.drift import read_drift
 from workspace.catalog import curation
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.collection_stats import read_collection_stats
@@ -17,6 +18,7 @@ from workspace.catalog.records import Sample
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
+from workspace.served.kept import KeptPictures
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.dataset import read_dataset
 from workspace.storage.lock import lock_owner
@@ -66,6 +68,10 @@ def _lines(
         if last.action == "kept_champion":
             lines.append(("last challenger", f"{last.run_id}, {last.made_at}: {last.why}"))
         lines += [("since then", text) for text in _changes(workspace, config, workspace.run(champion.champion), kept)]
+        drift = read_drift(workspace, champion.champion, config.serve.drift_level)
+        lines += [("service", drift.sentence())] if drift else []
+    if unlabelled := len(KeptPictures(workspace).undecided()):
+        lines.append(("unlabelled", f"{unlabelled:,} pictures that the service kept: {workspace.command('review')}"))
     owner = lock_owner(workspace)
     if owner:
         lines.append(("now", f"in use by {owner}"))

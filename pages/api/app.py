@@ -104,7 +104,7 @@ def _add_classify(app: FastAPI, service: Service) -> None:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    @app.get("/health/live", summary="Is the process up?")
+    @app.get("/health/live", summary="Is the process up?", responses=described.LIVE)
     async def live() -> dict[str, str]:
         """Answer 200 as long as the process answers at all."""
         return {"status": "live"}
@@ -122,7 +122,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         more = {"notes": list(current.notes), "classes": list(current.classifier.classes)}
         return JSONResponse(values | more, 503 if busy else 200)
 
-    @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+    @app.get("/metrics", summary="Counters for Prometheus", response_class=Response, responses=described.METRICS)
     def metrics() -> Response:
         """Requests, seconds, refusals by reason, classes, queue, drift: in Prometheus's text format."""
         current = service.live.current

@@ -140,6 +140,12 @@ HEALTH: dict[int | str, dict[str, Any]] = {
     503: {"description": "As many requests are at work as may be."},
 }
 
+LIVE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It is up.", "content": {"application/json": {"example": {"status": "live"}}}}
+}
+
+METRICS: dict[int | str, dict[str, Any]] = {200: {"description": "The metrics, as text."}}
+
 _BINARY = {"type": "string", "format": "binary"}
 
 CLASSIFY: dict[str, Any] = {

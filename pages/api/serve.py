@@ -45,12 +45,14 @@ class ServiceSettings:
     token: str = ""
 
     def app(self) -> ASGIApp:
-        """Load the model and build the application.
+        """Load the model, start the decoders, and build the application.
 
         Raises:
-            CollectAndTrainError: there is no model, or it cannot be used.
+            CollectAndTrainError: there is no model, it cannot be used, or processes cannot be started.
         """
-        return api_app(Service(LiveModel(self.choose, self.device), self.config, self.workspace), self.token)
+        service = Service(LiveModel(self.choose, self.device), self.config, self.workspace)
+        service.warm_up()
+        return api_app(service, self.token)
 
     @property
     def most_connections(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+
+from PIL import Image
 
 from pages.api.batching import Batcher
 from pages.api.bodies import Budget, Sent
@@ -75,6 +78,19 @@ class Service:
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._fetchers = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
         self._reading = asyncio.Semaphore(2 * workers)  # uploads whose bytes are in memory to be decoded
+
+    def warm_up(self) -> None:
+        """Start the decoders and run the network once, so that the first request waits for neither.
+
+        Raises:
+            WorkspaceError: worker processes cannot be started.
+        """
+        classifier, blank = self.live.current.classifier, io.BytesIO()
+        Image.new("RGB", (64, 64)).save(blank, "PNG")
+        limits = decoding_limits(classifier, self._clean)
+        started = self._decoders.map(lambda _: decode_isolated(blank.getvalue(), limits), range(limits.workers))
+        classifier.answers([next(started).pixels])
+        list(started)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

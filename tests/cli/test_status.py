@@ -4,6 +4,7 @@ from workspace.catalog.class_progress import class_progress
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.resolve import open_workspace
+from workspace.served.kept import KeptPicture, KeptPictures, Limits
 
 
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:
@@ -39,3 +40,13 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
         (9, 1, 4),
         (0, 0, 1),
     ]
+
+
+def test_the_status_says_what_the_service_has_kept(tmp_path) -> None:
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
+    assert "unlabelled" not in status_text(workspace, config)
+    facts = {"sha256": "0" * 64, "suffix": ".png", "bytes": 4, "kept_at": "2026-01-01", "run_id": "r1", "best": "cat"}
+    KeptPictures(workspace).keep(KeptPicture(version=1, probability=0.4, **facts), b"data", Limits(9, 99))
+    assert "unlabelled      1 pictures that the service kept: collect-and-train review -w" in status_text(
+        workspace, config
+    )

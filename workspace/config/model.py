@@ -1,7 +1,7 @@
 """The settings of a workspace: one frozen model per step, read from workspace.toml.
 
-The sections stand beside it: collect.py, clean.py, train.py, and operate.py. Every field carries its unit in
-its name or its description; `workspace.config.template` prints these descriptions as the comments of a new
+The sections stand beside it: collect.py, clean.py, train.py and operate.py. Every field carries its unit in its
+name or its description; `workspace.config.template` prints these descriptions as the comments of a new
 workspace.toml, so that they are written once.
 """
 
