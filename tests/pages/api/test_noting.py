@@ -138,9 +138,9 @@ def test_answers_are_counted_without_pictures_and_survive_a_restart(start, png, 
     for number in range(3):
         ask(url, png(number))
     assert metrics(url)["classifier_drift_answers"] == 3
-    deadline = 200
-    while not workspace.answers_file.is_file() and deadline:
-        deadline -= 1
+    for _ in range(500):
+        if workspace.answers_file.is_file() and AnswersFile.read(workspace.answers_file).tally().n == 3:
+            break
         threading.Event().wait(0.02)
     file = AnswersFile.read(workspace.answers_file)
     assert (file.run_id, file.classes, file.tally().n) == ("model", ("ape", "bee"), 3)
