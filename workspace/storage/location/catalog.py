@@ -7,6 +7,7 @@ of another workspace.
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # SQLAlchemy is loaded where a catalogue is opened: a command
 
     from workspace.catalog.catalog import Catalog
     from workspace.database.address import Address
+    from workspace.database.engine import Database
     from workspace.database.shared import AdvisoryLock, Occupant
 
 SQLITE = "sqlite"
@@ -110,15 +112,18 @@ def catalog_stamp(workspace: Workspace) -> tuple[float, ...]:
     if address is None:
         file = workspace.catalog_file
         return tuple(_modified(part) for part in (file, file.with_name(f"{file.name}-wal")))
-    from workspace.database.engine import Database
     from workspace.database.shared import changes
 
-    database = Database(address)
-    try:
-        with database.engine.connect() as connection:
-            return changes(connection)
-    finally:
-        database.close()
+    with _kept_database(address).engine.connect() as connection:
+        return changes(connection)
+
+
+@functools.cache
+def _kept_database(address: Address) -> Database:
+    """Keep the connection of a page, which asks with every click whether something has changed."""
+    from workspace.database.engine import Database
+
+    return Database(address)
 
 
 def database_lock(workspace: Workspace) -> AdvisoryLock | None:

@@ -10,11 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from workspace.catalog.records import Hit, Search
-from workspace.config.model import WorkspaceConfig, parse_config
+from pages.review_data import ReviewData
+from workspace.catalog.catalog import TABLES, row_of
+from workspace.catalog.overrides import Change
+from workspace.catalog.records import Hit, Search, Verdict
+from workspace.config.model import WorkspaceConfig, load_config, parse_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.resolve import open_workspace
+from workspace.storage.lock import hold
 from workspace.storage.paths import Workspace
 from workspace.storage.run import model_settings
 
@@ -171,3 +175,16 @@ def test_no_command_and_no_file_shows_the_password(workspace, capfd) -> None:
     texts += capfd.readouterr()
     assert password
     assert password not in "".join(texts)
+
+
+@pytest.mark.cluster
+def test_a_page_sees_what_a_run_writes_beside_it_and_a_run_what_a_person_decides(workspace) -> None:
+    config = load_config(workspace.config_file)
+    with workspace.open_catalog() as of_run, workspace.open_catalog() as of_page:
+        page = ReviewData(workspace, config, of_page)
+        assert page.snapshot().verdicts == {}
+        with hold(workspace, "run"), of_run.transaction() as connection:  # a long one does not stop a click
+            connection.execute(TABLES[Verdict].insert(), [row_of(Verdict("aa", "cat", "check", "keep"))])
+            assert page.decide([Change("aa", "cat", "drop")])[0].made
+        assert list(page.snapshot().verdicts) == [("aa", "cat")]
+        assert of_run.kept() == []
