@@ -12,6 +12,7 @@ _REPORT = "nothing of it was stored, and trying again will not help: please repo
 _MAKE_ROOM = "free some space or make the folder writable, then run the same command again"
 _ONCE_MORE = "then run the same command again"
 _SHOWN = 500
+_ASKS = " Is the server running on that host and accepting TCP/IP connections?"
 
 # By SQLSTATE, else by its first two characters: PostgreSQL's documentation, appendix A.
 _REMEDIES: Mapping[str, str] = {
@@ -49,7 +50,7 @@ def sentence(name: str, context: sa.engine.ExceptionContext) -> str:
         context: SQLAlchemy's, of an error of the driver.
     """
     error = context.original_exception
-    text = " ".join(str(error).split())[:_SHOWN]
+    text = " ".join(str(error).split()).removesuffix(_ASKS)[:_SHOWN]
     if any(word in text for word in _DAMAGED):
         return f"the catalogue {name} is damaged: {text}; restore it from a copy, or move it away and collect again"
     if isinstance(error, sqlite3.Error):
