@@ -1,4 +1,4 @@
-"""The command `move`: a workspace's files to object storage and back."""
+"""The command `move`: a workspace's files to object storage, its catalogue to PostgreSQL, and back."""
 
 from __future__ import annotations
 
@@ -8,34 +8,46 @@ import typer
 
 from cli.app import OTHER, Folder, app
 
-LOCAL = "local"
-
 
 @app.command(rich_help_panel=OTHER)
 def move(
     folder: Folder,
     to: Annotated[
         str, typer.Option("--to", metavar="PLACE", help="s3://BUCKET/PREFIX, or local: the workspace's folder.")
-    ],
+    ] = "",
+    catalog: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Environment variable with the address of a database on PostgreSQL, or sqlite: catalog.sqlite.",
+        ),
+    ] = "",
 ) -> None:
-    """Move pictures, runs and models to object storage, or back; interrupted, the same command goes on.
+    """Move pictures, runs and models to object storage, the catalogue to PostgreSQL, or back.
 
-    Every file is copied and compared by its digest before workspace.toml names the new place and the old one is
-    cleared. Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.
+    Everything is copied and compared by digests before workspace.toml names the new place and the old one is cleared;
+    interrupted, the same command goes on. Keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the
+    environment, and the address of the database from the variable named.
 
-    Example: collect-and-train move -w data/pandas --to s3://my-bucket/pandas
+    Example: collect-and-train move -w data/pandas --to s3://my-bucket/pandas --catalog PANDAS_DB
     """
     import logging
 
     from workspace.config.storage import changed_storage
+    from workspace.moving.move import LOCAL
     from workspace.moving.move import move as move_workspace
     from workspace.resolve import open_workspace
+    from workspace.storage.location.catalog import SQLITE
     from workspace.storage.lock import hold
     from workspace.terminal import progress_reporter
 
+    if not to and not catalog:
+        raise typer.BadParameter("name where to: --to for the files, --catalog for the catalogue, or both")
     workspace, _ = open_workspace(folder)
-    target = changed_storage(workspace.storage, files="" if to == LOCAL else to)
+    wanted = {"files": "" if to == LOCAL else to} if to else {}
+    wanted |= {"catalog": "" if catalog == SQLITE else catalog} if catalog else {}
+    target = changed_storage(workspace.storage, **wanted)
     with progress_reporter(logging.getLogger("collect_and_train.move")) as progress, hold(workspace, "move"):
         moved = move_workspace(workspace, target, progress)
-    where = target.files or str(workspace.root)
+    where = " and ".join(value or str(workspace.root) for value in dict.fromkeys(wanted.values()))
     typer.echo(f"{', '.join(moved)} now in {where}" if moved else f"Everything is in {where} already.")

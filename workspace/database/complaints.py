@@ -29,6 +29,7 @@ _REMEDIES: Mapping[str, str] = {
     "53200": f"the server is out of memory; wait for its other work, {_ONCE_MORE}",
     "53300": f"close other programs that use the server, or raise its max_connections, {_ONCE_MORE}",
     "54000": "a name or an address is longer than an index takes (2,000 bytes); shorten it",
+    "55": f"another program is using the tables, such as a page; end it, {_ONCE_MORE}",
     "57": f"the server ended the connection; when it runs again, {_ONCE_MORE.removeprefix('then ')}",
 }
 # What a server says before it lets anybody in carries no SQLSTATE.

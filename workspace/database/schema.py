@@ -20,6 +20,7 @@ _REVISION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", 
 _FORMER = sa.Table("schema_version", sa.MetaData(), sa.Column("version", sa.Integer, primary_key=True))
 _TOO_NEW = 4  # for programs from before the revisions, which go by that table alone and refuse what is above 3
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('collect-and-train:schema', 0))")
+_PATIENCE = "SET LOCAL lock_timeout = '60s'"  # for a page's question to end
 _ENCODING = sa.text("SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()")
 
 
@@ -45,6 +46,8 @@ def prepare_schema(database: Database, metadata: sa.MetaData) -> None:
 def drop_tables(database: Database, metadata: sa.MetaData) -> None:
     """Drop all that prepare_schema makes, in one transaction; what is not there is passed over."""
     with _alone(database) as connection:
+        if database.is_postgresql:
+            connection.exec_driver_sql(_PATIENCE)
         metadata.drop_all(connection)
         SHARED.drop_all(connection)
         for table in (_REVISION, _FORMER):

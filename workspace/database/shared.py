@@ -51,6 +51,11 @@ class Occupant:
     folder: str
 
 
+def is_shared(connection: sa.Connection) -> bool:
+    """Return whether the database holds a catalogue, or what a move has not yet cleared of one."""
+    return sa.inspect(connection).has_table(_WORKSPACE.name)
+
+
 def occupant(connection: sa.Connection) -> Occupant | None:
     """Read whose database it is; None: nobody's yet."""
     row = connection.execute(sa.select(_WORKSPACE.c.id, _WORKSPACE.c.folder)).one_or_none()
@@ -131,8 +136,7 @@ class AdvisoryLock:
             WorkspaceError: the connection was lost on the way, and the lock with it.
         """
         try:
-            self._sign("", 0)
-            self._connection.execute(_FREE, self._id)
+            self._connection.execute(_FREE, self._id)  # and the word on whose it is counts no more
         except WorkspaceError as error:
             raise WorkspaceError(
                 f"the connection that held the lock of {self._database.name} was lost, so another process may have "

@@ -10,16 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from workspace.config.edit import with_settings
 from workspace.config.storage import StorageConfig
 from workspace.errors import WorkspaceError
+from workspace.moving.catalog import CatalogMover
 from workspace.moving.files import FileMover
 from workspace.progress import SILENT, Progress
+from workspace.storage.location.catalog import SQLITE
 from workspace.storage.paths import Workspace, write_atomic, write_json
 from workspace.text import decode_text
+
+LOCAL = "local"
+"""What takes the place of an address for `move`, for the workspace's folder."""
 
 
 class Mover(Protocol):
@@ -46,7 +50,7 @@ class Mover(Protocol):
         """Delete what the old place holds, if it is this workspace's; it is not needed any more."""
 
 
-MOVERS: tuple[Callable[[Workspace, StorageConfig, StorageConfig], Mover | None], ...] = (FileMover.of,)
+MOVERS: tuple[Callable[[Workspace, StorageConfig, StorageConfig], Mover | None], ...] = (FileMover.of, CatalogMover.of)
 """For each part of a workspace its mover from one place to another; None where the part stays where it is."""
 
 
@@ -88,14 +92,14 @@ def move(workspace: Workspace, target: StorageConfig, progress: Progress = SILEN
     if current != target:
         for mover in movers:
             mover.check()
-        write_json(_note(workspace), {"from": source.model_dump(), "to": target.model_dump()})
+        write_json(workspace.move_file, {"from": source.model_dump(), "to": target.model_dump()})
         for mover in movers:
             mover.copy(progress)
         moved = [mover.compare(progress) for mover in movers]
         _switch(workspace, target)
     for mover in movers:
         mover.clear()
-    _note(workspace).unlink(missing_ok=True)
+    workspace.move_file.unlink(missing_ok=True)
     return moved or [f"the rest of {_words(source)} was cleared"]
 
 
@@ -105,7 +109,7 @@ def read_move(workspace: Workspace) -> Move | None:
     Raises:
         WorkspaceError: move.json is damaged.
     """
-    file = workspace.root / "move.json"
+    file = workspace.move_file
     try:
         values = json.loads(file.read_bytes())
         return Move(StorageConfig(**values["from"]), StorageConfig(**values["to"]))
@@ -117,15 +121,11 @@ def read_move(workspace: Workspace) -> Move | None:
 
 def command(workspace: Workspace, target: StorageConfig) -> str:
     """Return the command that moves a workspace there, for messages."""
-    return f"{workspace.command('move')} --to {target.files or 'local'}"
+    return f"{workspace.command('move')} --to {target.files or LOCAL} --catalog {target.catalog or SQLITE}"
 
 
 def _words(place: StorageConfig) -> str:
-    return place.files or "its folder"
-
-
-def _note(workspace: Workspace) -> Path:
-    return workspace.root / "move.json"
+    return " and ".join(filter(None, (place.files, place.catalog))) or "its folder"
 
 
 def _switch(workspace: Workspace, target: StorageConfig) -> None:

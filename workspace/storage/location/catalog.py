@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workspace.config.storage import read_storage
 from workspace.errors import WorkspaceError
 from workspace.storage.paths import Workspace, write_json
 
@@ -51,12 +50,13 @@ def catalog_address(workspace: Workspace) -> Address | None:
         ConfigError: workspace.toml cannot be read.
         WorkspaceError: the rows are not where workspace.toml says, or the address cannot be used.
     """
-    variable, rows = read_storage(workspace.config_file).catalog, where_rows_are(workspace)
+    variable, rows = workspace.storage.catalog, where_rows_are(workspace)
     if rows not in (None, variable) and not workspace.move_file.exists():  # while moving, workspace.toml knows
         place = f"the database that {rows} names" if rows else str(workspace.catalog_file)
         raise WorkspaceError(
             f"workspace.toml has storage.catalog = {json.dumps(variable)}, but the rows are in {place}; write "
-            f"{json.dumps(rows)} again, or take them along: {workspace.command('move')} --catalog {variable or SQLITE}"
+            f"{json.dumps(rows)} again; to take them along, then: {workspace.command('move')} --catalog "
+            f"{variable or SQLITE}"
         )
     if not variable:
         return None
