@@ -22,7 +22,7 @@ PREFECT = (sys.executable, "-P", "-m", "prefect")  # -P: nothing is imported fro
 _WORKING_FOLDER_STEP = "prefect.deployments.steps.set_working_directory"
 _ROOT = Path(__file__).resolve().parents[2]
 IN_CHECKOUT = (_ROOT / "pyproject.toml").is_file()
-_PACKAGE = __name__.removesuffix("flows.server.deployments")  # empty in a checkout
+_PARENT = "".join(f"{part}." for part in __name__.split(".")[:-3])  # of the package flows; empty in a checkout
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def deployments_file(defaults: Defaults) -> Iterator[Path]:
                 step[_WORKING_FOLDER_STEP]["directory"] = str(working_folder())
         if not IN_CHECKOUT:
             file, flow = deployment["entrypoint"].split(".py:")
-            deployment["entrypoint"] = f"{_PACKAGE}{file.replace('/', '.')}.{flow}"
+            deployment["entrypoint"] = f"{_PARENT}{file.replace('/', '.')}.{flow}"
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "prefect.yaml"
         written.write_text(yaml.safe_dump(document), encoding="utf-8")
