@@ -1,10 +1,13 @@
 """How well "none of these" tells outsiders from own pictures, over several seeds, through the whole path.
 
-    python -m benchmarks.reject --photos bears/ --outsiders aerial/ [--outsiders other/ …] [--seeds 5]
+    python -m benchmarks.reject --photos bears/ --outsiders aerial/ [--outsiders other/ …] [--negatives monkeys/]
 
 Trains on `--photos` (a folder with a folder of pictures per class), as a user would, and asks the saved model about
 the held-out test pictures and about every picture under each `--outsiders` folder. Nothing of the outsiders is known
 when the limits are set. Also shown: each of the two scores alone, at the same share of own pictures accepted.
+
+With `--negatives` the pictures of that folder are the workspace's negatives: half of them help to set the limits, and
+the other half measures them. The column "both" then shows what the same model's limits would be without them.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.support.photo_sets import site_settings
-from flows.step_table import STEPS, Phase
+from flows.step_table import STEPS, Phase, find_step
 from gallery.site import Gallery
 from preprocessing.images.decode import decode_small
 from preprocessing.images.pixel_cache import PixelCache
@@ -32,16 +35,21 @@ from workspace.resolve import open_workspace
 from workspace.storage.dataset import read_dataset
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
+from workspace.storage.run import open_run
 
 PATH = [step for step in STEPS if step.phase is not Phase.ARRIVAL and step.name not in {"report", "publish"}]
-RULES = ("both", "probability alone", "distance alone")
+RULES = ("both", "with negatives", "probability alone", "distance alone")
 
 
-def train(site: Gallery, folder: Path, seed: int, backbone: str) -> tuple[Workspace, WorkspaceConfig]:
-    """Collect from the site, train and calibrate."""
+def train(
+    site: Gallery, folder: Path, seed: int, backbone: str, negatives: Path | None
+) -> tuple[Workspace, WorkspaceConfig]:
+    """Take in the negatives, collect from the site, train and calibrate."""
     settings = site_settings(site, backbone) | {"seed": seed}
+    if negatives:
+        settings["negatives.folder"] = str(negatives.resolve())
     workspace, config = open_workspace(folder, site.keywords, settings)
-    for step in PATH:
+    for step in (find_step("inbox"), *PATH):
         step.run(workspace, config, SILENT)
     return workspace, config
 
@@ -70,9 +78,13 @@ class Judge:
         scores = rejection.own_scores
         probability = np.array(scores.probability, dtype=np.float32)
         accept = self.calibration.limits[0].accept
-        self.limits = {"both": self.calibration.limits[0], "probability alone": fit_limits(probability, None, accept)}
-        if scores.distance is not None:
-            nearest = fit_limits(-np.array(scores.distance, dtype=np.float32), None, accept)
+        distance = None if scores.distance is None else np.array(scores.distance, dtype=np.float32)
+        self.limits = {"both": fit_limits(probability, distance, accept)}
+        if open_run(workspace).negatives():
+            self.limits["with negatives"] = self.calibration.limits[0]
+        self.limits["probability alone"] = fit_limits(probability, None, accept)
+        if distance is not None:
+            nearest = fit_limits(-distance, None, accept)
             self.limits["distance alone"] = OodLimits(accept, 0.0, -nearest.min_probability)
 
     def accepted(self, pictures: Sequence[np.ndarray]) -> dict[str, float]:
@@ -90,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder with a folder of photographs per class")
     parser.add_argument("--outsiders", type=Path, action="append", required=True, help="folder of other pictures")
+    parser.add_argument("--negatives", type=Path, help="folder of pictures of none of the classes, known beforehand")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     given = parser.parse_args()
@@ -97,10 +110,13 @@ def main() -> None:
     print(f"{'seed':4}  {'pictures':28}  {'n':>4}  " + "  ".join(f"{rule:>17}" for rule in RULES) + "   (answered)")
     with Gallery.photos(given.photos) as site, tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seeds):
-            workspace, config = train(site, Path(folder), seed, given.backbone)
+            workspace, config = train(site, Path(folder), seed, given.backbone, given.negatives)
             judge, cache = Judge(workspace, config), PixelCache(workspace, config.clean)
             test = [one for one in read_dataset(workspace.latest_run().dataset_file) if one.split == "test"]
             sets = {"own test pictures": [cache.read(one.sha256) for one in test]}
+            measuring = [one for one in open_run(workspace).negatives() if one.split == "test"]
+            if measuring:
+                sets["negatives that set no limit"] = [cache.read(one.sha256) for one in measuring]
             sets |= {f"outsiders: {path.name}": read_folder(path, config) for path in given.outsiders}
             for name, pictures in sets.items():
                 found = judge.accepted(pictures)

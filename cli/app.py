@@ -106,6 +106,13 @@ Photos = Annotated[
         "table of path and label.",
     ),
 ]
+Negatives = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Pictures of none of the classes (negatives.folder): what the answer none is set and measured by.",
+    ),
+]
 PerClass = Annotated[int | None, typer.Option(min=1, help="Clean pictures wanted per class; all of your own.")]
 WHOLE_PATH = "From keywords to a classifier"
 SINGLE_STEPS = "Single steps (each does only what is not done yet)"

@@ -18,9 +18,10 @@ from workspace.catalog.records import Sample
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
+from workspace.names import NO_CLASS
 from workspace.served.kept import KeptPictures
 from workspace.storage.champion import read_champion, read_decisions
-from workspace.storage.dataset import read_dataset
+from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace
@@ -32,17 +33,19 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
     run = _latest(workspace)
     samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
     with workspace.open_catalog() as catalog:
-        states = class_progress(catalog, config.classes)
+        states = class_progress(catalog, config.collected)
         usable = catalog.kept(ignoring=[curation.STAGE])
-        renamed = plan_carry_over(catalog, config.classes)
-    splits = Counter((sample.label, sample.split) for sample in samples)
+        renamed = plan_carry_over(catalog, config.collected)
+    negatives = read_negatives(run.negatives_file) if run else []
+    splits = Counter((sample.label, sample.split) for sample in (*samples, *negatives))
     table = Table(show_edge=False, pad_edge=False)
     for title in ("class", "found", "clean", "kept", "to review", "reviewed", "train", "val", "test"):
         table.add_column(title, justify="left" if title == "class" else "right")
     for label, state in states.items():
         counts = (state.found, state.clean, state.kept, state.to_review, state.decided)
         table.add_row(
-            label, *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test"))))
+            "none (negatives)" if label == NO_CLASS else label,
+            *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test")))),
         )
     lines = [("classes", f"{note}, with the next step") for note in renamed.notes]
     lines += [("decisions", note) for note in renamed.waiting]
@@ -80,7 +83,11 @@ def _lines(
 
 def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mapping[str, ClassProgress]) -> list[str]:
     """Say of each class that was searched and is too small to train what became of all that was found."""
-    small = [label for label, state in states.items() if state.found and state.kept < config.split.min_per_class]
+    small = [
+        label
+        for label, state in states.items()
+        if state.found and state.kept < config.split.min_per_class and label in config.classes
+    ]
     if not small:
         return []
     with workspace.open_catalog() as catalog:
@@ -95,7 +102,10 @@ def _run_line(run: RunFolder, samples: list[Sample]) -> str:
     metrics = Metrics.read_if_present(run.metrics_file)
     if metrics is None:
         return f"{text}, trained, not evaluated"
-    return f"{text}, test accuracy {metrics.test.accuracy.value:.3f} on {metrics.test.n}"
+    text += f", test accuracy {metrics.test.accuracy.value:.3f} on {metrics.test.n}"
+    if (found := metrics.negatives) is not None:
+        text += f", {found.rate.value:.3f} of {found.n} negatives get a class"
+    return text
 
 
 def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kept: list[tuple[str, str]]) -> list[str]:

@@ -51,9 +51,9 @@ def run(
         record_exclusions(catalog, config.search.wanted_licenses)
         record_lost_files(workspace, catalog)
         if urls is None:
-            wanted = config.classes, config.search.per_class
+            wanted = config.collected, config.search.per_class
             urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
-            urls += lost_urls(catalog, config.classes)
+            urls += lost_urls(catalog, config.collected)
         urls = [url for url in urls if not url.startswith(INBOX_SCHEME)]
         progress.begin("Downloading", len(urls))
         if warn_of_contact and not config.network.contact and _asks_strangers(urls, config.network):

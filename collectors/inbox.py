@@ -1,14 +1,17 @@
 """Import the images that a user puts into `inbox/<class>/` of the workspace, as the source `inbox`.
 
 Files are copied into images/ and stay where they are. A url such as `inbox:red%20panda/1.jpg?5120-17600000` holds
-size and modification time, so that a file is read once, and again only after it was replaced.
+size and modification time, so that a file is read once, and again only after it was replaced. Those of the folder
+`negatives.folder` come in by the same door: `inbox:/negatives/1.jpg?5120-17600000`.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +23,7 @@ from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.image_files import is_hidden, list_files, passed_over_note
-from workspace.names import as_text, name_key
+from workspace.names import NO_CLASS, as_text, name_key
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order, words_for
 from workspace.served.kept import KeptPictures
@@ -37,24 +40,25 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """Import every new or replaced file of the inbox; each becomes a row of downloads, with a reason where it fails.
 
     A file that changed less than `retrain.settle_s` ago, or that is named like an unfinished download, is left for the
-    next run. Folders are matched to classes by name or by one of the class's keywords.
+    next run. Folders are matched to classes by name or by one of the class's keywords; inbox/none/ takes negatives,
+    where the settings want any.
 
     Raises:
         WorkspaceError: the inbox cannot be read, or the workspace cannot be written.
     """
-    folders, notes = _class_folders(workspace, config)
+    places, notes = _places(workspace, config)
     with workspace.open_catalog() as catalog:
         hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
         record_lost_files(workspace, catalog)
-        known = {hit.image_url for hit in hits}.difference(lost_urls(catalog, config.classes))
+        known = {hit.image_url for hit in hits}.difference(lost_urls(catalog, config.collected))
         rank = len(hits)
         unsettled, new = 0, []
-        files, passed_over = _files(folders, config.retrain.settle_s)
-        for label, file, url, settled in files:
-            if url in known:
+        files, passed_over = _files(places)
+        for file in files:
+            if file.url in known:
                 continue
-            if settled:
-                new.append((label, file, url))
+            if file.is_settled:
+                new.append(file)
             else:
                 unsettled += 1
         progress.begin("Importing the inbox", len(new))
@@ -64,44 +68,88 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         kept = KeptPictures(workspace)
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
-            rows = [_import(intake, file, url) for _, file, url in batch]
+            rows = [_import(intake, file) for file in batch]
             catalog.put(rows)  # before the hits, which mark the files as imported
-            for (_, file, _), row in zip(batch, rows, strict=True):
+            for file, row in zip(batch, rows, strict=True):
                 if row.status != "ok":
-                    passed_over[file.relative_to(workspace.inbox).as_posix()] = words_for(row.reason)
-            catalog.add_new(
-                [
-                    _hit(kept, config, label, file, url, rank + start + index)
-                    for index, (label, file, url) in enumerate(batch)
-                ]
-            )
+                    passed_over[file.place.root][f"{file.place.name}{file.name}"] = words_for(row.reason)
+            catalog.add_new([_hit(kept, config, file, rank + start + index) for index, file in enumerate(batch)])
             progress.advance(len(batch))
         imported = [row for row in catalog.all(Download) if row.image_url.startswith(INBOX_SCHEME)]
     reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
     reasons |= Counter({"still being written": unsettled} if unsettled else {})
-    note = passed_over_note(str(workspace.inbox), passed_over)
-    notes = (*notes, note) if note else notes
+    notes = (*notes, *filter(None, (passed_over_note(str(root), those) for root, those in passed_over.items())))
     for note in notes:
         progress.warn(note)
     return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
 
 
-def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[Path, str], tuple[str, ...]]:
-    """Map each folder of the inbox to its class; also return notes on the others."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder whose files are all of one class.
+
+    Attributes:
+        root: the folder that messages name.
+        name: of this one in it, with a slash at its end; empty where it is the root itself.
+        label: the class, or `none`.
+        address: what its urls begin with.
+        settle_s: files that changed less than so long ago are left for the next run.
+    """
+
+    root: Path
+    name: str
+    label: str
+    address: str
+    settle_s: float
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.name
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a place, by its name in it."""
+
+    place: _Place
+    name: str
+    url: str
+    is_settled: bool
+
+
+def _places(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[_Place], tuple[str, ...]]:
+    """List the folders of the inbox that match a class, and that of the negatives; also return notes on the others."""
+    places, notes = _class_folders(workspace, config)
+    if config.negatives.folder:
+        folder = Path(config.negatives.folder).expanduser()
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            raise WorkspaceError(
+                f"negatives.folder = {config.negatives.folder!r} cannot be read: {error.strerror}; name a folder of "
+                "pictures, or leave it empty"
+            ) from error
+        places.append(_Place(folder, "", NO_CLASS, f"{INBOX_SCHEME}/negatives/", 0.0))
+    return places, notes
+
+
+def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[_Place], tuple[str, ...]]:
     if not workspace.inbox.is_dir():
-        return {}, ()
+        return [], ()
     names: dict[str, str] = {}
-    by_name = [(label, label) for label in config.classes]  # before the keywords, which may be other classes' names
-    for word, label in (*by_name, *((word, label) for label, words in config.classes.items() for word in words)):
+    by_name = [(label, label) for label in config.collected]  # before the keywords, which may be other classes' names
+    for word, label in (*by_name, *((word, label) for label, words in config.collected.items() for word in words)):
         names.setdefault(name_key(word), label)
-    folders, unknown, loose_files = {}, [], 0
+    places, unknown, loose_files = [], [], 0
     for entry in _listed(workspace.inbox):
         if is_hidden(entry.name):
             continue
         if not entry.is_dir():
             loose_files += 1
         elif name_key(entry.name) in names:
-            folders[entry] = names[name_key(entry.name)]
+            name, label = f"{entry.name}/", names[name_key(entry.name)]
+            address = f"{INBOX_SCHEME}{quote(name, errors='surrogateescape')}"
+            places.append(_Place(workspace.inbox, name, label, address, config.retrain.settle_s))
         else:
             unknown.append(as_text(entry.name))
     notes = []
@@ -112,51 +160,52 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[dict[
         )
     if loose_files:
         notes.append(f"{loose_files} files lie in {workspace.inbox} itself; move each to the folder of its class")
-    return folders, tuple(notes)
+    return places, tuple(notes)
 
 
-def _files(folders: Mapping[Path, str], settle_s: float) -> tuple[list[tuple[str, Path, str, bool]], dict[str, str]]:
-    """List (label, file, url, whether it is unchanged for long enough) by name; also what is passed over, and why.
+def _files(places: Sequence[_Place]) -> tuple[list[_File], dict[Path, dict[str, str]]]:
+    """List the files by name; also what is passed over, and why, by the root that messages name.
 
-    Others may write to an inbox, so a link that leads out of a class's folder is not followed.
+    Others may write to such a folder, so a link that leads out of it is not followed.
     """
     now_ns = time.time_ns()
-    found, passed_over = [], {}
-    for folder, label in folders.items():
+    found: list[_File] = []
+    passed_over: dict[Path, dict[str, str]] = {place.root: {} for place in places}
+    for place in places:
         try:
-            listing = list_files(folder, links_out=False)
+            listing = list_files(place.path, links_out=False)
         except OSError as error:
-            passed_over[folder.name] = f"cannot be read: {error.strerror}"
+            passed_over[place.root][place.name.rstrip("/")] = f"cannot be read: {error.strerror}"
             continue
-        passed_over |= {f"{folder.name}/{name}": why for name, why in listing.passed_over.items()}
+        passed_over[place.root] |= {f"{place.name}{name}": why for name, why in listing.passed_over.items()}
         for file in listing.files:
             # A file that is being written is dated now. One dated in the future is not, whatever clock dated it; were
             # it after all, the next run would see another size, and read it again.
-            is_settled = abs(now_ns - file.mtime_ns) >= settle_s * 1e9
+            is_settled = abs(now_ns - file.mtime_ns) >= place.settle_s * 1e9
             is_unfinished = file.name.casefold().endswith(_UNFINISHED)
-            name = quote(f"{folder.name}/{file.name}", errors="surrogateescape")
-            url = f"{INBOX_SCHEME}{name}?{file.version}"
-            found.append((label, folder / file.name, url, is_settled and not is_unfinished))
+            url = f"{place.address}{quote(file.name, errors='surrogateescape')}?{file.version}"
+            found.append(_File(place, file.name, url, is_settled and not is_unfinished))
     return found, passed_over
 
 
-def _hit(kept: KeptPictures, config: WorkspaceConfig, label: str, file: Path, url: str, rank: int) -> Hit:
+def _hit(kept: KeptPictures, config: WorkspaceConfig, file: _File, rank: int) -> Hit:
     """Return the hit of a file; of a picture that `review` took from the service it says when and whence it came."""
-    title, page_url = as_text(file.stem), ""
-    if served := kept.of_inbox_file(file):
+    label, path = file.place.label, file.place.path / file.name
+    title, page_url = as_text(path.stem), ""
+    if served := kept.of_inbox_file(path):
         title, page_url = f"served {served.kept_at}", served.url
-    keyword = config.classes[label][0]
-    return Hit(label, keyword, SOURCE, rank, url, page_url, title, found_at=utc_now())
+    keyword = next(iter(config.collected[label]), label)
+    return Hit(label, keyword, SOURCE, rank, file.url, page_url, title, found_at=utc_now())
 
 
-def _import(intake: Intake, file: Path, url: str) -> Download:
+def _import(intake: Intake, file: _File) -> Download:
     try:
-        data = read_capped(file, intake.max_bytes)
+        data = read_capped(file.place.path / file.name, intake.max_bytes)
     except TransferFailed as error:
-        return failed_row(url, error, utc_now())
+        return failed_row(file.url, error, utc_now())
     except OSError as error:
-        return failed_row(url, TransferFailed("failed", "unreadable", str(error)), utc_now())
-    return intake.take(Download(url, "ok", final_url=url, fetched_at=utc_now()), data)
+        return failed_row(file.url, TransferFailed("failed", "unreadable", str(error)), utc_now())
+    return intake.take(Download(file.url, "ok", final_url=file.url, fetched_at=utc_now()), data)
 
 
 def _listed(folder: Path) -> list[Path]:

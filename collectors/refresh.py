@@ -59,13 +59,13 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     latest, now = utc_now(ago_s=3600 * interval_h), utc_now()
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
-        classes = class_progress(catalog, config.classes)
+        classes = class_progress(catalog, config.collected)
     lacking = {label for label, state in classes.items() if state.still_to_fetch(config.search.per_class)}
     return [
         state
         for state in states
         if state.label in lacking
-        and state.keyword in config.classes.get(state.label, ())
+        and state.keyword in config.collected.get(state.label, ())
         and state.source in config.search.sources
         and not latest < state.asked_at <= now  # one of the future was written by a clock that was wrong
     ]

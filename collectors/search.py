@@ -45,9 +45,10 @@ def run(
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         record_exclusions(catalog, config.search.wanted_licenses)
-        progress.begin("Searching", len(config.classes))
+        searched = [label for label, keywords in config.collected.items() if keywords]
+        progress.begin("Searching", len(searched))
         searching = _Searching(catalog, session, sources, config, retry_failed)
-        for label in config.classes:
+        for label in searched:
             searching.fill(label)
             progress.advance()
         notes = tuple(dict.fromkeys(searching.notes))
@@ -68,7 +69,7 @@ def run(
             f"all {total} pictures that were found are excluded ({_listed(excluded)}): relax search.licenses or "
             "search.exclude_licenses, or name sources that give licences"
         )
-    by_reason = {"found": total} | {f"found for {label}": hits.get(label, 0) for label in config.classes}
+    by_reason = {"found": total} | {f"found for {label}": hits.get(label, 0) for label in searched}
     if states["failed"]:
         by_reason["failed searches"] = states["failed"]
     by_reason |= excluded
@@ -92,7 +93,9 @@ def retry_searches(
     config = with_recorded_keys(config)
     sources = make_sources(config.search)
     current = [
-        state for state in searches if state.source in sources and state.keyword in config.classes.get(state.label, ())
+        state
+        for state in searches
+        if state.source in sources and state.keyword in config.collected.get(state.label, ())
     ]
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         progress.begin("Repeating failed searches", len(current))
@@ -118,7 +121,7 @@ class _Searching:
     ) -> None:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
         self._finished = {"exhausted"} if retry_failed else {"exhausted", "failed"}
-        self._states = class_progress(catalog, config.classes)
+        self._states = class_progress(catalog, config.collected)
         self.notes: list[str] = []
 
     def fill(self, label: str) -> None:
@@ -150,7 +153,7 @@ class _Searching:
     def _queries(self, label: str) -> tuple[list[Search], set[str]]:
         """Return the queries to run, fewest hits first, and the sources that were never queried for this class."""
         queries, queried = [], set()
-        for keyword in self._config.classes[label]:
+        for keyword in self._config.collected[label]:
             for name in self._sources:
                 state = self.current(Search(label, keyword, name, "open"))
                 if state.asked_at:

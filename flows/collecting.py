@@ -28,14 +28,14 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
         The counts of each step over all rounds; the notes of `search` say how every class ended, and which decisions
         wait for a class.
     """
-    totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() else {}
+    totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() or config.negatives.folder else {}
     before: list[ClassProgress] = []
     for number in range(1, config.search.max_rounds + 1):
         for name in steps_of(Phase.COLLECT):
             counts = run_step(name, number)
             totals[name] = _together(totals[name], counts) if name in totals else counts
         with workspace.open_catalog() as catalog:
-            states = list(class_progress(catalog, config.classes).values())
+            states = list(class_progress(catalog, config.collected).values())
             searches = [search for search in catalog.all(Search) if _is_asked(search, config)]
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
@@ -43,7 +43,7 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
     lacking = [state.label for state in states if state.clean < config.search.per_class]
     with workspace.open_catalog() as catalog:
         stats = read_collection_stats(catalog, lacking).by_class if lacking else {}
-        waiting = plan_carry_over(catalog, config.classes).waiting
+        waiting = plan_carry_over(catalog, config.collected).waiting
     endings = tuple(ending(state, searches, stats.get(state.label), config, rounds=number) for state in states)
     return totals | {"search": replace(totals["search"], notes=(*endings, *waiting))}
 
@@ -87,7 +87,7 @@ def ending(
 
 def _is_asked(question: Search, config: WorkspaceConfig) -> bool:
     """Return whether a recorded search is still among today's sources and keywords."""
-    return question.source in config.search.sources and question.keyword in config.classes.get(question.label, ())
+    return question.source in config.search.sources and question.keyword in config.collected.get(question.label, ())
 
 
 def _may_grow(state: ClassProgress, searches: Iterable[Search], config: WorkspaceConfig) -> bool:

@@ -12,7 +12,7 @@ from collectors.sources.local.layout import PhotoLayout, read_photo_layout
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError
-from workspace.names import name_key
+from workspace.names import NO_CLASS, name_key
 from workspace.resolve import class_line, folder_for, open_workspace, with_options, workspace_folder
 from workspace.storage.paths import Workspace
 
@@ -45,7 +45,8 @@ def open_inputs(
             under data/.
         keywords: one class each; empty: those of the photographs in a new workspace, else those of workspace.toml.
         photos: a folder, zip archive or table with own photographs of each class; empty: none. They are the only
-            source, and all of them are wanted, unless settings or options say otherwise.
+            source, and all of them are wanted, unless settings or options say otherwise. Those named `none` are
+            negatives.
         settings: by dotted name.
         per_class: clean pictures wanted per class; None: as in the settings.
         backbone: None: as in the settings.
@@ -70,10 +71,11 @@ def open_inputs(
         if not keywords:
             _refuse_unread(layout, path, config, file)
         return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options)
-    options = _photo_settings(path) | options
-    _refuse_missing(layout, path, keywords or layout.classes, options)
+    classes = [name for name in layout.classes if name_key(name) != NO_CLASS]
+    options = _photo_settings(path) | _negatives_of(layout) | options
+    _refuse_missing(layout, path, keywords or classes, options)
     try:
-        return Inputs(*open_workspace(folder, keywords or layout.classes, options, on_old=on_old), options)
+        return Inputs(*open_workspace(folder, keywords or classes, options, on_old=on_old), options)
     except ConfigError as error:
         hint = "" if keywords else f"\nThe classes are the names in {path}: rename them there, or name keywords too"
         raise ConfigError(f"{error}{hint}") from error
@@ -83,11 +85,20 @@ def _photo_settings(path: Path) -> dict[str, Any]:
     return {"search.sources": ["folder"], "search.folder.path": str(path), "search.per_class": ALL_PICTURES}
 
 
+def _negatives_of(layout: PhotoLayout) -> dict[str, Any]:
+    """Take what is named `none` for pictures of none of the classes."""
+    names = [name for name in layout.classes if name_key(name) == NO_CLASS]
+    return {"negatives.keywords": names} if names else {}
+
+
 def _refuse_unread(layout: PhotoLayout, path: Path, config: WorkspaceConfig, file: Path) -> None:
     """Raise ConfigError for classes of the photographs that no class of the workspace would read."""
-    keywords = {name_key(word) for words in config.classes.values() for word in words}
+    keywords = {name_key(word) for words in config.collected.values() for word in words}
     if unread := [name for name in layout.classes if name_key(name) not in keywords]:
-        lines = "\n".join(f"  {class_line(name)}" for name in unread)
+        lines = "\n".join(
+            f"  {class_line(name)}" if name_key(name) != NO_CLASS else f'  [negatives] keywords = ["{name}"]'
+            for name in unread
+        )
         raise ConfigError(
             f"{path} has pictures of {', '.join(unread)}, which are keywords of no class in {file}; add them to the "
             f"keywords of a class under [classes], or as classes of their own:\n{lines}"

@@ -22,7 +22,9 @@ from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
 
 # How to collect, when to retrain and on which machines are as in workspace.toml today; all else is the live model's.
-_OF_TODAY = frozenset({"classes", "search", "network", "download", "retrain", "cluster", "storage", "serve"})
+_OF_TODAY = frozenset(
+    {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve"}
+)
 
 
 def _run_name() -> str:

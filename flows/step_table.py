@@ -66,7 +66,7 @@ class Step:
         spread = {"spread": spread_for(config.cluster, shard_runs)} if self.is_spread else {}
         if self.phase is not Phase.RUN:
             with workspace.open_catalog() as catalog:
-                for note in carry_over(catalog, config.classes).notes:
+                for note in carry_over(catalog, config.collected).notes:
                     progress.warn(note)
         options = self.later_rounds if round_number > 1 else {}
         counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options, **spread)

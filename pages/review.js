@@ -38,7 +38,7 @@ function drawClasses() {
   byId("classes").replaceChildren(...store.classes.map((one) => {
     const waiting = one.waiting ? make("span", { className: "waiting", textContent: `${one.waiting} to look at` }) : null;
     return make("button", { type: "button", onclick: () => showClass(one.label).then(() => grid.focus()), data: { label: one.label },
-      aria: one.label === store.label ? { current: "true" } : {} }, words(one.label), make("span", { className: "soft", textContent: ` ${one.pictures} ` }), waiting);
+      aria: one.label === store.label ? { current: "true" } : {} }, words(one.label), make("span", { className: "soft", textContent: `${one.negatives ? " (negatives)" : ""} ${one.pictures} ` }), waiting);
   }));
   byId("classes").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }

@@ -23,6 +23,7 @@ from workspace.catalog.standing import Pair, count_images, effective_verdicts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.licenses import license_title, web_address
+from workspace.names import NO_CLASS
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
 
@@ -55,7 +56,7 @@ class ReviewData:
 
     def __init__(self, workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> None:
         self.workspace = workspace
-        self.classes = tuple(config.classes)
+        self.classes = tuple(config.collected)
         self._catalog = catalog
         self._lock = threading.Lock()
         self._stamp: tuple[float, ...] | None = None
@@ -94,6 +95,7 @@ class ReviewData:
         return [
             {
                 "label": label,
+                "negatives": label == NO_CLASS,
                 "pictures": counts[label].judged,
                 "waiting": counts[label].to_review,
                 "decided": counts[label].decided,

@@ -66,7 +66,7 @@ def run(
         verdicts = verdicts_for(
             (_within_limit(facts, clean) for facts in catalog.each(ImageFacts)),
             lambda names: unpacked(stored_thumbs(catalog, names)),
-            appearances(catalog, config.classes),
+            appearances(catalog, config.collected),
             clean,
             partial(register_pairs, workspace, clean, progress=progress, spread=spread),
             spread,

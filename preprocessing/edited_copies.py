@@ -69,7 +69,7 @@ def find_edited_copies(
     """
     if not config.clean.near_copies:
         return EditedCopies([], 1.0)
-    ranks = _ranks(catalog, config.classes)
+    ranks = _ranks(catalog, config.collected)
     store = latest_features(workspace)
     licensed = licensed_files(catalog)
     by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}

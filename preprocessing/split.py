@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from preprocessing.dataset.groups import groups_of
+from preprocessing.dataset.negatives import choose_negatives, divide
 from preprocessing.dataset.stratify import SPLITS, stratify
 from preprocessing.images.decode import DECODER_VERSION
 from workspace.catalog import curation
@@ -16,7 +17,7 @@ from workspace.catalog.catalog import Catalog
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.counts import appearances, creators, sizes
 from workspace.catalog.funnel import funnel_text, remedy_for
-from workspace.catalog.records import Hit, Sample, StepCounts
+from workspace.catalog.records import Hit, Sample, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.storage import StorageConfig
 from workspace.config.template import render_config
@@ -27,6 +28,9 @@ from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace, digest, write_atomic
 from workspace.storage.run import RECIPE_VERSION, model_settings
+
+FEW_NEGATIVES = 40
+"""Fewer independent negatives come with a note: half of them measure, and of 20 one more or less is 5 points."""
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -50,8 +54,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         proposals = curation.open_proposals(catalog)
         applied = {pair for pair, proposal in proposals.items() if proposal.verdict == "drop"}
         _refuse_small_classes(catalog, (pair for pair in kept if pair not in applied), config)
-        group_of = groups_of(kept, creators(catalog), curation.grouped(catalog))
+        copies = curation.grouped(catalog)
+        group_of = groups_of(kept, creators(catalog), copies)
         best = _best_hits(kept, appearances(catalog))
+        of_a_class = {sha for sha, _ in kept}
+        of_no_class = [
+            pair for pair in choose_negatives(catalog, config) if pair[0] in size_of and pair[0] not in of_a_class
+        ]
+        negatives = _negatives(workspace, config, catalog, of_no_class, size_of, copies)
     labels: dict[str, Counter[str]] = {}
     for sha, label in kept:
         labels.setdefault(group_of[sha], Counter())[label] += 1
@@ -63,12 +73,14 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     ]
     del best, size_of, group_of, stored
     samples = _apply(applied, samples)
-    folder = workspace.run(_run_id(samples, config))
+    folder = workspace.run(_run_id(samples, negatives, config))
     exists = folder.dataset_file.is_file() and folder.config_file.is_file()
     if not exists:
         header = f"# frozen settings of run {folder.run_id}\n"
         frozen = config.model_copy(update={"storage": StorageConfig()})  # a run says nothing of where it lies
         write_atomic(folder.config_file, render_config(frozen, header=header).encode())
+        if negatives:
+            write_atomic(folder.negatives_file, dataset_bytes(negatives))
         write_atomic(folder.dataset_file, dataset_bytes(samples))  # last: a run without it was not finished
     workspace.keep(folder)
     workspace.point_to(folder.run_id)
@@ -77,8 +89,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         "split",
         done=0 if exists else len(samples),
         reused=len(samples) if exists else 0,
-        by_reason={split: counts[split] for split in SPLITS},
-        notes=_notes(samples),
+        by_reason={split: counts[split] for split in SPLITS} | ({"negatives": len(negatives)} if negatives else {}),
+        notes=(*_notes(samples), *_negative_notes(negatives, config)),
     )
 
 
@@ -109,7 +121,11 @@ def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> l
     return selected
 
 
-def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[str, str]:
+def earlier_splits(
+    workspace: Workspace,
+    group_of: Mapping[str, str],
+    name: str = "dataset.parquet",
+) -> dict[str, str]:
     """Look up the splits that groups have in the runs that were decided on, published or not.
 
     A group with an image that was ever in test is in test as a whole. For the others the latest run counts; where
@@ -118,11 +134,12 @@ def earlier_splits(workspace: Workspace, group_of: Mapping[str, str]) -> dict[st
     Args:
         workspace: whose runs.
         group_of: today's group by sha256.
+        name: of the file that names the splits.
     """
     tested: set[str] = set()
     latest: dict[str, str] = {}
     for run_id in dict.fromkeys(decision.run_id for decision in read_decisions(workspace)):
-        file = workspace.run(run_id, "dataset.parquet").dataset_file
+        file = workspace.run(run_id, name).root / name
         if not file.is_file():
             continue  # a person has deleted that run
         now: dict[str, str] = {}
@@ -212,10 +229,41 @@ def _sample(
     )
 
 
-def _run_id(samples: Sequence[Sample], config: WorkspaceConfig) -> str:
+def _negatives(
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    catalog: Catalog,
+    chosen: Sequence[tuple[str, str]],
+    size_of: Mapping[str, tuple[int, int]],
+    copies: Sequence[Verdict],
+) -> list[Sample]:
+    """Freeze the chosen negatives, divided by groups of their own."""
+    if not chosen:
+        return []
+    group_of = groups_of(chosen, creators(catalog), copies)
+    earlier = earlier_splits(workspace, group_of, "negatives.parquet")
+    part_of = divide(Counter(group_of[sha] for sha, _ in chosen), config.seed, earlier)
+    stored = ImageStore(workspace).keys({sha for sha, _ in chosen})
+    return [
+        _sample(stored[pair[0]], pair, part_of[group_of[pair[0]]], group_of[pair[0]], hit, size_of[pair[0]], False)
+        for pair, hit in zip(chosen, _best_hits(chosen, appearances(catalog)), strict=True)
+    ]
+
+
+def _run_id(samples: Sequence[Sample], negatives: Sequence[Sample], config: WorkspaceConfig) -> str:
     row = operator.attrgetter(*(field.name for field in dataclasses.fields(Sample)))  # astuple copies every text
     rows = sorted(map(row, samples))
-    return digest(rows, model_settings(config), DECODER_VERSION, RECIPE_VERSION)
+    others = (sorted(map(row, negatives)),) if negatives else ()  # a run without any has the id that it always had
+    return digest(rows, model_settings(config), DECODER_VERSION, RECIPE_VERSION, *others)
+
+
+def _negative_notes(negatives: Sequence[Sample], config: WorkspaceConfig) -> tuple[str, ...]:
+    groups = len({sample.group for sample in negatives})
+    if not config.negatives.wanted or groups >= FEW_NEGATIVES:
+        return ()
+    if not negatives:
+        return ('no negative is clean, so "none" is set by the classes\' own pictures alone',)
+    return (f"only {len(negatives)} negatives ({groups} independent): the rate of false acceptance will say little",)
 
 
 def _notes(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from preprocessing.duplicates.registration_cache import RegisterPairs
 from preprocessing.quality.checks import Finding, judge
 from workspace.catalog.records import Hit, ImageFacts, Verdict
 from workspace.config.clean import CleanConfig
-from workspace.reasons import EDITED_COPY
+from workspace.names import NO_CLASS
+from workspace.reasons import COPY_OF_CLASS, EDITED_COPY
 from workspace.spread.shards import HERE, Spread
 
 Ranks = Mapping[str, Mapping[str, int]]
@@ -85,6 +86,8 @@ def copy_verdicts(
 ) -> list[Verdict]:
     """Judge copies: which copy of each image is kept, and under which label.
 
+    A negative that is a copy of a class's image is flagged, and takes nothing from the class.
+
     Args:
         stage: whose verdicts these are.
         ordered: the images, the best first (`best_first`).
@@ -106,7 +109,9 @@ def copy_verdicts(
                 reason = "two_labels" if appeared != label else _difference(image, kept, copies)
                 group = copies.group[image.sha256]
                 group = group if names[group] > 1 else ""
-                if reason:
+                if appeared == NO_CLASS != label:
+                    verdicts.append(Verdict(image.sha256, appeared, stage, "flag", COPY_OF_CLASS, 0.0, kept.sha256))
+                elif reason:
                     verdicts.append(Verdict(image.sha256, appeared, stage, "drop", reason, 0.0, kept.sha256))
                 else:
                     verdicts.append(Verdict(image.sha256, appeared, stage, "keep", group=group))
@@ -114,12 +119,12 @@ def copy_verdicts(
 
 
 def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
-    """Choose the label that keeps an image: the only one, or the one that ranks it higher by the margin."""
+    """Choose the label that keeps an image: the only class, or the one that ranks it higher by the margin."""
     best: dict[str, int] = {}
     for labels in ranks:
         for label, rank in labels.items():
             best[label] = min(rank, best.get(label, rank))
-    order = sorted(best, key=lambda label: (best[label], label))
+    order = sorted(best.keys() - {NO_CLASS} or best, key=lambda label: (best[label], label))
     if len(order) == 1 or best[order[0]] + margin <= best[order[1]]:
         return order[0]
     return None

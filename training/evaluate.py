@@ -8,7 +8,7 @@ from preprocessing.dataset.usage import refuse_withdrawn
 from preprocessing.images.pixel_cache import PixelCache
 from training.evaluation.held_out import calibrate, read_held_out, reference_of
 from training.evaluation.metrics_json import measure, worst_mistakes
-from training.evaluation.predictions import TEST, VALIDATION, predict_splits
+from training.evaluation.predictions import TEST, VALIDATION, answered, predict_splits
 from training.inference.classifier import Classifier
 from training.inference.gradcam import explain
 from training.network.weights_origin import Origin
@@ -47,14 +47,17 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     for file in (folder.calibration_file, folder.reference_file):
         file.unlink(missing_ok=True)
     model, cache = Classifier.load(folder.model, config.train.device), PixelCache(workspace, config.clean)
-    samples = frozen.samples()
-    refuse_withdrawn(workspace, folder, samples)
-    held_out, fitted = read_held_out(folder, samples), None
+    samples, negatives = frozen.samples(), frozen.negatives()
+    refuse_withdrawn(workspace, folder, [*samples, *negatives])
+    held_out, fitted, others, set_by = read_held_out(folder, samples), None, None, 0
     predictions = predict_splits(model, cache, samples, (TEST,) if held_out else (TEST, VALIDATION), progress)
     if held_out:
         reference = reference_of(workspace, config, model, held_out, samples, progress)
-        fitted = calibrate(held_out, reference, config.evaluate.accept)
-    measured = measure(config, model.classes, samples, predictions, held_out, fitted)
+        setting = answered(model, cache, [one for one in negatives if one.split != TEST], progress)
+        fitted = calibrate(held_out, reference, config.evaluate.accept, setting)
+        set_by = len(setting.samples) if setting else 0
+        others = answered(model, cache, [one for one in negatives if one.split == TEST], progress)
+    measured = measure(config, model.classes, samples, predictions, held_out, fitted, others, set_by)
     explained = worst_mistakes(measured.leading)[:EXPLAINED]
     added = {
         "inputs": inputs,
@@ -95,8 +98,7 @@ def _inputs(folder: RunFolder, config: WorkspaceConfig) -> str:
         files = [folder.dataset_file.read_bytes(), folder.weights_file.read_bytes()]
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename} does not exist; train first: collect-and-train train") from error
-    held_out = folder.oof_file
-    files += [held_out.read_bytes()] if held_out.is_file() else []
+    files += [file.read_bytes() for file in (folder.oof_file, folder.negatives_file) if file.is_file()]
     digests = [hashlib.sha256(data).hexdigest() for data in files]
     return digest(Metrics.FORMAT, digests, config.seed, config.evaluate.model_dump(), config.clean.cache_side_px)
 

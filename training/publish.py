@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
+from training.evaluation.refusals import compare_refusals
 from training.inference.classifier import Classifier
 from training.stats.paired_test import PairedAnswer, PairedTest, paired_test
 from workspace.catalog.records import Override, Sample, StepCounts
@@ -34,7 +35,8 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     The first model is published. A later one is published when it is right more often than the live one on the test
     images of both, by a paired test (`retrain.publish_level`). Where the two do not know the same classes, the classes
     of `workspace.toml` have changed since: then the new one is published unless it is worse, by the same test, on the
-    classes that both know. A model that a person rolled back from stays out.
+    classes that both know. One that gives classes to more pictures of none,
+    by the same test on the negatives of both, stays out either way. A model that a person rolled back from stays out.
 
     Raises:
         WorkspaceError: there is no run yet, or the decision cannot be written.
@@ -92,10 +94,23 @@ def _challenge(
         for sample, old, new in zip(asked, *right, strict=True)
     ]
     result = paired_test(answers)
-    better, why = _judge(result, set(champion.classes) == set(challenger.classes), config.retrain.publish_level)
-    numbers |= asdict(result) | {"left_out": dict(fair.left_out), "level": config.retrain.publish_level}
+    level = config.retrain.publish_level
+    better, why = _judge(result, set(champion.classes) == set(challenger.classes), level)
+    numbers |= asdict(result) | {"left_out": dict(fair.left_out), "level": level}
+    refused = compare_refusals(workspace, config, (workspace.run(live), champion), (folder, challenger), progress)
+    if refused:
+        numbers["negatives"] = asdict(refused)
+        if better and refused.p_worse < level:
+            better, why = False, f"it gives classes to more pictures that are of none: {_refusals(refused)}; {why}"
     action, now_live = ("published", folder.run_id) if better else ("kept_champion", live)
     return Decision(folder.run_id, action, now_live, why, utc_now(), numbers)
+
+
+def _refusals(result: PairedTest) -> str:
+    return (
+        f"of {result.pictures} negatives ({result.groups} independent) it refuses {result.challenger_right}, the live "
+        f"model {result.champion_right} (p = {result.p_worse:.3g})"
+    )
 
 
 def _judge(result: PairedTest, same_classes: bool, level: float) -> tuple[bool, str]:

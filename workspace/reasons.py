@@ -18,6 +18,7 @@ LICENSE_UNKNOWN, LICENSE_NOT_WANTED = "license_unknown", "license_not_wanted"
 WITHDRAWN_FILE = "file"
 SAME_BYTES = "same_bytes"
 EDITED_COPY = "edited_copy"
+COPY_OF_CLASS = "copy_of_class"
 OFF_TOPIC, LABEL_ISSUE = "off_topic", "label_issue"
 SAME_IMAGE, MIRRORED_IMAGE, ROTATED_IMAGE, EDITED_IMAGE, KIN = "same", "mirrored", "turned", "edited", "kin"
 
@@ -31,7 +32,7 @@ class Reason:
         stage: the first stage that gives it: search, download, decode, check, copy, curate or leak. Search fails for
             what download fails for, too.
         outcome: what becomes of the search (failed, exhausted), the url (failed, refused, skipped, withdrawn) or the
-            image (drop). An image is `judged` where a setting says whether it is dropped or flagged: CHECKS of
+            image (drop, flag). An image is `judged` where a setting says whether it is dropped or flagged: CHECKS of
             preprocessing/quality/checks.py, `curate.apply`. A `leak` changes nothing.
         words: the reason, for people.
         retryable: it may work another day with nothing changed on our side.
@@ -206,6 +207,9 @@ _ENTRIES = (
             EDITED_COPY: "the same picture, cropped, framed, watermarked or slightly rotated",
             "two_labels": "found under two classes",
         },
+    ),
+    *_registry(
+        "copy", "flag", {COPY_OF_CLASS: "a negative that is a picture of a class too; left out until a person keeps it"}
     ),
     *_registry(
         "curate",

@@ -67,16 +67,21 @@ def open_workspace(
     return workspace, config
 
 
-def write_example(folder: Path) -> Path:
+def write_example(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
     """Write a commented workspace.toml with every setting, for the user to edit.
 
+    Args:
+        folder: of the workspace.
+        settings: those that differ from their defaults, by dotted name.
+
     Raises:
-        ConfigError: there is one already.
+        ConfigError: there is one already, or a setting is wrong.
         WorkspaceError: the folder cannot be written.
     """
     workspace = Workspace(folder)
     refuse_existing(workspace)
-    config = WorkspaceConfig(classes=dict(EXAMPLE_CLASSES))
+    example = render_config(WorkspaceConfig(classes=dict(EXAMPLE_CLASSES)))
+    config = parse_config(example, "the command line", settings)
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace.config_file
 
@@ -125,10 +130,15 @@ def run_title(parameters: Mapping[str, Any]) -> str:
 
 
 def with_options(
-    settings: Mapping[str, Any] | None, *, per_class: int | None = None, backbone: str | None = None
+    settings: Mapping[str, Any] | None,
+    *,
+    per_class: int | None = None,
+    backbone: str | None = None,
+    negatives: Path | None = None,
 ) -> dict[str, Any]:
     """Merge settings that have an option of their own into those of --set; None leaves a setting as it is."""
-    options = {"search.per_class": per_class, "train.backbone": backbone}
+    folder = None if negatives is None else str(negatives.expanduser().resolve())
+    options = {"search.per_class": per_class, "train.backbone": backbone, "negatives.folder": folder}
     return dict(settings or {}) | {name: value for name, value in options.items() if value is not None}
 
 

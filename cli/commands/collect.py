@@ -9,6 +9,7 @@ import typer
 from cli.app import (
     WHOLE_PATH,
     Keywords,
+    Negatives,
     NewFolder,
     PerClass,
     Photos,
@@ -19,7 +20,7 @@ from cli.app import (
     require_input,
     tape_settings,
 )
-from workspace.resolve import parse_overrides
+from workspace.resolve import parse_overrides, with_options
 from workspace.terminal import CONSOLE, progress_reporter
 
 
@@ -28,6 +29,7 @@ def collect(
     keywords: Keywords = None,
     folder: NewFolder = None,
     photos: Photos = None,
+    negatives: Negatives = None,
     per_class: PerClass = None,
     record: Record = None,
     replay: Replay = None,
@@ -44,7 +46,7 @@ def collect(
     from workspace.storage.lock import LOCK_WAIT_S, hold
 
     require_input(keywords, folder, photos)
-    overrides = parse_overrides(settings or []) | tape_settings(record, replay)
+    overrides = with_options(parse_overrides(settings or []) | tape_settings(record, replay), negatives=negatives)
     inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, per_class=per_class)
     workspace, config = inputs.workspace, inputs.config
 

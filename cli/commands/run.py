@@ -11,6 +11,7 @@ from cli.app import (
     WHOLE_PATH,
     Folder,
     Keywords,
+    Negatives,
     NewFolder,
     PerClass,
     Photos,
@@ -33,6 +34,7 @@ def run(
     keywords: Keywords = None,
     folder: NewFolder = None,
     photos: Photos = None,
+    negatives: Negatives = None,
     per_class: PerClass = None,
     backbone: Annotated[
         str | None, typer.Option(help="Pretrained network; train.backbone in workspace.toml lists them.")
@@ -51,7 +53,7 @@ def run(
 
     require_input(keywords, folder, photos)
     overrides = parse_overrides(settings or []) | tape_settings(record, replay)
-    overrides = with_options(overrides, per_class=per_class, backbone=backbone)
+    overrides = with_options(overrides, per_class=per_class, backbone=backbone, negatives=negatives)
     # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
     inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, on_old=None)
     workspace = inputs.workspace
@@ -74,15 +76,16 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
-def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None) -> None:
+def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None, negatives: Negatives = None) -> None:
     """Write a commented workspace.toml with every setting, to edit and then run."""
+    own = with_options(None, negatives=negatives)
     if photos is None:
-        file = write_example(folder)
+        file = write_example(folder, own)
     else:
         from flows.inputs import open_inputs
 
         refuse_existing(Workspace(folder))
-        file = open_inputs(folder, photos=photos).workspace.config_file
+        file = open_inputs(folder, photos=photos, settings=own).workspace.config_file
     say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 
 

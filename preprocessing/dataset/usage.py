@@ -38,7 +38,7 @@ def runs_using(workspace: Workspace, files: Collection[str]) -> list[RunUse]:
     champion = read_champion(workspace)
     uses = []
     for run_id in workspace.run_ids():
-        run = workspace.run(run_id, "dataset.parquet", "model/card.json")
+        run = workspace.run(run_id, "dataset.parquet", "negatives.parquet", "model/card.json")
         if not run.dataset_file.is_file():
             continue
         count = len(_files_of(run) & set(files))
@@ -68,10 +68,13 @@ def refuse_withdrawn(workspace: Workspace, run: RunFolder, samples: Sequence[Sam
 
 
 def _files_of(run: RunFolder) -> set[str]:
-    try:
-        table = pq.read_table(io.BytesIO(run.dataset_file.read_bytes()), columns=["sha256"])
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(
-            f"{run.dataset_file} cannot be read: {error}; restore the file, or delete the folder of the run"
-        ) from error
-    return set(table.column("sha256").to_pylist())
+    found: set[str] = set()
+    for file in (run.dataset_file, *([run.negatives_file] if run.negatives_file.is_file() else [])):
+        try:
+            table = pq.read_table(io.BytesIO(file.read_bytes()), columns=["sha256"])
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(
+                f"{file} cannot be read: {error}; restore the file, or delete the folder of the run"
+            ) from error
+        found.update(table.column("sha256").to_pylist())
+    return found

@@ -35,7 +35,7 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
     assert (state["dog"].kept, state["dog"].decided) == (1, 0)
     rows = {line.split()[0]: line.split("│") for line in status_text(workspace, config).splitlines()[:4] if "│" in line}
     assert [int(cell) for cell in rows["cat"][1:6]] == [9, 6, 4, 3, 2]
-    assert seen[0] == {"label": "cat", "pictures": 8, "waiting": 3, "decided": 2}
+    assert seen[0] == {"label": "cat", "negatives": False, "pictures": 8, "waiting": 3, "decided": 2}
     assert [(progress.found, progress.waiting, progress.kept) for progress in collected.values()] == [
         (9, 1, 4),
         (0, 0, 1),

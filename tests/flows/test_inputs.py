@@ -124,7 +124,34 @@ def test_an_old_workspace_takes_photographs_for_once_and_says_which_of_them_have
     assert load_config(tmp_path / "workspace.toml").search.per_class == 7
 
 
-@pytest.mark.parametrize("name", ["none", "cat\tdog"])
+def test_a_folder_named_none_holds_negatives(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "black", photos / "None")
+    (photos / "None/0.png").unlink()
+    result = _run("collect", "--photos", photos, "-w", tmp_path / "ws")
+    assert result.exit_code == 0, result.exception
+    written = load_config(tmp_path / "ws" / "workspace.toml")
+    assert list(written.classes) == ["Grizzly", "black"] and written.negatives.keywords == ("None",)
+    assert "flagged copy_of_class: 2" in result.output or "flagged copy_of_class 2" in result.output
+    older = tmp_path / "older"
+    open_inputs(older, (), photos, {"negatives.keywords": []})
+    with pytest.raises(ConfigError, match=r'has pictures of None, .*\n  \[negatives\] keywords = \["None"\]'):
+        open_inputs(older, (), photos)
+
+
+@pytest.mark.parametrize("words", [("collect", "--photos"), ("init", "--photos"), ("init",)])
+def test_a_folder_of_negatives_is_a_setting_of_the_new_workspace(words, photos: Path, tmp_path: Path) -> None:
+    own = (photos,) if "--photos" in words else ()
+    (tmp_path / "not these").mkdir()
+    shutil.copy(photos / "black/0.png", tmp_path / "not these/copy.png")
+    result = _run(*words, *own, "--negatives", tmp_path / "not these", "-w", tmp_path / "ws")
+    assert result.exit_code == 0, result.exception
+    assert load_config(tmp_path / "ws" / "workspace.toml").negatives.folder == str(tmp_path / "not these")
+    if words[0] == "collect":
+        status = _run("status", "-w", tmp_path / "ws").output
+        assert "none (negatives)" in status
+
+
+@pytest.mark.parametrize("name", ["cat\tdog"])
 def test_a_folder_whose_name_cannot_be_a_class_is_named(name: str, photos: Path, tmp_path: Path) -> None:
     (photos / "black").rename(photos / name)
     with pytest.raises(ConfigError, match=r"cannot name a class[^\0]*the names in .*my bears: rename them there"):

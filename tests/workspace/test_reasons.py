@@ -143,9 +143,17 @@ def test_a_status_written_beside_a_reason_is_the_outcome_of_its_entry() -> None:
 def test_every_entry_has_words_a_stage_and_an_outcome() -> None:
     for reason in REASONS.values():
         assert reason.words.strip() and reason.words[0].islower() or reason.words.startswith("robots"), reason
-        assert reason.outcome in {"failed", "exhausted", "refused", "skipped", "withdrawn", "drop", "judged", "leak"}, (
-            reason
-        )
+        assert reason.outcome in {
+            "failed",
+            "exhausted",
+            "refused",
+            "skipped",
+            "withdrawn",
+            "drop",
+            "flag",
+            "judged",
+            "leak",
+        }, reason
         assert reason.source_state in {"down", "blocked", "changed"}, reason
     stages = list(dict.fromkeys(reason.stage for reason in REASONS.values()))
     assert stages == ["search", "download", "decode", "check", "copy", "curate", "leak"]  # each in one piece

@@ -10,17 +10,18 @@ import numpy.typing as npt
 
 from preprocessing.images.pixel_cache import PixelCache
 from preprocessing.neighbours import unit
-from training.evaluation.predictions import outputs_of
+from training.evaluation.predictions import Answered, groups_of, outputs_of
 from training.inference.classifier import Classifier
 from training.stats.calibration import Calibration, fit_temperature
 from training.stats.folds import OutOfFold
-from training.stats.ood import fit_limits, own_distances
+from training.stats.ood import NegativeScores, fit_limits, neighbour_distances, own_distances
 from training.stats.scores import Floats, softmax
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.progress import Progress
 from workspace.storage.arrays import latest_features
+from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import RunFolder, Workspace
 
 SHARES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -97,15 +98,20 @@ def reference_of(
     """
     if held_out.distance is None and not model.card.frozen_backbone:
         return Reference((), np.zeros((0, model.network.backbone.spec.feature_dim), np.float16))
-    answered = set(held_out.sha256)
-    learnt = [sample for sample in samples if sample.split in model.card.fitted_on]
-    learnt = learnt or [sample for sample in samples if sample.sha256 in answered]
-    # Digests are random, so the first ones in their order are a random draw.
-    chosen = tuple(sorted(learnt, key=lambda sample: sample.sha256)[:MOST_REFERENCES])
+    chosen = reference_samples(model.card, held_out, samples)
     return Reference(chosen, _features(workspace, config, model, chosen, progress))
 
 
-def calibrate(held_out: OutOfFold, reference: Reference, accept: float) -> Fitted:
+def reference_samples(card: ModelCard, held_out: OutOfFold, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """List the images that a model learnt from, or MOST_REFERENCES of them, in the order of its reference."""
+    answered = set(held_out.sha256)
+    learnt = [sample for sample in samples if sample.split in card.fitted_on]
+    learnt = learnt or [sample for sample in samples if sample.sha256 in answered]
+    # Digests are random, so the first ones in their order are a random draw.
+    return tuple(sorted(learnt, key=lambda sample: sample.sha256)[:MOST_REFERENCES])
+
+
+def calibrate(held_out: OutOfFold, reference: Reference, accept: float, negatives: Answered | None = None) -> Fitted:
     """Fit the temperature and the limits of "none of these" on out-of-fold answers.
 
     Args:
@@ -113,6 +119,7 @@ def calibrate(held_out: OutOfFold, reference: Reference, accept: float) -> Fitte
         reference: the images that distances are measured to; without any, and without distances in `held_out`, the
             probability alone decides.
         accept: the default share of in-class images to be answered, in (0, 1].
+        negatives: what the model gives to images of no class that are to set the limits.
     """
     temperature = fit_temperature(held_out.logits, held_out.labels)
     probability = softmax(held_out.logits, temperature).max(1)
@@ -120,11 +127,20 @@ def calibrate(held_out: OutOfFold, reference: Reference, accept: float) -> Fitte
     if distance is None and reference.samples:
         row_of = {sample.sha256: row for row, sample in enumerate(reference.samples)}
         kept = [row for row, sha256 in enumerate(held_out.sha256) if sha256 in row_of]
-        groups = np.array([sample.group or sample.sha256 for sample in reference.samples], dtype=np.str_)
         rows = [row_of[held_out.sha256[row]] for row in kept]
-        distance, probability = own_distances(reference.features, groups)[rows], probability[kept]
-    limits = tuple(fit_limits(probability, distance, share) for share in dict.fromkeys([accept, *SHARES]))
+        distance = own_distances(reference.features, groups_of(reference.samples))[rows]
+        probability = probability[kept]
+    bank = reference.features if reference.samples else None
+    others = negative_scores(negatives, temperature, bank) if negatives else None
+    limits = tuple(fit_limits(probability, distance, share, others) for share in dict.fromkeys([accept, *SHARES]))
     return Fitted(Calibration(temperature, limits, reference.features, len(held_out.sha256)), probability, distance)
+
+
+def negative_scores(negatives: Answered, temperature: float, bank: npt.NDArray[np.float16] | None) -> NegativeScores:
+    """Compute the two scores of images of no class; `bank` holds the training images' features, None: no distances."""
+    outputs = negatives.outputs
+    far = None if bank is None else neighbour_distances(bank, outputs.features)
+    return NegativeScores(softmax(outputs.logits, temperature).max(1), far, groups_of(negatives.samples))
 
 
 def _features(

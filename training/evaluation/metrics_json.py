@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from training.evaluation.false_acceptance import accepted_share, false_acceptance
 from training.evaluation.held_out import Fitted
-from training.evaluation.predictions import TEST, Predictions, label_indices
+from training.evaluation.predictions import TEST, Answered, Predictions, label_indices
 from training.stats.calibration import Calibration, quality
 from training.stats.folds import OutOfFold
 from training.stats.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
@@ -45,6 +46,8 @@ def measure(
     predictions: Mapping[str, Predictions],
     held_out: OutOfFold | None = None,
     fitted: Fitted | None = None,
+    negatives: Answered | None = None,
+    set_by: int = 0,
 ) -> Metrics:
     """Measure predictions and answers out of fold.
 
@@ -55,6 +58,8 @@ def measure(
         predictions: of the model, by split; `test` is one of them.
         held_out: the recipe's out-of-fold answers to samples.
         fitted: the model's calibration.
+        negatives: images of no class that set no limit, and the model's outputs.
+        set_by: number of the negatives that helped to set the limits.
 
     Returns:
         What metrics.json holds, but for `inputs`, `run_id` and `gradcam`, which evaluate adds.
@@ -69,8 +74,8 @@ def measure(
         crossed = _scores(answered, held_out.probabilities(), classes, config, _by_fold(held_out))
     if held_out and fitted:
         calibration = _calibration(held_out, fitted.calibration, test)
-        rejection = _rejection(held_out, fitted, test, answers[TEST])
-    return Metrics(
+        rejection = _rejection(held_out, fitted, test, answers[TEST], negatives)
+    measured = Metrics(
         format=2,
         classes=classes,
         leads="cross_validation" if held_out and _leads(held_out, len(samples)) else "test",
@@ -83,6 +88,10 @@ def measure(
         calibration=calibration,
         rejection=rejection,
     )
+    if not fitted or not negatives:
+        return measured
+    found = false_acceptance(negatives, fitted.calibration, classes, set_by)
+    return measured.model_copy(update={"negatives": found})
 
 
 def _leads(held_out: OutOfFold, images: int) -> bool:
@@ -191,8 +200,10 @@ def _calibration(held_out: OutOfFold, calibration: Calibration, test: Prediction
     )
 
 
-def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: Floats) -> Rejection:
-    """For each set of limits, count the test images that are answered, and how many of those rightly."""
+def _rejection(
+    held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: Floats, negatives: Answered | None
+) -> Rejection:
+    """For each set of limits, count the test images that are answered, how many of those rightly, and negatives."""
     calibration = fitted.calibration
     default = calibration.limits[0]
     distance = None
@@ -202,6 +213,7 @@ def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: 
 
     def row(limits: OodLimits) -> RejectionRow:
         answered = limits.accepts(answers.max(1), distance)
+        passed = {"negatives_share": accepted_share(negatives, calibration, limits)} if negatives else {}
         return RejectionRow(
             accept=limits.accept,
             min_probability=limits.min_probability,
@@ -210,6 +222,7 @@ def _rejection(held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: 
             test_answered=int(answered.sum()),
             test_share=float(answered.mean()),
             test_accuracy=float(right[answered].mean()) if answered.any() else None,
+            **passed,
         )
 
     return Rejection(

@@ -48,6 +48,27 @@ class Predictions:
     logits: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """Images without a class, and a model's outputs for them."""
+
+    samples: tuple[Sample, ...]
+    outputs: Outputs
+
+
+def answered(model: Model, cache: PixelCache, samples: Sequence[Sample], progress: Progress) -> Answered | None:
+    """Run a model over images that are of no class; None where there are none."""
+    if not samples:
+        return None
+    progress.begin("Asking about negatives", len(samples))
+    return Answered(tuple(samples), outputs_of(model, cache, samples, progress))
+
+
+def groups_of(samples: Sequence[Sample]) -> npt.NDArray[np.str_]:
+    """Name the group of each sample, [n]; one without copies or a creator is a group of its own."""
+    return np.array([sample.group or sample.sha256 for sample in samples], dtype=np.str_)
+
+
 def predict_splits(
     model: Model, cache: PixelCache, samples: Sequence[Sample], splits: Collection[str], progress: Progress
 ) -> dict[str, Predictions]:

@@ -78,6 +78,7 @@ def card_context(data: ReportData) -> dict[str, Any]:
         "crossed_leads": data.metrics.leads == "cross_validation",
         "test_cleaned": data.metrics.test_cleaned,
         "rejection": data.metrics.rejection,
+        "negatives": data.metrics.negatives,
         "calibration": data.metrics.calibration,
         "history": data.history,
         "kept_words": _kept_words(data.card),

@@ -36,6 +36,10 @@ def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
         for share, name in ((scores.accuracy, "accuracy"), (scores.balanced_accuracy, "balanced accuracy")):
             low, high = share.interval
             rows.append((f"{name} {images}, 95 % interval {low:.3f} to {high:.3f}", f"{share.value:.3f}"))
+    if (negatives := metrics.negatives) is not None:
+        low, high = negatives.rate.interval
+        name = f"negatives that get a class, of {negatives.n}, 95 % interval {low:.3f} to {high:.3f}"
+        rows.append((name, f"{negatives.rate.value:.3f}"))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from training.stats.ood import OodLimits
 from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
@@ -119,11 +120,28 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         labels: int64 [n].
     """
     values = logits.astype(np.float64)
+    return _best_temperature(
+        lambda log_temperature: float(
+            0.5 * (log_temperature / PRIOR_SPREAD) ** 2 + log_losses(values / np.exp(log_temperature), labels).sum()
+        )
+    )
 
-    def loss(log_temperature: float) -> float:
-        prior = 0.5 * (log_temperature / PRIOR_SPREAD) ** 2
-        return float(prior + log_losses(values / np.exp(log_temperature), labels).sum())
 
+def match_temperature(logits: Floats, probabilities: Floats) -> float:
+    """Find the temperature at which logits give probabilities nearest to those of another model (cross-entropy).
+
+    Args:
+        logits: float32 [n, classes], n >= 1.
+        probabilities: the other's for the same images, float32 [n, classes].
+    """
+    values, wanted = logits.astype(np.float64), probabilities.astype(np.float64)
+    return _best_temperature(
+        lambda log_temperature: float(-(wanted * log_softmax(values / np.exp(log_temperature), axis=1)).sum())
+    )
+
+
+def _best_temperature(loss: Callable[[float], float]) -> float:
+    """Minimise a loss of the temperature's logarithm."""
     bounds = (float(np.log(_LOWEST)), float(np.log(_HIGHEST)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 

@@ -3,20 +3,26 @@
 Two scores measure how much an image is like the in-class ones: the calibrated probability of the best class (Hendrycks
 & Gimpel 2017, arXiv 1610.02136) and the distance to the k-th nearest training image, on L2-normalised features (Sun et
 al. 2022, arXiv 2204.06507). Each becomes a rank among in-class images that the model was not trained on, and the lower
-rank counts (Tippett 1931). The limits are fitted on in-class images alone; no out-of-distribution image is needed.
+rank counts (Tippett 1931). The limits are fitted on in-class images; no out-of-distribution image is needed. Where some
+are known to be of no class (negatives), they choose among the pairs of limits that let the same share of in-class
+images pass: in-class images say how many are refused, negatives say by which of the two scores.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
+from training.stats.paired_test import PairedAnswer, paired_test
 
 Floats = npt.NDArray[np.float32]
+
+_PAIRS, _LEVEL = 33, 0.05  # pairs of limits that are compared, and the level of the test
 
 NEIGHBOURS = 5
 """The k of the distance; more than 1, so that a single off-topic training image does not let others like it pass."""
@@ -66,16 +72,35 @@ def _distinguishable(value: float, limit: float) -> tuple[str, str]:
     return f"{value:.{decimals}f}", f"{limit:.{decimals}f}"
 
 
-def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> OodLimits:
+@dataclass(frozen=True, slots=True, eq=False)
+class NegativeScores:
+    """The scores of m images that are of no class: probability of the best class, distance, and names of groups, [m].
+
+    `distance` is None where the probability alone decides; images of one group are not independent.
+    """
+
+    probability: Floats
+    distance: Floats | None
+    groups: npt.NDArray[np.str_]
+
+
+def fit_limits(
+    probability: Floats, distance: Floats | None, accept: float, negatives: NegativeScores | None = None
+) -> OodLimits:
     """Fit the limits that this share of in-class images passes.
 
     Of n in-class images at most n - ⌈(n + 1) accept⌉ are rejected, so that a new one passes with about this
     probability (split conformal prediction; Vovk, Gammerman & Shafer 2005). At 0.95 and n < 20 none is rejected.
 
+    Many pairs of limits reject so many. Without negatives the two scores have equal rights. With some, the pair that
+    accepts fewest of them is taken, if a paired test shows that it accepts fewer than equal rights do: below five
+    independent negatives nothing can.
+
     Args:
         probability: of the best class, [n], n >= 1, of in-class images that the model was not trained on.
         distance: of the same images, [n]; None: the probability alone decides.
         accept: in (0, 1].
+        negatives: images of no class.
     """
     # 0.95 has no exact binary form; 1e-9 keeps ⌈20 x 0.95⌉ at 19.
     spare = max(0, len(probability) - math.ceil((len(probability) + 1) * accept - 1e-9))
@@ -84,10 +109,36 @@ def fit_limits(probability: Floats, distance: Floats | None, accept: float) -> O
     ranks = np.min([np.searchsorted(o, s, side="right") for o, s in zip(ordered, scores, strict=True)], axis=0)
     rejected = np.searchsorted(np.sort(ranks), np.arange(len(probability)), side="right")
     cut = int(np.flatnonzero(rejected <= spare)[-1]) if (rejected <= spare).any() else 0
+    if distance is None or negatives is None or negatives.distance is None or not len(negatives.probability):
+        return _limits(ordered, (cut,) * len(ordered), accept)
+    # The pair of equal rights first, then by how far a pair is from it.
+    pairs = [(cut, cut), *sorted(_pairs(scores, ordered, spare), key=lambda pair: abs(pair[0] - cut))]
+    limits = [_limits(ordered, pair, accept) for pair in pairs]
+    refused = [~each.accepts(negatives.probability, negatives.distance) for each in limits]
+    best = max(range(len(limits)), key=lambda number: np.count_nonzero(refused[number]))  # the first of equals
+    votes = zip(negatives.groups.tolist(), refused[0].tolist(), refused[best].tolist(), strict=True)
+    is_better = paired_test([PairedAnswer(*vote) for vote in votes]).p_better < _LEVEL
+    return limits[best if is_better else 0]
+
+
+def _limits(ordered: Sequence[Floats], cuts: Sequence[int], accept: float) -> OodLimits:
+    """Make limits that reject what stands before these places of the sorted scores."""
     # Halfway between the last rejected image and the first that passes: limits at the latter, one for each of the two
     # scores, would reject a third too many of 60 new images.
-    bounds = [float(np.float64(o[cut]) + o[max(0, cut - 1)]) / 2 for o in ordered]
-    return OodLimits(accept, bounds[0], None if distance is None else -bounds[1])
+    bounds = [float(np.float64(o[cut]) + o[max(0, cut - 1)]) / 2 for o, cut in zip(ordered, cuts, strict=True)]
+    return OodLimits(accept, bounds[0], None if len(bounds) == 1 else -bounds[1])
+
+
+def _pairs(scores: Sequence[Floats], ordered: Sequence[Floats], spare: int) -> list[tuple[int, int]]:
+    """List the places in the two sorted scores before which together at most `spare` images stand."""
+    probability, nearness = scores
+    by_nearness = np.argsort(nearness, kind="stable")
+    pairs = []
+    for first in np.unique(np.linspace(0, spare, _PAIRS).astype(np.int64)):
+        unsure = probability < ordered[0][first]
+        further = np.cumsum(~unsure[by_nearness]) + np.count_nonzero(unsure)
+        pairs.append((int(first), min(int(np.searchsorted(further, spare, side="right")), len(nearness) - 1)))
+    return pairs
 
 
 def neighbour_distances(
@@ -110,8 +161,23 @@ def own_distances(
 
     This estimates the distance of a new in-class image if the backbone was not trained on these images.
     """
-    vectors, numbers = unit(features), np.unique(groups, return_inverse=True)[1]
-    return _distances(nearest(vectors, vectors, neighbours, (numbers, numbers))[1])
+    return distances_to_others(features, groups, features, groups, neighbours)
+
+
+def distances_to_others(
+    queries: npt.NDArray[np.floating],
+    query_groups: npt.NDArray[np.str_],
+    bank: npt.NDArray[np.floating],
+    bank_groups: npt.NDArray[np.str_],
+    neighbours: int = NEIGHBOURS,
+) -> Floats:
+    """Compute the distances of queries [m, dim] to a bank [n, dim] that holds them or their like: float32 [m].
+
+    Images of a query's own group are left out; groups are names, [m] and [n].
+    """
+    numbers = np.unique(np.concatenate([query_groups, bank_groups]), return_inverse=True)[1]
+    pair = numbers[: len(query_groups)], numbers[len(query_groups) :]
+    return _distances(nearest(unit(queries), unit(bank), neighbours, pair)[1])
 
 
 def _distances(cosines: Floats) -> Floats:

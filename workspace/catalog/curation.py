@@ -45,6 +45,15 @@ def own_verdicts(catalog: Catalog) -> list[Verdict]:
         return [Verdict(*row) for row in connection.execute(query)]
 
 
+def open_flags(catalog: Catalog, reason: str) -> set[Pair]:
+    """Read the (sha256, label) that are flagged for a reason, without those on which a person has decided."""
+    table = TABLES[Verdict]
+    query = sa.select(table.c.sha256, table.c.label).where(table.c.reason == reason, table.c.verdict == "flag")
+    with catalog.engine.connect() as connection:
+        flagged = {(str(sha), str(label)) for sha, label in connection.execute(query)}
+    return flagged - decided_by_people(catalog)
+
+
 def open_proposals(catalog: Catalog) -> dict[Pair, Verdict]:
     """Read the flags and drops of curate by (sha256, label), without those on which a person has decided."""
     decided = decided_by_people(catalog)

@@ -50,16 +50,17 @@ _REMEDIES = {
     "robots": "the sites refuse them: name other sources",
     "two_labels": "the same pictures are found for several classes: give each class keywords that tell it apart",
 }
+_REVIEW = "look at them again with `collect-and-train review`"
 _BY_OUTCOME = {
     ("download", "failed"): "their URLs lead to no picture: take a newer list, or name other sources",
     ("download", "refused"): "what their URLs lead to is not taken: name other sources",
     ("download", "skipped"): "give the class more keywords or sources",
     ("download", "withdrawn"): "`forget` withdrew them: give the class more keywords or sources",
     ("decode", "drop"): "the files cannot be read as pictures: replace them, or name other sources",
+    ("copy", "flag"): _REVIEW,
     ("copy", "drop"): "they are copies of each other: give the class more keywords or sources",
 }
 _RETRY = "the servers did not deliver: run `collect-and-train retry` later"
-_REVIEW = "look at them again with `collect-and-train review`"
 _MORE = "give the class more keywords under [classes], or more sources"
 
 
@@ -144,10 +145,10 @@ def _part(word: str, reasons: Mapping[str, int]) -> list[str]:
 
 def _shared_keywords(label: str, config: WorkspaceConfig) -> str:
     """Name the keywords that a class has in common with others; empty: none."""
-    own = {name_key(word): word for word in config.classes.get(label, ())}
+    own = {name_key(word): word for word in config.collected.get(label, ())}
     shared = [
         f"{label!r} and {other!r} share the keyword {own[name_key(word)]!r}"
-        for other, words in config.classes.items()
+        for other, words in config.collected.items()
         for word in _once(words)
         if other != label and name_key(word) in own
     ]

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 
 from workspace.config.section import THIS_RUN_ONLY, Section
 from workspace.config.sources import ApiConfig, FolderConfig, ResultsPageConfig, UrlListConfig, WebsiteConfig
+from workspace.names import is_text, normalised_name
 
 LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 """Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""
@@ -122,6 +123,39 @@ class SearchConfig(Section):
         """Choose the base URL of a source: `url` of its table, else its own."""
         table = self.api_tables.get(source)
         return table.url if table and table.url else default
+
+
+class NegativesConfig(Section):
+    """Pictures of what is none of the classes, though it may look like them: no class, but what "none" is set by.
+
+    They are collected and cleaned like the classes' pictures, and never trained on.
+    """
+
+    keywords: tuple[str, ...] = Field(
+        (), description='Keywords to search for, in any language, such as ["bear costume", "teddy bear"].'
+    )
+    folder: str = Field(
+        "", description="Folder of your own pictures of this kind, at any depth; all of them are taken."
+    )
+
+    @field_validator("keywords", mode="before")
+    @classmethod
+    def _one_keyword_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("keywords")
+    @classmethod
+    def _keywords_make_sense(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not word.strip() for word in value):
+            raise ValueError("no keyword may be empty")
+        if wrong := [word for word in value if not is_text(word)]:
+            raise ValueError(f"{wrong[0]!r} is no text: it has bytes that are not UTF-8")
+        return tuple(dict.fromkeys(map(normalised_name, value)))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are to be any."""
+        return bool(self.keywords or self.folder)
 
 
 class NetworkConfig(Section):

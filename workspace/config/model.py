@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from workspace.config.clean import CleanConfig, CurateConfig, SplitConfig
 from workspace.config.cluster import ClusterConfig
-from workspace.config.collect import DownloadConfig, NetworkConfig, SearchConfig
+from workspace.config.collect import DownloadConfig, NegativesConfig, NetworkConfig, SearchConfig
 from workspace.config.old_names import old_names, rename_old
 from workspace.config.operate import RetrainConfig, ServeConfig
 from workspace.config.section import Section
@@ -43,6 +43,7 @@ class WorkspaceConfig(Section):
     classes: dict[str, tuple[str, ...]] = Field(
         description="One line per class: its name and the keywords to search for, in any language."
     )
+    negatives: NegativesConfig = Field(default_factory=NegativesConfig)
     search: SearchConfig = Field(default_factory=SearchConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     download: DownloadConfig = Field(default_factory=DownloadConfig)
@@ -117,9 +118,27 @@ class WorkspaceConfig(Section):
             raise ValueError("; ".join(problems))
         return {label: tuple(dict.fromkeys(map(normalised_name, words))) for label, words in value.items()}
 
+    @property
+    def collected(self) -> dict[str, tuple[str, ...]]:
+        """Everything that is collected: the keywords by class, and under the name `none` those of the negatives."""
+        return self.classes | ({NO_CLASS: self.negatives.keywords} if self.negatives.wanted else {})
+
+    @model_validator(mode="after")
+    def _negatives_are_of_no_class(self, info: ValidationInfo) -> Self:
+        owners = {name_key(word): label for label, words in self.classes.items() for word in (label, *words)}
+        if shared := [word for word in self.negatives.keywords if name_key(word) in owners]:
+            owner = owners[name_key(shared[0])]
+            raise ValueError(
+                f"negatives.keywords has {shared[0]!r}, which the class {owner!r} looks for: what is found by it is of "
+                "that class"
+            )
+        if self.negatives.wanted and any(name_key(label) == NO_CLASS for label in self.classes):
+            raise ValueError(f"a workspace with a class {NO_CLASS!r} has no place for negatives")
+        return self
+
     @model_validator(mode="after")
     def _start_pages_are_for_keywords(self) -> Self:
-        keywords = [word for words in self.classes.values() for word in words]
+        keywords = [word for words in self.collected.values() for word in words]
         known = {name_key(word) for word in (*keywords, "*")}
         if wrong := [word for word in self.search.website.start_pages if name_key(word) not in known]:
             raise ValueError(

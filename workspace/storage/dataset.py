@@ -28,6 +28,15 @@ def dataset_bytes(samples: Sequence[Sample]) -> bytes:
     return buffer.getvalue()
 
 
+def read_negatives(path: Path) -> list[Sample]:
+    """Read a run's negatives.parquet, ordered by sha256; none where there is no file.
+
+    Raises:
+        DatasetError: it is damaged, or has other columns.
+    """
+    return read_dataset(path) if path.is_file() else []
+
+
 def read_dataset(path: Path) -> list[Sample]:
     """Read a run's dataset.parquet, ordered by label and sha256.
 

@@ -123,6 +123,7 @@ class RejectionRow(RejectionLimits):
     test_answered: int = Field(description="Test images that are answered.")
     test_share: float = Field(description="The same as a share.")
     test_accuracy: float | None = Field(description="Of those that are answered; null where none is.")
+    negatives_share: float | None = Field(None, description="Share of the negatives that is answered; absent: none.")
 
 
 class OwnScores(Part):
@@ -130,6 +131,27 @@ class OwnScores(Part):
 
     probability: tuple[float, ...]
     distance: tuple[float, ...] | None = Field(description="Null where no distance is asked for.")
+
+
+class Negative(Part):
+    """The model's answer to one image that is of no class."""
+
+    sha256: str
+    predicted: str = Field(description="The class that comes first, answered or not.")
+    probability: float = Field(description="Of that class, calibrated.")
+    distance: float | None = Field(description="To the training images; null: not asked for.")
+    accepted: bool = Field(description="Whether it gets that class as its answer, which is wrong.")
+
+
+class FalseAcceptance(Part):
+    """How often pictures of no class get a class; measured on negatives that set no limit."""
+
+    n: int = Field(description="Negatives that were asked about.")
+    groups: int = Field(description="Groups of them that are not independent: copies, or one creator's.")
+    rate: Share = Field(description="Share that gets a class, with the default limits; Wilson's interval, by groups.")
+    set_by: int = Field(description="Other negatives, which helped to set the limits.")
+    taken_for: Mapping[str, int] = Field(description="Negatives that get a class, by that class.")
+    predictions: tuple[Negative, ...]
 
 
 class Rejection(Part):
@@ -179,6 +201,7 @@ class Metrics(Artefact):
     cross_validation: Scores | None = Field(description="Null where nothing was held out.")
     calibration: CalibrationScores | None = Field(description="Null where nothing was held out.")
     rejection: Rejection | None = Field(description="Null where nothing was held out.")
+    negatives: FalseAcceptance | None = Field(None, description="Absent where no negatives were collected.")
     gradcam: tuple[Heatmap, ...] = Field((), description="Of the surest mistakes.")
 
     @property

@@ -259,6 +259,11 @@ class RunFolder:
         return self.root / "dataset.parquet"
 
     @property
+    def negatives_file(self) -> Path:
+        """The negatives, laid out as the dataset; absent where there are none."""
+        return self.root / "negatives.parquet"
+
+    @property
     def metrics_file(self) -> Path:
         """Scores of the model, written by evaluate: workspace.storage.metrics.Metrics."""
         return self.root / "metrics.json"

@@ -12,7 +12,7 @@ from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.section import EXECUTION_ONLY
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.progress import SILENT, Progress
-from workspace.storage.dataset import read_dataset
+from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import RunFolder, Workspace
 
@@ -45,6 +45,14 @@ class Run:
             DatasetError: it is missing or damaged.
         """
         return read_dataset(self.folder.dataset_file)
+
+    def negatives(self) -> list[Sample]:
+        """Read the frozen negatives, by sha256; none where the run has none.
+
+        Raises:
+            DatasetError: the file is damaged.
+        """
+        return read_negatives(self.folder.negatives_file)
 
     def card(self) -> ModelCard:
         """Read the model's card.

@@ -49,7 +49,7 @@ def rename(
             raise ConfigError(
                 f"neither {old!r} nor {new!r} is a class of {file}; the classes are {', '.join(config.classes)}"
             )
-        plan = carry_over(catalog, config.classes, {old: new})
+        plan = carry_over(catalog, config.collected, {old: new})
     for note in plan.notes or (f"nothing was filed under {old!r}",):
         typer.echo(note)
     typer.echo(f"Next: {workspace.command('run')}")

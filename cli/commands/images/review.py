@@ -56,8 +56,8 @@ def _renamed(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) ->
     from workspace.errors import WorkspaceError
     from workspace.storage.lock import hold
 
-    plan = plan_carry_over(catalog, config.classes)
+    plan = plan_carry_over(catalog, config.collected)
     if plan.moves or plan.decisions:
         with suppress(WorkspaceError), hold(workspace, "review"):  # else the next step carries them over
-            carry_over(catalog, config.classes)
+            carry_over(catalog, config.collected)
     return (*plan.notes, *plan.waiting)

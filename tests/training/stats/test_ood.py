@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.stats.ood import OodLimits, fit_limits, neighbour_distances, own_distances
+from training.stats.ood import NegativeScores, OodLimits, fit_limits, neighbour_distances, own_distances
 
 SHARES = st.floats(0.5, 1.0)
 SCORES = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))
@@ -70,3 +70,41 @@ def test_a_pictures_own_group_does_not_vouch_for_it():
     assert far[0] == pytest.approx(others[0], abs=1e-6) and far[0] > 0.01
     alone = own_distances(features, np.arange(12).astype(str), 1)
     assert alone[0] == pytest.approx(0, abs=1e-6)
+
+
+def own_and_negatives(rng, negatives: int) -> tuple[np.ndarray, np.ndarray, NegativeScores]:
+    """Own pictures, and negatives of which the distance tells much and the probability nothing."""
+    probability, distance = rng.beta(8, 2, 400).astype(np.float32), rng.gamma(4, 0.05, 400).astype(np.float32)
+    sure, far = rng.beta(8, 2, negatives).astype(np.float32), 0.32 + rng.gamma(4, 0.05, negatives).astype(np.float32)
+    return probability, distance, NegativeScores(sure, far, np.arange(negatives).astype(str))
+
+
+def test_negatives_choose_the_score_that_refuses_them_and_own_pictures_pass_as_before():
+    own, distance, known = own_and_negatives(np.random.default_rng(0), 300)
+    _, _, unseen = own_and_negatives(np.random.default_rng(1), 2000)
+    before, after = fit_limits(own, distance, 0.9), fit_limits(own, distance, 0.9, known)
+    assert after.accepts(own, distance).mean() >= 0.9
+    passed = [limits.accepts(unseen.probability, unseen.distance).mean() for limits in (before, after)]
+    assert passed[1] < 0.8 * passed[0]
+    assert after.max_distance < before.max_distance and after.min_probability < before.min_probability
+
+
+@given(SCORES, SHARES, st.integers(0, 2**32))
+def test_with_any_negatives_own_pictures_pass_with_the_share_that_was_asked_for(probability, accept, seed):
+    rng = np.random.default_rng(seed)
+    distance = rng.choice(probability, len(probability))
+    known = NegativeScores(*rng.random((2, 12), np.float32), np.arange(12).astype(str))
+    passed = fit_limits(probability, distance, accept, known).accepts(probability, distance)
+    assert passed.mean() >= accept or passed.all()
+
+
+@pytest.mark.parametrize("groups", [["a"] * 60, ["a", "b", "c"]])
+def test_few_independent_negatives_move_nothing(groups):
+    own, distance, known = own_and_negatives(np.random.default_rng(0), len(groups))
+    few = NegativeScores(known.probability, known.distance, np.array(groups))
+    assert fit_limits(own, distance, 0.95, few) == fit_limits(own, distance, 0.95)
+
+
+def test_where_the_probability_alone_decides_negatives_change_nothing():
+    own, _, known = own_and_negatives(np.random.default_rng(0), 50)
+    assert fit_limits(own, None, 0.95, known) == fit_limits(own, None, 0.95)

@@ -1,0 +1,77 @@
+"""Compare how two models refuse images of no class: those that have set the limits of neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocessing.images.pixel_cache import PixelCache
+from training.evaluation.false_acceptance import distances
+from training.evaluation.predictions import TEST, answered
+from training.inference.classifier import Classifier
+from training.stats.paired_test import PairedAnswer, PairedTest, paired_test
+from workspace.catalog.records import Override, Sample
+from workspace.config.model import WorkspaceConfig
+from workspace.progress import Progress
+from workspace.storage.dataset import read_dataset, read_negatives
+from workspace.storage.image_store import ImageStore
+from workspace.storage.paths import RunFolder, Workspace
+
+
+def compare_refusals(
+    workspace: Workspace,
+    config: WorkspaceConfig,
+    champion: tuple[RunFolder, Classifier],
+    challenger: tuple[RunFolder, Classifier],
+    progress: Progress,
+) -> PairedTest | None:
+    """Test whether the challenger refuses negatives less often; None where there are none to ask about.
+
+    Right is who gives no class. Each model answers by its own limits.
+
+    Raises:
+        DatasetError: a run's file is damaged.
+    """
+    samples = fair_negatives(workspace, champion[0], challenger[0])
+    if not samples:
+        return None
+    right = [_refused(workspace, config, model, samples, progress) for _, model in (champion, challenger)]
+    return paired_test(
+        [
+            PairedAnswer(sample.group or sample.sha256, bool(old), bool(new))
+            for sample, old, new in zip(samples, *right, strict=True)
+        ]
+    )
+
+
+def fair_negatives(workspace: Workspace, champion: RunFolder, challenger: RunFolder) -> list[Sample]:
+    """Join the measuring negatives of two runs, by sha256, less what either has learnt from or set its limits by.
+
+    A negative is left out with all of its group; so are those that a person has dropped or moved, and lost files.
+    """
+    files = [(read_negatives(run.negatives_file), read_dataset(run.dataset_file)) for run in (champion, challenger)]
+    seen = {one.sha256 for others, _ in files for one in others if one.split != TEST}
+    seen |= {one.sha256 for _, samples in files for one in samples}
+    with workspace.open_catalog() as catalog:
+        seen |= {row.sha256 for row in catalog.all(Override) if row.action != "keep"}
+    images = ImageStore(workspace)
+    found: dict[str, Sample] = {}
+    for others, _ in files:
+        tainted = {one.group for one in others if one.sha256 in seen}
+        for one in others:
+            if one.split == TEST and one.sha256 not in seen and one.group not in tainted and images.exists(one.sha256):
+                found[one.sha256] = one
+    return [found[sha256] for sha256 in sorted(found)]
+
+
+def _refused(
+    workspace: Workspace, config: WorkspaceConfig, model: Classifier, samples: Sequence[Sample], progress: Progress
+) -> npt.NDArray[np.bool_]:
+    clean = config.clean.model_copy(update={"cache_side_px": model.card.cache_side_px})
+    found, calibration = answered(model, PixelCache(workspace, clean), samples, progress), model.calibration
+    if found is None or calibration is None:
+        return np.zeros(len(samples), np.bool_)  # it always answers
+    sure = calibration.probabilities(found.outputs.logits).max(1)
+    return ~calibration.limits[0].accepts(sure, distances(found, calibration))
