@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from training.export import timm_folder
+from training.export.devices.formats import DEVICE_FORMATS
+from training.export.devices.write import export_for_device
 from training.export.hub import export_hub
 from training.export.job import ExportJob
 from training.inference.export import Exported, export_onnx, export_torch
@@ -33,5 +36,6 @@ MODEL_FORMATS: Mapping[str, Callable[[ExportJob, Path], str]] = {
     "torch": _torch,
     "timm": _timm,
     "hub": export_hub,
+    **{name: partial(export_for_device, made) for name, made in DEVICE_FORMATS.items()},
 }
 """By the name that `export --to` takes: writes into the target folder, and says in a line what was written."""

@@ -141,7 +141,7 @@ def _crop_pct(crop_px: int, resize_px: int) -> float:
 def _check(job: ExportJob, single: SingleNetwork, trial: Path, folder: Path) -> TimmFolder:
     opened = timm.create_model(f"local-dir:{trial}", pretrained=True).eval()
     transform = _preprocessing(opened)
-    temperature = job.model.calibration.temperature if job.model.calibration else 1.0
+    temperature = job.model.temperature
     gaps, own_gaps, resized = [0.0], [0.0], [0.0]
     with torch.inference_mode():
         for pixels in job.images:

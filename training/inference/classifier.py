@@ -160,6 +160,11 @@ class Classifier:
         """The network, in eval mode, on its device."""
         return self._network
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by; 1 where the model is not calibrated."""
+        return self.calibration.temperature if self.calibration else 1.0
+
     def view(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Crop an upright RGB image to the network's input square, uint8 [h, w, 3] → [crop, crop, 3]."""
         return clean_view(shrink(pixels, self._side), self._resize, self._crop)
@@ -188,7 +193,7 @@ class Classifier:
         Returns:
             float32 [n, classes]; rows add up to 1, columns in the order of `classes`.
         """
-        return softmax(self.outputs(images, batch_size).logits, self.calibration.temperature if self.calibration else 1)
+        return softmax(self.outputs(images, batch_size).logits, self.temperature)
 
     def answers(self, images: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Classification]:
         """Classify upright RGB images; an image unlike all classes gets the answer `none`.
@@ -202,7 +207,7 @@ class Classifier:
             ModelError: the model has no limits for this share.
         """
         outputs, calibration = self.outputs(images), self.calibration
-        probabilities = softmax(outputs.logits, calibration.temperature if calibration else 1)
+        probabilities = softmax(outputs.logits, self.temperature)
         limits = calibration.limits_for(accept) if calibration else None
         distances = None
         if calibration and limits and limits.max_distance is not None:

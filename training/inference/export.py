@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,19 @@ import torch
 from torch import nn
 
 from preprocessing.images.isolated_decode import decode_full_isolated
+from training.inference.answering import AnsweringNetwork
 from training.inference.classifier import Classifier
-from training.network.backbone import Network, normalised
-from training.stats.ood import NEIGHBOURS, neighbour_distances
+from training.stats.calibration import Calibration
+from training.stats.ood import neighbour_distances
 from training.stats.scores import softmax
 from workspace.catalog.records import Sample
 from workspace.config.clean import CleanConfig
 from workspace.errors import ModelError, needs_extra
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
+
+if TYPE_CHECKING:
+    import onnx
 
 TOLERANCE = 1e-4
 """Largest accepted difference of a probability or a distance between the exported model and the trained one."""
@@ -46,36 +51,6 @@ class Exported:
     images: int
 
 
-class AnsweringNetwork(nn.Module):
-    """The network with normalisation, calibration and distances, for export.
-
-    The input is views, uint8 [n, crop, crop, 3]. The outputs are logits and calibrated probabilities, float32 [n,
-    classes], and, where the model has a limit for it, the distance to the training images, float32 [n].
-    """
-
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        self.network: Network = model.network.cpu().eval()
-        self.mean, self.std = model.card.input.mean, model.card.input.std
-        self.temperature = model.calibration.temperature if model.calibration else 1.0
-        bank = torch.zeros(0, 0)
-        if model.calibration and model.calibration.limits[0].max_distance is not None:
-            bank = nn.functional.normalize(torch.from_numpy(model.calibration.reference.astype(np.float32)))
-        self.register_buffer("bank", bank)
-
-    def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Compute the outputs for views that are cropped already."""
-        features = self.network.features(normalised(views, self.mean, self.std))
-        logits = self.network.head(features)
-        answers = (logits, (logits / self.temperature).softmax(1))
-        bank = self.get_buffer("bank")
-        if not len(bank):
-            return answers
-        cosines = nn.functional.normalize(features[:, : bank.shape[1]]) @ bank.T
-        nearest = cosines.topk(min(NEIGHBOURS, len(bank))).values
-        return (*answers, (1 - nearest[:, -1]).clamp(0, 2))
-
-
 def export_onnx(model: Classifier, images: Sequence[Pixels], folder: Path) -> Exported:
     """Write model.onnx, preprocessing included.
 
@@ -92,48 +67,94 @@ def export_onnx(model: Classifier, images: Sequence[Pixels], folder: Path) -> Ex
         ModelError: an output differs by more than TOLERANCE from the model's; nothing is written then.
         WorkspaceError: the folder cannot be written.
     """
-    # Imported here because they take seconds to load, and only this function needs them.
+    # Imported here because it takes seconds to load, and only ONNX needs it.
     with needs_extra("export", "an ONNX export"):
-        import onnx
         import onnxruntime
-        import onnxscript  # noqa: F401 (torch.onnx loads it)
-
-        from training.inference.onnx_resize import IR_VERSION, OPSET, preprocessing_graph
 
     network = AnsweringNetwork(model)
-    outputs = ["logits", "probabilities", *(["distance"] if len(network.get_buffer("bank")) else [])]
-    with _silence():
-        program = torch.onnx.export(
-            network,
-            (_example(model),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["views"],
-            output_names=outputs,
-            dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}},
-            verbose=False,
-        )
-    assert program is not None
-    body = program.model_proto
-    body.ir_version = IR_VERSION
-    card = model.card
-    views = preprocessing_graph(card.cache_side_px, card.input.resize_px, card.input.crop_px)
-    joined = onnx.compose.merge_models(
-        onnx.compose.add_prefix(views, "preprocess/"),
-        body,
-        io_map=[(f"preprocess/{views.graph.output[0].name}", "views")],
+    joined = with_preprocessing(
+        to_onnx(network, example_views(model), "views", network.answers.names), model, model.calibration
     )
-    joined.graph.input[0].name = "pictures"
-    for node in joined.graph.node:
-        node.input[:] = ["pictures" if name == "preprocess/pictures" else name for name in node.input]
-    onnx.helper.set_model_props(joined, _properties(model))
-    onnx.checker.check_model(joined, full_check=True)
     data = joined.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found = [session.run(outputs[1:], {"pictures": np.ascontiguousarray(image)[None]}) for image in images]
+    outputs = network.answers.names[1:]
+    found = [session.run(outputs, {"pictures": np.ascontiguousarray(image)[None]}) for image in images]
     exported = check_answers(model, images, found, folder / ONNX_NAME)
     write_atomic(exported.file, data)
     return exported
+
+
+def to_onnx(module: nn.Module, example: torch.Tensor, name: str, outputs: Sequence[str]) -> onnx.ModelProto:
+    """Export a module of one input to ONNX.
+
+    Args:
+        module: in eval mode, on the CPU.
+        example: an input; its first dimension may have any size in the export.
+        name: of the input.
+        outputs: names of the outputs.
+    """
+    with needs_extra("export", "an ONNX export"):
+        import onnxscript  # noqa: F401 (torch.onnx loads it)
+
+        from training.inference.onnx_resize import IR_VERSION, OPSET
+
+    with quiet_exporters():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            verbose=False,
+        )
+    assert program is not None
+    made: onnx.ModelProto = program.model_proto
+    made.ir_version = IR_VERSION
+    return made
+
+
+def with_preprocessing(body: onnx.ModelProto, model: Classifier, calibration: Calibration | None) -> onnx.ModelProto:
+    """Put the preprocessing before a graph of views, and the classes and limits into its metadata.
+
+    Args:
+        body: its input `views` is uint8 [n, crop, crop, 3].
+        model: whose preprocessing.
+        calibration: whose limits.
+    """
+    with needs_extra("export", "an ONNX export"):
+        import onnx
+
+        from training.inference.onnx_resize import preprocessing_graph
+
+    card = model.card
+    joined = chained(
+        preprocessing_graph(card.cache_side_px, card.input.resize_px, card.input.crop_px), body, "preprocess/"
+    )
+    onnx.helper.set_model_props(joined, _properties(model, calibration))
+    onnx.checker.check_model(joined, full_check=True)
+    return joined
+
+
+def chained(first: onnx.ModelProto, second: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+    """Feed the only output of a graph to the only input of another.
+
+    Args:
+        first: keeps the name of its input; all its other names get the prefix.
+        second: keeps its names.
+        prefix: which no name of `second` has.
+    """
+    import onnx
+
+    name, named = first.graph.input[0].name, onnx.compose.add_prefix(first, prefix)
+    joined: onnx.ModelProto = onnx.compose.merge_models(
+        named, second, io_map=[(named.graph.output[0].name, second.graph.input[0].name)]
+    )
+    joined.graph.input[0].name = name
+    for node in joined.graph.node:
+        node.input[:] = [name if of_node == f"{prefix}{name}" else of_node for of_node in node.input]
+    return joined
 
 
 def export_torch(model: Classifier, images: Sequence[Pixels], folder: Path) -> Exported:
@@ -143,12 +164,12 @@ def export_torch(model: Classifier, images: Sequence[Pixels], folder: Path) -> E
     export_onnx.
     """
     network = AnsweringNetwork(model)
-    with _silence():
+    with quiet_exporters():
         program = torch.export.export(
-            network, (_example(model),), dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}}
+            network, (example_views(model),), dynamic_shapes={"views": {0: torch.export.Dim("n", min=1)}}
         )
         buffer = io.BytesIO()
-        torch.export.save(program, buffer, extra_files={CARD_NAME: json.dumps(_properties(model))})
+        torch.export.save(program, buffer, extra_files={CARD_NAME: json.dumps(_properties(model, model.calibration))})
         buffer.seek(0)
         module = torch.export.load(buffer).module()
         with torch.inference_mode():
@@ -181,20 +202,21 @@ def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: Clea
     return [decode_full_isolated(images.get(sample.sha256), clean).pixels for sample in alternating[:CHECKED]]
 
 
-def _example(model: Classifier) -> torch.Tensor:
+def example_views(model: Classifier, n: int = 2) -> torch.Tensor:
+    """Make n views of a model's size, black: uint8 [n, crop, crop, 3]."""
     side = model.card.input.crop_px
-    return torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    return torch.zeros((n, side, side, 3), dtype=torch.uint8)
 
 
-def _properties(model: Classifier) -> dict[str, str]:
+def _properties(model: Classifier, calibration: Calibration | None) -> dict[str, str]:
     """Return the metadata that a program needs to read the outputs; all values are strings, as ONNX requires."""
     values = {
         "classes": json.dumps(list(model.classes), ensure_ascii=False),
         "run_id": model.card.run_id,
         "input": "upright RGB, uint8, [pictures, height, width, 3]",
     }
-    if model.calibration:
-        values["limits"] = json.dumps([asdict(limits) for limits in model.calibration.limits])
+    if calibration:
+        values["limits"] = json.dumps([asdict(limits) for limits in calibration.limits])
     return values
 
 
@@ -215,7 +237,7 @@ def check_answers(
     largest = 0.0
     for image, (probabilities, *distances) in zip(images, found, strict=True):
         outputs, calibration = model.outputs([image]), model.calibration
-        own = softmax(outputs.logits, calibration.temperature if calibration else 1.0)
+        own = softmax(outputs.logits, model.temperature)
         gaps = [np.abs(probabilities - own).max()]
         if distances and calibration:
             gaps.append(np.abs(distances[0] - neighbour_distances(calibration.reference, outputs.features)).max())
@@ -230,7 +252,7 @@ def check_answers(
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def quiet_exporters() -> Iterator[None]:
     """Silence warnings and logs of torch's exporters about their own internals; errors are still raised."""
     names = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}

@@ -20,6 +20,10 @@ class Target(StrEnum):
     TORCH = "torch"
     TIMM = "timm"
     HUB = "hub"
+    ONNX_INT8 = "onnx-int8"
+    OPENVINO = "openvino"
+    LITERT = "litert"
+    COREML = "coreml"
     IMAGEFOLDER = "imagefolder"
     PARQUET = "parquet"
     WEBDATASET = "webdataset"
@@ -31,11 +35,25 @@ def export(
     to: Annotated[list[Target], typer.Option("--to", help="Format; repeatable.")],
     run: Annotated[str | None, typer.Option("--run", help="Run to export; default: that of the live model.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Target folder; default: the run's export/.")] = None,
+    max_fall: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Largest fall of accuracy, calibration or refusal in a file for devices (onnx-int8, openvino, litert, "
+            "coreml).",
+            show_default="one standard error of the test accuracy, at least 0.005",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write a file for devices although it falls further, or is not measured.")
+    ] = False,
 ) -> None:
-    """Write the model (ONNX, torch.export, timm, hub) or its dataset (imagefolder, Parquet, WebDataset).
+    """Write the model (ONNX, torch.export, timm, hub, files for devices) or its dataset.
 
     Each model is compared with the trained one on real pictures. It is not written if outputs differ by over 0.0001;
-    timm and hub hold one plain network, and say what it costs where that is not the whole model.
+    timm and hub hold one plain network, and say what it costs where that is not the whole model. Files for devices are
+    measured again on the test pictures, and written if they are no worse than --max-fall allows.
     """
     from preprocessing.dataset.export.formats import DATASET_FORMATS
     from workspace.storage.champion import answering_run
@@ -45,7 +63,13 @@ def export(
     target = out or run_folder.export
     names = list(dict.fromkeys(to))
     _export_dataset(workspace, run_folder, target, [name for name in names if name in DATASET_FORMATS])
-    _export_model(workspace, run_folder, target, [name for name in names if name not in DATASET_FORMATS])
+    if of_model := [name for name in names if name not in DATASET_FORMATS]:
+        from training.export.formats import MODEL_FORMATS
+        from training.export.job import ExportJob
+
+        job = ExportJob(workspace, run_folder, max_fall, force)
+        for name in of_model:
+            typer.echo(MODEL_FORMATS[name](job, target))
 
 
 def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
@@ -59,14 +83,3 @@ def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: C
         DATASET_FORMATS[name].write(workspace, samples, place, workspace.root.resolve().name)
         words = ", ".join(f"{split} {count}" for split, count in split_counts(samples).items())
         typer.echo(f"{place}: {words} pictures; each keeps its own licence, see the columns license and attribution")
-
-
-def _export_model(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
-    if not names:
-        return
-    from training.export.formats import MODEL_FORMATS
-    from training.export.job import ExportJob
-
-    job = ExportJob(workspace, run)
-    for name in names:
-        typer.echo(MODEL_FORMATS[name](job, target))
