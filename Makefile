@@ -13,7 +13,7 @@ help: ## What there is to make
 
 $(ENVIRONMENT): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export,heif,openvino,postgres,storage]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,export,heif,openvino,postgres,storage,tracking]'
 	touch $@
 
 demo: $(ENVIRONMENT) ## The whole path on pictures that the project draws and serves itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,20 +10,43 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from cli import output
+from cli.documents import DOCUMENTS
 from workspace.terminal import be_quiet
+
+_INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
-    """The commands, each with the option --quiet.
+    """The commands, each with the option --quiet, those that have a document with --json too.
 
     Their EOFErrors come through: the library takes each for Ctrl-D, and says "Aborted." alone.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        quiet = next(param for param in self.params if param.name == "quiet")
-        for command in self.commands.values():
-            command.params.append(quiet)
+        quiet, as_json = (next(param for param in self.params if param.name == name) for name in ("quiet", "_json"))
+        self.params.remove(as_json)  # what a command answers is its own
+        for name, command in self.commands.items():
+            command.params += [as_json, quiet] if name in DOCUMENTS else [quiet]
+
+    def main(self, args: Any = None, *, standalone_mode: bool = True, **options: Any) -> Any:  # type: ignore[override]
+        """Run the command line; with --json among its words wrong usage and Ctrl-C are told as JSON too."""
+        words = sys.argv[1:] if args is None else list(args)
+        output.begin(wants_json="--json" in words)
+        if not standalone_mode or not output.wants_json():
+            return super().main(args, standalone_mode=standalone_mode, **options)
+        try:
+            code = super().main(args, standalone_mode=False, **options)
+        except typer.Abort:
+            output.fail("Abort", "it was aborted", 1)
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # the library's own, for wrong usage
+                raise
+            output.fail("UsageError", error.format_message(), getattr(error, "exit_code", 2))
+        if code == _INTERRUPTED:
+            output.fail("KeyboardInterrupt", "it was stopped by Ctrl-C", _INTERRUPTED)
+        raise SystemExit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -67,6 +91,12 @@ def _for_every_command(
         bool,
         typer.Option(
             "--quiet", "-q", callback=_be_quiet, expose_value=False, help="Print answers, warnings and errors only."
+        ),
+    ] = False,
+    _json: Annotated[
+        bool,
+        typer.Option(
+            "--json", expose_value=False, help="Print one JSON document, and nothing else, on standard output."
         ),
     ] = False,
     _version: Annotated[

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from rich.text import Text
 
+from cli import output
 from cli.app import app
 from cli.unforeseen import sentence_for
 from workspace.errors import CollectAndTrainError
@@ -14,7 +15,7 @@ from workspace.terminal import CONSOLE, never_fail_to_print
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
-    *("run", "collect", "steps", "images.review", "operate", "move"),
+    *("run", "collect", "estimate", "steps", "images.review", "operate", "move"),
     *("models.predict", "models.serve", "models.export", "models.history"),
     *("images.sources", "images.retry", "images.leaks", "images.rename", "images.forget"),
 )
@@ -28,12 +29,14 @@ def main() -> None:
     try:
         app()
     except CollectAndTrainError as error:
-        _fail(str(error))
+        _fail(error, str(error))
     except Exception as error:  # the one net: whatever its own place did not foresee is a sentence too
-        _fail(sentence_for(error))
+        _fail(error, sentence_for(error))
 
 
-def _fail(text: str) -> NoReturn:
+def _fail(error: Exception, text: str) -> NoReturn:
+    if output.wants_json():
+        output.fail(error, text, 1)
     CONSOLE.quiet = False  # who asked for quiet is told of a failure all the same
     CONSOLE.print(Text.assemble(("Error:", "bold red"), f" {text}"))
     raise SystemExit(1) from None

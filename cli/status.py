@@ -1,12 +1,15 @@
-"""The text of the command `status`."""
+"""The answer of the command `status`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.table import Table
 
+from cli.documents import ClassStatus, LastRun, LiveModel, Status
+from cli.results import scores_of
 from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import count_new_images
 from training.evaluation.drift import read_drift
@@ -20,15 +23,16 @@ from workspace.config.model import WorkspaceConfig
 from workspace.errors import WorkspaceError
 from workspace.names import NO_CLASS
 from workspace.served.kept import KeptPictures
-from workspace.storage.champion import read_champion, read_decisions
+from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
-from workspace.storage.metrics import Metrics
 from workspace.storage.paths import RunFolder, Workspace
 from workspace.terminal import rendered
 
+_COLUMNS = ("found", "clean", "kept", "to_review", "reviewed", "train", "val", "test")
 
-def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
+
+def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
     """Summarise pictures per class, the last run, the live model and the changes since it was trained."""
     run = _latest(workspace)
     samples = read_dataset(run.dataset_file) if run and run.dataset_file.is_file() else []
@@ -37,48 +41,82 @@ def status_text(workspace: Workspace, config: WorkspaceConfig) -> str:
         usable = catalog.kept(ignoring=[curation.STAGE])
         renamed = plan_carry_over(catalog, config.collected)
     negatives = read_negatives(run.negatives_file) if run else []
-    splits = Counter((sample.label, sample.split) for sample in (*samples, *negatives))
+    champion, decisions, owner = read_champion(workspace), read_decisions(workspace), lock_owner(workspace)
+    live = workspace.run(champion.champion) if champion else None
+    drift = read_drift(workspace, champion.champion, config.serve.drift_level) if champion else None
+    kept_out = bool(decisions) and decisions[-1].action == "kept_champion"
+    return Status(
+        workspace=str(workspace.root),
+        classes=_classes(states, [*samples, *negatives]),
+        last_run=_last_run(run, samples) if run else None,
+        live_model=_model(champion, champion.champion) if champion else None,
+        last_challenger=_model(decisions[-1], decisions[-1].run_id) if champion and kept_out else None,
+        changes=_changes(workspace, config, live, usable) if live else [],
+        service=drift.sentence() if drift else None,
+        unlabelled=len(KeptPictures(workspace).undecided()),
+        notes={
+            "classes": [f"{note}, with the next step" for note in renamed.notes],
+            "decisions": list(renamed.waiting),
+            "too few": _small_classes(workspace, config, states),
+        },
+        in_use_by=str(owner) if owner else None,
+    )
+
+
+def status_text(status: Status) -> str:
+    """Write a status as a table and lines below it."""
     table = Table(show_edge=False, pad_edge=False)
-    for title in ("class", "found", "clean", "kept", "to review", "reviewed", "train", "val", "test"):
-        table.add_column(title, justify="left" if title == "class" else "right")
-    for label, state in states.items():
-        counts = (state.found, state.clean, state.kept, state.to_review, state.decided)
-        table.add_row(
-            "none (negatives)" if label == NO_CLASS else label,
-            *(f"{n:,}" for n in (*counts, *(splits[label, part] for part in ("train", "val", "test")))),
-        )
-    lines = [("classes", f"{note}, with the next step") for note in renamed.notes]
-    lines += [("decisions", note) for note in renamed.waiting]
-    lines += [("too few", text) for text in _small_classes(workspace, config, states)]
-    lines += _lines(workspace, config, run, samples, usable)
+    table.add_column("class")
+    for title in _COLUMNS:
+        table.add_column(title.replace("_", " "), justify="right")
+    for label, numbers in status.classes.items():
+        title = "none (negatives)" if label == NO_CLASS else label
+        table.add_row(title, *(f"{getattr(numbers, name):,}" for name in _COLUMNS))
+    lines = [(name, text) for name, texts in status.notes.items() for text in texts]
+    lines.append(("last run", _run_line(status)))
+    if status.live_model is None:
+        lines.append(("live model", "none was published yet"))
+    else:
+        live = status.live_model
+        lines.append(("live model", f"{live.run_id}, since {live.since}: {live.why}"))
+        if last := status.last_challenger:
+            lines.append(("last challenger", f"{last.run_id}, {last.since}: {last.why}"))
+        lines += [("since then", text) for text in status.changes or ["nothing has changed"]]
+        lines += [("service", status.service)] if status.service else []
+    if status.unlabelled:
+        command = Workspace(Path(status.workspace)).command("review")
+        lines.append(("unlabelled", f"{status.unlabelled:,} pictures that the service kept: {command}"))
+    if status.in_use_by:
+        lines.append(("now", f"in use by {status.in_use_by}"))
     return rendered(table) + "".join(f"{name:<16}{text}\n" for name, text in lines)
 
 
-def _lines(
-    workspace: Workspace,
-    config: WorkspaceConfig,
-    run: RunFolder | None,
-    samples: list[Sample],
-    kept: list[tuple[str, str]],
-) -> list[tuple[str, str]]:
-    lines = [("last run", _run_line(run, samples) if run else f"none yet: {workspace.command('run')}")]
-    champion = read_champion(workspace)
-    if champion is None:
-        lines.append(("live model", "none was published yet"))
-    else:
-        lines.append(("live model", f"{champion.champion}, since {champion.made_at}: {champion.why}"))
-        last = read_decisions(workspace)[-1]
-        if last.action == "kept_champion":
-            lines.append(("last challenger", f"{last.run_id}, {last.made_at}: {last.why}"))
-        lines += [("since then", text) for text in _changes(workspace, config, workspace.run(champion.champion), kept)]
-        drift = read_drift(workspace, champion.champion, config.serve.drift_level)
-        lines += [("service", drift.sentence())] if drift else []
-    if unlabelled := len(KeptPictures(workspace).undecided()):
-        lines.append(("unlabelled", f"{unlabelled:,} pictures that the service kept: {workspace.command('review')}"))
-    owner = lock_owner(workspace)
-    if owner:
-        lines.append(("now", f"in use by {owner}"))
-    return lines
+def _classes(states: Mapping[str, ClassProgress], samples: list[Sample]) -> dict[str, ClassStatus]:
+    splits = Counter((sample.label, sample.split) for sample in samples)
+    return {
+        label: ClassStatus(
+            found=state.found,
+            clean=state.clean,
+            kept=state.kept,
+            to_review=state.to_review,
+            reviewed=state.decided,
+            train=splits[label, "train"],
+            val=splits[label, "val"],
+            test=splits[label, "test"],
+        )
+        for label, state in states.items()
+    }
+
+
+def _last_run(run: RunFolder, samples: list[Sample]) -> LastRun:
+    trained = run.has_model
+    return LastRun(
+        run_id=run.run_id, pictures=len(samples), trained=trained, scores=scores_of(run) if trained else None
+    )
+
+
+def _model(decision: Decision, run_id: str) -> LiveModel:
+    return LiveModel(run_id=run_id, since=decision.made_at, why=decision.why)
 
 
 def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mapping[str, ClassProgress]) -> list[str]:
@@ -95,16 +133,19 @@ def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mappin
     return [f"{label}: {funnel_text(stats[label])}; {remedy_for(stats[label], label, config)}" for label in small]
 
 
-def _run_line(run: RunFolder, samples: list[Sample]) -> str:
-    text = f"{run.run_id}, {len(samples):,} pictures"
-    if not run.has_model:
+def _run_line(status: Status) -> str:
+    run = status.last_run
+    if run is None:
+        return f"none yet: {Workspace(Path(status.workspace)).command('run')}"
+    text = f"{run.run_id}, {run.pictures:,} pictures"
+    if not run.trained:
         return f"{text}, not trained to its end"
-    metrics = Metrics.read_if_present(run.metrics_file)
-    if metrics is None:
+    if run.scores is None:
         return f"{text}, trained, not evaluated"
-    text += f", test accuracy {metrics.test.accuracy.value:.3f} on {metrics.test.n}"
-    if (found := metrics.negatives) is not None:
-        text += f", {found.rate.value:.3f} of {found.n} negatives get a class"
+    test = run.scores.test
+    text += f", test accuracy {test.accuracy.value:.3f} on {test.pictures}"
+    if (found := run.scores.negatives) is not None:
+        text += f", {found.rate.value:.3f} of {found.pictures} negatives get a class"
     return text
 
 
@@ -133,7 +174,7 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
         changes.append(f"{settings.missing} is missing; `retrain` would take all settings from workspace.toml")
     if settings.differing:
         changes.append(f"workspace.toml has other settings: {', '.join(settings.differing)}")
-    return changes or ["nothing has changed"]
+    return changes
 
 
 def _latest(workspace: Workspace) -> RunFolder | None:

@@ -3,7 +3,8 @@
 Folders:
     cluster: shards of a step on several machines.
     service: flows that look after `serve --api`: drift.
-    server: the server of flows that run in a command's own process.
+    timing: how long steps will take.
+    server: the server of flows that run in a command's own process, and the supervised processes of `up`.
 """
 
 from workspace.environment import set_defaults

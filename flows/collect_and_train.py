@@ -10,11 +10,9 @@ from pydantic import Field
 
 from flows.artifacts import show_result
 from flows.cluster.spread import spread_for
-from flows.collecting import collect_until_clean
+from flows.collecting import run_all_steps
 from flows.inputs import open_inputs
-from flows.step_table import Phase, steps_of
 from flows.steps import step_task
-from preprocessing.split import refuse_small_classes
 from workspace.catalog.records import StepCounts
 from workspace.resolve import run_title
 from workspace.storage.lock import LOCK_WAIT_S, hold
@@ -53,14 +51,8 @@ def collect_and_train(
     opened, config = inputs.workspace, inputs.config
     spread_for(config.cluster)  # a cluster that does not answer is told before work begins
     logger = get_run_logger()
-
-    def run_step(name: str, number: int = 1) -> StepCounts:
-        return step_task(name, number)(opened, config)
-
     with hold(opened, "run", wait_s=LOCK_WAIT_S, on_wait=logger.info):
-        counts = collect_until_clean(opened, config, run_step)
-        refuse_small_classes(opened, config)
-        counts |= {name: run_step(name) for name in steps_of(Phase.DATASET, Phase.RUN)}
+        counts = run_all_steps(opened, config, lambda name, number: step_task(name, number)(opened, config))
     show_result(opened, counts, logger)
     return counts
 

@@ -1,4 +1,4 @@
-"""Rounds of search, download and clean until every class has its clean pictures or can get no more."""
+"""The whole path: rounds of search, download and clean until no class can get more, then every later step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flows.step_table import Phase, steps_of
+from preprocessing.split import refuse_small_classes
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.collection_stats import ClassCounts, read_collection_stats
 from workspace.catalog.funnel import funnel_text, has_losses, is_mostly_kept, remedy_for
@@ -17,6 +18,20 @@ from workspace.storage.paths import Workspace
 
 RunStep = Callable[[str, int], StepCounts]
 """Runs a step by its name in a round, counted from 1: as a Prefect task, or as a plain function."""
+
+
+def run_all_steps(workspace: Workspace, config: WorkspaceConfig, run_step: RunStep) -> dict[str, StepCounts]:
+    """Run every step, from the inbox to publishing.
+
+    Returns:
+        The counts of each step, by its name.
+
+    Raises:
+        DatasetError: a class has too few clean pictures.
+    """
+    counts = collect_until_clean(workspace, config, run_step)
+    refuse_small_classes(workspace, config)
+    return counts | {name: run_step(name, 1) for name in steps_of(Phase.DATASET, Phase.RUN)}
 
 
 def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step: RunStep) -> dict[str, StepCounts]:

@@ -21,9 +21,9 @@ from workspace.storage.champion import read_champion
 from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
 
-# How to collect, when to retrain and on which machines are as in workspace.toml today; all else is the live model's.
+# How to collect, when to retrain, on which machines and what to log to are as today; all else is the live model's.
 _OF_TODAY = frozenset(
-    {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve"}
+    {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve", "tracking"}
 )
 
 

@@ -61,16 +61,21 @@ class Step:
     ) -> StepCounts:
         """Run the step; rounds are counted from 1, and `shard_runs` shows what is done on several machines.
 
-        Before it looks at the catalogue, what was filed under a class that has another name now goes to that class.
+        Before it looks at the catalogue, what was filed under a class that has another name now goes to that class. A
+        long step is announced with the time that it will take, where an earlier one was measured on this machine.
         """
         spread = {"spread": spread_for(config.cluster, shard_runs)} if self.is_spread else {}
         if self.phase is not Phase.RUN:
             with workspace.open_catalog() as catalog:
                 for note in carry_over(catalog, config.collected).notes:
                     progress.warn(note)
+        from flows.timing.estimate import run_timed  # its modules, which `--help` need not wait for
+
         options = self.later_rounds if round_number > 1 else {}
-        counts: StepCounts = importlib.import_module(self.module).run(workspace, config, progress, **options, **spread)
-        return counts
+        run = importlib.import_module(self.module).run
+        return run_timed(
+            self.name, workspace, config, progress, lambda: run(workspace, config, progress, **options, **spread)
+        )
 
 
 STEPS = (

@@ -29,7 +29,7 @@ from flows.server.deployments import (
     register,
     working_folder,
 )
-from flows.supervisor import ChildProcess
+from flows.server.supervisor import ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.storage.paths import write_atomic
 from workspace.terminal import say

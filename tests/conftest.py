@@ -65,6 +65,14 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 SaveModel = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What steps measure of their own speed is kept apart from that of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLLECT_AND_TRAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[Gallery]:
     with Gallery.rendered(per_class=12, seed=3) as gallery:
@@ -89,7 +97,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     home = tmp_path_factory.mktemp("prefect")
     kept["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *filter(None, [kept.get("PYTHONPATH"), _plugin(home)])])
-    return kept | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "2"}
+    return kept | {
+        "PREFECT_HOME": str(home),
+        "COLLECT_AND_TRAIN_CACHE": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "OMP_NUM_THREADS": "2",
+    }
 
 
 def _plugin(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Progress on a terminal as bars, and in a log as a line every few seconds."""
+"""Progress on a terminal as bars, in a notebook as one line, and in a log as a line every few seconds."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from workspace.clock import duration
 from workspace.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 15.0
+_SECONDS_BETWEEN_REWRITES = 0.5
+_BAR_WIDTH = 24
 
 # One console for everything that people read beside the answers: standard error, so that answers can be piped.
 # Long lines are left to the terminal, so that a command that is printed can be copied whole.
@@ -89,24 +92,82 @@ class BarProgress:
         self._bars.console.print(Text.assemble(("!", "yellow"), f" {message}"))
 
 
+class _Stage:
+    """A stage that is being counted: what has been done of it, and how long the rest will take at that rate."""
+
+    def __init__(self, what: str = "", total: int | None = None) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self.began_s = self.shown_s = time.monotonic()
+
+    def is_due(self, pause_s: float) -> bool:
+        """Return whether so many seconds have passed since it was shown; it counts as shown then."""
+        now = time.monotonic()
+        due = now - self.shown_s >= pause_s
+        self.shown_s = now if due else self.shown_s
+        return due
+
+    def __str__(self) -> str:
+        if not self.total:
+            return f"{self.what}: {self.done}"
+        left_s = (time.monotonic() - self.began_s) / max(1, self.done) * (self.total - self.done)
+        rest = f", about {duration(left_s)} left" if 0 < self.done < self.total else ""
+        return f"{self.what}: {self.done} of {self.total}{rest}"
+
+
+class LineProgress:
+    """Progress as one line that is written anew, for notebooks: standard output as they show it, without widgets."""
+
+    def __init__(self) -> None:
+        self._stage = _Stage()
+        self._width = 0  # of the line that stands there
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Start a stage."""
+        self._stage = _Stage(what, total)
+
+    def advance(self, count: int = 1) -> None:
+        """Count, and rewrite the line twice a second at most."""
+        stage = self._stage
+        stage.done += count
+        if stage.is_due(_SECONDS_BETWEEN_REWRITES):
+            full = round(_BAR_WIDTH * min(1.0, stage.done / stage.total)) if stage.total else 0
+            self._rewrite(f"{'█' * full}{'·' * (_BAR_WIDTH - full)} {stage}")
+
+    def say(self, message: str) -> None:
+        """Print in the place of the line."""
+        self._rewrite(message, end="\n")
+
+    def warn(self, message: str) -> None:
+        """Print, marked as a warning."""
+        self.say(f"! {message}")
+
+    def close(self) -> None:
+        """Remove the line."""
+        if self._width:
+            self._rewrite("", end="\r")
+
+    def _rewrite(self, text: str, end: str = "") -> None:
+        sys.stdout.write(f"\r{text.ljust(self._width)}{end}" if self._width else f"{text}{end}")
+        sys.stdout.flush()
+        self._width = 0 if end else len(text)
+
+
 class LogProgress:
     """Progress as lines of a log: a count every few seconds, never a line per image."""
 
     def __init__(self, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
         self._logger = logger
-        self._what, self._total, self._done, self._logged_s = "", None, 0, 0.0  # type: tuple[str, int | None, int, float]
+        self._stage = _Stage()
 
     def begin(self, what: str, total: int | None) -> None:
         """Start counting a stage."""
-        self._what, self._total, self._done, self._logged_s = what, total, 0, time.monotonic()
+        self._stage = _Stage(what, total)
 
     def advance(self, count: int = 1) -> None:
         """Count, and log when the last line is some time ago."""
-        self._done += count
-        if time.monotonic() - self._logged_s >= _SECONDS_BETWEEN_LINES:
-            self._logged_s = time.monotonic()
-            of = f" of {self._total}" if self._total else ""
-            self._logger.info("%s: %d%s", self._what, self._done, of)
+        self._stage.done += count
+        if self._stage.is_due(_SECONDS_BETWEEN_LINES):
+            self._logger.info("%s", self._stage)
 
     def say(self, message: str) -> None:
         """Log it."""
@@ -119,7 +180,11 @@ class LogProgress:
 
 @contextmanager
 def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
-    """Report progress as bars on a terminal, else, or where quiet is wanted, as lines of the log."""
+    """Report progress as bars on a terminal, as a line in a notebook, else, or where quiet is wanted, in the log."""
+    if CONSOLE.is_jupyter and not CONSOLE.quiet:
+        with closing(LineProgress()) as line:
+            yield line
+        return
     if CONSOLE.quiet or not CONSOLE.is_terminal:
         yield LogProgress(logger)
         return
@@ -128,6 +193,8 @@ def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Log
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     with Bars(*columns, console=CONSOLE) as bars:
         yield BarProgress(bars)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import typer
-
+from cli import output
 from cli.app import (
     WHOLE_PATH,
     Keywords,
@@ -39,6 +38,7 @@ def collect(
 
     Example: collect-and-train collect "red panda" raccoon --per-class 100 --workspace data/pandas
     """
+    from cli.results import collected_document
     from flows.collecting import collect_until_clean
     from flows.inputs import open_inputs
     from flows.step_table import find_step
@@ -56,7 +56,5 @@ def collect(
 
     with hold(workspace, "collect", wait_s=LOCK_WAIT_S, on_wait=CONSOLE.print):
         counts = collect_until_clean(workspace, config, run_step)
-    for step_counts in counts.values():
-        typer.echo(step_counts.line())
-    for note in counts["search"].notes:
-        typer.echo(note)
+    lines = [*(step_counts.line() for step_counts in counts.values()), *counts["search"].notes]
+    output.answer(collected_document(workspace, counts), "\n".join(lines))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, app
 
 
@@ -33,6 +34,7 @@ def move(
     """
     import logging
 
+    from cli.documents import Moved
     from workspace.config.storage import changed_storage
     from workspace.moving.move import LOCAL
     from workspace.moving.move import move as move_workspace
@@ -50,4 +52,7 @@ def move(
     with progress_reporter(logging.getLogger("collect_and_train.move")) as progress, hold(workspace, "move"):
         moved = move_workspace(workspace, target, progress)
     where = " and ".join(value or str(workspace.root) for value in dict.fromkeys(wanted.values()))
-    typer.echo(f"{', '.join(moved)} now in {where}" if moved else f"Everything is in {where} already.")
+    output.answer(
+        Moved(workspace=str(workspace.root), place=where, moved=list(moved)),
+        f"{', '.join(moved)} now in {where}" if moved else f"Everything is in {where} already.",
+    )

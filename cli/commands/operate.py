@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OPERATE, Folder, Settings, app
 from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
@@ -36,13 +37,15 @@ def up(
 @app.command(rich_help_panel=OPERATE)
 def deploy(workspace: DefaultWorkspace = None, watch_every: WatchEvery = 900) -> None:
     """Register the work pool and the deployments with the server of PREFECT_API_URL, for workers of your own."""
+    from cli.documents import Deployed
     from flows.server.deployments import POOL, Defaults, prefect_command, register, workspace_of_flows
     from flows.server.local import server_that_answers
 
     url = server_that_answers()
     register({**os.environ, "PREFECT_API_URL": url}, Defaults(workspace_of_flows(workspace), watch_every))
     say(f"Deployed to {url}. A worker, where the pictures are to lie:")
-    typer.echo(f"{prefect_command()} worker start --pool {POOL} --type process")
+    command = f"{prefect_command()} worker start --pool {POOL} --type process"
+    output.answer(Deployed(server=url, worker_command=command), command)
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -51,9 +54,12 @@ def watch(folder: Folder) -> None:
     from flows.server.local import prepare_server
 
     prepare_server()
+    from cli.documents import Watched
     from flows.watch import watch as flow
 
-    for name, new in flow(workspace=str(folder)).items():
+    found = flow(workspace=str(folder))
+    output.answer(Watched(new=found))
+    for name, new in found.items():
         say(f"{new} new clean pictures. To train on them: ", (Workspace(Path(name)).command("retrain"), "bold"))
 
 
@@ -67,18 +73,19 @@ def retrain(folder: Folder, settings: Settings = None) -> None:
     overrides = parse_overrides(settings or [])
     open_workspace(folder, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
     prepare_server()
+    from cli.results import run_document
     from flows.retrain import retrain as flow
 
     counts = flow(workspace=str(folder), settings=overrides or None)
     CONSOLE.print(summary_table(Workspace(folder), counts))
-    for note in counts["publish"].notes:
-        typer.echo(note)
+    output.answer(run_document(Workspace(folder), counts), "\n".join(counts["publish"].notes))
 
 
 @app.command(rich_help_panel=OPERATE)
 def status(folder: Folder) -> None:
     """Summarise a workspace: pictures per class, last run, live model, changes since."""
-    from cli.status import status_text
+    from cli.status import read_status, status_text
     from workspace.resolve import open_workspace
 
-    typer.echo(status_text(*open_workspace(folder)))
+    state = read_status(*open_workspace(folder))
+    output.answer(state, lambda: status_text(state))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import output
 from cli.app import (
     WHOLE_PATH,
     Folder,
@@ -22,6 +23,7 @@ from cli.app import (
     require_input,
     tape_settings,
 )
+from cli.documents import Initialised
 from workspace.errors import WorkspaceError
 from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
@@ -86,6 +88,7 @@ def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None, neg
 
         refuse_existing(Workspace(folder))
         file = open_inputs(folder, photos=photos, settings=own).workspace.config_file
+    output.answer(Initialised(file=str(file)))
     say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 
 
@@ -99,6 +102,7 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
             "rename the folder, or change into it and name it by: --workspace ."
         )
     prepare_server()
+    from cli.results import run_document
     from flows.collect_and_train import collect_and_train
     from training.report.summary import summary_table
 
@@ -107,3 +111,4 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     CONSOLE.print(summary_table(workspace, counts))
     say("\n" + "\n".join(counts["search"].notes))
     say(f"\nReport: {latest.report_file}\nModel:  {latest.model}")
+    output.answer(run_document(workspace, counts))

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from cli import output
 from cli.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
 from flows.step_table import STEPS, Phase, Step
 from workspace.resolve import open_workspace, parse_overrides
@@ -34,7 +33,9 @@ def _run_step(step: Step, folder: Path, overrides: dict[str, Any]) -> None:
         if step.phase is Phase.RUN:
             open_run(workspace).refuse_changes(config, overrides)
         counts = step.run(workspace, config, progress)
-    typer.echo(counts.line())
+    from cli.results import step_document
+
+    output.answer(step_document(step, workspace, counts), counts.line())
 
 
 for _step in STEPS:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from docs.site.commands_page import commands_page
+from docs.site.json_page import json_page
 from docs.site.modules_pages import modules_pages, page_of
+from docs.site.notebook_page import notebook_page
 from docs.site.settings_page import settings_page
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,10 @@ def site_files() -> dict[str, str | bytes]:
     files[DECISIONS] = decisions_page(texts)
     files["reference/settings.md"] = settings_page()
     files["reference/commands.md"] = commands_page()
+    files["reference/json.md"] = json_page()
+    for notebook in (CHECKOUT / "docs").rglob("*.ipynb"):
+        place = notebook.relative_to(CHECKOUT / "docs").with_suffix(".md").as_posix()
+        files |= notebook_page(notebook.read_text(encoding="utf-8"), place)
     images = [image for pattern in ("*.png", "*.svg") for image in (CHECKOUT / "docs").glob(pattern)]
     return files | modules_pages() | {image.name: image.read_bytes() for image in images}
 
@@ -82,6 +88,8 @@ def _place(repository_path: str, pages: Mapping[str, str]) -> str:
         return pages[repository_path]
     if repository_path == "docs/decisions":
         return DECISIONS
+    if repository_path.endswith(".ipynb"):
+        return repository_path.removeprefix("docs/").replace(".ipynb", ".md")
     if repository_path.endswith(".py"):
         return page_of(repository_path)
     return repository_path.removeprefix("docs/")  # an image; mkdocs says where it is none

@@ -1,1 +1,1 @@
-"""Prefect's server: checked before a flow, or started and ended with it; what is registered with one."""
+"""Prefect's server: checked before a flow, or started and ended with it; its processes, and what is registered."""

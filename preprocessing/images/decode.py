@@ -141,16 +141,34 @@ def _decode_opened(image: ImageFile.ImageFile, side_px: int | None) -> Decoded:
         image.draft(mode, (side_px, side_px))
     drafted = image.size != full
     unpack_in_native_order(image)
-    image.load()
-    orientation = _orientation(image)  # after load: Pillow turns a TIFF itself and PNG keeps its EXIF at the end
-    pixels, note = deep_to_rgb(image) if image.mode in DEEP_MODES else (rgb_pixels(image), "")
-    if orientation in _UPRIGHT:
-        pixels = np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+    pixels, note, orientation = _upright(image)
     height, width = pixels.shape[:2]
     if drafted:
         width, height = full if orientation < 5 else full[::-1]
     container = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a second one behind it
     return Decoded(pixels, container, mode, _frames(image), width, height, note)
+
+
+def decode_opened(image: Image.Image) -> Decoded:
+    """Convert an image that Pillow holds in memory, as a caller of a library has it, as `decode` converts a file's.
+
+    Raises:
+        OSError: its file is read only now, and is cut off or gone.
+        ValueError: it has no pixels.
+    """
+    pixels, note, _ = _upright(image)
+    height, width = pixels.shape[:2]
+    return Decoded(pixels, str(image.format or ""), image.mode, 1, width, height, note)
+
+
+def _upright(image: Image.Image) -> tuple[Pixels, str, int]:
+    """Convert to upright sRGB; return also what was assumed, and the EXIF orientation."""
+    image.load()
+    orientation = _orientation(image)  # after load: Pillow turns a TIFF itself and PNG keeps its EXIF at the end
+    pixels, note = deep_to_rgb(image) if image.mode in DEEP_MODES else (rgb_pixels(image), "")
+    if orientation in _UPRIGHT:
+        pixels = np.array(Image.fromarray(pixels).transpose(_UPRIGHT[orientation]))
+    return pixels, note, orientation
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,4 +1,4 @@
-from cli.status import status_text
+from cli.status import read_status, status_text
 from pages.review_data import ReviewData
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.collection_stats import read_collection_stats
@@ -33,7 +33,11 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
     assert (cat.found, cat.waiting, cat.clean, cat.kept) == (9, 1, 6, 4)
     assert (cat.judged, cat.to_review, cat.decided) == (8, 3, 2)
     assert (state["dog"].kept, state["dog"].decided) == (1, 0)
-    rows = {line.split()[0]: line.split("│") for line in status_text(workspace, config).splitlines()[:4] if "│" in line}
+    rows = {
+        line.split()[0]: line.split("│")
+        for line in status_text(read_status(workspace, config)).splitlines()[:4]
+        if "│" in line
+    }
     assert [int(cell) for cell in rows["cat"][1:6]] == [9, 6, 4, 3, 2]
     assert seen[0] == {"label": "cat", "negatives": False, "pictures": 8, "waiting": 3, "decided": 2}
     assert [(progress.found, progress.waiting, progress.kept) for progress in collected.values()] == [
@@ -44,7 +48,7 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
 
 def test_the_status_says_what_the_service_has_kept(tmp_path) -> None:
     workspace, config = open_workspace(tmp_path, ["cat", "dog"])
-    assert "unlabelled" not in status_text(workspace, config)
+    assert "unlabelled" not in status_text(read_status(workspace, config))
     facts = {"sha256": "0" * 64, "suffix": ".png", "bytes": 4, "kept_at": "2026-01-01", "run_id": "r1", "best": "cat"}
     KeptPictures(workspace).keep(KeptPicture(version=1, probability=0.4, **facts), b"data", Limits(9, 99))
     assert "unlabelled      1 pictures that the service kept: collect-and-train review -w" in status_text(

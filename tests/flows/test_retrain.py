@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.status import status_text
+from cli.status import read_status, status_text
 from flows.retrain import ChampionSettings, settings_of_champion
 from workspace.clock import utc_now
 from workspace.config.model import load_config
@@ -55,18 +55,18 @@ def test_without_the_champion_s_settings_those_of_today_count_and_status_says_so
     settings = settings_of_champion(workspace, today)
     assert (settings.config, settings.differing, settings.missing) == (today, (), frozen)
     assert f"{frozen} is missing; `retrain` would take all settings from workspace.toml" in status_text(
-        workspace, today
+        read_status(workspace, today)
     )
 
 
 def test_status_says_what_is_missing_and_what_has_changed(tmp_path) -> None:
     workspace, config = open_workspace(tmp_path / "new", ["cat", "dog"])
-    text = status_text(workspace, config)
+    text = status_text(read_status(workspace, config))
     assert "none yet: collect-and-train run" in text
     assert "none was published yet" in text
     workspace = with_champion(tmp_path / "old", **{"train.epochs": 3})
     change(workspace, "epochs = 3", "epochs = 9")
-    text = status_text(workspace, load_config(workspace.config_file))
+    text = status_text(read_status(workspace, load_config(workspace.config_file)))
     assert "r1, since" in text
     assert "workspace.toml has other settings: train.epochs" in text
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import supervisor, up
+from flows import up
+from flows.server import supervisor
 from flows.server.deployments import Defaults, deployments_file
 from workspace.errors import ConfigError, WorkspaceError
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from training.fit.finetune import Epochs, Job, TunedNetwork, finetune, predicted
 from training.network.device import Device
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
+from workspace.clock import duration
 from workspace.progress import Progress
 
 _MEASURED = (1, 4)
@@ -130,10 +131,3 @@ class _Timed:
         left_s = step_s * self._left
         cut = f"; train.time_limit_s = {self._limit_s:g} will end it before" if 0 < self._limit_s < left_s else ""
         self.say(f"fine-tuning will take about {duration(left_s)} ({step_s:.2g} s a step){cut}")
-
-
-def duration(seconds: float) -> str:
-    """Say a duration in words: 40 s, 3 min, 1.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

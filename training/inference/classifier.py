@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -74,13 +75,15 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """A file to classify: `name` identifies it in the results, `read` returns its bytes when its turn comes.
+    """An image to classify: `name` identifies it in the results, `read` returns its bytes when its turn comes.
+
+    In the place of bytes it may return an image that is decoded already.
 
     OSError, ValueError and TransferFailed of `read` become the error of this image.
     """
 
     name: str
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | Decoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Classifier:
         self._mean, self._std = card.input.mean, card.input.std
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Classifier:
+    def load(cls, folder: Path, device: str = "auto") -> Self:
         """Load a model folder (model.safetensors and card.json); nothing in it is executed.
 
         Args:
@@ -307,7 +310,8 @@ def _answer(
 
 def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
     try:
-        return decode_isolated(image.read(), clean)
+        data = image.read()
+        return data if isinstance(data, Decoded) else decode_isolated(data, clean)
     except (ImageRefused, TransferFailed) as error:
         return str(error)
     except OSError as error:

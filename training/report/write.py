@@ -15,6 +15,7 @@ from training.report.context import ReportData, card_context, report_context
 from training.report.credits import write_credits
 from training.report.templates import render, template_texts
 from training.report.thumbnails import ThumbnailCache, jpeg_data_url
+from training.tracking.track import track
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
@@ -55,6 +56,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         )
         write_atomic(folder.readme_file, readme)
         write_atomic(folder.report_file, html.encode())
+    track(frozen, config, progress)
     workspace.keep(folder)
     return StepCounts(
         "report",

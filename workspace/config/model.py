@@ -23,7 +23,7 @@ from workspace.config.old_names import old_names, rename_old
 from workspace.config.operate import RetrainConfig, ServeConfig
 from workspace.config.section import Section
 from workspace.config.storage import StorageConfig
-from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrainConfig
+from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrackingConfig, TrainConfig
 from workspace.errors import ConfigError
 from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
 from workspace.text import decode_text
@@ -55,6 +55,7 @@ class WorkspaceConfig(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     retrain: RetrainConfig = Field(default_factory=RetrainConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     serve: ServeConfig = Field(default_factory=ServeConfig)
     storage: StorageConfig = Field(default_factory=StorageConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)

@@ -1,10 +1,11 @@
-"""Settings of features, augmentation, training and evaluation."""
+"""Settings of features, augmentation, training, evaluation and tracking."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from workspace.config.section import EXECUTION_ONLY, Section
 
@@ -139,3 +140,38 @@ class EvaluateConfig(Section):
         description="Target share of in-class pictures that get an answer. The rest, and anything less similar to the "
         'training pictures, get "none".',
     )
+
+
+class TrackingConfig(Section):
+    """Where finished runs are logged, besides the workspace: MLflow, TensorBoard (the extra `tracking`)."""
+
+    mlflow: str = Field(
+        "",
+        description="MLflow's tracking URI: http://127.0.0.1:5000 for a server, sqlite:///mlflow.db for a file; "
+        "empty: off. Name and password belong into the environment (MLFLOW_TRACKING_USERNAME, _PASSWORD).",
+        json_schema_extra=EXECUTION_ONLY,
+    )
+    experiment: str = Field(
+        "", description="MLflow's experiment; empty: the workspace's name.", json_schema_extra=EXECUTION_ONLY
+    )
+    tensorboard: bool = Field(
+        False,
+        description="Write each run's event file into its folder tensorboard/.",
+        json_schema_extra=EXECUTION_ONLY,
+    )
+    timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds after which a run that is being logged is given up, with a warning.",
+        json_schema_extra=EXECUTION_ONLY,
+    )
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        if urlsplit(value).username is not None or urlsplit(value).password is not None:
+            raise ValueError(
+                "no name or password in it, since this file is shared and copied: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment"
+            )
+        return value

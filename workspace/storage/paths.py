@@ -339,6 +339,16 @@ class RunFolder:
         return self.root / "regime.json"
 
     @property
+    def tracking_file(self) -> Path:
+        """Where this run was logged: training.tracking.track."""
+        return self.root / "tracking.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The event file of this run."""
+        return self.root / "tensorboard"
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints of a training in progress; deleted once the model is saved."""
         return self.root / "checkpoints"

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, app
 
 if TYPE_CHECKING:
+    from cli.documents import Forgotten
     from preprocessing.dataset.usage import RunUse
     from workspace.catalog.records import Withdrawal
     from workspace.served.kept import KeptPicture
+    from workspace.storage.paths import Workspace
     from workspace.storage.withdrawal import WithdrawalScope
 
 Several = list[str] | None
@@ -59,18 +62,20 @@ def forget(
         found = find_scope(catalog, wanted)
         kept = KeptPictures(workspace)
         served = kept.matching({*found.files, *wanted.files}, wanted.urls)
-        _announce(found, runs_using(workspace, found.files), served)
+        uses = runs_using(workspace, found.files)
+        _announce(found, uses, served)
         if dry_run:
-            typer.echo("Nothing was changed (--dry-run).")
+            output.answer(_document(workspace, found, uses, served, changed=False), "Nothing was changed (--dry-run).")
             return
         if not yes:
             _ask()
         withdraw(workspace, catalog, rules, found)
         kept.delete(served)
     withdrawn = ", ".join(f"{rule.kind} {rule.value!r}" for rule in rules)
-    typer.echo(
+    output.answer(
+        _document(workspace, found, uses, served, changed=True),
         f"Withdrawn. Later search hits under {withdrawn} will be skipped too.\n"
-        f"Next, without them: {workspace.command('run')}"
+        f"Next, without them: {workspace.command('run')}",
     )
 
 
@@ -112,25 +117,52 @@ def _digest(file: Path) -> str:
         raise typer.BadParameter(f"--file {file} cannot be read: {error.strerror}") from error
 
 
-def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture]) -> None:
-    before = len(found.files) - len(found.new)
-    typer.echo(
-        f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
-        + (f" ({before} more were withdrawn before)" if before else "")
+def _document(
+    workspace: Workspace,
+    found: WithdrawalScope,
+    uses: Sequence[RunUse],
+    served: Sequence[KeptPicture],
+    *,
+    changed: bool,
+) -> Forgotten:
+    from cli.documents import Forgotten, UsingRun
+
+    return Forgotten(
+        workspace=str(workspace.root),
+        changed=changed,
+        urls=len(found.urls),
+        pictures=len(found.new),
+        withdrawn_before=len(found.files) - len(found.new),
+        kept_by_service=len(served),
+        own_files=_own_files(found, served),
+        runs=[UsingRun(run_id=use.run_id, pictures=use.pictures, standing=use.standing) for use in uses],
     )
-    if served:
-        typer.echo(f"{len(served)} pictures that the service kept, with their copies in the inbox")
+
+
+def _own_files(found: WithdrawalScope, served: Sequence[KeptPicture]) -> list[str]:
+    """List the files of a person, without the copies that the service put into the inbox."""
     copies = tuple(one.sha256 for one in served)
-    own = [
+    return [
         url
         for url in found.urls
         if not url.startswith(("http://", "https://")) and not any(sha in url for sha in copies)
     ]
+
+
+def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture]) -> None:
+    before = len(found.files) - len(found.new)
+    output.tell(
+        f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
+        + (f" ({before} more were withdrawn before)" if before else "")
+    )
+    if served:
+        output.tell(f"{len(served)} pictures that the service kept, with their copies in the inbox")
+    own = _own_files(found, served)
     if own:
         more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
-        typer.echo(f"  among them your own files, which stay where they are: {', '.join(own[:_SHOWN])}{more}")
+        output.tell(f"  among them your own files, which stay where they are: {', '.join(own[:_SHOWN])}{more}")
     if not uses:
-        typer.echo("No run has used them.")
+        output.tell("No run has used them.")
     for use in uses:
         what = {
             "live": "its model is live; it was trained or evaluated on them",
@@ -138,15 +170,17 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[K
             "trained": "its model was never published",
             "dataset": "it has no model yet",
         }[use.standing]
-        typer.echo(f"  run {use.run_id} has {use.pictures} of them; {what}")
+        output.tell(f"  run {use.run_id} has {use.pictures} of them; {what}")
     if uses:
-        typer.echo(
+        output.tell(
             "The frozen lists of these runs still name them, and their reports may show small copies; "
             "delete the run's folder if these must go too."
         )
 
 
 def _ask() -> None:
+    if output.wants_json():
+        raise typer.BadParameter("with --json nobody is asked; add --yes, or use --dry-run first")
     if not sys.stdin.isatty():
         raise typer.BadParameter("stdin is no terminal, so nobody can confirm; add --yes, or use --dry-run first")
     typer.confirm("Withdraw them? This cannot be undone.", abort=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, Settings, app
 from workspace.names import one_line
 from workspace.resolve import open_workspace, parse_overrides
@@ -26,6 +27,7 @@ def leaks(
     settings: Settings = None,
 ) -> None:
     """List the kept pictures that an outside test set also contains; exit code 3 when there are any."""
+    from cli.documents import LeakEntry, Leaks
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
     from workspace.storage.arrays import latest_features_name
     from workspace.storage.paths import write_atomic
@@ -45,17 +47,25 @@ def leaks(
                 features = extractor.features_of(outside.pixels, progress)
         found = find_leaks(workspace, config, outside, features, progress)
     for leak in found:
-        typer.echo(f"{leak.kind}\t{leak.label}\t{leak.sha256}\t{one_line(leak.outside)}")
+        output.tell(f"{leak.kind}\t{leak.label}\t{leak.sha256}\t{one_line(leak.outside)}")
     for name, reason in outside.refused.items():
         typer.echo(f"not read\t{reason}\t\t{one_line(name)}", err=True)
     if table is not None:
         write_atomic(table, leaks_csv(found).encode())
+    document = Leaks(
+        workspace=str(workspace.root),
+        outside_pictures=len(outside.pixels),
+        leaks=[LeakEntry(**leak._asdict()) for leak in found],
+        not_read=dict(outside.refused),
+        by_features=features is not None,
+    )
+    output.answer(document)
     kinds = ", ".join(f"{kind} {count}" for kind, count in Counter(leak.kind for leak in found).items()) or "none"
     how = (
         "by hashes and features"
         if features is not None
         else "by hashes alone (the workspace has no features of the present backbone)"
     )
-    typer.echo(f"leaks: {len(found)} among {len(outside.pixels)} outside pictures, {how}; {kinds}")
+    output.tell(f"leaks: {len(found)} among {len(outside.pixels)} outside pictures, {how}; {kinds}")
     if found:
         raise typer.Exit(_FOUND)

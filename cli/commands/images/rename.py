@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, app
 
 
@@ -21,6 +22,7 @@ def rename(
 
     Example: collect-and-train rename -w data/bears grizzly "brown bear"
     """
+    from cli.documents import Renamed
     from workspace.catalog.renamed_classes import carry_over, known_labels
     from workspace.config.edit import with_renamed_class
     from workspace.errors import ConfigError
@@ -50,6 +52,6 @@ def rename(
                 f"neither {old!r} nor {new!r} is a class of {file}; the classes are {', '.join(config.classes)}"
             )
         plan = carry_over(catalog, config.collected, {old: new})
-    for note in plan.notes or (f"nothing was filed under {old!r}",):
-        typer.echo(note)
-    typer.echo(f"Next: {workspace.command('run')}")
+    lines = [*(plan.notes or (f"nothing was filed under {old!r}",)), f"Next: {workspace.command('run')}"]
+    document = Renamed(workspace=str(workspace.root), old=old, new=new, notes=list(plan.notes))
+    output.answer(document, "\n".join(lines))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, Settings, app
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import CONSOLE, progress_reporter
@@ -28,6 +29,7 @@ def retry(
     """
     from rich.table import Table
 
+    from cli.documents import Retried
     from collectors import retry_failed as step
     from workspace.catalog.failures import failure_counts
     from workspace.reasons import order_of
@@ -51,6 +53,7 @@ def retry(
             table.add_row(name, f"{before[name]:,}", f"{after[name]:,}")
         CONSOLE.print(table)
     succeeded = before.total() - after.total()
-    typer.echo(f"{counts.done} retried, {succeeded} succeeded")
-    if succeeded:
-        typer.echo(f"Next: {workspace.command('run')}")
+    lines = [f"{counts.done} retried, {succeeded} succeeded"]
+    lines += [f"Next: {workspace.command('run')}"] if succeeded else []
+    numbers = {"retried": counts.done, "succeeded": succeeded, "before": dict(before), "after": dict(after)}
+    output.answer(Retried.model_validate({"workspace": str(workspace.root), **numbers}), "\n".join(lines))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, app
 from workspace.resolve import open_workspace
 
@@ -21,10 +22,10 @@ def sources(
     ] = None,
 ) -> None:
     """List every source: whether it needs a key, whether it names licences, and its limits."""
-    from cli.source_table import source_table
+    from cli.source_table import list_sources, source_table
 
-    config = open_workspace(workspace)[1] if workspace else None
-    typer.echo(source_table(config, check=check))
+    found = list_sources(open_workspace(workspace)[1] if workspace else None, check=check)
+    output.answer(found, lambda: source_table(found, with_state=check))
 
 
 @app.command(rich_help_panel=OTHER)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.app import OTHER, Folder, app
+from cli.documents import Export, Exports
 from workspace.storage.paths import RunFolder, Workspace
 
 
@@ -62,17 +64,17 @@ def export(
     run_folder = answering_run(workspace, run)
     target = out or run_folder.export
     names = list(dict.fromkeys(to))
-    _export_dataset(workspace, run_folder, target, [name for name in names if name in DATASET_FORMATS])
+    made = list(_export_dataset(workspace, run_folder, target, [name for name in names if name in DATASET_FORMATS]))
     if of_model := [name for name in names if name not in DATASET_FORMATS]:
         from training.export.formats import MODEL_FORMATS
         from training.export.job import ExportJob
 
         job = ExportJob(workspace, run_folder, max_fall, force)
-        for name in of_model:
-            typer.echo(MODEL_FORMATS[name](job, target))
+        made += [_told(name, MODEL_FORMATS[name](job, target)) for name in of_model]
+    output.answer(Exports(workspace=str(folder), run_id=run_folder.run_id, folder=str(target), exports=made))
 
 
-def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> None:
+def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: Collection[str]) -> Iterator[Export]:
     from preprocessing.dataset.export.columns import split_counts
     from preprocessing.dataset.export.formats import DATASET_FORMATS
     from workspace.storage.dataset import read_dataset
@@ -82,4 +84,12 @@ def _export_dataset(workspace: Workspace, run: RunFolder, target: Path, names: C
         place = target / DATASET_FORMATS[name].folder
         DATASET_FORMATS[name].write(workspace, samples, place, workspace.root.resolve().name)
         words = ", ".join(f"{split} {count}" for split, count in split_counts(samples).items())
-        typer.echo(f"{place}: {words} pictures; each keeps its own licence, see the columns license and attribution")
+        yield _told(
+            name, f"{place}: {words} pictures; each keeps its own licence, see the columns license and attribution"
+        )
+
+
+def _told(name: str, summary: str) -> Export:
+    """Say at once what was written: the next format may take minutes, or fail."""
+    output.tell(summary)
+    return Export(format=str(name), summary=summary)

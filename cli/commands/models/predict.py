@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cli import output
 from cli.app import OTHER, app
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def predict(
 
     with PoliteSession(network) as session:
         named = pictures_of(words, session, int(download.max_mb * 1e6), sys.stdin.buffer, limits, say)
-        for line in FORMATS[form](counted(classify(classifier, named, batch, accept, limits))):
+        for line in FORMATS[Format.JSON if output.wants_json() else form](
+            counted(classify(classifier, named, batch, accept, limits))
+        ):
             typer.echo(line)
     if not failed + answered:
         raise ConfigError("standard input names no picture; name one in each line, or separate names by NUL")

@@ -333,7 +333,7 @@ def test_a_source_failed_has_reason_and_detail(stand_in: StandIn, session: Polit
 def test_the_command_prints_every_source_with_its_state_and_reason(
     state: str, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli.source_table import source_table
+    from cli.source_table import list_sources, source_table
 
     stand_in.state = state
     config = WorkspaceConfig.model_validate(
@@ -344,7 +344,8 @@ def test_the_command_prints_every_source_with_its_state_and_reason(
         }
     )
     monkeypatch.setattr("workspace.terminal.CONSOLE", Console(width=400))
-    lines = {line.split()[0]: line for line in source_table(config, check=True).splitlines() if line.strip()}
+    table = source_table(list_sources(config, check=True), with_state=True)
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     said = {
         "up": "up: 1 pictures",
         "captcha": "blocked: captcha: ",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.fit.finetune import finetune, predicted
-from training.fit.tuned_copy import TuningPlan, duration, train_copy
+from training.fit.tuned_copy import TuningPlan, train_copy
 from training.network.device import choose_device
 from workspace.progress import SILENT
 
@@ -87,7 +87,3 @@ def test_a_part_that_the_time_limit_ends_is_dropped_and_said(monkeypatch, plan, 
         assert copy.answers.tobytes() == answers.tobytes()
     else:
         assert (copy.network, copy.answers, copy.epochs) == (None, None, [])
-
-
-def test_durations_are_told_in_words():
-    assert [duration(seconds) for seconds in (40, 150, 6000)] == ["40 s", "2 min", "1.7 h"]

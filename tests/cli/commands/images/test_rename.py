@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.status import status_text
+from cli.status import read_status, status_text
 from workspace.catalog.overrides import Change, decide
 from workspace.catalog.records import Override, Sample
 from workspace.config.edit import with_renamed_class
@@ -69,12 +69,12 @@ def _edit(root: Path, old: str, new: str) -> None:
 def test_decisions_survive_a_new_name_in_workspace_toml_and_it_is_said(bears: Path, command: str, caplog) -> None:
     _edit(bears, '"grizzly"  =', '"brown bear"  =')
     sentence = "the class 'grizzly' is now 'brown bear': 4 pictures and 3 decisions go with it"
-    before = status_text(*open_workspace(bears))
+    before = status_text(read_status(*open_workspace(bears)))
     assert sentence in before
     assert _run(command, bears).exit_code == 0
     assert sentence in caplog.text
     assert _dropped(bears) == ["brown bear"] * 3
-    after = status_text(*open_workspace(bears))
+    after = status_text(read_status(*open_workspace(bears)))
     row = next(line for line in after.splitlines() if line.startswith("brown bear")).split("│")
     found, clean, kept, _to_review, decided = (int(cell) for cell in row[1:6])
     assert (found, clean, kept, decided) == (4, 1, 1, 3) and sentence not in after
@@ -83,10 +83,10 @@ def test_decisions_survive_a_new_name_in_workspace_toml_and_it_is_said(bears: Pa
 def test_decisions_of_a_class_without_a_successor_are_named_by_collect_and_status(bears: Path) -> None:
     _edit(bears, '"grizzly"  =  ["grizzly", "Ursus arctos"]', 'teddy = ["teddy"]')
     said = "3 decisions under 'grizzly', which is no class now, wait"
-    assert said in _run("collect", bears).output and said in status_text(*open_workspace(bears))
+    assert said in _run("collect", bears).output and said in status_text(read_status(*open_workspace(bears)))
     renamed = _run("rename", bears, "Grizzly ", "teddy")
     assert renamed.exit_code == 0 and "'grizzly' is now 'teddy': 4 pictures and 3 decisions" in renamed.output
-    assert _dropped(bears) == ["teddy"] * 3 and said not in status_text(*open_workspace(bears))
+    assert _dropped(bears) == ["teddy"] * 3 and said not in status_text(read_status(*open_workspace(bears)))
 
 
 def test_the_command_edits_workspace_toml_and_leaves_all_else_in_it(bears: Path) -> None:
@@ -134,13 +134,13 @@ def test_status_tells_a_class_with_another_name_from_pictures_that_were_dropped(
     record_decision(workspace, Decision("one", "published", "one", "the first", "now"))
     _edit(bears, '"grizzly"  =', '"brown bear"  =')
     _run("clean", bears)
-    text = status_text(*open_workspace(bears))
+    text = status_text(read_status(*open_workspace(bears)))
     assert "the class 'grizzly' is no class now" in text and "the class 'brown bear' is new" in text
     assert "dropped or relabelled" not in text
 
 
 def test_status_says_of_a_class_that_is_too_small_where_its_pictures_went(bears: Path) -> None:
-    text = status_text(*open_workspace(bears))
+    text = status_text(read_status(*open_workspace(bears)))
     assert "grizzly: 4 found, 3 dropped (dropped by a person 3), 1 kept; look at them again" in text
 
 
