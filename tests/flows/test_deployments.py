@@ -32,7 +32,7 @@ def test_prefect_reads_the_deployments_and_knows_every_word_of_them(file: str) -
     raw = document(file)
     model = PrefectYamlModel.model_validate(raw)
     assert raw.keys() - {"definitions", "prefect-version"} <= PrefectYamlModel.model_fields.keys()
-    assert len(model.deployments) == 4
+    assert len(model.deployments) == 5
     for written, deployment in zip(raw["deployments"], model.deployments, strict=True):
         assert written.keys() <= DeploymentConfig.model_fields.keys(), written["name"]
         assert isinstance(deployment.concurrency_limit, ConcurrencyLimitSpec)
@@ -50,8 +50,13 @@ def test_prefect_reads_the_deployments_and_knows_every_word_of_them(file: str) -
 @pytest.mark.parametrize("file", FILES[1:])
 def test_a_variant_deploys_what_prefect_yaml_does_but_for_pool_and_code(file: str) -> None:
     def essence(name: str) -> list[dict]:
-        own = ("work_pool", "pull")
-        return [{key: value for key, value in one.items() if key not in own} for one in document(name)["deployments"]]
+        """In the image each flow has its name in the wheel."""
+        found = []
+        for one in document(name)["deployments"]:
+            module = one["entrypoint"].replace(".py:", ".").replace("/", ".").removeprefix("collect_and_train.")
+            found.append({key: value for key, value in one.items() if key not in ("work_pool", "pull")})
+            found[-1]["entrypoint"] = module
+        return found
 
     assert essence(file) == essence("prefect.yaml")
 
@@ -101,3 +106,10 @@ def test_a_key_in_a_secret_block_reaches_the_run_through_the_pool_and_stands_in_
     assert not any(
         "prefect.blocks" in json.dumps(one.get("work_pool")) for file in FILES for one in document(file)["deployments"]
     )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_entry_point_is_a_flow(file: str) -> None:
+    for deployment in document(file)["deployments"]:
+        path = deployment["entrypoint"].replace(".py:", ".").replace("/", ".")
+        assert import_object(path).name in {"collect-and-train", "collect", "retrain", "watch", "drift"}
