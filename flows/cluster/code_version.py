@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,7 +17,6 @@ _OTHERS = ("numpy", "opencv-python-headless", "pillow", "pillow-heif", "timm", "
 """Libraries whose versions change pixels, hashes or features."""
 
 
-@cache
 def code_version() -> CodeVersion:
     """Return this machine's version."""
     return {"code": _digest(), "python": platform.python_version().rpartition(".")[0]} | {

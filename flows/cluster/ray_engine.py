@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -61,13 +63,13 @@ class RayEngine:
             ) from error
         if address != "auto":
             _check_answer(address)
-        with _our_signals():
+        with _our_signals(), _stderr_kept() as said:
             try:
                 ray.init(
                     address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="collect-and-train"
                 )
             except Exception as error:  # ConnectionError, RuntimeError, ValueError and Ray's own, by cause
-                raise ClusterError(_why_not(address, error)) from error
+                raise ClusterError(_why_not(address, error, said())) from error
         self._ray = ray
         self._remote = ray.remote(do_shard)
         try:
@@ -105,7 +107,7 @@ class RayEngine:
         except errors.RayTaskError:
             raise  # a fault of the code, with its traceback
         except errors.RayError as error:
-            raise WorkerLost(_first_line(error)) from error
+            raise WorkerLost(_first_line(error).partition(". ")[0]) from error
         return done
 
     def cancel(self, handles: Collection[Handle]) -> None:
@@ -153,16 +155,21 @@ def _check_answer(address: str) -> None:
         ) from error
 
 
-def _why_not(address: str, error: Exception) -> str:
+def _why_not(address: str, error: Exception, said: str) -> str:
     text = str(error)
     if "ersion mismatch" in text:
         return f"the Ray cluster runs other versions than this machine: {' '.join(text.split())[:400]}; {_INSTALL}"
-    if "oken" in text or "nauthenticated" in text.lower():
+    if "AuthToken" in text + said:
         return (
-            f"the Ray cluster at {address} refuses us: {_first_line(error)}; set RAY_AUTH_MODE=token and the cluster's "
-            "token (RAY_AUTH_TOKEN_PATH) where the flow runs"
+            f"the Ray cluster at {address} (cluster.address) refuses our token, or the lack of one: set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here as the cluster has them"
         )
-    return f"cannot reach the Ray cluster at {address} (cluster.address): {_first_line(error)}; {_JOIN}"
+    if address == "auto":
+        return f"this machine has joined no Ray cluster (cluster.address): {_first_line(error)}; {_JOIN}"
+    return (
+        f"{address} (cluster.address) answers, but not as Ray does to a machine that has joined it: "
+        f"{_first_line(error)}; join it on this one: ray start --address={address} --num-cpus=0"
+    )
 
 
 @contextmanager
@@ -176,6 +183,19 @@ def _our_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """Keep what Ray's libraries print, which they do in tens of lines where they are refused; gives it as text."""
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield lambda: os.pread(kept.fileno(), 100_000, 0).decode(errors="replace")
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _first_line(error: BaseException) -> str:

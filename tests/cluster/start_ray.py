@@ -1,6 +1,6 @@
 """Start Ray nodes of one core each on loopback, print the address, and end them with standard input.
 
-    python start_ray.py FOLDER [CORES CORES …]
+    RAY_TMPDIR=FOLDER python start_ray.py
 
 A process of its own, so that the nodes end with the tests whatever becomes of these, and nothing else ends with them.
 """
@@ -9,18 +9,14 @@ import sys
 
 from ray.cluster_utils import Cluster
 
-NODE = {"object_store_memory": 100_000_000, "node_ip_address": "127.0.0.1", "include_log_monitor": False}
+# Not 127.0.0.1, which Ray takes for the address that other machines see.
+NODE = {"num_cpus": 1, "object_store_memory": 100_000_000, "node_ip_address": "127.0.0.2", "include_log_monitor": False}
 
 
 def main() -> None:
-    folder, cores = sys.argv[1], [int(word) for word in sys.argv[2:]] or [1, 1]
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args=NODE | {"num_cpus": cores[0], "include_dashboard": False, "temp_dir": folder},
-    )
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
     try:
-        for count in cores[1:]:
-            cluster.add_node(**NODE, num_cpus=count)
+        cluster.add_node(**NODE)
         print(cluster.address, flush=True)  # noqa: T201
         sys.stdin.read()
     finally:

@@ -29,9 +29,10 @@ from workspace.spread.shards import HERE, Spread, side_by_side
 from workspace.storage.lock import hold, lock_owner
 from workspace.storage.paths import Workspace, write_atomic
 
-pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("default")]  # warnings of Ray's own
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500), pytest.mark.filterwarnings("default")]  # Ray warns
 
 PICTURES = 300
+FORGOTTEN = 120  # pictures that a test has decoded again
 SPREAD_WORK = ("download", "decode", "search copies", "compare copies", "features")
 
 
@@ -52,7 +53,7 @@ def tables(workspace: Workspace) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> Iterator[tuple[Workspace, WorkspaceConfig]]:
-    """A workspace after `search` in a gallery of some 300 pictures, copies and broken files among them."""
+    """A workspace after all steps to `split` here, and one after `search`: 300 pictures, copies and broken files."""
     with Gallery.rendered(per_class=70, seed=5) as site:
         workspace, config = open_workspace(
             tmp_path_factory.mktemp("cluster") / "here",
@@ -69,6 +70,8 @@ def found(tmp_path_factory) -> Iterator[tuple[Workspace, WorkspaceConfig]]:
             },
         )
         search.run(workspace, config)
+        copied(workspace, "searched")
+        run_steps(workspace, config, HERE)
         yield workspace, config
 
 
@@ -80,8 +83,7 @@ def copied(workspace: Workspace, name: str) -> Workspace:
 
 def test_the_result_is_that_of_one_machine_although_a_worker_is_killed_in_every_step(found, over_ray, tmp_path) -> None:
     here, config = found
-    there = copied(here, "there")
-    run_steps(here, config, HERE)
+    there = Workspace(here.root.with_name("searched"))
     logged = {name: Logged(over_ray(shard=60), tmp_path / name, kill=name) for name in SPREAD_WORK}
 
     class EachKilled:
@@ -110,19 +112,17 @@ def test_a_shard_that_always_kills_is_named_the_others_are_done_and_the_next_run
     found, over_ray, tmp_path
 ) -> None:
     workspace, config = copied(found[0], "doomed"), found[1]
-    if not any(workspace.images.glob("*/*")):
-        download.run(workspace, config)
     with workspace.open_catalog() as catalog:
-        catalog.delete(ImageFacts, "sha256", [facts.sha256 for facts in catalog.all(ImageFacts)])
-    logged = Logged(over_ray(shard=60), tmp_path / "log", kill="decode", times=99)
-    with pytest.raises(ShardLost, match=r"decode: 3 worker processes ended over 60 pictures from \w+ on \(.*smaller"):
+        catalog.delete(ImageFacts, "sha256", [facts.sha256 for facts in catalog.all(ImageFacts)][:FORGOTTEN])
+    logged = Logged(over_ray(shard=30), tmp_path / "log", kill="decode", times=99)
+    with pytest.raises(ShardLost, match=r"decode: 3 worker processes ended over 30 pictures from \w+ on \(.*smaller"):
         clean.run(workspace, config, spread=logged)
     counts = executions(tmp_path / "log")
     assert counts.pop(logged.doomed) == 3 and set(counts.values()) == {1}
     files = len(list(workspace.images.glob("*/*")))
-    assert len(tables(workspace)["ImageFacts"]) == files - 60
+    assert len(tables(workspace)["ImageFacts"]) == files - 30
     again = clean.run(workspace, config, spread=over_ray(shard=60))
-    assert (again.done, again.reused) == (60, files - 60)
+    assert (again.done, again.reused) == (30, files - 30)
 
 
 def environment_of_worker(_shard: int) -> list[dict[str, str]]:
@@ -164,14 +164,13 @@ def interrupted(found, ray_address) -> Callable[[int], tuple[int, Workspace]]:
             }
         )
         write_atomic(workspace.config_file, render_config(config).encode())
-        if not any(workspace.images.glob("*/*")):
-            download.run(workspace, config)
         with workspace.open_catalog() as catalog:
-            catalog.delete(ImageFacts, "sha256", [facts.sha256 for facts in catalog.all(ImageFacts)])
+            catalog.delete(ImageFacts, "sha256", [facts.sha256 for facts in catalog.all(ImageFacts)][:FORGOTTEN])
         command = [Path(sys.executable).parent / "collect-and-train", "clean", "-w", workspace.root]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         deadline = time.monotonic() + 100
-        while not tables(workspace)["ImageFacts"]:
+        before = len(tables(workspace)["ImageFacts"])
+        while len(tables(workspace)["ImageFacts"]) == before:
             assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
             time.sleep(0.05)
         process.send_signal(how)
@@ -189,7 +188,7 @@ def test_a_flow_that_is_ended_leaves_no_lock_and_the_same_command_goes_on(interr
     with hold(workspace, "test"):
         pass
     done, files = len(tables(workspace)["ImageFacts"]), len(list(workspace.images.glob("*/*")))
-    assert 20 <= done < files
+    assert files - FORGOTTEN + 20 <= done < files
     again = subprocess.run(
         [Path(sys.executable).parent / "collect-and-train", "clean", "-w", workspace.root],
         capture_output=True,
@@ -211,11 +210,9 @@ def test_an_address_that_does_not_answer_is_told_at_once(ray_address) -> None:
 def test_workers_with_another_version_of_the_code_are_told(ray_address, monkeypatch) -> None:
     spread._connect.cache_clear()
     sys.modules["ray"].shutdown()
-    code_version.code_version.cache_clear()
     monkeypatch.setattr(code_version, "_digest", lambda: "another")
-    with pytest.raises(ClusterError, match=r"the Ray worker on 127\.0\.0\.1 has another version of the code; install"):
+    with pytest.raises(ClusterError, match=r"the Ray worker on 127\.0\.0\.2 has another version of the code; install"):
         RayEngine(ray_address)
-    code_version.code_version.cache_clear()
 
 
 def test_a_wrong_token_is_told(ray_address) -> None:
@@ -228,4 +225,5 @@ def test_a_wrong_token_is_told(ray_address) -> None:
         timeout=100,
         check=False,
     )
-    assert "refuses us" in done.stderr and "RAY_AUTH_TOKEN_PATH" in done.stderr, done.stderr[-2000:]
+    assert "refuses our token, or the lack of one: set RAY_AUTH_MODE=token" in done.stderr
+    assert "InvalidAuthToken" not in done.stderr
