@@ -155,10 +155,10 @@ class Extractor:
         stores = [*self.statistics.values(), self.features]  # the last says that the others are there
         missing = sorted({key for store in stores for key in store.missing(keys)})
         progress.begin("Computing features", len(missing))
-        config, batch = self._config.without_keys(), self._config.features.batch_size
+        config, whole = self._config.without_keys(), self._config.features.batch_size
         # Whole batches, so that they are those of one machine: with one thread a number's last digits may depend on how
         # many pictures are in its batch.
-        size = max(1, spread.shard_size() // batch) * batch
+        size = max(1, spread.shard_size() // whole) * whole
         shards = (FeatureShard(some, self._workspace, config, self.name) for some in divide(missing, size))
         _LOADED[self.name] = self  # for shards that are done in this process
         try:
