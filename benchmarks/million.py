@@ -119,7 +119,7 @@ def queries(catalog: Catalog, labels: list[str]) -> dict[str, Callable[[], Itera
 
 
 def _timed(query: Callable[[], Iterable[Any] | int]) -> tuple[float, float, int]:
-    runs = []
+    runs: list[tuple[float, float, int]] = []
     while not runs or (len(runs) < _RUNS and sum(seconds for seconds, _, _ in runs) < _REPEAT_BELOW_S):
         began, spent = time.perf_counter(), time.process_time()
         found = query()
@@ -174,7 +174,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", default="1000,10000", help="comma-separated")
     parser.add_argument("--dim", type=int, default=1280, help="length of a feature vector")
-    parser.add_argument("--place", type=Path, help="a folder with room for the made workspace; default: a temporary one")
+    parser.add_argument(
+        "--place", type=Path, help="a folder with room for the made workspace; default: a temporary one"
+    )
     parser.add_argument("--drawn", action="store_true", help="real files, which clean decodes")
     parser.add_argument("--stage", choices=["fill", *STAGE_FUNCTIONS], help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -86,9 +86,8 @@ def measure(features: npt.NDArray[np.float32], photograph: npt.NDArray[np.intp],
     hit = np.isin(true @ [total, 1], pairs @ [total, 1])
     same = photograph[true[:, 0]] == photograph[true[:, 1]]
     share = min(1.0, (1 + beside) / cells)
-    return (
-        f"{cells:6} {beside:7} {share:9.4f} {hit.mean():7.4f} {hit[same].mean():7.4f} {own:9.4f} {seconds:8.1f} {cpu:7.1f}"
-    )
+    recall = f"{hit.mean():7.4f} {hit[same].mean():7.4f} {own:9.4f}"
+    return f"{cells:6} {beside:7} {share:9.4f} {recall} {seconds:8.1f} {cpu:7.1f}"
 
 
 def main() -> None:

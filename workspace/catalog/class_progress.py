@@ -87,8 +87,8 @@ def _url_counts(catalog: Catalog) -> defaultdict[str, Counter[str]]:
     not_asked = sa.and_(downloads.c.status == "failed", downloads.c.attempts == 0)  # its host was given up before
     status = sa.case((not_asked, NOT_TRIED[0]), else_=downloads.c.status).label("status")
     outcomes = sa.select(urls.c.label, status).outerjoin(downloads, urls.c.image_url == downloads.c.image_url)
-    found = outcomes.subquery()
-    query = sa.select(*found.c, sa.func.count()).group_by(*found.c)
+    found = outcomes.subquery().c
+    query = sa.select(found.label, found.status, sa.func.count()).group_by(found.label, found.status)
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with catalog.engine.connect() as connection:
         for label, outcome, count in connection.execute(query):
@@ -98,7 +98,7 @@ def _url_counts(catalog: Catalog) -> defaultdict[str, Counter[str]]:
     return counts
 
 
-def _unjudged(urls: sa.Subquery) -> sa.Select[tuple[str, int]]:
+def _unjudged(urls: sa.Subquery) -> sa.Select[str, int]:
     """Select how many URLs of each class were fetched and not cleaned; `urls` has each URL once under a class."""
     downloads, verdicts = TABLES[Download], TABLES[Verdict]
     # Sorted by file before verdicts are looked up, so that they are read in their order: a third of the time.

@@ -135,7 +135,9 @@ def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[
     verdicts = {(row.sha256, row.label): row for row in catalog.each(Verdict) if row.verdict == "drop"}
     details = _details(catalog)
     dropped = []
-    for (sha, label), hits in itertools.groupby(appearances(catalog, by_class), lambda found: (found[0], found[1].label)):
+    for (sha, label), hits in itertools.groupby(
+        appearances(catalog, by_class), lambda found: (found[0], found[1].label)
+    ):
         counts, key = by_class[label], (sha, label)
         hit = next(hits)[1]  # they come by rank: the first is the best
         if key in kept:

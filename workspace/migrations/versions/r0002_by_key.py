@@ -31,9 +31,11 @@ def upgrade() -> None:
         for name, key in _BY_KEY.items():
             layout = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
             made = str(connection.execute(layout, {"name": name}).scalar_one())
+            if "WITHOUT ROWID" in made:
+                continue
             op.rename_table(name, f"{name}_before")
             op.execute(f"{made} WITHOUT ROWID")
             op.execute(f"INSERT INTO {name} SELECT * FROM {name}_before ORDER BY {key}")
             op.drop_table(f"{name}_before")
     for name, (table, columns) in _INDEXES.items():
-        op.create_index(name, table, columns)
+        op.create_index(name, table, columns, if_not_exists=True)
