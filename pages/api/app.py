@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.security import HTTPBearer
 from starlette.responses import Response
@@ -60,6 +61,12 @@ def api_app(service: Service, token: str = "") -> ASGIApp:
     _add_classify(app, service)
     _add_state(app, service)
     _add_docs(app)
+
+    @app.exception_handler(RequestValidationError)
+    def bad_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        service.metrics.refusals.labels("bad_parameter").inc()
+        problems = (f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+        return Refused(422, "bad_parameter", "; ".join(problems)).response()
 
     @app.exception_handler(Refused)
     def refused(_request: Request, refusal: Refused) -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ _COMPARE_EVERY_S = 30.0  # the comparison takes some milliseconds, and /metrics 
 
 
 class AnswerLog:
-    """Counts the answers of the present model, and compares them with those to its test images.
+    """Counts the answers of the present model, and compares them with those to its test images; for several threads.
 
     Args:
         file: where the counts are kept; None: in memory alone.
@@ -33,6 +34,7 @@ class AnswerLog:
 
     def __init__(self, file: Path | None, settings: ServeConfig) -> None:
         self._file, self._settings = file, settings
+        self._lock = threading.Lock()
         self._model: LoadedModel | None = None
         self._window: AnswerWindow | None = None
         self._compared: tuple[float, Drift | None] = (-_COMPARE_EVERY_S, None)
@@ -66,10 +68,11 @@ class AnswerLog:
             self._window.save()
 
     def _window_of(self, model: LoadedModel) -> AnswerWindow:
-        if self._window is None or self._model is not model:
-            self._window = AnswerWindow(self._file, model.run_id, model.classifier.classes, self._settings.window)
-            self._model, self._compared = model, (-_COMPARE_EVERY_S, None)
-        return self._window
+        with self._lock:
+            if self._window is None or self._model is not model:
+                self._window = AnswerWindow(self._file, model.run_id, model.classifier.classes, self._settings.window)
+                self._model, self._compared = model, (-_COMPARE_EVERY_S, None)
+            return self._window
 
 
 class PictureKeeper:

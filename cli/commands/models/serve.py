@@ -65,7 +65,7 @@ def _serve_api(workspace: Path | None, model: Path | None, run: str | None, host
     from pages.api.serve import TOKEN, ServiceSettings, serve_api
     from workspace.storage.paths import Workspace
 
-    token = os.environ.get(TOKEN, "")
+    token = os.environ.get(TOKEN, "").strip()
     config, kept_in = service_config_of(workspace), Workspace(workspace) if workspace else None
     settings = ServiceSettings(lambda: model_folder(workspace, model, run), config, kept_in, token=token)
 

@@ -122,6 +122,13 @@ def test_a_request_that_does_not_arrive_is_given_up_and_one_that_was_cut_off_end
     assert requests.get(f"{url}/health/ready", timeout=5).ok
 
 
+@pytest.mark.parametrize("query", ["accept=2", "accept=0", "accept=nan", "accept=x", "all=perhaps"])
+def test_a_wrong_parameter_is_named(start, png, query) -> None:
+    refused = requests.post(f"{start()}/classify?{query}", data=png(1), timeout=10)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "bad_parameter")
+    assert refused.json()["detail"].startswith(query.partition("=")[0])
+
+
 @pytest.fixture
 def stuck(monkeypatch):
     """The network answers nothing until the test lets it go."""
