@@ -36,6 +36,14 @@ def model(tmp_path_factory: pytest.TempPathFactory, save_model: Callable[..., Pa
     return save_model(tmp_path_factory.mktemp("served") / "model", ("ape", "bee"), resize_px=64, crop_px=64)
 
 
+@pytest.fixture(scope="session")
+def plain(model: Path) -> Iterator[str]:
+    """The URL of a service with default settings, for tests that leave it as it is."""
+    config = ServiceConfig(clean=CleanConfig(workers=1), network=NetworkConfig(per_host_pause_s=0))
+    with served_api(ServiceSettings(lambda: model, config, device="cpu")) as url:
+        yield url
+
+
 @pytest.fixture
 def start(model: Path) -> Iterator[Start]:
     """Start a service with some settings of [serve]; returns its URL."""

@@ -40,16 +40,14 @@ def test_with_a_token_only_its_holder_is_answered(start, png) -> None:
         ({"sec-fetch-site": "same-site"}, 403),
     ],
 )
-def test_without_a_token_no_web_page_is_answered(start, headers, status, png) -> None:
-    url = start()
-    refused = requests.post(f"{url}/classify", data=png(1), headers=headers, timeout=10)
+def test_without_a_token_no_web_page_is_answered(plain, headers, status, png) -> None:
+    refused = requests.post(f"{plain}/classify", data=png(1), headers=headers, timeout=10)
     assert refused.status_code == status and refused.json()["reason"] in {"wrong_host", "wrong_origin"}
-    assert requests.get(f"{url}/metrics", headers=headers, timeout=10).status_code == status
+    assert requests.get(f"{plain}/metrics", headers=headers, timeout=10).status_code == status
 
 
-def test_every_answer_has_the_headers_of_the_pages(start) -> None:
-    url = start()
-    for answer in (requests.get(f"{url}/docs", timeout=10), requests.get(f"{url}/nothing", timeout=10)):
+def test_every_answer_has_the_headers_of_the_pages(plain) -> None:
+    for answer in (requests.get(f"{plain}/docs", timeout=10), requests.get(f"{plain}/nothing", timeout=10)):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == "no-store" and "access-control-allow-origin" not in answer.headers
 

@@ -2,8 +2,10 @@
 
 import io
 import socket
+import struct
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -48,15 +50,14 @@ def test_a_form_that_is_too_large_or_holds_one_that_is_too_large(start, png) -> 
         assert whole.status_code == 413 and "serve.max_request_mb" in whole.json()["detail"]
 
 
-def test_1001_pictures_are_too_many(start, png) -> None:
-    url = start()
-    refused = ask(url, files=[("pictures", (f"{number}.png", b"x")) for number in range(1001)])
+def test_1001_pictures_are_too_many(plain, png) -> None:
+    refused = ask(plain, files=[("pictures", (f"{number}.png", b"x")) for number in range(1001)])
     assert refused.status_code == 413
     assert refused.json() == {
         "reason": "too_many",
         "detail": "a form holds files alone, at most 1000 (serve.max_pictures)",
     }
-    field = ask(url, files={"pictures": ("a.png", png(1))}, data={"comment": "x"})
+    field = ask(plain, files={"pictures": ("a.png", png(1))}, data={"comment": "x"})
     assert field.status_code == 413 and "files alone" in field.json()["detail"]
 
 
@@ -80,20 +81,29 @@ def test_1001_pictures_are_too_many(start, png) -> None:
         ),
     ],
 )
-def test_what_is_no_request_is_refused_with_its_reason(start, request_, status, reason) -> None:
-    url = start()
-    refused = ask(url, **request_)
+def test_what_is_no_request_is_refused_with_its_reason(plain, request_, status, reason) -> None:
+    refused = ask(plain, **request_)
     assert (refused.status_code, refused.json()["reason"]) == (status, reason), refused.text
     assert refused.json()["detail"]
 
 
+def png_of_size(data: bytes, side_px: int) -> bytes:
+    """A PNG whose header says that it is larger."""
+    header = b"IHDR" + struct.pack(">II", side_px, side_px) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
 def test_files_that_are_no_pictures_or_bombs_have_their_reason(start, png) -> None:
-    bomb = io.BytesIO()
-    Image.new("L", (20_000, 20_000)).save(bomb, "PNG")
     heavy = io.BytesIO()
-    Image.new("RGBA", (6000, 6000)).save(heavy, "PNG", compress_level=9)
+    Image.new("RGBA", (6000, 6000)).save(heavy, "PNG", compress_level=1)
     url = start(clean={"decoder_memory_mb": 200})
-    files = {"bomb": bomb.getvalue(), "heavy": heavy.getvalue(), "cut": png(1)[:300], "page": b"<html>", "nothing": b""}
+    files = {
+        "bomb": png_of_size(png(1), 20_000),
+        "heavy": heavy.getvalue(),
+        "cut": png(1)[:300],
+        "page": b"<html>",
+        "nothing": b"",
+    }
     found = ask(url, timeout=60, files=[("pictures", (name, data)) for name, data in files.items()])
     assert found.status_code == 422
     reasons = [answer["error"]["reason"] for answer in found.json()["answers"]]
@@ -101,14 +111,13 @@ def test_files_that_are_no_pictures_or_bombs_have_their_reason(start, png) -> No
     assert ask(url, data=png(1)).status_code == 200
 
 
-def test_a_header_without_end_in_a_form_does_not_keep_the_service_busy(start) -> None:
-    url = start()
+def test_a_header_without_end_in_a_form_does_not_keep_the_service_busy(plain) -> None:
     endless = b"--y\r\nContent-Disposition: " + b"x" * 20_000_000
     began = time.monotonic()
     with suppress(requests.ConnectionError):
-        assert ask(url, data=endless, headers={"content-type": "multipart/form-data; boundary=y"}).status_code == 400
+        assert ask(plain, data=endless, headers={"content-type": "multipart/form-data; boundary=y"}).status_code == 400
     assert time.monotonic() - began < 5
-    assert requests.get(f"{url}/health/live", timeout=5).ok
+    assert requests.get(f"{plain}/health/live", timeout=5).ok
 
 
 def test_a_request_that_does_not_arrive_is_given_up_and_one_that_was_cut_off_ends_nothing(start) -> None:
@@ -123,16 +132,17 @@ def test_a_request_that_does_not_arrive_is_given_up_and_one_that_was_cut_off_end
 
 
 @pytest.mark.parametrize("query", ["accept=2", "accept=0", "accept=nan", "accept=x", "all=perhaps"])
-def test_a_wrong_parameter_is_named(start, png, query) -> None:
-    refused = requests.post(f"{start()}/classify?{query}", data=png(1), timeout=10)
+def test_a_wrong_parameter_is_named(plain, png, query) -> None:
+    refused = requests.post(f"{plain}/classify?{query}", data=png(1), timeout=10)
     assert (refused.status_code, refused.json()["reason"]) == (422, "bad_parameter")
     assert refused.json()["detail"].startswith(query.partition("=")[0])
 
 
 @pytest.fixture
 def stuck(monkeypatch):
-    """The network answers nothing until the test lets it go."""
+    """The network answers nothing while the test has cleared the event."""
     go, original = threading.Event(), Classifier.answers
+    go.set()
 
     def answers(self, images, accept=None):
         go.wait(40)
@@ -145,6 +155,7 @@ def stuck(monkeypatch):
 
 def test_more_requests_than_may_be_at_work_are_told_when_to_ask_again(start, stuck, png) -> None:
     url = start(concurrency=2)
+    stuck.clear()
     with ThreadPoolExecutor(2) as clients:
         held = [clients.submit(ask, url, data=png(number)) for number in range(2)]
         deadline = time.monotonic() + 20
@@ -163,6 +174,7 @@ def test_more_requests_than_may_be_at_work_are_told_when_to_ask_again(start, stu
 
 def test_an_answer_that_takes_too_long_is_given_up(start, stuck, png) -> None:
     url = start(timeout_s=1)
+    stuck.clear()
     late = ask(url, data=png(1))
     assert (late.status_code, late.json()["reason"]) == (503, "timeout")
     assert late.headers["retry-after"] == "1"
