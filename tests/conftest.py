@@ -24,7 +24,7 @@ from torch import nn
 
 from benchmarks.support import object_storage as s3
 from benchmarks.support import postgresql
-from flows.cluster.engine import Done, WorkerLost, do_shard
+from flows.cluster.engine import Done, ShardTask, WorkerLost, do_shard
 from flows.cluster.spread import EngineSpread
 from gallery.site import Gallery
 from training.network.backbone import Backbone, Network
@@ -225,19 +225,19 @@ class Threads:
     def share(self, value: Any) -> Any:
         return pickle.loads(pickle.dumps(_Value(value)))
 
-    def submit(self, work: Callable[[Any], Any], shard: Any, gpus: float) -> Future[Done]:
+    def submit(self, task: ShardTask, gpus: float) -> Future[Done]:
         with suppress(AttributeError, pickle.PicklingError, TypeError):  # a test's own function
-            work, shard = pickle.loads(data := pickle.dumps((work, shard)))
+            task = pickle.loads(data := pickle.dumps(task))
             self.sent.append(data)
-        key = shard if isinstance(shard, int) else str(shard)
+        key = task.shard if isinstance(task.shard, int) else str(task.shard)
         self.submitted[key] += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        return self._pool.submit(self._do, work, shard, self.submitted[key])
+        return self._pool.submit(self._do, task, self.submitted[key])
 
-    def _do(self, work: Callable[[Any], Any], shard: Any, tries: int) -> Done:
-        done = do_shard(work, shard)
-        if self._lose(shard, tries):
+    def _do(self, task: ShardTask, tries: int) -> Done:
+        done = do_shard(task)
+        if self._lose(task.shard, tries):
             raise WorkerLost("killed")
         return done
 

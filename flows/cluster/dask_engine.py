@@ -7,12 +7,12 @@ shard to another worker by itself, up to `distributed.scheduler.allowed-failures
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from flows.cluster.code_version import code_version, differences
-from flows.cluster.engine import Done, Handle, WorkerLost, do_shard
+from flows.cluster.engine import Done, Handle, ShardTask, WorkerLost, do_shard
 from workspace.errors import ClusterError
 from workspace.spread.shards import Shared
 
@@ -74,10 +74,10 @@ class DaskEngine:
         """Send a value to every worker."""
         return _OnWorkers(self._client.scatter(value, broadcast=True))
 
-    def submit(self, work: Callable[[Any], Iterable[Any]], shard: Any, gpus: float) -> Handle:
+    def submit(self, task: ShardTask, gpus: float) -> Handle:
         """Hand out a shard."""
         resources = {"GPU": gpus} if gpus else None
-        handle: Handle = self._client.submit(do_shard, work, shard, pure=False, resources=resources)
+        handle: Handle = self._client.submit(do_shard, task, pure=False, resources=resources)
         return handle
 
     def wait(self, handles: Collection[Handle], seconds: float) -> Handle | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from workspace.errors import CollectAndTrainError
+from workspace.files.scratch import scratch_folder
 from workspace.spread.shards import Shared
+from workspace.storage.paths import Workspace
 
 Value = TypeVar("Value")
 
@@ -27,6 +33,15 @@ class Done:
     error: CollectAndTrainError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """A shard on its way to a worker: what does it, itself, and where the worker may put copies of files."""
+
+    work: Callable[[Any], Iterable[Any]]
+    shard: Any
+    scratch: str = ""
+
+
 class Engine(Protocol):
     """A running cluster."""
 
@@ -36,7 +51,7 @@ class Engine(Protocol):
     def share(self, value: Value) -> Shared[Value]:
         """Send a value to the cluster, for many shards to read."""
 
-    def submit(self, work: Callable[[Any], Iterable[Any]], shard: Any, gpus: float) -> Handle:
+    def submit(self, task: ShardTask, gpus: float) -> Handle:
         """Hand out a shard."""
 
     def wait(self, handles: Collection[Handle], seconds: float) -> Handle | None:
@@ -53,11 +68,34 @@ class Engine(Protocol):
         """End these shards and forget them."""
 
 
-def do_shard(work: Callable[[Any], Iterable[Any]], shard: Any) -> Done:
+def do_shard(task: ShardTask) -> Done:
     """Do a shard in a worker; a foreseen error comes after the results before it."""
     results: list[Any] = []
     try:
-        results.extend(work(shard))
+        with _on_this_machine(task) as shard:
+            results.extend(task.work(shard))
     except CollectAndTrainError as error:
         return Done(results, error)
     return Done(results)
+
+
+def placed(shard: Any) -> Any:
+    """Say in a shard where the files of its workspace lie: whoever does it may have no workspace.toml."""
+    workspace = getattr(shard, "workspace", None)
+    if not isinstance(workspace, Workspace):
+        return shard
+    return replace(shard, workspace=replace(workspace, placed=workspace.storage))
+
+
+@contextmanager
+def _on_this_machine(task: ShardTask) -> Iterator[Any]:
+    """Give a shard a folder here for what it caches, where its workspace's folder is on another machine."""
+    workspace = getattr(task.shard, "workspace", None)
+    if not isinstance(workspace, Workspace) or not workspace.storage.files:
+        yield task.shard  # in the workspace's folder, which every machine sees
+        return
+    folder = scratch_folder(Path(task.scratch or tempfile.gettempdir()) / "collect-and-train")
+    try:
+        yield replace(task.shard, workspace=replace(workspace, root=folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,13 +13,13 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from flows.cluster.code_version import CodeVersion, code_version, differences
-from flows.cluster.engine import Done, Handle, WorkerLost, do_shard
+from flows.cluster.engine import Done, Handle, ShardTask, WorkerLost, do_shard
 from workspace.errors import ClusterError
 from workspace.spread.shards import Shared
 
@@ -88,10 +88,10 @@ class RayEngine:
         """Put a value into Ray's object store, from which each machine takes one copy."""
         return _InObjectStore(self._ray.put(value))
 
-    def submit(self, work: Callable[[Any], Iterable[Any]], shard: Any, gpus: float) -> Handle:
+    def submit(self, task: ShardTask, gpus: float) -> Handle:
         """Hand out a shard; Ray itself does not try it again."""
         options = self._remote.options(num_cpus=1, num_gpus=gpus or None, max_retries=0, scheduling_strategy="SPREAD")
-        handle: Handle = options.remote(work, shard)
+        handle: Handle = options.remote(task)
         return handle
 
     def wait(self, handles: Collection[Handle], seconds: float) -> Handle | None:

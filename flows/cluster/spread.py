@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from flows.cluster.engine import Done, Engine, Handle, WorkerLost
+from flows.cluster.engine import Done, Engine, Handle, ShardTask, WorkerLost, placed
 from workspace.config.cluster import ClusterConfig
 from workspace.errors import ClusterError, ShardLost
 from workspace.spread.shards import HERE, Shared, Spread
@@ -166,10 +166,10 @@ class EngineSpread:
                     waiting.append(self._job(shard, shards, name))
                 continue
             job = waiting.popleft()
-            running[self._engine.submit(work, job.shard, gpus)] = job
+            running[self._engine.submit(ShardTask(work, job.shard, self._config.scratch), gpus)] = job
 
     def _job(self, shard: Any, lane: Iterator[Any], name: str) -> _Job:
-        return _Job(shard, lane, self._runs.began(name, str(shard)))
+        return _Job(placed(shard), lane, self._runs.began(name, str(shard)))
 
     def _ended(self, running: dict[Handle, _Job], gpus: float) -> Handle:
         """Wait until one of them ends."""

@@ -4,14 +4,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from flows.cluster.spread import TRIES, spread_for
 from workspace.config.cluster import ClusterConfig
 from workspace.config.model import parse_config
+from workspace.config.storage import StorageConfig
 from workspace.errors import ClusterError, ConfigError, ShardLost, WorkspaceError
 from workspace.spread.shards import HERE, side_by_side
+from workspace.storage.paths import Workspace, write_atomic
 
 
 class Work:
@@ -97,8 +101,30 @@ def test_an_error_of_the_work_comes_after_its_results_and_ends_what_is_under_way
         for result in spread.run(work, side_by_side(range(100)), name="test"):
             results.append(result)
     assert sorted(results)[:3] == [0, 1, 2]
-    assert spread.engine.cancelled
     assert sum(spread.engine.submitted.values()) < 10
+
+
+@dataclass(frozen=True)
+class InWorkspace:
+    workspace: Workspace
+
+
+@pytest.mark.parametrize("files", ["", "s3://bucket/pandas"])
+def test_a_worker_caches_in_the_shared_folder_or_in_scratch_that_goes_with_the_shard(
+    over_threads, tmp_path, files
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    write_atomic(workspace.config_file, f'[storage]\nfiles = "{files}"\n'.encode())
+    spread = over_threads(scratch=str(tmp_path / "scratch"))
+
+    def work(shard: InWorkspace) -> Iterator[tuple[Path, StorageConfig | None]]:
+        write_atomic(shard.workspace.cache / "pixels.npy", b"pixels", durable=False)
+        yield shard.workspace.root, shard.workspace.placed
+
+    ((root, placed),) = spread.run(work, side_by_side([InWorkspace(workspace)]), name="test")
+    assert placed == StorageConfig(files=files)
+    assert (root == workspace.root) == (not files)
+    assert (tmp_path / "scratch" in root.parents) == bool(files) and root.exists() == (not files)
 
 
 def test_whoever_stops_taking_results_cancels_the_rest(over_threads) -> None:

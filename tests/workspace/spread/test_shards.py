@@ -1,11 +1,7 @@
 """Shards: how they are cut, done here, and put together; errors that travel; folders of processes that are gone."""
 
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,7 +16,6 @@ from workspace.errors import (
     WeightsError,
     WorkspaceError,
 )
-from workspace.spread.scratch import scratch_folder
 from workspace.spread.shards import HERE, batches, divide, side_by_side
 
 
@@ -84,31 +79,3 @@ def test_results_before_an_error_are_not_lost() -> None:
 def test_an_error_arrives_from_another_process_as_it_was(error: CollectAndTrainError) -> None:
     arrived = pickle.loads(pickle.dumps(error))
     assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
-
-
-def test_a_processes_scratch_goes_when_the_next_one_comes_whatever_ended_it(tmp_path: Path) -> None:
-    code = (
-        "import os, signal, sys; from workspace.spread.scratch import scratch_folder\n"
-        "folder = scratch_folder(sys.argv[1]); (folder / 'a.jpg').write_bytes(b'x'); print(folder, flush=True)\n"
-        "if sys.argv[2] == 'killed': os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-
-    def run(how: str) -> Path:
-        done = subprocess.run([sys.executable, "-c", code, tmp_path, how], capture_output=True, text=True, check=False)
-        return Path(done.stdout.strip())
-
-    ended = run("ends")
-    assert not ended.exists()
-    killed = run("killed")
-    assert (killed / "a.jpg").exists()
-    ours = scratch_folder(str(tmp_path))
-    assert ours.is_dir() and not killed.exists()
-    assert scratch_folder(str(tmp_path)) == ours
-    run("ends")
-    assert ours.is_dir(), "a living process keeps its folder"
-
-
-def test_scratch_that_cannot_be_made_names_the_setting(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WorkspaceError, match=r"cluster\.scratch"):
-        scratch_folder(os.fspath(tmp_path / "file"))
