@@ -93,7 +93,7 @@ def test_pictures_runs_and_models_lie_there_alone(both) -> None:
     stored = {entry.name for entry in both.objects.entries("")}
     run_id = latest(both.placed).run_id
     assert {"runs/latest", "models/champion.json", "workspace.json", f"runs/{run_id}/report.html"} <= stored
-    assert not list(both.placed.scratch.iterdir())
+    assert not [path for path in both.placed.scratch.rglob("*") if path.suffix]
 
 
 def test_a_second_time_nothing_is_done_or_stored_again(both, monkeypatch) -> None:
@@ -174,6 +174,7 @@ def test_forget_deletes_the_picture_and_names_the_run(both) -> None:
         row = next(row for row in catalog.all(Download) if row.status == "ok")
     said = run("forget", "-w", both.placed.root, "--url", row.image_url, "--yes")
     assert f"run {latest(both.placed).run_id} has 1 of them; its model is live" in said
+    assert f"folder in {both.placed.runs} and {both.address}/runs if these must go too" in said
     assert not ImageStore(both.placed).exists(row.sha256)
     assert not [entry for entry in both.objects.entries("images") if row.sha256 in entry.name]
 

@@ -63,7 +63,8 @@ def forget(
         kept = KeptPictures(workspace)
         served = kept.matching({*found.files, *wanted.files}, wanted.urls)
         uses = runs_using(workspace, found.files)
-        _announce(found, uses, served)
+        places = dict.fromkeys((str(workspace.runs), workspace.files.where("runs")))
+        _announce(found, uses, served, " and ".join(places))
         if dry_run:
             output.answer(_document(workspace, found, uses, served, changed=False), "Nothing was changed (--dry-run).")
             return
@@ -149,7 +150,7 @@ def _own_files(found: WithdrawalScope, served: Sequence[KeptPicture]) -> list[st
     ]
 
 
-def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture]) -> None:
+def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture], runs: str) -> None:
     before = len(found.files) - len(found.new)
     output.tell(
         f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
@@ -174,7 +175,7 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[K
     if uses:
         output.tell(
             "The frozen lists of these runs still name them, and their reports may show small copies; "
-            "delete the run's folder if these must go too."
+            f"delete the run's folder in {runs} if these must go too."
         )
 
 
