@@ -84,7 +84,7 @@ def _fetch_all(
     workspace: Workspace, config: WorkspaceConfig, urls: Sequence[str], withdrawn: Collection[str], spread: Spread
 ) -> Iterator[FetchBatch]:
     def shard(some: Sequence[WantedUrl], photos: str = "") -> FetchShard:
-        return FetchShard(some, workspace.for_worker(), config.network, config.download, withdrawn, photos)
+        return FetchShard(some, workspace, config.network, config.download, withdrawn, photos)
 
     photos = config.search.folder.path
     if spread.alone:

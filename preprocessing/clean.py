@@ -59,8 +59,7 @@ def run(
         reused = facts_count(catalog) - len(retried)
         todo = sorted({*catalog.files_to_examine(), *retried})
         progress.begin("Decoding", len(todo))
-        there = workspace.for_worker()
-        shards = (ExamineShard(files, there, clean) for files in divide(todo, spread.shard_size()))
+        shards = (ExamineShard(files, workspace, clean) for files in divide(todo, spread.shard_size()))
         for batch in batches(spread.run(examine_shard, side_by_side(shards), name="decode"), BATCH):
             lost += _put(workspace, catalog, batch)
             progress.advance(len(batch))

@@ -73,7 +73,7 @@ def register_pairs(
     if todo:
         progress.begin("Comparing possible copies", len(todo))
         clean = clean.model_copy(update={"workers": spread.processes(clean.workers)})
-        shards = (PairShard(some, workspace.for_worker(), clean) for some in divide(todo, spread.shard_size()))
+        shards = (PairShard(some, workspace, clean) for some in divide(todo, spread.shard_size()))
         for found in spread.run(register_shard, side_by_side(shards), name="compare copies"):
             store.add(found.keys, found.rows)
             progress.advance(len(found.keys))

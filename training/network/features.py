@@ -159,8 +159,7 @@ class Extractor:
         # Whole batches, so that they are those of one machine: with one thread a number's last digits may depend on how
         # many pictures are in its batch.
         size = max(1, spread.shard_size() // whole) * whole
-        there = self._workspace.for_worker()
-        shards = (FeatureShard(some, there, config, self.name) for some in divide(missing, size))
+        shards = (FeatureShard(some, self._workspace, config, self.name) for some in divide(missing, size))
         _LOADED[self.name] = self  # for shards that are done in this process
         try:
             for batch in spread.run(

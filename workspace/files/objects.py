@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 from workspace.errors import WorkspaceError
 from workspace.files.base import Entry
 from workspace.files.s3 import connect, environment, in_words
-from workspace.spread.scratch import scratch_folder
+from workspace.files.scratch import scratch_folder
 
 CONNECTIONS = 16
 """Requests at a time: with 16 threads 400 pictures of 130 kB took 1.0 s, one after the other 5 times as long."""
@@ -127,9 +127,12 @@ class ObjectFiles:
 
     @contextmanager
     def staged(self, wanted: Sequence[Sequence[str]], scratch: Path) -> Iterator[list[Path | None]]:
-        """Copy the files into a folder below `scratch`, and delete it after the block."""
-        with tempfile.TemporaryDirectory(dir=scratch_folder(str(scratch)), ignore_cleanup_errors=True) as folder:
-            yield each(lambda names: self._first(names, Path(folder)), wanted)
+        """Copy the files into a folder of `scratch`, and delete it after the block."""
+        folder = scratch_folder(scratch)
+        try:
+            yield each(lambda names: self._first(names, folder), wanted)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _first(self, names: Sequence[str], folder: Path) -> Path | None:
         for name in names:

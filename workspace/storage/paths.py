@@ -75,10 +75,6 @@ class Workspace:
         """The same, once they are known to be reachable and this workspace's; asked once a process."""
         return open_files(self.storage, self.root, self.command("move"))
 
-    def for_worker(self) -> Workspace:
-        """Return the workspace for a process on another machine, which may not have its workspace.toml."""
-        return Workspace(self.root, self.storage)
-
     def command(self, name: str) -> str:
         """Return a command on this workspace, quoted for a shell, for messages that name the next one.
 

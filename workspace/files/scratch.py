@@ -1,0 +1,39 @@
+"""Folders for copies that live as long as their process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from workspace.errors import WorkspaceError
+
+
+def scratch_folder(parent: Path) -> Path:
+    """Make a new folder for this process, and delete those of processes that ended without doing so.
+
+    Raises:
+        WorkspaceError: it cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.iterdir():
+            owner = left.name.partition("-")[0]
+            if owner.isdigit() and not _lives(int(owner)):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+    except OSError as error:
+        raise WorkspaceError(f"cannot write {parent}: {error.strerror}; free some space or name another") from error
+    return folder
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
