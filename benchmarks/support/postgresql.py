@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -19,7 +22,10 @@ QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 """Settings for tests, which lose nothing in a power cut."""
 
 _NOBODY = "postgres"  # whom Debian's package makes; the server refuses to run as root
+_PROGRAMS = ("initdb", "postgres", "pg_isready")
 _TRIES = 3
+_START_S = 60.0
+_PR_SET_PDEATHSIG = 1
 
 
 def missing() -> str:
@@ -65,30 +71,42 @@ def _run(programs: Path, folder: Path, account: str | None, settings: Sequence[s
         account, programs / "initdb", "--pgdata", data, "--username", USER, "--pwfile", secret, "--no-sync",
         "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8",
     )  # fmt: skip
-    port = _start(programs, folder, account, settings)
+    server, port = _start(programs, folder, account, settings)
     try:
         yield f"postgresql://{USER}:{password}@127.0.0.1:{port}/postgres"
     finally:
-        with suppress(RuntimeError):
-            _call(account, programs / "pg_ctl", "stop", "--pgdata", data, "--mode", "immediate", "--wait")
+        server.send_signal(signal.SIGQUIT)  # at once: what it holds is deleted
+        server.wait()
 
 
-def _start(programs: Path, folder: Path, account: str | None, settings: Sequence[str]) -> int:
-    for attempt in range(_TRIES):
+def _start(
+    programs: Path, folder: Path, account: str | None, settings: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    log = folder / "log"
+    for _ in range(_TRIES):  # another program may take the port in between
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
-        options = " ".join(f"-c {setting}" for setting in (*settings, "listen_addresses=127.0.0.1"))
-        try:
-            _call(
-                account, programs / "pg_ctl", "start", "--pgdata", folder / "data", "--wait",
-                "--log", folder / "log", "--options", f"-p {port} -k {folder} {options}",
+        options = [word for setting in (*settings, "listen_addresses=127.0.0.1") for word in ("-c", setting)]
+        with log.open("wb") as file:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder, *options],
+                user=account, cwd="/", stdin=subprocess.DEVNULL, stdout=file, stderr=file, preexec_fn=_end_with_parent,
             )  # fmt: skip
-        except RuntimeError:  # another program has taken the port, perhaps
-            if attempt == _TRIES - 1:
-                raise
-        else:
-            return port
-    raise AssertionError
+        ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
+        deadline = time.monotonic() + _START_S
+        while server.poll() is None and time.monotonic() < deadline:
+            if subprocess.run(ready, check=False).returncode == 0:
+                return server, port
+            time.sleep(0.1)
+        server.kill()
+        server.wait()
+    raise RuntimeError(f"PostgreSQL does not start: {log.read_text()[-500:]}")
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to stop the server when this process ends, however it does, so that none is left running."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _call(account: str | None, *command: object) -> None:
@@ -108,7 +126,7 @@ def _call(account: str | None, *command: object) -> None:
 
 
 def _programs() -> Path | None:
-    """Return the folder with initdb and pg_ctl: Debian has them outside of the path."""
-    folders = [Path(found).parent] if (found := shutil.which("initdb")) else []
+    """Return the folder with all of them: Debian has them outside of the path."""
+    folders = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
+    return next((folder for folder in folders if all((folder / name).exists() for name in _PROGRAMS)), None)

@@ -10,6 +10,11 @@ import sqlalchemy as sa
 _DAMAGED = ("malformed", "not a database")
 _REPORT = "nothing of it was stored, and trying again will not help: please report this as a fault of the program"
 _MAKE_ROOM = "free some space or make the folder writable, then run the same command again"
+_MOVED = "it was moved to another place meanwhile: start this command, or the page, again"
+_SQLITE_REMEDIES = {
+    "no such table": _MOVED,
+    "locked": "another program has it open and is writing; wait for it, or end it, then run the same command again",
+}
 _ONCE_MORE = "then run the same command again"
 _SHOWN = 500
 _ASKS = " Is the server running on that host and accepting TCP/IP connections?"
@@ -25,6 +30,7 @@ _REMEDIES: Mapping[str, str] = {
     "40": "another process was at the same rows; run the same command again",
     "42501": f"give the user of the address the right to create and to write tables, {_ONCE_MORE}",
     "3F000": "create the schema that the address names in search_path, or give its user the right to use it",
+    "42P01": _MOVED,
     "53100": f"free some space on the database's disk, {_ONCE_MORE}",
     "53200": f"the server is out of memory; wait for its other work, {_ONCE_MORE}",
     "53300": f"close other programs that use the server, or raise its max_connections, {_ONCE_MORE}",
@@ -55,13 +61,18 @@ def sentence(name: str, context: sa.engine.ExceptionContext) -> str:
     if any(word in text for word in _DAMAGED):
         return f"the catalogue {name} is damaged: {text}; restore it from a copy, or move it away and collect again"
     if isinstance(error, sqlite3.Error):
-        storage = isinstance(error, sqlite3.OperationalError)
-        return f"the catalogue {name} refused {_what(context)}: {text}; {_MAKE_ROOM if storage else _REPORT}"
+        return f"the catalogue {name} refused {_what(context)}: {text}; {_sqlite_remedy(error, text)}"
     if context.connection is None:
         return f"cannot open the catalogue {name}: {text}; {_remedy_at_the_door(text)}"
     state = getattr(error, "sqlstate", None) or ("08" if _is_lost(context) else "22")  # the driver's own has none
     remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2]) or _REPORT
     return f"the catalogue {name} refused {_what(context)}: {text}; {remedy}"
+
+
+def _sqlite_remedy(error: sqlite3.Error, text: str) -> str:
+    if not isinstance(error, sqlite3.OperationalError):
+        return _REPORT
+    return next((remedy for words, remedy in _SQLITE_REMEDIES.items() if words in text), _MAKE_ROOM)
 
 
 def _remedy_at_the_door(text: str) -> str:

@@ -77,3 +77,19 @@ def test_a_catalogue_that_is_damaged_while_it_is_open_is_one_line_with_a_remedy(
         with pytest.raises(WorkspaceError, match=r"catalog.sqlite is damaged: .*; restore it from a copy") as caught:
             ask(catalog)
     assert "\n" not in str(caught.value)
+
+
+def test_a_catalogue_that_another_program_keeps_locked_is_no_matter_of_free_space(tmp_path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    with Catalog(file) as catalog:
+        sa.event.listen(catalog.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=10"))
+        catalog.engine.dispose()
+        with sqlite3.connect(file, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(
+                WorkspaceError, match="refused a write: database is locked; another program has it open"
+            ):
+                catalog.put([HIT])
+            other.execute("ROLLBACK")
+        other.close()
+        catalog.put([HIT])
