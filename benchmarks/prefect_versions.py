@@ -23,7 +23,7 @@ import httpx
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = ("tests/flows/test_plugin.py", "tests/flows/test_deployments.py")
-_START_S = 180.0
+_START_S = 900.0
 _PREFECT = [sys.executable, "-m", "prefect"]
 
 

@@ -147,7 +147,8 @@ class Classifier(inference.Classifier):
         Example:
             >>> classifier.predict("x.jpg").probabilities
             {'raccoon': 0.03, 'red panda': 0.97}
-            >>> [answer.label for _, answer in classifier.predict(["x.jpg", "y.jpg"])]
+            >>> [one.answer.label if one.answer else one.error for one in classifier.predict(["x.jpg", "gone.jpg"])]
+            ['red panda', 'unreadable: No such file or directory']
         """
         if not isinstance(images, str | Path | Image.Image | np.ndarray):
             inputs = (item for position, image in enumerate(images, 1) for item in self._inputs(image, f"{position}"))
@@ -161,9 +162,11 @@ class Classifier(inference.Classifier):
     def _inputs(self, image: AnyImage, number: str) -> list[ImageInput]:
         if isinstance(image, str | Path):
             try:
-                return [self._input(path, "") for path in image_files([Path(image).expanduser()])]
+                found = [self._input(path, "") for path in image_files([Path(image).expanduser()])]
             except (OSError, ValueError):
-                pass  # a name that no file can have: reading it says so
+                found = []  # a name that no file can have: reading it says so
+            if found:
+                return found
         return [self._input(image, f"image {number}")]
 
     def _input(self, image: AnyImage, name: str) -> ImageInput:

@@ -69,6 +69,8 @@ def test_several_give_a_prediction_each_in_order_and_one_that_fails_stops_no_oth
     assert found[5].error.startswith("unreadable: No such file")
     assert classifier.predict(iter(asked[:1]))[0].answer == classifier.predict(photograph)
     assert classifier.predict([]) == []
+    (folder / "inside.png").unlink()
+    assert classifier.predict([folder])[0].error.startswith("unreadable: Is a directory")
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,11 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
-def reported(workspace: Workspace, **tracking: object) -> Told:
+def reported(workspace: Workspace, timeout_s: float = 160, **tracking: object) -> Told:
     config, told = load_config(workspace.config_file), Told()
-    config = config.model_copy(update={"tracking": config.tracking.model_copy(update=tracking)})
+    config = config.model_copy(
+        update={"tracking": config.tracking.model_copy(update=tracking | {"timeout_s": timeout_s})}
+    )
     write.run(workspace, config, told)
     told.warned = [text for text in told.warned if "logged" in text]
     return told
