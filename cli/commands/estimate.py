@@ -47,6 +47,8 @@ def _text(found: Estimate) -> str:
         table.add_row(step.step, left, told, step.basis)
     if found.seconds is None:
         total = "unknown: nothing that is left was measured on this machine yet"
+    elif not any(step.units is None or step.units for step in found.steps):
+        total = "nothing is left to do"
     else:
         total = f"about {duration(found.seconds)}" + ("" if found.complete else ", and what is unknown")
     return f"{rendered(table)}{'together':<12}{total}"
