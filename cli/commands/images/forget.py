@@ -47,6 +47,8 @@ def forget(
     from preprocessing.dataset.usage import runs_using
     from workspace.catalog.exclusions import WithdrawalRules
     from workspace.config.model import load_config
+    from workspace.errors import WorkspaceError
+    from workspace.moving.move import command, read_move
     from workspace.served.kept import KeptPictures
     from workspace.storage.lock import hold
     from workspace.storage.paths import Workspace
@@ -57,6 +59,11 @@ def forget(
     rules = _rules(creator or [], url or [], license or [], file or [])
     if not rules:
         raise typer.BadParameter("name --creator, --url, --license or --file")
+    if (under_way := read_move(workspace)) is not None:
+        raise WorkspaceError(
+            f"a move of {workspace.root} was interrupted, and a copy of what is withdrawn might stay where it came to; "
+            f"finish it first: {command(workspace, under_way.target)}"
+        )
     with hold(workspace, "forget"), workspace.open_catalog() as catalog:
         wanted = WithdrawalRules.of(rules)
         found = find_scope(catalog, wanted)

@@ -220,6 +220,15 @@ def test_a_third_place_waits_until_the_move_is_finished(workspace, address) -> N
     assert f"finish it first: collect-and-train move -w {workspace.root} --to {address}" in str(done.exception)
 
 
+def test_forget_waits_until_a_move_is_finished_since_copies_would_stay(workspace, address) -> None:
+    assert killed(workspace, address, "(ObjectFiles, 'put', 5)")
+    done = CliRunner().invoke(app, ["forget", "-w", str(workspace.root), "--creator", "Ann", "--yes"])
+    assert f"finish it first: collect-and-train move -w {workspace.root} --to {address}" in str(done.exception)
+    move(workspace, address)
+    done = CliRunner().invoke(app, ["forget", "-w", str(workspace.root), "--creator", "Ann", "--yes"])
+    assert done.exit_code == 0
+
+
 def test_what_was_deleted_between_two_attempts_does_not_stay_in_the_copy(workspace, address) -> None:
     assert killed(workspace, address, "(move, '_switch', 0)")
     gone = min(IMAGES)
