@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.support.object_storage import BUCKET
 from collectors import download, search
 from flows.cluster import code_version, spread
 from flows.cluster.ray_engine import RayEngine
@@ -22,10 +24,13 @@ from tests.support.hosts import Hosts
 from training.network import features
 from workspace.catalog.records import Cluster, Download, ImageFacts, Verdict
 from workspace.config.model import WorkspaceConfig
+from workspace.config.storage import StorageConfig
 from workspace.config.template import render_config
 from workspace.errors import ClusterError, ShardLost
+from workspace.moving.move import move
 from workspace.resolve import open_workspace
 from workspace.spread.shards import HERE, Spread, side_by_side
+from workspace.storage.image_store import ImageStore
 from workspace.storage.lock import hold, lock_owner
 from workspace.storage.paths import Workspace, write_atomic
 
@@ -81,9 +86,25 @@ def copied(workspace: Workspace, name: str) -> Workspace:
     return Workspace(target)
 
 
-def test_the_result_is_that_of_one_machine_although_a_worker_is_killed_in_every_step(found, over_ray, tmp_path) -> None:
+@dataclasses.dataclass(frozen=True)
+class InEnvironment:
+    """Work on a machine whose environment has these variables, as keys are set there by whoever starts its worker."""
+
+    work: Callable[[Any], Iterator[Any]]
+    variables: tuple[tuple[str, str], ...]
+
+    def __call__(self, shard: Any) -> Iterator[Any]:
+        os.environ.update(self.variables)
+        yield from self.work(shard)
+
+
+def test_the_result_is_that_of_one_machine_although_a_worker_is_killed_in_every_step(
+    found, over_ray, object_storage, tmp_path
+) -> None:
+    """The files of the second workspace lie in object storage."""
     here, config = found
     there = Workspace(here.root.with_name("searched"))
+    move(there, StorageConfig(files=f"s3://{BUCKET}/{secrets.token_hex(6)}"))
     logged = {name: Logged(over_ray(shard=60), tmp_path / name, kill=name) for name in SPREAD_WORK}
 
     class EachKilled:
@@ -93,11 +114,13 @@ def test_the_result_is_that_of_one_machine_although_a_worker_is_killed_in_every_
         shard_size, processes, share = over_ray(shard=60).shard_size, over_ray().processes, over_ray().share
 
         def run(self, work, lanes, *, name, gpus=0.0):
-            return logged[name].run(work, lanes, name=name, gpus=gpus)
+            placed = InEnvironment(work, tuple(object_storage.items()))
+            return logged[name].run(placed, lanes, name=name, gpus=gpus)
 
     run_steps(there, config, EachKilled())
     assert tables(there) == tables(here)
     assert len(tables(here)["ImageFacts"]) >= PICTURES
+    assert not there.images.exists() and ImageStore(there).sizes() == ImageStore(here).sizes()
     runs = [workspace.latest_run() for workspace in (here, there)]
     assert runs[0].dataset_file.read_bytes() == runs[1].dataset_file.read_bytes()
     for name in SPREAD_WORK:
