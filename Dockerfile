@@ -17,11 +17,11 @@ RUN python -m venv --without-pip /opt/venv
 COPY pyproject.toml constraints.txt docker/requirements.py ./
 RUN python requirements.py "${EXTRAS}" > requirements.txt \
     && case "${TORCH}" in \
-        cpu) index="--extra-index-url https://download.pytorch.org/whl/cpu" ;; \
-        cuda) index="" ;; \
+        cpu) set -- --extra-index-url https://download.pytorch.org/whl/cpu ;; \
+        cuda) set -- ;; \
         *) echo "TORCH is cpu or cuda, not ${TORCH}" >&2; exit 2 ;; \
     esac \
-    && pip --python /opt/venv/bin/python install ${index} --constraint constraints.txt --requirement requirements.txt
+    && pip --python /opt/venv/bin/python install "$@" --constraint constraints.txt --requirement requirements.txt
 COPY . .
 RUN pip wheel --no-deps --wheel-dir /wheels . \
     && pip --python /opt/venv/bin/python install --no-deps /wheels/*.whl
@@ -37,7 +37,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER app
+USER ${UID}
 WORKDIR /work
 ENTRYPOINT ["collect-and-train"]
 CMD ["--help"]
