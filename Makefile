@@ -30,6 +30,7 @@ lint: $(ENVIRONMENT) ## Style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 # The auditing tool has an environment of its own, so that .venv holds what constraints.txt pins and nothing else.
 # Without --strict it skips each package that it cannot look up, and ends with "No known vulnerabilities found".

@@ -102,7 +102,7 @@ def test_everything_is_under_one_name_and_nothing_is_left_behind(installed: Inst
         file.relative_to(CHECKOUT).as_posix()
         for package in PACKAGES
         for file in (CHECKOUT / package).rglob("*")
-        if file.suffix in {".py", ".j2", ".css", ".js"}
+        if file.is_file() and "__pycache__" not in file.parts
     }
     assert {f"collect_and_train/{name}" for name in sources} - inside == set()
     assert {"collect_and_train/prefect.yaml", "collect_and_train/py.typed"} <= inside

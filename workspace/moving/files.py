@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -101,7 +102,8 @@ class FileMover:
                 f"{len(different)} of {len(wanted)} files arrived with other bytes, such as {different[0]}; nothing "
                 "was switched or deleted: give the same command again"
             )
-        os.sync()  # the old place is cleared next
+        if sys.platform != "win32":  # which has no such call, and writes within seconds
+            os.sync()  # the old place is cleared next
         return f"{len(wanted):,} files ({sum(wanted.values()) / 1e6:,.1f} MB)"
 
     def clear(self) -> None:
