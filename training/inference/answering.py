@@ -45,9 +45,13 @@ class Answers(nn.Module):
         answers: tuple[torch.Tensor, ...] = (logits, (logits / self.get_buffer("temperature")).softmax(1))
         bank = self.get_buffer("bank")
         if len(bank):
-            nearest = (nn.functional.normalize(own) @ bank.T).topk(min(NEIGHBOURS, len(bank))).values
-            answers = (*answers, (1 - nearest[:, -1]).clamp(0, 2))
+            nearest = self.kth_largest(nn.functional.normalize(own) @ bank.T, min(NEIGHBOURS, len(bank)))
+            answers = (*answers, (1 - nearest).clamp(0, 2))
         return (*answers, own) if self.with_features else answers
+
+    def kth_largest(self, values: torch.Tensor, k: int) -> torch.Tensor:
+        """Select the k-th largest value of each row, float32 [n]; for runtimes without sorting it is overridden."""
+        return values.topk(k).values[:, -1]
 
 
 class FeatureNetwork(nn.Module):
@@ -66,12 +70,16 @@ class FeatureNetwork(nn.Module):
 class AnsweringNetwork(nn.Module):
     """The network with normalisation, calibration and distances, for export.
 
-    The input is views, uint8 [n, crop, crop, 3], the outputs and `with_features` are those of Answers.
+    The input is views, uint8 [n, crop, crop, 3], the outputs are those of Answers.
+
+    Args:
+        model: is moved to the CPU.
+        answers: the part after the network; None: the usual one.
     """
 
-    def __init__(self, model: Classifier, *, with_features: bool = False) -> None:
+    def __init__(self, model: Classifier, answers: Answers | None = None) -> None:
         super().__init__()
-        self.features, self.answers = FeatureNetwork(model), Answers(model, with_features=with_features)
+        self.features, self.answers = FeatureNetwork(model), answers or Answers(model)
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the outputs for views that are cropped already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -100,23 +101,26 @@ def _line(folder: Path, card: DeviceCard) -> str:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of another when the block ends; after an error nothing is left of it.
+    """Yield an empty folder elsewhere that takes the place of another when the block ends; after an error it is gone.
 
     Raises:
         WorkspaceError: it cannot be written.
     """
     created = [parent for parent in (folder.parent, *folder.parent.parents) if not parent.exists()]
-    trial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
-    before = trial.with_suffix(".old")
+    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
+    before = beside.with_suffix(".old")
     try:
-        trial.mkdir(parents=True)
-        yield trial
+        with tempfile.TemporaryDirectory(prefix="export-") as private:
+            trial = Path(private, folder.name)  # which others may read, as the umask says
+            trial.mkdir()
+            yield trial
+            shutil.copytree(trial, beside, copy_function=shutil.copyfile)
         if folder.exists():
             folder.rename(before)
-        trial.rename(folder)
+        beside.rename(folder)
         shutil.rmtree(before, ignore_errors=True)
     except BaseException as error:
-        shutil.rmtree(trial, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
         if before.exists() and not folder.exists():
             before.rename(folder)
         for parent in created:

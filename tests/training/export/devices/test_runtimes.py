@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cli.main import app
 from training.export.devices.card import DeviceCard
 from training.export.devices.formats import DEVICE_FORMATS
+from training.export.devices.tflite import UnsortedAnswers
 from training.export.devices.write import export_for_device
 from training.export.job import ExportJob
 from training.stats.ood import OodLimits
@@ -74,6 +76,13 @@ def test_a_file_of_floating_point_gives_the_models_answers(name: str, job: Expor
     own = job.model.probabilities([job.cache.read(s.sha256) for s in job.samples if s.split == "test"])
     np.testing.assert_allclose(found["probabilities"], own, atol=0.01)
     assert set(found) == set(card.gives) == {"logits", "probabilities", "distance"}
+
+
+def test_the_distance_without_sorting_is_that_of_sorting_with_ties_too(job: ExportJob) -> None:
+    values = torch.tensor([[0.1, 0.9, 0.9, -1.0, 0.3, 0.2], [0.5, 0.5, 0.5, 0.5, 0.5, 0.4]])
+    answers = UnsortedAnswers(job.model)
+    for k in range(1, 7):
+        assert answers.kth_largest(values, k).tolist() == values.topk(k).values[:, -1].tolist()
 
 
 def test_core_ml_is_made_everywhere_and_measured_on_macos(job: ExportJob, tmp_path: Path) -> None:

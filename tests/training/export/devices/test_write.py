@@ -43,6 +43,7 @@ def test_a_faithful_file_is_written_with_its_figures_beside_those_of_the_model(j
     text = export_for_device(toy(), job, tmp_path / "out")
     folder = tmp_path / "out" / "toy"
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "card.json", "model.bin"]
+    assert folder.stat().st_mode & 0o777 == tmp_path.joinpath("out").stat().st_mode & 0o777  # as the umask says
     card = DeviceCard.read(folder / "card.json")
     found, size = card.measured, job.model.card.input
     assert found.own.accuracy == found.exported.accuracy and found.own.answered == found.exported.answered > 0
