@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from flows.cluster.code_version import code_version, differences
 from flows.cluster.engine import Done, Handle, ShardTask, WorkerLost, do_shard
 from workspace.errors import ClusterError
-from workspace.spread.shards import Shared
+from workspace.spread.shards import HERE, Shared
 
 Value = TypeVar("Value")
 
 _ANSWER_S = "10s"
-
-
-@dataclass(frozen=True, slots=True)
-class _OnWorkers(Generic[Value]):
-    future: Any
-
-    def get(self) -> Value:
-        found: Value = self.future.result()
-        return found
 
 
 class DaskEngine:
@@ -50,7 +40,7 @@ class DaskEngine:
         if address == "auto":
             raise ClusterError('cluster.engine = "dask" needs the scheduler\'s HOST:PORT in cluster.address')
         try:
-            self._client = distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
+            self._client = distributed.Client(address, timeout=_ANSWER_S)
         except (OSError, ValueError, TimeoutError) as error:
             raise ClusterError(
                 f"no Dask scheduler answers at {address} (cluster.address): {error}; start it: dask scheduler"
@@ -71,8 +61,8 @@ class DaskEngine:
         return sum(int(worker["resources"].get("GPU", 0) / gpus) for worker in workers)
 
     def share(self, value: Value) -> Shared[Value]:
-        """Send a value to every worker."""
-        return _OnWorkers(self._client.scatter(value, broadcast=True))
+        """Let the value travel with each shard: Dask resolves no reference within one."""
+        return HERE.share(value)
 
     def submit(self, task: ShardTask, gpus: float) -> Handle:
         """Hand out a shard."""

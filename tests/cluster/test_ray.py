@@ -249,4 +249,3 @@ def test_a_wrong_token_is_told(ray_address) -> None:
         check=False,
     )
     assert "refuses our token, or the lack of one: set RAY_AUTH_MODE=token" in done.stderr
-    assert "InvalidAuthToken" not in done.stderr
