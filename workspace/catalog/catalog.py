@@ -51,6 +51,9 @@ _COLUMN_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "float": sa.Float(),
 }
 
+_WIDE = (Hit, ImageFacts)
+"""Tables whose rows are many times their key. SQLite keeps the others in the order of their key, without an index."""
+
 METADATA = sa.MetaData()
 TABLES: dict[type[Any], sa.Table] = {
     record: sa.Table(
@@ -65,9 +68,20 @@ TABLES: dict[type[Any], sa.Table] = {
             )
             for field in dataclasses.fields(record)
         ),
+        sqlite_with_rowid=record in _WIDE,
     )
     for record, (name, key) in KEYS.items()
 }
+
+INDEXES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "hits_by_url": (Hit, ("image_url", "label", "source", "rank")),
+    "downloads_by_sha256": (Download, ("sha256", "status")),
+    "images_by_error": (ImageFacts, ("error", "sha256", "width", "height", "note")),
+}
+"""Indexes that hold all that a query reads of every row, so that it leaves the wide rows alone."""
+
+for _name, (_kind, _columns) in INDEXES.items():
+    sa.Index(_name, *(TABLES[_kind].c[column] for column in _columns))
 
 NUL = "\0"
 """No text has it: PostgreSQL does not store it, and a decoder's or a server's complaint may hold one."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from workspace.catalog.catalog import Catalog
+import sqlalchemy as sa
+
+from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import appearances
 from workspace.catalog.curation import open_proposals
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
-from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
 
 BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
@@ -85,70 +87,86 @@ def read_collection_stats(catalog: Catalog, classes: Iterable[str]) -> Collectio
     by_class = {
         label: ClassCounts(found=state.found, waiting=state.waiting, kept=state.kept) for label, state in states.items()
     }
-    hits = [hit for hit in catalog.all(Hit) if hit.label in by_class]
-    _count_downloads(by_class, hits, {row.image_url: row for row in catalog.all(Download)})
+    _count_downloads(by_class, catalog)
     dropped = _count_files(by_class, catalog)
     # Without the time of the last attempt: a repeated search that fails alike must not change the report.
     failed = tuple(
         replace(row, asked_at="") for row in catalog.all(Search) if row.status == "failed" and row.label in by_class
     )
-    days = sorted({hit.found_at[:10] for hit in hits if hit.found_at})
     proposals = [row for row in open_proposals(catalog).values() if row.verdict == "flag" and row.label in by_class]
     return CollectionStats(
         by_class,
         _sum(by_class.values()),
         failed,
         tuple(dropped),
-        tuple(dict.fromkeys(days[:1] + days[-1:])),
+        _days(by_class, catalog),
         in_order(Counter(proposal.reason for proposal in proposals)),
     )
 
 
-def _count_downloads(
-    by_class: Mapping[str, ClassCounts], hits: Sequence[Hit], downloads: Mapping[str, Download]
-) -> None:
-    for label, url in sorted({(hit.label, hit.image_url) for hit in hits}):
-        counts, outcome = by_class[label], downloads.get(url)
-        if outcome is not None and outcome.status == "ok":
-            counts.downloaded += 1
-        elif outcome is not None:
-            counts.not_downloaded[f"{outcome.status}: {outcome.reason or 'no reason given'}"] += 1
+def _count_downloads(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> None:
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    urls = sa.select(hits.c.image_url, hits.c.label).distinct().subquery()
+    group = urls.c.label, downloads.c.status, downloads.c.reason
+    query = sa.select(*group, sa.func.count()).join(downloads, urls.c.image_url == downloads.c.image_url)
+    with catalog.engine.connect() as connection:
+        rows = connection.execute(query.group_by(*group).order_by(*group)).all()
+    for label, status, reason, count in rows:
+        if label in by_class and status == "ok":
+            by_class[label].downloaded += int(count)
+        elif label in by_class:
+            by_class[label].not_downloaded[f"{status}: {reason or 'no reason given'}"] += int(count)
+
+
+def _days(by_class: Collection[str], catalog: Catalog) -> tuple[str, ...]:
+    hits = TABLES[Hit]
+    query = sa.select(hits.c.label, sa.func.min(hits.c.found_at), sa.func.max(hits.c.found_at))
+    with catalog.engine.connect() as connection:
+        rows = connection.execute(query.where(hits.c.found_at != "").group_by(hits.c.label)).all()
+    days = sorted(str(time)[:10] for label, *times in rows if label in by_class for time in times)
+    return tuple(dict.fromkeys(days[:1] + days[-1:]))
 
 
 def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[Dropped]:
-    appeared: dict[Pair, Hit] = {}
-    for sha, hit in appearances(catalog):
-        if hit.label in by_class:
-            appeared.setdefault((sha, hit.label), hit)  # by rank: the first is the best
     kept = set(catalog.kept())
     staying = {sha for sha, _ in kept}
-    verdicts = {(row.sha256, row.label): row for row in catalog.all(Verdict) if row.verdict == "drop"}
-    judged = {(row.sha256, row.label) for row in catalog.all(Verdict)}
+    moved_here = {pair for pair in kept if pair[1] in by_class}
     people = {(row.sha256, row.label): row for row in catalog.all(Override) if row.action in BY_A_PERSON}
-    details = {row.sha256: row.detail for row in catalog.all(ImageFacts) if row.error}
+    verdicts = {(row.sha256, row.label): row for row in catalog.each(Verdict) if row.verdict == "drop"}
+    details = _details(catalog)
     dropped = []
-    for (sha, label), hit in appeared.items():
+    for (sha, label), hits in itertools.groupby(
+        appearances(catalog, by_class), lambda found: (found[0], found[1].label)
+    ):
         counts, key = by_class[label], (sha, label)
+        hit = next(hits)[1]  # they come by rank: the first is the best
         if key in kept:
-            continue
-        if key in people:
+            moved_here.discard(key)
+        elif key in people:
             dropped.append(Dropped(sha, label, BY_A_PERSON[people[key].action], people[key].new_label, "", hit))
         elif key in verdicts:
             verdict = verdicts[key]
             # An image found under two classes may be dropped from both: then no copy of it is kept.
-            copy_of = verdict.group if verdict.group in staying - {sha} else ""
+            copy_of = verdict.group if verdict.group in staying and verdict.group != sha else ""
             dropped.append(Dropped(sha, label, verdict.reason, details.get(sha, ""), copy_of, hit))
-        elif key not in judged:
+        else:
             counts.unjudged += 1
     for image in dropped:
         by_class[image.label].dropped[image.reason] += 1
-    for _, label in sorted(kept - appeared.keys()):
-        if label in by_class:
-            by_class[label].moved_here += 1
+    for _, label in moved_here:
+        by_class[label].moved_here += 1
     for counts in by_class.values():
         files = counts.kept - counts.moved_here + counts.dropped.total() + counts.unjudged
         counts.same_file = counts.downloaded - files
     return sorted(dropped, key=lambda image: (image.reason, image.label, image.sha256))
+
+
+def _details(catalog: Catalog) -> dict[str, str]:
+    """Read the details of the files that could not be decoded."""
+    images = TABLES[ImageFacts]
+    query = sa.select(images.c.sha256, images.c.detail).where(images.c.error != "")
+    with catalog.engine.connect() as connection:
+        return {str(sha): str(detail) for sha, detail in connection.execute(query)}
 
 
 def _sum(parts: Iterable[ClassCounts]) -> ClassCounts:

@@ -31,9 +31,10 @@ def download_counts(catalog: Catalog) -> Counter[str]:
 def same_bytes_count(catalog: Catalog) -> int:
     """Count the downloaded URLs whose bytes another URL had given before."""
     table = TABLES[Download]
-    query = sa.select(sa.func.count() - sa.func.count(sa.distinct(table.c.sha256))).where(table.c.status == "ok")
+    files = sa.select(table.c.sha256).where(table.c.status == "ok")
+    urls, different = (sa.select(sa.func.count()).select_from(query.subquery()) for query in (files, files.distinct()))
     with catalog.engine.connect() as connection:
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(urls).scalar_one() - connection.execute(different).scalar_one())
 
 
 def facts_count(catalog: Catalog) -> int:
@@ -118,8 +119,10 @@ def creators(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
 
 def _found(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     hits, downloads = TABLES[Hit], TABLES[Download]
-    joined = hits.join(downloads, hits.c.image_url == downloads.c.image_url)
-    return sa.select(*columns).select_from(joined).where(downloads.c.status == "ok")
+    # An outer join, which coalesce keeps one: SQLite then reads the hits as they lie, and does not look up each for its
+    # file, which takes three times as long as sorting what was read.
+    joined = hits.outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
+    return sa.select(*columns).select_from(joined).where(sa.func.coalesce(downloads.c.status, "") == "ok")
 
 
 def _rows(catalog: Catalog, query: sa.Select[Any]) -> Iterator[Any]:

@@ -9,7 +9,7 @@ Folders:
 
 from pathlib import Path
 
-HEAD = "0001"
+HEAD = "0002"
 """The latest revision."""
 
 FOLDER = Path(__file__).parent

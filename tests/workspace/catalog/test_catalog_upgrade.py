@@ -48,11 +48,22 @@ def schema(file: Path) -> dict[str, object]:
     return {name: sorted((row[1], row[2], row[3], row[5]) for row in rows) for name, rows in columns.items()}
 
 
+def layout(file: Path) -> dict[str, str | bool]:
+    """The text of each index, and of each table whether it is stored by its key."""
+    with closing(sqlite3.connect(file)) as connection:
+        made = connection.execute("select name, type, sql from sqlite_master where sql is not null").fetchall()
+    return {name: text if kind == "index" else "WITHOUT ROWID" in text for name, kind, text in made}
+
+
+def make_earlier(file: Path, name: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((OLD / f"{name}.sql").read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("name", [file.stem for file in sorted(OLD.glob("*.sql"))])
 def test_a_catalogue_of_every_earlier_version_keeps_its_rows_and_gets_todays_tables(tmp_path, name) -> None:
     file = tmp_path / "catalog.sqlite"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.executescript((OLD / f"{name}.sql").read_text(encoding="utf-8"))
+    make_earlier(file, name)
     for _ in range(2):
         with Catalog(file) as catalog:
             assert [row.found for row in catalog.all(Search)] == [2]
@@ -72,6 +83,7 @@ def test_a_catalogue_of_every_earlier_version_keeps_its_rows_and_gets_todays_tab
             assert catalog.all(Cluster) == catalog.all(Withdrawal) == []
     Catalog(tmp_path / "new.sqlite").close()
     assert schema(file) == schema(tmp_path / "new.sqlite")
+    assert layout(file) == layout(tmp_path / "new.sqlite")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +180,19 @@ def test_a_migration_that_is_cut_off_leaves_the_catalogue_as_it_was(tmp_path, mo
         assert catalog.all(Download) == [Download("u", "ok", sha256="aa", preferences="said")]
 
 
+def test_tables_that_are_being_moved_when_it_is_cut_off_keep_their_rows(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "catalog.sqlite"
+    make_earlier(file, "version_3_ea7a758")
+    before = schema(file), layout(file)
+    monkeypatch.setattr("alembic.op.create_index", lambda *_args, **_named: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        Catalog(file)
+    assert (schema(file), layout(file)) == before
+    monkeypatch.undo()
+    with Catalog(file) as catalog:
+        assert [row.status for row in catalog.all(Download)] == ["ok", "failed"]
+
+
 def test_todays_tables_are_what_the_revisions_make(tmp_path) -> None:
     """Where this fails, a table was changed without a revision: workspace/migrations."""
     assert is_known(HEAD)
@@ -215,13 +240,12 @@ def test_hits_are_joined_to_downloads_by_their_key_whatever_an_earlier_version_l
     file = tmp_path / "catalog.sqlite"
     Catalog(file).close()
     make_former(file, "CREATE INDEX downloads_by_file ON downloads (status, sha256)")
-    asked: list[str] = []
+    asked: list[tuple[str, tuple[str, ...]]] = []
     with Catalog(file) as catalog:
-        sa.event.listen(catalog.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        sa.event.listen(catalog.engine, "before_cursor_execute", lambda *given: asked.append(given[2:4]))
         assert not [*appearances(catalog), *best_ranks(catalog), *creators(catalog), *licensed_files(catalog)]
     with closing(sqlite3.connect(file)) as connection:
-        for query in asked:
-            values = ("ok", "")[: query.count("?")]
+        for query, values in asked:
             steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
             assert any("(image_url=?)" in step for step in steps), steps  # else: every row with every other
     assert len(asked) == 4

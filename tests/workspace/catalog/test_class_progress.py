@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import ClassProgress, class_progress, urls_to_fetch
+from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.curation import FEATURE_STAGES
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.catalog.standing import count_images, effective_verdicts, staying
@@ -126,3 +127,58 @@ def test_the_database_counts_what_the_definition_says(verdicts, overrides, ignor
     for label, progress in found.items():
         expected = ClassProgress(label, clean=clean[label].kept, **dataclasses.asdict(images[label]))
         assert progress == expected
+
+
+URL = st.integers(0, 5).map("http://x/{}".format)
+HITS = st.lists(
+    st.builds(Hit, LABEL, st.just("word"), st.sampled_from(["s", "t"]), st.integers(0, 3), URL),
+    max_size=12, unique_by=lambda row: (row.label, row.source, row.image_url),
+)  # fmt: skip
+DOWNLOADS = st.lists(
+    st.one_of(
+        st.builds(Download, URL, st.just("ok"), sha256=SHA),
+        st.builds(Download, URL, st.sampled_from(["failed", "refused", "skipped", "withdrawn"]), attempts=st.just(1)),
+        st.builds(Download, URL, st.just("failed"), attempts=st.just(0)),
+    ),
+    max_size=6, unique_by=lambda row: row.image_url,
+)  # fmt: skip
+
+
+def outcome_of(label: str, download: Download | None, judged: set[tuple[str, str]]) -> str:
+    if download is None:
+        return "waiting"
+    if download.status in ("skipped", "withdrawn") or (download.status, download.attempts) == ("failed", 0):
+        return "left_out"
+    return "unjudged" if download.status == "ok" and (download.sha256, label) not in judged else "settled"
+
+
+@settings(deadline=None, max_examples=80)
+@given(HITS, DOWNLOADS, VERDICTS, OVERRIDES)
+def test_every_url_counts_once_under_each_class_that_found_it(found, fetched, verdicts, overrides) -> None:
+    with Catalog("sqlite://") as catalog:
+        for rows in (found, fetched, verdicts, overrides):
+            catalog.put(rows)
+        progress = class_progress(catalog, ["ape", "bee", "cat"])
+        stats = read_collection_stats(catalog, ["ape", "bee"])
+    judged = {(row.sha256, row.label) for row in verdicts if row.stage not in FEATURE_STAGES}
+    by_url = {row.image_url: row for row in fetched}
+    for label, counts in progress.items():
+        urls = {hit.image_url for hit in found if hit.label == label}
+        outcomes = Counter(outcome_of(label, by_url.get(url), judged) for url in urls)
+        assert counts.found == len(urls)
+        assert {name: getattr(counts, name) for name in ("waiting", "unjudged", "settled", "left_out")} == {
+            name: outcomes[name] for name in ("waiting", "unjudged", "settled", "left_out")
+        }
+    for label, row in stats.by_class.items():
+        urls = {hit.image_url for hit in found if hit.label == label}
+        outcomes = Counter(by_url[url].status for url in urls if url in by_url)
+        assert row.downloaded == outcomes.pop("ok", 0)
+        assert row.not_downloaded == {f"{status}: no reason given": count for status, count in outcomes.items()}
+        assert row.found == row.downloaded + row.waiting + row.not_downloaded.total()
+        # Each file that was fetched for a class is dropped, kept or not judged, and its other URLs are the same file.
+        files = {by_url[url].sha256 for url in urls if url in by_url and by_url[url].status == "ok"}
+        assert (
+            row.downloaded - row.same_file
+            == len(files)
+            == row.dropped.total() + row.unjudged + row.kept - row.moved_here
+        )
