@@ -9,6 +9,9 @@ from random import Random
 import pytest
 
 from workspace.catalog.catalog import KEYS
+from workspace.catalog.class_progress import ClassProgress, class_progress, urls_to_fetch
+from workspace.catalog.collection_stats import read_collection_stats
+from workspace.catalog.counts import appearances, best_ranks, same_bytes_count
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict, Withdrawal
 from workspace.errors import WorkspaceError
 
@@ -94,3 +97,19 @@ def test_a_row_that_cannot_be_stored_is_no_matter_of_free_space(catalog) -> None
         catalog.put([dataclasses.replace(Hit("cat", "cat", "s", 0, "u"), title=None)])  # type: ignore[arg-type]
     assert "space" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_progress_and_what_the_report_counts_are_the_same_everywhere(catalog) -> None:
+    catalog.add_new([Hit("cat", "cat", source, 0, f"http://x/{n}") for source in "ab" for n in range(5)])
+    catalog.add_new([Hit("dog", "dog", "a", 3, "http://x/1")])
+    catalog.put([Download(f"http://x/{n}", "ok", sha256=f"{n % 3}") for n in range(4)])
+    catalog.put([Verdict("0", "cat", "check", "keep"), Verdict("1", "cat", "check", "drop", "blank")])
+    progress = class_progress(catalog, ["cat", "dog"])
+    assert progress["cat"] == ClassProgress("cat", clean=1, found=5, waiting=1, unjudged=1, settled=3, judged=2, kept=1)
+    assert progress["dog"] == ClassProgress("dog", found=1, unjudged=1)
+    assert urls_to_fetch(catalog, ["cat", "dog"], 100) == ["http://x/4"]
+    assert same_bytes_count(catalog) == 1
+    assert [pair[0] for pair in appearances(catalog, ["dog"])] == ["1"]
+    assert sorted(best_ranks(catalog)) == [("0", "cat", 0), ("1", "cat", 0), ("1", "dog", 3), ("2", "cat", 0)]
+    stats = read_collection_stats(catalog, ["cat", "dog"])
+    assert (stats.total.downloaded, stats.total.same_file, stats.total.unjudged) == (5, 1, 2)
