@@ -33,7 +33,9 @@ Read = Callable[[Indices], npt.NDArray[np.floating]]
 EXACT_UP_TO = 50_000
 """Items up to which `pairs_within` compares every pair."""
 
-_PER_CELL, _BESIDE = 1000, 15  # items of a cell; cells searched beside an item's own: more find more, and take longer
+# Items of a cell; cells searched beside an item's own. On features of photographs 31 found 99.0 to 99.9 % of the nearest
+# views of one photograph, 15 found 97.1 to 99.8 % in half the time, which is little beside aligning what is found.
+_PER_CELL, _BESIDE = 1000, 31
 _TRAINED_ON, _ROUNDS = 50, 8  # items per cell that k-means sees, and how often
 _AT_A_TIME = 8192  # items read at a time
 _SAMPLE = 256  # items whose true neighbours are looked for, to measure the recall
