@@ -1,13 +1,14 @@
 """Recall of the approximate search for neighbours on features of photographs, against the exact one.
 
     python -m benchmarks.neighbours --photos DIR [DIR …] [--views 20] [--size 112] [--cells 50,1000] [--beside 15,63]
-                                    [--keep FILE]
+                                    [--keep FILE] [--half 1]
 
 Every photograph gives so many views (crops, mirror images, colours, as training draws them) of `--size` px, and each
 view its features (efficientnet_lite0), which FILE keeps for another run. Then the search is made with so many cells
 and so many of them beside each item's own: a million pictures have `1,000,000 / _PER_CELL` cells. `all` is the share
 of the nearest neighbours of 2,000 views that is found, `same` of those that are views of the same photograph, as
-edited copies are, and `compared` the share of all pairs that it takes. Whatever `clean` asks for by default is asked.
+edited copies are, and `compared` the share of all pairs that it takes. `--half` measures on every other photograph:
+settings chosen on one half are shown on the other. Whatever `clean` asks for by default is asked.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--cells", default="50,1000", help="comma-separated")
     parser.add_argument("--beside", default="15,63", help="comma-separated")
     parser.add_argument("--keep", type=Path, help="an .npy file for the features, made where it is missing")
+    parser.add_argument("--half", type=int, choices=[0, 1, 2], default=0, help="of the photographs; 0: all of them")
     given = parser.parse_args()
     if given.keep and given.keep.is_file():
         features = np.load(given.keep)
@@ -107,7 +109,9 @@ def main() -> None:
         if given.keep:
             np.save(given.keep, features)
     photograph = np.arange(len(features)) // given.views
-    print(f"{len(features):,} views of {photograph[-1] + 1:,} photographs\n")
+    if given.half:
+        features, photograph = (rows[photograph % 2 == given.half - 1] for rows in (features, photograph))
+    print(f"{len(features):,} views of {len(set(photograph.tolist())):,} photographs\n")
     print(" cells  beside  compared     all    same  reported  seconds   CPU s")
     for cells in map(int, given.cells.split(",")):
         for beside in map(int, given.beside.split(",")):

@@ -33,8 +33,8 @@ Read = Callable[[Indices], npt.NDArray[np.floating]]
 EXACT_UP_TO = 50_000
 """Items up to which `pairs_within` compares every pair."""
 
-# Items of a cell; cells searched beside an item's own. On features of photographs 31 found 99.0 to 99.9 % of the nearest
-# views of one photograph, 15 found 97.1 to 99.8 % in half the time, which is little beside aligning what is found.
+# Items of a cell; cells searched beside an item's own: 31 miss a third of what 15 miss, in twice the time,
+# which is little beside aligning what is found (docs/benchmarks.md).
 _PER_CELL, _BESIDE = 1000, 31
 _TRAINED_ON, _ROUNDS = 50, 8  # items per cell that k-means sees, and how often
 _AT_A_TIME = 8192  # items read at a time
