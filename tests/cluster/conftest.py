@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from benchmarks.support import postgresql
 from benchmarks.support.ray_nodes import missing, temporary_nodes
 from flows.cluster import spread as spread_module
 from flows.cluster.spread import EngineSpread, spread_for
@@ -21,6 +22,15 @@ def ray_address() -> Iterator[str]:
         spread_module._connect.cache_clear()
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
+
+
+@pytest.fixture
+def catalog_elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The variable with the address of an empty database on PostgreSQL; empty where that is not installed."""
+    if postgresql.missing():
+        return ""
+    monkeypatch.setenv("CATALOG", request.getfixturevalue("empty_database"))
+    return "CATALOG"
 
 
 @pytest.fixture

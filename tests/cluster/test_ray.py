@@ -99,12 +99,13 @@ class InEnvironment:
 
 
 def test_the_result_is_that_of_one_machine_although_a_worker_is_killed_in_every_step(
-    found, over_ray, object_storage, tmp_path
+    found, over_ray, object_storage, catalog_elsewhere, tmp_path
 ) -> None:
-    """The files of the second workspace lie in object storage."""
+    """The second workspace has its files in object storage and, where it is installed, its catalogue in PostgreSQL."""
     here, config = found
     there = Workspace(here.root.with_name("searched"))
-    move(there, StorageConfig(files=f"s3://{BUCKET}/{secrets.token_hex(6)}"))
+    move(there, StorageConfig(files=f"s3://{BUCKET}/{secrets.token_hex(6)}", catalog=catalog_elsewhere))
+    assert there.catalog_file.exists() == (not catalog_elsewhere)
     logged = {name: Logged(over_ray(shard=60), tmp_path / name, kill=name) for name in SPREAD_WORK}
 
     class EachKilled:
