@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from workspace.database.complaints import sentence
 from workspace.errors import WorkspaceError
 
 _CACHE = "cache_size=-65536"  # KiB: joins of a million rows take half the time that they take with SQLite's 2 MB
+
+_PATIENCE_S = 30
+"""Seconds that a process waits for another one that writes to the same file."""
 
 _CONNECTION = {
     "application_name": "collect-and-train",
@@ -100,7 +105,21 @@ class Database:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # WAL lets the report read while a step writes; NORMAL survives kill -9 (only a power cut may lose the last rows).
-    _set(connection, "journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", _CACHE)
+    _set(connection, f"busy_timeout={_PATIENCE_S * 1000}", _CACHE)
+    _use_wal(connection)
+    _set(connection, "synchronous=NORMAL")
+
+
+def _use_wal(connection: Any) -> None:
+    """Turn the write-ahead log on; of several processes that do so at once SQLite refuses some without waiting."""
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return _set(connection, "journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _refuse_writes(connection: Any, _record: Any) -> None:
