@@ -33,6 +33,7 @@ def connect(address: str, *, patient: bool) -> Any:
         WorkspaceError: obstore is not installed, no keys are set, or the environment's settings are wrong.
     """
     try:
+        import obstore  # noqa: F401  (the whole of it: another thread may be importing it, and its store comes first)
         from obstore.store import S3Store
     except ImportError as error:
         raise WorkspaceError(
