@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from flows.step_table import STEPS, Phase, find_step, steps_of
+from workspace.catalog.records import StepCounts
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
 from workspace.resolve import open_workspace
@@ -54,7 +55,12 @@ def test_every_step_of_the_path_has_a_command_with_its_words_and_records_where_i
 
 def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tmp_path) -> None:
     handed = []
-    monkeypatch.setattr("collectors.search.run", lambda *_, **options: handed.append(options))
+
+    def run(*_: object, **options: object) -> StepCounts:
+        handed.append(options)
+        return StepCounts("search", 0, 0)
+
+    monkeypatch.setattr("collectors.search.run", run)
     workspace, config = open_workspace(tmp_path, ["cat", "dog"])
     for number in (1, 2):
         find_step("search").run(workspace, config, round_number=number)
