@@ -147,8 +147,10 @@ class Classifier(inference.Classifier):
         Example:
             >>> classifier.predict("x.jpg").probabilities
             {'raccoon': 0.03, 'red panda': 0.97}
-            >>> [one.answer.label if one.answer else one.error for one in classifier.predict(["x.jpg", "gone.jpg"])]
-            ['red panda', 'unreadable: No such file or directory']
+            >>> for prediction in classifier.predict(["x.jpg", "gone.jpg"]):
+            ...     print(prediction.answer.label if prediction.answer else prediction.error)
+            red panda
+            unreadable: No such file or directory
         """
         if not isinstance(images, str | Path | Image.Image | np.ndarray):
             inputs = (item for position, image in enumerate(images, 1) for item in self._inputs(image, f"{position}"))

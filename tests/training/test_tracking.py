@@ -56,6 +56,7 @@ def test_nothing_is_logged_unless_it_is_asked_for(workspace) -> None:
     assert not workspace.latest_run().tracking_file.exists() and not workspace.latest_run().tensorboard.exists()
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own queries
 @pytest.mark.cluster
 def test_mlflow_reads_settings_course_scores_and_report(workspace, tmp_path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra tracking is not installed")
