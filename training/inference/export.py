@@ -67,9 +67,11 @@ def export_onnx(model: Classifier, images: Sequence[Pixels], folder: Path) -> Ex
         ModelError: an output differs by more than TOLERANCE from the model's; nothing is written then.
         WorkspaceError: the folder cannot be written.
     """
-    # Imported here because it takes seconds to load, and only ONNX needs it.
+    # Imported here because they take seconds to load, and only ONNX needs them; all of them before work begins.
     with needs_extra("export", "an ONNX export"):
+        import onnx  # noqa: F401
         import onnxruntime
+        import onnxscript  # noqa: F401
 
     network = AnsweringNetwork(model)
     joined = with_preprocessing(
