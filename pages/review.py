@@ -25,7 +25,7 @@ from workspace.storage.paths import Workspace
 
 STATIC = (
     *("page.css", "review.css"),
-    *("review.js", "review_store.js", "review_grid.js", "review_details.js", "review_elements.js"),
+    *("review.js", "review_store.js", "review_grid.js", "review_details.js", "review_elements.js", "ask_json.js"),
     *UNLABELLED_STATIC,
 )
 

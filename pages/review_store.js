@@ -1,5 +1,7 @@
 // What the page knows, and how decisions reach the server. Two tabs stay in step, and neither undoes the other's work.
 
+import { askJson } from "/static/ask_json.js";
+
 const UNDO = "review-undo";
 
 export const keyOf = (item) => `${item.sha256} ${item.label}`;
@@ -36,7 +38,7 @@ export class Store extends EventTarget {
   }
 
   async open() {
-    const answer = await this.#ask("/api/classes");
+    const answer = await askJson("/api/classes");
     this.reasons = answer.words;
     this.first = answer.first;
     this.empty = answer.empty;
@@ -44,7 +46,7 @@ export class Store extends EventTarget {
   }
 
   async show(label) {
-    const items = await this.#ask(`/api/pictures?label=${encodeURIComponent(label)}`);
+    const items = await askJson(`/api/pictures?label=${encodeURIComponent(label)}`);
     this.label = label;
     this.items = items;
     this.#places = new Map(items.map((item) => [keyOf(item), item]));
@@ -52,7 +54,7 @@ export class Store extends EventTarget {
   }
 
   details(item) {
-    return this.#ask(`/api/picture?sha256=${item.sha256}&label=${encodeURIComponent(item.label)}`);
+    return askJson(`/api/picture?sha256=${item.sha256}&label=${encodeURIComponent(item.label)}`);
   }
 
   get canUndo() {
@@ -107,7 +109,7 @@ export class Store extends EventTarget {
   }
 
   async #save(changes) {
-    const answer = await this.#ask("/api/decide", { changes });
+    const answer = await askJson("/api/decide", { changes });
     this.#take(answer);
     this.#channel.postMessage(answer);
     return answer.results;
@@ -139,23 +141,6 @@ export class Store extends EventTarget {
 
   #say(sentence) {
     this.dispatchEvent(new CustomEvent("said", { detail: sentence }));
-  }
-
-  async #ask(url, body) {
-    const options = body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
-    let answer;
-    try {
-      answer = await fetch(url, options);
-    } catch {
-      throw new Error("the program does not answer; is the review command still running?");
-    }
-    if (answer.ok) return answer.json();
-    const text = await answer.text();
-    let detail = text;
-    try {
-      detail = JSON.parse(text).detail;
-    } catch { /* a refusal of the guard is plain text */ }
-    throw new Error(typeof detail === "string" ? detail : text);
   }
 }
 

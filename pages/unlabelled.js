@@ -1,24 +1,10 @@
 // Pictures that the service has kept: one click decides on one.
 
+import { askJson } from "/static/ask_json.js";
 import { byId, make, words } from "/static/review_elements.js";
 
 const box = byId("pictures");
 const classes = JSON.parse(box.dataset.classes);
-
-async function ask(url, body) {
-  const options = body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
-  try {
-    answer = await fetch(url, options);
-  } catch {
-    throw new Error("the program does not answer; is the review command still running?");
-  }
-  if (answer.ok) return answer.json();
-  const text = await answer.text();
-  let detail = text;
-  try { detail = JSON.parse(text).detail; } catch { /* a refusal of the guard is plain text */ }
-  throw new Error(typeof detail === "string" ? detail : text);
-}
 
 function say(sentence) {
   byId("message").textContent = sentence;
@@ -27,7 +13,7 @@ function say(sentence) {
 async function decide(item, label, figure) {
   for (const button of figure.querySelectorAll("button")) button.disabled = true;
   try {
-    const answer = await ask("/api/unlabelled", { sha256: item.sha256, label });
+    const answer = await askJson("/api/unlabelled", { sha256: item.sha256, label });
     say(!answer.done ? "Not changed: it was decided on elsewhere." : label ? `Put into ${label}; the next training takes it in.` : "Deleted.");
     const next = figure.nextElementSibling ?? figure.previousElementSibling;
     figure.remove();
@@ -58,7 +44,7 @@ function picture(item) {
 }
 
 async function show() {
-  const answer = await ask("/api/unlabelled");
+  const answer = await askJson("/api/unlabelled");
   box.replaceChildren(...answer.pictures.map(picture));
   byId("empty").hidden = answer.pictures.length > 0;
 }
