@@ -81,7 +81,8 @@ def _estimate(step: str, work: Work) -> StepEstimate:
 
 def _basis(rate: Rate, work: Work) -> str:
     speed = 1 / rate.seconds_per_unit if rate.seconds else float("inf")
-    return f"{speed:.3g} {work.unit}/s, measured here until {rate.at} over {rate.units:,.0f}"
+    shown = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
+    return f"{shown} {work.unit}/s, measured here until {rate.at} over {rate.units:,.0f}"
 
 
 def _key(step: str, work: Work) -> str:
