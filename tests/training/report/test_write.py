@@ -352,6 +352,15 @@ def test_where_pictures_are_few_cross_validation_leads_and_says_what_the_test_is
     assert {line.count("|") for line in table} == {6}
 
 
+def test_a_choice_between_head_and_fine_tuned_network_is_told_only_where_there_was_one(made):
+    _cross_validated(made)
+    assert "The choice between the head" not in made.report().text
+    file = made.folder.root / "history.json"
+    scores = {"head": 0.7, "finetuned": 0.8, "difference": 0.1, "standard_error": 0.05, "n": 24, "passes": True}
+    write_json(file, json.loads(file.read_text(encoding="utf-8")) | {"guard": scores})
+    assert "The choice between the head" in made.report().text
+
+
 def test_a_report_is_written_again_only_when_something_changed(made):
     assert report.run(made.workspace, made.config).done == 1
     before = made.folder.report_file.read_bytes()
