@@ -90,8 +90,9 @@ def address(reviewed: Reviewed) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """One browser for a file of tests: while Playwright is started its event loop counts as running in this thread."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
         installed = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
