@@ -14,7 +14,8 @@ from gallery.site import Gallery
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.paths import Workspace
 from workspace.terminal import say
 
 _PICTURES_PER_CLASS = 60

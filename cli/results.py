@@ -20,7 +20,8 @@ from flows.step_table import Phase, Step
 from workspace.catalog.records import StepCounts
 from workspace.storage.champion import Decision, read_champion
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 
 def step_document(step: Step, workspace: Workspace, counts: StepCounts) -> WorkspaceStep:

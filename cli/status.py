@@ -26,7 +26,8 @@ from workspace.served.kept import KeptPictures
 from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 from workspace.terminal import rendered
 
 _COLUMNS = ("found", "clean", "kept", "to_review", "reviewed", "train", "val", "test")

@@ -31,7 +31,7 @@ from flows.server.deployments import (
 )
 from flows.server.supervisor import ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
-from workspace.storage.paths import write_atomic
+from workspace.files.atomic import write_atomic
 from workspace.terminal import say
 
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores

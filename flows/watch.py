@@ -15,10 +15,11 @@ from flows.artifacts import Logger
 from flows.cluster.spread import spread_for
 from flows.steps import step_task
 from preprocessing.dataset.new_images import NewImages, count_new_images
+from workspace.files.atomic import write_json
 from workspace.resolve import open_workspace, workspaces_under
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.lock import WorkspaceBusy, hold
-from workspace.storage.paths import Workspace, write_json
+from workspace.storage.paths import Workspace
 
 EVENT = "images.arrived"
 RESOURCE = "collect-and-train.workspace."

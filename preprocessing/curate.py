@@ -20,11 +20,13 @@ from workspace.catalog.counts import creators
 from workspace.catalog.curation import STAGE, decided_by_people, grouped, own_verdicts, replace_clusters
 from workspace.catalog.records import Cluster, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
+from workspace.files.atomic import write_json
 from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
 from workspace.spread.shards import HERE, Spread
 from workspace.storage.arrays import latest_features
-from workspace.storage.paths import Workspace, digest, write_json
+from workspace.storage.paths import Workspace
 
 VERSION = 1
 """Part of a result's digest: raise it when the same images and settings would be judged differently."""

@@ -21,12 +21,14 @@ from workspace.catalog.records import Hit, Sample, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.storage import StorageConfig
 from workspace.config.template import render_config
+from workspace.digest import digest
 from workspace.errors import DatasetError
+from workspace.files.atomic import write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.storage.champion import read_decisions
 from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, digest, write_atomic
+from workspace.storage.paths import Workspace
 from workspace.storage.run import RECIPE_VERSION, model_settings
 
 FEW_NEGATIVES = 40

@@ -14,12 +14,14 @@ from training.inference.gradcam import explain
 from training.network.weights_origin import Origin
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
 from workspace.errors import ModelError
 from workspace.progress import SILENT, Progress
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import CardMetrics, CrossValidationScores
-from workspace.storage.paths import RunFolder, Workspace, digest
+from workspace.storage.paths import Workspace
 from workspace.storage.run import open_run
+from workspace.storage.run_folder import RunFolder
 
 EXPLAINED = 18
 """Mistakes, the most confident ones, that get a heat map in metrics.json."""

@@ -18,7 +18,8 @@ from training.inference.classifier import Classification, ImageInput, Prediction
 from workspace.errors import ImageRefused, ModelError
 from workspace.storage.champion import answering_run
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import CARD_NAME, RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import CARD_NAME, RunFolder
 
 AnyImage = str | Path | Image.Image | npt.NDArray[Any]
 """A file, an image of Pillow, or an array: uint8 [h, w] grey, [h, w, 3] RGB or [h, w, 4] RGBA."""

@@ -23,7 +23,8 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
 _IMAGES_AT_A_TIME = 64  # held in memory, decoded

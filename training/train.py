@@ -22,10 +22,12 @@ from training.network.weights_origin import Origin
 from workspace.catalog.records import Sample, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import DatasetError
+from workspace.files.atomic import write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.storage.model_card import Input, ModelCard, TrainedOn
-from workspace.storage.paths import RunFolder, Workspace, write_atomic
+from workspace.storage.paths import Workspace
 from workspace.storage.run import Run, open_run
+from workspace.storage.run_folder import RunFolder
 
 FITTED_ON = ("train", "val")
 """The splits that the shipped model is trained on."""

@@ -13,8 +13,9 @@ from typing import Any
 from workspace.config.model import WorkspaceConfig, load_config, parse_config
 from workspace.config.template import EXAMPLE_CLASSES, render_config
 from workspace.errors import ConfigError
+from workspace.files.atomic import write_atomic
 from workspace.names import name_key
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 _CREDENTIALS = "search.credentials"
 _LOG = logging.getLogger("collect_and_train")

@@ -30,7 +30,7 @@ from collectors.http.recording_files import (
 )
 from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
-from workspace.storage.paths import write_atomic
+from workspace.files.atomic import write_atomic
 
 NOT_KEPT = "not-kept"
 """Replaces a key or a token in a recording."""

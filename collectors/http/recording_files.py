@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workspace.errors import WorkspaceError
-from workspace.storage.paths import write_json
+from workspace.files.atomic import write_json
 
 VERSION = 1
 

@@ -17,9 +17,9 @@ from collectors.http.session import PoliteSession
 from collectors.sources.base import Scoped, Source, SourceInfo, find_keys
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
-from workspace.storage.paths import digest
 
 # The modules of the sources, in the order in which they are listed.
 _MODULES = (

@@ -13,9 +13,10 @@ from prefect.runtime import flow_run
 from flows.artifacts import Logger, page_may_be_away
 from flows.watch import RESOURCE
 from training.evaluation.drift import Drift, drift_markdown, read_drift
+from workspace.files.atomic import write_json
 from workspace.resolve import open_workspace, workspaces_under
 from workspace.storage.champion import answering_run, read_champion
-from workspace.storage.paths import Workspace, write_json
+from workspace.storage.paths import Workspace
 
 EVENT = "answers.drifted"
 

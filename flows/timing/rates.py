@@ -11,7 +11,7 @@ from typing import Any
 
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
-from workspace.storage.paths import write_json
+from workspace.files.atomic import write_json
 
 _LOG = logging.getLogger("collect_and_train.timing")
 _FORMAT = 1

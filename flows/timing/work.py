@@ -17,8 +17,9 @@ from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, WorkspaceError
 from workspace.storage.arrays import latest_features, latest_features_name
 from workspace.storage.champion import read_champion, read_decisions
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
 from workspace.storage.run import model_settings, open_run
+from workspace.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from training.inference.classifier import Classifier
 from training.network.weights_origin import Origin
 from workspace.errors import CollectAndTrainError, ModelError
 from workspace.served.answers import Tally
-from workspace.storage.paths import CALIBRATION_NAME, CARD_NAME, WEIGHTS_NAME, RunFolder
+from workspace.storage.run_folder import CALIBRATION_NAME, CARD_NAME, WEIGHTS_NAME, RunFolder
 
 _LOG = logging.getLogger("collect_and_train")
 

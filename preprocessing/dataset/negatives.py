@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from workspace.catalog import curation
 from workspace.catalog.catalog import Catalog
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
 from workspace.names import NO_CLASS
 from workspace.reasons import COPY_OF_CLASS
-from workspace.storage.paths import digest
 
 SET, MEASURE = "val", "test"
 """The two parts, by the names of the splits that play the same part for the classes."""

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from workspace.config.clean import SplitConfig
+from workspace.digest import digest
 from workspace.errors import DatasetError
-from workspace.storage.paths import digest
 
 SPLITS = ("train", "val", "test")
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from workspace.catalog.records import Sample
 from workspace.errors import DatasetError
 from workspace.storage.champion import read_champion, read_decisions
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 from workspace.storage.withdrawal import withdrawn_files
 
 

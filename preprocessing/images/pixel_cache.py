@@ -12,9 +12,10 @@ from preprocessing.images.decode import DECODER_VERSION, Pixels
 from preprocessing.images.isolated_decode import decode_isolated
 from workspace.config.clean import CleanConfig
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import open_array
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 class PixelCache:

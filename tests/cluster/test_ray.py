@@ -27,12 +27,13 @@ from workspace.config.model import WorkspaceConfig
 from workspace.config.storage import StorageConfig
 from workspace.config.template import render_config
 from workspace.errors import ClusterError, ShardLost
+from workspace.files.atomic import write_atomic
 from workspace.moving.move import move
 from workspace.resolve import open_workspace
 from workspace.spread.shards import HERE, Spread, side_by_side
 from workspace.storage.image_store import ImageStore
 from workspace.storage.lock import hold, lock_owner
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500), pytest.mark.filterwarnings("default")]  # Ray warns
 

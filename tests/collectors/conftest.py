@@ -14,7 +14,8 @@ from collectors.http.session import PoliteSession
 from gallery.site import Gallery
 from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.paths import Workspace
 
 
 def picture_bytes(seed: int, kind: str = "JPEG", size: tuple[int, int] = (96, 80)) -> bytes:

@@ -14,8 +14,8 @@ from collectors import download, inbox, retry_failed, search
 from preprocessing import clean
 from workspace.catalog.records import Download
 from workspace.config.template import render_config
+from workspace.files.atomic import write_atomic
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import write_atomic
 
 LOSSES: dict[str, Callable[[Path], object]] = {
     "emptied": lambda file: file.write_bytes(b""),

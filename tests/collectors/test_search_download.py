@@ -19,9 +19,9 @@ from workspace.catalog.records import Download, Hit, Search
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, SourceFailed, WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.progress import Silent
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import write_atomic
 
 
 def rows(workspace, kind):

@@ -24,7 +24,8 @@ from workspace.config.model import load_config
 from workspace.files.objects import ObjectFiles
 from workspace.resolve import open_workspace
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 

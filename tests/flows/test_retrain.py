@@ -8,9 +8,10 @@ from workspace.clock import utc_now
 from workspace.config.model import load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
+from workspace.files.atomic import write_atomic
 from workspace.resolve import open_workspace, workspace_folder
 from workspace.storage.champion import Decision, record_decision
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 def with_champion(folder, **settings) -> Workspace:

@@ -11,8 +11,9 @@ from flows.step_table import STEPS, Phase, find_step, steps_of
 from workspace.catalog.records import StepCounts
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
+from workspace.files.atomic import write_atomic
 from workspace.resolve import open_workspace
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture

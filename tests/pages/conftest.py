@@ -15,8 +15,9 @@ from pages.review import review_app
 from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.config.model import WorkspaceConfig
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{ 7*7 }} \u202e\"'"
 

@@ -14,8 +14,8 @@ from preprocessing.curation.label_issues import find_label_issues
 from preprocessing.curation.outliers import centred, outlier_scores
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
-from workspace.storage.paths import write_atomic
 
 DIM = 48
 OPENVERSE = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures" / "openverse"

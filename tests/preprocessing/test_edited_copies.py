@@ -10,9 +10,9 @@ from preprocessing.duplicates.registration import keypoints, register
 from preprocessing.edited_copies import find_edited_copies
 from workspace.catalog.records import Override, Verdict
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
 from workspace.storage.dataset import read_dataset
-from workspace.storage.paths import write_atomic
 
 
 def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:

@@ -8,8 +8,8 @@ from PIL import Image
 from preprocessing import clean
 from preprocessing.leaks import find_leaks, leaks_csv, read_outside
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
-from workspace.storage.paths import write_atomic
 
 
 def saved(image: Image.Image, container: str = "PNG") -> bytes:

@@ -13,8 +13,9 @@ from preprocessing.images.pixel_cache import PixelCache
 from workspace.catalog.records import Sample, Verdict
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.config.template import render_config
+from workspace.files.atomic import write_atomic
 from workspace.storage.dataset import dataset_bytes
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 KINDS = ("amber", "blue", "cyan")
 TINTS = ((230, 160, 40), (40, 60, 220), (40, 200, 200))

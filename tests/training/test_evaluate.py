@@ -23,9 +23,10 @@ from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
 from workspace.errors import DatasetError, ModelError
+from workspace.files.atomic import write_atomic, write_json
 from workspace.progress import SILENT
 from workspace.storage.dataset import dataset_bytes
-from workspace.storage.paths import Workspace, write_atomic, write_json
+from workspace.storage.paths import Workspace
 
 CLASSES = ("ape", "bee", "고양이")
 

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from training import evaluate, publish, train
 from workspace.catalog.records import Override
 from workspace.errors import ModelError
+from workspace.files.atomic import write_atomic
 from workspace.storage.champion import read_champion, read_decisions, roll_back
 from workspace.storage.dataset import dataset_bytes, read_dataset
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from training.network.features import Extractor
 from training.stats.fold_comparison import FoldComparison
 from training.stats.folds import OutOfFold
 from workspace.errors import ConfigError, DatasetError
+from workspace.files.atomic import write_atomic
 from workspace.progress import SILENT
 from workspace.storage.dataset import dataset_bytes, read_dataset
-from workspace.storage.paths import write_atomic
 
 
 class Listener:

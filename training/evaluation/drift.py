@@ -11,7 +11,8 @@ from training.stats.drift import DriftTest, compare_all, largest_gap, total_vari
 from workspace.errors import ModelError
 from workspace.served.answers import AnswersFile, Tally
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 FEWEST = 50
 """Answers of a service below which nothing is compared."""

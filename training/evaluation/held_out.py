@@ -22,7 +22,8 @@ from workspace.errors import WorkspaceError
 from workspace.progress import Progress
 from workspace.storage.arrays import latest_features
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 SHARES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
 """Shares of in-class images to be answered, for which every model has limits beside the configured share."""

@@ -17,7 +17,8 @@ from workspace.config.model import WorkspaceConfig
 from workspace.progress import Progress
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 
 def compare_refusals(

@@ -16,9 +16,9 @@ from training.report.credits import Credit, as_csv
 from training.report.templates import markdown
 from workspace.config.collect import LICENSES
 from workspace.errors import ModelError
+from workspace.files.atomic import write_atomic
 from workspace.files.base import Entry
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import write_atomic
 
 FOLDER = "hub"
 CREDITS = "ATTRIBUTION.csv"

@@ -11,7 +11,8 @@ from training.inference.export import Pixels, images_to_check
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.storage.dataset import read_dataset, read_negatives
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

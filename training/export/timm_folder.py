@@ -21,7 +21,8 @@ from training.export.single_network import SingleNetwork, single_network
 from training.inference.export import TOLERANCE
 from training.stats.scores import softmax
 from workspace.errors import ModelError
-from workspace.storage.paths import WEIGHTS_NAME, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.run_folder import WEIGHTS_NAME
 
 CONFIG_NAME = "config.json"
 FOLDER = "timm"

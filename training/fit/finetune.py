@@ -27,8 +27,8 @@ from training.network.view_source import ViewSource
 from training.stats.scores import Floats, Labels, class_weights
 from workspace.config.train import TrainConfig
 from workspace.errors import ConfigError
+from workspace.files.atomic import write_atomic
 from workspace.progress import SILENT, Progress
-from workspace.storage.paths import write_atomic
 
 Rows = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]

@@ -26,9 +26,9 @@ from training.stats.fold_comparison import Groups
 from training.stats.folds import OutOfFold, grouped_folds
 from training.stats.scores import Floats, Labels
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
 from workspace.progress import Progress
 from workspace.storage.model_card import Augmentation
-from workspace.storage.paths import digest
 from workspace.storage.run import model_settings
 
 Mask = npt.NDArray[np.bool_]

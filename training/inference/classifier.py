@@ -31,7 +31,7 @@ from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFail
 from workspace.image_files import list_images
 from workspace.names import NO_CLASS
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import CARD_NAME, WEIGHTS_NAME
+from workspace.storage.run_folder import CARD_NAME, WEIGHTS_NAME
 
 _READERS, _AHEAD = 4, 2  # threads that read files, and batches that they prepare ahead of the network
 

@@ -27,8 +27,10 @@ from training.stats.scores import softmax
 from workspace.catalog.records import Sample
 from workspace.config.clean import CleanConfig
 from workspace.errors import ModelError, needs_extra
+from workspace.files.atomic import write_atomic
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import CARD_NAME, ONNX_NAME, TORCH_NAME, Workspace, write_atomic
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import CARD_NAME, ONNX_NAME, TORCH_NAME
 
 if TYPE_CHECKING:
     import onnx

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from workspace.config.train import AugmentConfig
+from workspace.digest import digest
 from workspace.storage.model_card import Augmentation, ModelCard, Preset
-from workspace.storage.paths import digest
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before its import, which else asks the network for a newer release
 

@@ -11,7 +11,8 @@ from workspace.config.clean import CleanConfig
 from workspace.storage.champion import Decision
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 MISTAKES_SHOWN = 6
 """About 5 kB each, so that an artifact stays small beside the server's rows."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from training.report.templates import render
 from workspace.catalog.records import Sample
+from workspace.files.atomic import write_atomic
 from workspace.licenses import license_title, spreadsheet_cell, web_address
-from workspace.storage.paths import RunFolder, write_atomic
+from workspace.storage.run_folder import RunFolder
 
 COLUMNS = (
     *("title", "creator", "license", "license_url", "page_url", "source", "keyword", "class", "split"),

@@ -9,7 +9,8 @@ from rich.table import Table
 from training.report.artifact_images import mistakes_markdown
 from workspace.catalog.records import StepCounts
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 Row = tuple[str, str, str]
 

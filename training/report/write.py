@@ -19,10 +19,13 @@ from training.tracking.track import track
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import digest
+from workspace.files.atomic import write_atomic
 from workspace.progress import SILENT, Progress
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import RunFolder, Workspace, digest, write_atomic
+from workspace.storage.paths import Workspace
 from workspace.storage.run import Run, open_run
+from workspace.storage.run_folder import RunFolder
 
 REPORT_VERSION = 4
 """Raised when the code that makes the page changes, so that reports are written anew; templates are in the digest."""

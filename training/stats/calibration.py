@@ -19,9 +19,10 @@ from scipy.special import log_softmax
 from training.stats.ood import OodLimits
 from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
 from workspace.errors import ModelError
+from workspace.files.atomic import write_atomic
 from workspace.storage.artefact import Artefact
 from workspace.storage.metrics import Bin, Quality
-from workspace.storage.paths import CALIBRATION_NAME, REFERENCE_NAME, write_atomic
+from workspace.storage.run_folder import CALIBRATION_NAME, REFERENCE_NAME
 
 BINS, PER_BIN = 15, 10
 """Most bins of a reliability diagram (Guo et al. 2017, arXiv 1706.04599), and fewest images in a bin."""

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from training.stats.calibration import cross_fitted
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
 from workspace.errors import WorkspaceError
-from workspace.storage.paths import write_atomic
+from workspace.files.atomic import write_atomic
 
 _DRAWS = 4  # random draws with one number of folds, before a smaller number is tried
 

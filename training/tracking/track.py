@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from workspace.config.model import WorkspaceConfig
+from workspace.files.atomic import write_json
 from workspace.names import one_line
 from workspace.progress import Progress
 from workspace.storage.metrics import Metrics
-from workspace.storage.paths import write_json
 from workspace.storage.run import Run
 
 _IMPORTABLE_FROM = Path(__file__).resolve().parents[__name__.count(".")]

@@ -13,8 +13,8 @@ from pathlib import Path
 from training.fit.history import History
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.metrics import HeadlineScores, Metrics, Scores, Share
-from workspace.storage.paths import RunFolder
 from workspace.storage.run import Run
+from workspace.storage.run_folder import RunFolder
 
 RUN_TAG, DIGEST_TAG = "collect_and_train.run_id", "collect_and_train.dataset_sha256"
 

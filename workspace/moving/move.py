@@ -15,11 +15,12 @@ from typing import Protocol
 from workspace.config.edit import with_settings
 from workspace.config.storage import StorageConfig
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic, write_json
 from workspace.moving.catalog import CatalogMover
 from workspace.moving.files import FileMover
 from workspace.progress import SILENT, Progress
 from workspace.storage.location.catalog import SQLITE
-from workspace.storage.paths import Workspace, write_atomic, write_json
+from workspace.storage.paths import Workspace
 from workspace.text import decode_text
 
 LOCAL = "local"

@@ -12,12 +12,13 @@ from typing import Protocol
 
 from workspace.config.storage import StorageConfig
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_json
 from workspace.files.base import Files
 from workspace.files.local import LocalFiles
 from workspace.files.objects import ObjectFiles
 from workspace.files.owner import IDENTITY, MARKER, claim, marked, read_identity, refuse_foreign
 from workspace.files.working_copy import RECORD, THIS_MACHINE_ONLY
-from workspace.storage.paths import Workspace, write_json
+from workspace.storage.paths import Workspace
 
 IMAGE = re.compile(r"images/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z]+")
 """Name of a picture's file, which has its sha256."""

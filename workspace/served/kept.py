@@ -18,8 +18,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from workspace.errors import ModelError, WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.artefact import Artefact
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 _LOG = logging.getLogger("collect_and_train")
 

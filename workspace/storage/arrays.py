@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from workspace.digest import digest
 from workspace.errors import WorkspaceError
-from workspace.storage.paths import Workspace, digest, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.paths import Workspace
 
 _OPEN_SHARDS = 128  # each holds a file descriptor, of which a process has 1,024 as a rule
 

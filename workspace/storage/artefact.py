@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workspace.errors import ModelError
-from workspace.storage.paths import write_json
+from workspace.files.atomic import write_json
 
 _PROBLEMS_SHOWN = 3
 

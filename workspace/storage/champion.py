@@ -15,7 +15,8 @@ from typing import Any
 
 from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 CHAMPION, DECISIONS = "models/champion.json", "models/decisions.jsonl"
 """The decision that made the present model live, and every decision, one JSON line each."""

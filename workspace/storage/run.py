@@ -14,7 +14,8 @@ from workspace.errors import ConfigError, WorkspaceError
 from workspace.progress import SILENT, Progress
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 RECIPE_VERSION = 3
 """Part of a run's id: raise it whenever the same images and settings would be trained to another model."""

@@ -29,8 +29,8 @@ def leaks(
     """List the kept pictures that an outside test set also contains; exit code 3 when there are any."""
     from cli.documents import LeakEntry, Leaks
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
+    from workspace.files.atomic import write_atomic
     from workspace.storage.arrays import latest_features_name
-    from workspace.storage.paths import write_atomic
 
     workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
     with progress_reporter(logging.getLogger("collect_and_train.leaks")) as progress:

@@ -26,10 +26,10 @@ def rename(
     from workspace.catalog.renamed_classes import carry_over, known_labels
     from workspace.config.edit import with_renamed_class
     from workspace.errors import ConfigError
+    from workspace.files.atomic import write_atomic
     from workspace.names import normalised_name, same_name
     from workspace.resolve import open_workspace
     from workspace.storage.lock import hold
-    from workspace.storage.paths import write_atomic
 
     workspace, config = open_workspace(folder)
     with workspace.open_catalog() as catalog:

@@ -12,7 +12,8 @@ import typer
 from cli import output
 from cli.app import OTHER, Folder, app
 from cli.documents import Export, Exports
-from workspace.storage.paths import RunFolder, Workspace
+from workspace.storage.paths import Workspace
+from workspace.storage.run_folder import RunFolder
 
 
 class Target(StrEnum):

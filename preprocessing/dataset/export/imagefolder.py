@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from preprocessing.dataset.export.columns import DETAILS, SPLITS, arrow_schema, classes_of, images_of, readme
 from workspace.catalog.records import Sample
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.licenses import spreadsheet_cell
 from workspace.names import folder_name
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 METADATA = "metadata.parquet"
 """Of each split, for datasets. It reads a metadata.csv too, but then the classes are texts and not a ClassLabel."""

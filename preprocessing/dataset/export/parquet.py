@@ -21,8 +21,9 @@ from preprocessing.dataset.export.columns import (
 )
 from preprocessing.dataset.export.croissant import DataFile, croissant
 from workspace.catalog.records import Sample
+from workspace.files.atomic import write_atomic, write_json
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic, write_json
+from workspace.storage.paths import Workspace
 
 _IMAGES_PER_GROUP = 100
 """In memory at a time, as the hub's documentation of Parquet datasets advises for images."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from preprocessing.dataset.export.columns import SPLITS, ExportedImage, classes_of, images_of, readme, written_beside
 from workspace.catalog.records import Sample
+from workspace.files.atomic import write_atomic, write_json
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic, write_json
+from workspace.storage.paths import Workspace
 
 IMAGES_PER_TAR = 1000
 

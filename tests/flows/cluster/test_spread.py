@@ -14,8 +14,9 @@ from workspace.config.cluster import ClusterConfig
 from workspace.config.model import parse_config
 from workspace.config.storage import StorageConfig
 from workspace.errors import ClusterError, ConfigError, ShardLost, WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.spread.shards import HERE, side_by_side
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 class Work:

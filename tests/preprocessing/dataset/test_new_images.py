@@ -3,9 +3,10 @@ import dataclasses
 from preprocessing.dataset.new_images import count_new_images
 from workspace.catalog.records import Sample, Verdict
 from workspace.clock import utc_now
+from workspace.files.atomic import write_atomic
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.dataset import dataset_bytes
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 def keep(place: Workspace, *names: str) -> None:

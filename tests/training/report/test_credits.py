@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 
 from training.report.credits import COLUMNS, Credit, as_csv, as_page, write_credits
 from workspace.catalog.records import Sample
-from workspace.storage.paths import RunFolder
+from workspace.storage.run_folder import RunFolder
 
 BY = "https://creativecommons.org/licenses/by/2.0/"
 

@@ -32,12 +32,13 @@ from workspace.catalog.records import Download, Hit, ImageFacts, Override, Sampl
 from workspace.config.model import WorkspaceConfig
 from workspace.config.train import AugmentConfig
 from workspace.errors import ModelError
+from workspace.files.atomic import write_atomic, write_json
 from workspace.licenses import license_title, web_address
 from workspace.progress import SILENT
 from workspace.storage.dataset import dataset_bytes
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
-from workspace.storage.paths import Workspace, write_atomic, write_json
+from workspace.storage.paths import Workspace
 
 LABELS = ("고양이", "كلب", "<b>bold")
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.test/x.png onerror='alert(2)'>"

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 
 from benchmarks.support.object_storage import BUCKET
 from cli.main import app
+from workspace.files.atomic import write_atomic
 from workspace.files.objects import ObjectFiles
 from workspace.files.owner import MARKER
 from workspace.moving.move import read_move
 from workspace.resolve import open_workspace
 from workspace.storage.champion import Decision, read_champion, read_decisions, record_decision
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 pytestmark = pytest.mark.cluster
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from workspace.catalog.records import Search
+from workspace.digest import digest
 from workspace.errors import WorkspaceError
+from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
 from workspace.storage.lock import hold
-from workspace.storage.paths import Workspace, digest, write_atomic
+from workspace.storage.paths import Workspace
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_behind(tmp_path) -> None:

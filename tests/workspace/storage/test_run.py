@@ -5,7 +5,8 @@ import pytest
 from workspace.config.model import parse_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError, WorkspaceError
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.paths import Workspace
 from workspace.storage.run import model_settings, open_run
 
 CLASSES = '[classes]\ncat = "cat"\ndog = "dog"\n'

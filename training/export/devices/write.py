@@ -17,7 +17,8 @@ from training.export.job import ExportJob
 from training.inference.answering import Answers
 from training.stats.calibration import Calibration
 from workspace.errors import ModelError, WorkspaceError
-from workspace.storage.paths import CARD_NAME, README_NAME, write_atomic
+from workspace.files.atomic import write_atomic
+from workspace.storage.run_folder import CARD_NAME, README_NAME
 
 
 def export_for_device(made: DeviceFormat, job: ExportJob, target: Path) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workspace.errors import WorkspaceError
-from workspace.storage.paths import Workspace, write_json
+from workspace.files.atomic import write_json
+from workspace.storage.paths import Workspace
 
 if TYPE_CHECKING:  # SQLAlchemy is loaded where a catalogue is opened: a command on files alone need not wait for it
     import sqlalchemy as sa

@@ -10,8 +10,9 @@ from preprocessing import clean
 from workspace.catalog.records import Download, Hit
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
+from workspace.files.atomic import write_atomic
 from workspace.storage.image_store import ImageStore
-from workspace.storage.paths import Workspace, write_atomic
+from workspace.storage.paths import Workspace
 
 
 def blobs(seed: int) -> Image.Image:

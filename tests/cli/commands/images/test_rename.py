@@ -13,11 +13,11 @@ from workspace.catalog.overrides import Change, decide
 from workspace.catalog.records import Override, Sample
 from workspace.config.edit import with_renamed_class
 from workspace.errors import ConfigError
+from workspace.files.atomic import write_atomic
 from workspace.resolve import open_workspace
 from workspace.storage.champion import Decision, record_decision
 from workspace.storage.dataset import dataset_bytes
 from workspace.storage.lock import hold
-from workspace.storage.paths import write_atomic
 
 BEARS = """\
 # my bears
