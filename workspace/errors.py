@@ -125,6 +125,11 @@ def install_extra(name: str) -> str:
     return f"pip install 'FILE.whl[{name}]', or in a checkout: pip install -e '.[{name}]'"
 
 
+def needed_extra(name: str, what: str, package: str) -> str:
+    """Write the sentence that `what` needs a package, which an extra brings, and how that is installed."""
+    return f"{what} needs {package}, which the extra `{name}` brings: {install_extra(name)}"
+
+
 @contextmanager
 def needs_extra(name: str, what: str) -> Iterator[None]:
     """Name the extra, and how to install it, where an import in the block finds no package.
@@ -139,9 +144,7 @@ def needs_extra(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            f"{what} needs {error.name}, which the extra `{name}` brings: {install_extra(name)}"
-        ) from error
+        raise ExtraMissing(needed_extra(name, what, str(error.name))) from error
 
 
 class ModelError(CollectAndTrainError):

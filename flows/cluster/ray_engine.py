@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from flows.cluster.code_version import CodeVersion, code_version, differences
 from flows.cluster.engine import Done, Handle, ShardTask, WorkerLost, do_shard
-from workspace.errors import ClusterError
+from workspace.errors import ClusterError, needed_extra
 from workspace.spread.shards import Shared
 
 Value = TypeVar("Value")
@@ -57,10 +57,7 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise ClusterError(
-                f'cluster.engine = "ray", but Ray is not installed here: {error}; pip install -c constraints.txt '
-                "'.[cluster]'"
-            ) from error
+            raise ClusterError(needed_extra("cluster", 'cluster.engine = "ray"', str(error.name or "ray"))) from error
         if address != "auto":
             _check_answer(address)
         with _our_signals(), _stderr_kept() as said:

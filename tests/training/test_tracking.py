@@ -132,7 +132,7 @@ def test_a_missing_package_is_one_warning_that_names_the_extra(workspace, monkey
     (tmp_path / "none" / "mlflow" / "__init__.py").write_text("raise ModuleNotFoundError('no', name='mlflow')")
     monkeypatch.setattr("training.tracking.track._IMPORTABLE_FROM", f"{tmp_path / 'none'}:{Path(__file__).parents[2]}")
     (warning,) = reported(workspace, mlflow="mlruns").warned
-    assert "mlflow is not installed" in warning and "[tracking]" in warning
+    assert "needs mlflow, which the extra `tracking` brings" in warning and "[tracking]" in warning
 
 
 def test_no_secret_is_logged_and_none_is_taken_in_the_address(workspace) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from training.tracking.values import RUN_TAG, TrackedRun, tracked_run
+from workspace.errors import needed_extra
 from workspace.storage.paths import Workspace
 from workspace.storage.run import open_run
 
@@ -81,7 +82,7 @@ def main() -> None:
     try:
         PLACES[job["kind"]](tracked_run(run), job["place"], job["experiment"])
     except ModuleNotFoundError as error:
-        sys.exit(f"{error.name} is not installed; install the extra `tracking`: pip install -e '.[tracking]'")
+        sys.exit(needed_extra("tracking", f"logging to {job['kind']}", str(error.name)))
     except Exception as error:  # whatever a library or a server raises is the reason of one warning
         sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))
 

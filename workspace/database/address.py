@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from workspace.errors import WorkspaceError, install_extra
+from workspace.errors import WorkspaceError, needed_extra
 
 _DRIVER = "postgresql+psycopg"
 _SHAPE = "postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -73,8 +73,5 @@ def parse_address(text: str, variable: str = "") -> Address:
             "%23 %25"
         )
     if importlib.util.find_spec("psycopg") is None:
-        raise WorkspaceError(
-            "a catalogue on PostgreSQL needs the driver psycopg, which the extra `postgres` brings: "
-            + install_extra("postgres")
-        )
+        raise WorkspaceError(needed_extra("postgres", "a catalogue on PostgreSQL", "the driver psycopg"))
     return Address(url.set(drivername=_DRIVER), variable)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, needed_extra
 
 _KEYS = (  # where obstore finds credentials; without any it would ask the address of a cloud's machines, for seconds
     "AWS_ACCESS_KEY_ID",
@@ -36,10 +36,7 @@ def connect(address: str, *, patient: bool) -> Any:
         import obstore  # noqa: F401  (the whole of it: another thread may be importing it, and its store comes first)
         from obstore.store import S3Store
     except ImportError as error:
-        raise WorkspaceError(
-            f"files in object storage ({address}) need obstore, which is not installed; install it with: "
-            "pip install 'collect-and-train[storage]'"
-        ) from error
+        raise WorkspaceError(needed_extra("storage", f"a workspace with files at {address}", "obstore")) from error
     if not any(os.environ.get(name) for name in _KEYS):
         raise WorkspaceError(
             f"{address} needs keys, and the environment has none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "

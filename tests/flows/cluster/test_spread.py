@@ -170,5 +170,5 @@ def test_a_wrong_setting_is_told(line, why) -> None:
 
 def test_an_engine_that_is_not_installed_is_told_with_the_command_that_installs_it(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ClusterError, match=r"Ray is not installed here: .*; pip install .*\[cluster\]"):
+    with pytest.raises(ClusterError, match=r"needs ray, which the extra `cluster` brings: pip install .*\[cluster\]"):
         spread_for(ClusterConfig(engine="ray"))

@@ -143,7 +143,7 @@ def test_an_environment_without_keys_is_told_at_once(keys, monkeypatch, local) -
 def test_obstore_that_is_not_installed_is_named_with_its_extra(monkeypatch, local) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     text = failed("move", "-w", local.root, "--to", "s3://pictures/cats")
-    assert "obstore, which is not installed" in text and "[storage]" in text
+    assert "needs obstore, which the extra `storage` brings" in text and "[storage]" in text
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from training.export.job import ExportJob
 from training.stats.calibration import Calibration
-from workspace.errors import ExtraMissing, install_extra
+from workspace.errors import ExtraMissing, needed_extra
 
 Run = Callable[[npt.NDArray[np.uint8]], Mapping[str, npt.NDArray[np.float32]]]
 """Runs an exported file on an upright RGB image, uint8 [h, w, 3] of any size: its outputs by name, [1, …] each."""
@@ -62,7 +62,4 @@ class DeviceFormat:
     def require(self) -> None:
         """Raise ExtraMissing where a package is not installed; names the extra."""
         if missing := [name for name in self.modules if importlib.util.find_spec(name) is None]:
-            raise ExtraMissing(
-                f"--to {self.name} needs {' and '.join(missing)}, which the extra `{self.extra}` brings: "
-                f"{install_extra(self.extra)}"
-            )
+            raise ExtraMissing(needed_extra(self.extra, f"--to {self.name}", " and ".join(missing)))
