@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,9 +10,10 @@ import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.class_progress import class_progress
-from workspace.catalog.counts import appearances
+from workspace.catalog.counts import best_hits, best_ranks
 from workspace.catalog.curation import open_proposals
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
+from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
 
 BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
@@ -129,28 +129,31 @@ def _days(by_class: Collection[str], catalog: Catalog) -> tuple[str, ...]:
 
 def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[Dropped]:
     kept = set(catalog.kept())
-    staying = {sha for sha, _ in kept}
     moved_here = {pair for pair in kept if pair[1] in by_class}
     people = {(row.sha256, row.label): row for row in catalog.all(Override) if row.action in BY_A_PERSON}
-    verdicts = {(row.sha256, row.label): row for row in catalog.each(Verdict) if row.verdict == "drop"}
-    details = _details(catalog)
-    dropped = []
-    for (sha, label), hits in itertools.groupby(
-        appearances(catalog, by_class), lambda found: (found[0], found[1].label)
-    ):
-        counts, key = by_class[label], (sha, label)
-        hit = next(hits)[1]  # they come by rank: the first is the best
-        if key in kept:
-            moved_here.discard(key)
-        elif key in people:
-            dropped.append(Dropped(sha, label, BY_A_PERSON[people[key].action], people[key].new_label, "", hit))
-        elif key in verdicts:
-            verdict = verdicts[key]
-            # An image found under two classes may be dropped from both: then no copy of it is kept.
-            copy_of = verdict.group if verdict.group in staying and verdict.group != sha else ""
-            dropped.append(Dropped(sha, label, verdict.reason, details.get(sha, ""), copy_of, hit))
-        else:
-            counts.unjudged += 1
+    verdicts = _drops(catalog)
+    by_people, by_checks = list[Pair](), list[Pair]()
+    for sha, label, _ in best_ranks(catalog):
+        pair = sha, label
+        if pair in kept:
+            moved_here.discard(pair)
+        elif label in by_class:
+            if pair in people:
+                by_people.append(pair)
+            elif pair in verdicts:
+                by_checks.append(pair)
+            else:
+                by_class[label].unjudged += 1
+    hits = best_hits(catalog, by_people + by_checks)
+    dropped = [
+        Dropped(*pair, BY_A_PERSON[people[pair].action], people[pair].new_label, "", hits[pair]) for pair in by_people
+    ]
+    staying, details = {sha for sha, _ in kept}, _details(catalog)
+    for sha, label in by_checks:
+        verdict = verdicts[sha, label]
+        # An image found under two classes may be dropped from both: then no copy of it is kept.
+        copy_of = verdict.group if verdict.group in staying and verdict.group != sha else ""
+        dropped.append(Dropped(sha, label, verdict.reason, details.get(sha, ""), copy_of, hits[sha, label]))
     for image in dropped:
         by_class[image.label].dropped[image.reason] += 1
     for _, label in moved_here:
@@ -161,10 +164,18 @@ def _count_files(by_class: Mapping[str, ClassCounts], catalog: Catalog) -> list[
     return sorted(dropped, key=lambda image: (image.reason, image.label, image.sha256))
 
 
+def _drops(catalog: Catalog) -> dict[Pair, Verdict]:
+    """Read the verdicts that drop an image, by (sha256, label): of several the last in the order of their stages."""
+    table = TABLES[Verdict]
+    query = sa.select(table).where(table.c.verdict == "drop").order_by(*table.primary_key.columns)
+    with catalog.engine.connect() as connection:
+        return {(row.sha256, row.label): Verdict(*row) for row in connection.execute(query)}
+
+
 def _details(catalog: Catalog) -> dict[str, str]:
     """Read the details of the files that could not be decoded."""
     images = TABLES[ImageFacts]
-    query = sa.select(images.c.sha256, images.c.detail).where(images.c.error != "")
+    query = sa.select(images.c.sha256, images.c.detail).where(images.c.error > "")  # not `!=`, which no index answers
     with catalog.engine.connect() as connection:
         return {str(sha): str(detail) for sha, detail in connection.execute(query)}
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.records import Download, Hit, ImageFacts
+from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
 
 _AT_A_TIME = 500
@@ -94,6 +95,20 @@ def appearances(catalog: Catalog, labels: Collection[str] | None = None) -> Iter
     for sha, *columns in _rows(catalog, query):
         if labels is None or columns[0] in labels:
             yield str(sha), Hit(*columns)
+
+
+def best_hits(catalog: Catalog, pairs: Collection[Pair]) -> dict[Pair, Hit]:
+    """Read the hit with the best rank of each of these (sha256, label); one that no hit has found is left out."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    files, best = sorted({sha for sha, _ in pairs}), dict[Pair, Hit]()
+    joined = downloads.join(hits, hits.c.image_url == downloads.c.image_url)
+    query = sa.select(downloads.c.sha256, *hits.c).select_from(joined).where(downloads.c.status == "ok")
+    with catalog.engine.connect() as connection:
+        for start in range(0, len(files), _AT_A_TIME):
+            some = query.where(downloads.c.sha256.in_(files[start : start + _AT_A_TIME]))
+            for sha, *columns in connection.execute(some.order_by(hits.c.rank, hits.c.source, hits.c.image_url)):
+                best.setdefault((str(sha), columns[0]), Hit(*columns))
+    return {pair: best[pair] for pair in pairs if pair in best}
 
 
 def best_ranks(catalog: Catalog) -> Iterator[tuple[str, str, int]]:
