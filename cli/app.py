@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from cli import output
-from cli.documents import DOCUMENTS
+from cli.documents import DOCUMENTS, IN_LINES
 from workspace.terminal import be_quiet
 
 _INTERRUPTED = 130
+
+_IN_LINES_HELP = "Print one JSON document per picture, one a line (JSON Lines), and nothing else, on standard output."
 
 
 class Commands(TyperGroup):
@@ -27,8 +30,11 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         quiet, as_json = (next(param for param in self.params if param.name == name) for name in ("quiet", "_json"))
         self.params.remove(as_json)  # what a command answers is its own
+        in_lines = copy(as_json)
+        in_lines.help = _IN_LINES_HELP  # type: ignore[attr-defined]
         for name, command in self.commands.items():
-            command.params += [as_json, quiet] if name in DOCUMENTS else [quiet]
+            wanted = [in_lines if name in IN_LINES else as_json] if name in DOCUMENTS else []
+            command.params += [*wanted, quiet]
 
     def main(self, args: Any = None, *, standalone_mode: bool = True, **options: Any) -> Any:  # type: ignore[override]
         """Run the command line; with --json among its words wrong usage and Ctrl-C are told as JSON too."""

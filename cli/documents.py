@@ -21,7 +21,7 @@ class Document(BaseModel):
 
 
 class Failure(Document):
-    """What every command with --json prints when it fails; the exit code is the same as without."""
+    """What every command with --json prints when it fails, on one line; the exit code is the same as without."""
 
     error: str = Field(description="What is wrong and what helps, for people.")
     kind: str = Field(description="Class of the error, such as ConfigError; UsageError for wrong arguments.")
@@ -377,3 +377,6 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     "forget": Forgotten,
 }
 """The document of each command that takes --json; the others serve a page until Ctrl-C."""
+
+IN_LINES = frozenset({"predict"})
+"""The commands that print a document for each picture, one a line (JSON Lines), as they go."""

@@ -1,4 +1,4 @@
-"""What a command answers, on standard output: text for people, or with --json one JSON document for programs."""
+"""What a command answers, on standard output: text for people, or with --json a JSON document for programs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def json_line(document: BaseModel, indent: int | None = None) -> str:
 
 
 def fail(error: BaseException | str, message: str, exit_code: int) -> NoReturn:
-    """Print a failure as JSON, and end with the exit code that it has without --json.
+    """Print a failure as one line of JSON, and end with the exit code that it has without --json.
 
     Args:
         error: its kind in the document: the name of an exception's class.
@@ -65,5 +65,5 @@ def fail(error: BaseException | str, message: str, exit_code: int) -> NoReturn:
     from cli.documents import Failure
 
     kind = error if isinstance(error, str) else type(error).__name__
-    typer.echo(json_line(Failure(error=message, kind=kind, exit_code=exit_code), indent=2))
+    typer.echo(json_line(Failure(error=message, kind=kind, exit_code=exit_code)))
     raise SystemExit(exit_code)

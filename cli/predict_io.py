@@ -118,17 +118,19 @@ def _config_of(workspace: Path | None) -> WorkspaceConfig | None:
 
 
 def tab_lines(answers: Iterable[Prediction]) -> Iterator[str]:
-    """Write tab-separated lines: picture, label, probability, outcome (`answered`, `none` or `error`), its reason.
+    """Write tab-separated lines: picture, label, probability, outcome (`answered`, `refused` or `error`), its reason.
 
-    The outcome has a column of its own, so that no name of a class can be taken for it.
+    The outcome has a column of its own, so that no name of a class can be taken for it. The probability is the
+    answer's: of `none` there is none, and the reason names the best class with its own.
     """
     for prediction in answers:
         answer = prediction.answer
         if answer is None:
             yield f"{one_line(prediction.name)}\t\t\terror\t{one_line(prediction.error)}"
+        elif answer.answered:
+            yield f"{one_line(prediction.name)}\t{answer.label}\t{answer.probability:.3f}\tanswered"
         else:
-            outcome = "answered" if answer.answered else f"none\t{answer.why_none}"
-            yield f"{one_line(prediction.name)}\t{answer.label}\t{answer.probability:.3f}\t{outcome}"
+            yield f"{one_line(prediction.name)}\t{answer.label}\t\trefused\t{answer.why_none}"
 
 
 def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:

@@ -17,7 +17,8 @@ _INTRO = """\
 
 With `--json` a command prints one JSON document on standard output and nothing else there; progress and warnings
 stay on standard error (`-q` leaves progress out). Exit codes are the same as without. Keys stay from version to
-version; new ones may be added. `predict --json` prints a document in each line, for one picture each, as it goes.
+version; new ones may be added. `predict --json` prints JSON Lines: a document for each picture, one a line, as it
+goes. A failure is one line with every command.
 
 ```sh
 collect-and-train status -w data/pandas --json | jq '.last_run.scores.test.accuracy.value'

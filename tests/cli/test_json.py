@@ -1,4 +1,4 @@
-"""--json: every command that has it prints one document, with the keys of its model, and nothing else on stdout."""
+"""--json: every command that has it prints its document, with the keys of its model, and nothing else on stdout."""
 
 import json
 import subprocess
@@ -144,6 +144,7 @@ def test_a_failure_is_a_document_too_with_the_same_exit_code(name: str, tmp_path
     plain, silent = call(*words)
     code, text = call(*words, "--json")
     assert (plain, silent) == (1, "")
+    assert text.count("\n") == 1  # who reads predict's lines reads this one too
     failure = Failure.model_validate_json(text)
     assert (code, failure.exit_code) == (1, 1)
     assert failure.kind.endswith("Error") and failure.error
@@ -153,7 +154,7 @@ def test_a_failure_is_a_document_too_with_the_same_exit_code(name: str, tmp_path
 def test_wrong_usage_is_a_document_with_exit_code_2(name: str, call) -> None:
     code, text = call(name, "--no-such-option", "--json")
     failure = Failure.model_validate_json(text)
-    assert (code, failure.exit_code, failure.kind) == (2, 2, "UsageError")
+    assert (code, failure.exit_code, failure.kind, text.count("\n")) == (2, 2, "UsageError", 1)
     assert "--no-such-option" in failure.error
 
 
@@ -180,6 +181,15 @@ def test_all_commands_with_a_document_have_the_option_and_no_other() -> None:
     having = {name for name, command in COMMANDS.items() if any("--json" in param.opts for param in command.params)}
     assert having == DOCUMENTS.keys()
     assert COMMANDS.keys() - having == {"review", "serve", "gallery", "up"}
+
+
+def test_the_help_says_which_command_prints_a_document_in_each_line() -> None:
+    helps = {
+        name: next(param.help for param in COMMANDS[name].params if "--json" in param.opts)  # type: ignore[attr-defined]
+        for name in DOCUMENTS
+    }
+    assert {name for name, text in helps.items() if "one a line (JSON Lines)" in text} == {"predict"}
+    assert all("one JSON document, and nothing else" in text for name, text in helps.items() if name != "predict")
 
 
 def test_a_document_with_another_key_is_no_document_of_ours() -> None:

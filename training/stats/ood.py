@@ -59,7 +59,8 @@ class OodLimits:
         """
         if self.max_distance is not None and distance is not None and distance > np.float32(self.max_distance):
             far, limit = _distinguishable(distance, self.max_distance)
-            return f"unlike the training pictures: distance {far}, own ones have at most {limit}"
+            nearest = f"best class: {label}, {probability:.2f}"
+            return f"unlike the training pictures: distance {far}, own ones have at most {limit}; {nearest}"
         if probability < np.float32(self.min_probability):
             low, limit = _distinguishable(probability, self.min_probability)
             return f"unsure: {label} {low}, own pictures have at least {limit}"

@@ -68,8 +68,10 @@ def _predict(workspace: Workspace, *words: str | Path, stdin: str | bytes = ""):
 def test_lines_say_the_class_or_none_with_its_reason_and_a_broken_file_is_exit_code_1(workspace, pictures) -> None:
     result = _predict(workspace, pictures)
     lines = [line.split("\t") for line in result.output.splitlines()]
-    assert result.exit_code == 1 and [line[3] for line in lines] == ["none", "none", "none", "error"]
+    assert result.exit_code == 1 and [line[3] for line in lines] == ["refused"] * 3 + ["error"]
+    assert {line[1] for line in lines[:3]} == {"none"} and not any(line[2] for line in lines)
     assert lines[0][0].endswith("0, ä.png") and lines[0][4].startswith("unlike the training pictures")
+    assert "best class: " in lines[0][4]
     answered = _predict(workspace, pictures / "1, ä.png", "--accept", "0.5")
     assert answered.exit_code == 0 and answered.output.split("\t")[1] in {"ape", "bee"}
 
@@ -95,7 +97,7 @@ def test_the_answer_none_and_errors_are_told_from_classes_of_these_names(workspa
         return CliRunner().invoke(app, ["predict", "--model", str(model), str(pictures / "1, ä.png"), *words]).output
 
     sure = "--accept", "0.5"
-    assert ask().split("\t")[3] == "none" and ask(*sure).strip().split("\t")[3] == "answered"
+    assert ask().split("\t")[3] == "refused" and ask(*sure).strip().split("\t")[3] == "answered"
     refused, given = (json.loads(ask("--format", "json", *words)) for words in ((), sure))
     assert (refused["answered"], refused["label"], given["answered"]) == (False, "none", True)
     for words, answered in (((), "false"), (sure, "true")):
@@ -138,7 +140,7 @@ def test_a_name_that_no_file_can_have_loses_no_other_answer(workspace, pictures,
     result = _predict(workspace, stdin=separator.join(names))
     lines = [line.split("\t") for line in result.output.splitlines()]
     assert [line[0] for line in lines] == names
-    assert [line[3] for line in lines] == ["none", "error", "none"]
+    assert [line[3] for line in lines] == ["refused", "error", "refused"]
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
 
 
@@ -146,7 +148,7 @@ def test_a_nul_within_a_later_line_is_that_line_s_error(workspace, pictures, mon
     good = str(pictures / "0, ä.png")
     monkeypatch.setattr("cli.names_on_stdin._AT_ONCE", len(good))
     lines = [line.split("\t") for line in _predict(workspace, stdin=f"{good}\na\0b\n{good}").output.splitlines()]
-    assert [line[3] for line in lines] == ["none", "error", "none"]
+    assert [line[3] for line in lines] == ["refused", "error", "refused"]
 
 
 @pytest.mark.parametrize("form", ["tab", "csv", "json"])
@@ -210,7 +212,7 @@ def test_a_pipe_is_not_waited_for(workspace, pictures, tmp_path, named) -> None:
         _predict(workspace, *names) if named == "on the command line" else _predict(workspace, stdin="\n".join(names))
     )
     lines = [line.split("\t") for line in result.stdout.splitlines()]
-    assert [line[3] for line in lines] == ["error", "none"] and "a pipe or a device" in lines[0][4]
+    assert [line[3] for line in lines] == ["error", "refused"] and "a pipe or a device" in lines[0][4]
 
 
 def test_a_name_with_a_line_break_or_an_escape_sequence_stays_on_one_line(workspace, pictures, tmp_path) -> None:
