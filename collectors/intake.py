@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from workspace.catalog.records import Download
 from workspace.errors import TransferFailed
+from workspace.files.image_type import describe_other, image_suffix
 from workspace.storage.image_store import ImageStore
-from workspace.storage.image_type import describe_other, image_suffix
 from workspace.storage.withdrawal import mark_withdrawn
 
 INBOX_SCHEME = "inbox:"

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workspace.files.image_type import HEAD_BYTES, why_no_image
 from workspace.names import as_text, one_line
-from workspace.storage.image_type import HEAD_BYTES, why_no_image
 
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}

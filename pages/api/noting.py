@@ -14,10 +14,10 @@ from training.inference.classifier import Classification
 from workspace.catalog.records import Withdrawal
 from workspace.clock import utc_now
 from workspace.config.operate import ServeConfig
+from workspace.files.image_type import image_suffix
 from workspace.served.answers import AnswerWindow
 from workspace.served.kept import KeptPicture, KeptPictures, Limits
 from workspace.storage.image_store import ImageStore
-from workspace.storage.image_type import image_suffix
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
 

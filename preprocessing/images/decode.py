@@ -20,7 +20,7 @@ from preprocessing.images.deep_grey import DEEP_MODES, deep_to_rgb, unpack_in_na
 from preprocessing.images.formats import FORMATS, ends_early, recognise
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
-from workspace.storage.image_type import image_format
+from workspace.files.image_type import image_format
 
 DECODER_VERSION: int = 2
 """Part of the pixel cache's name: raise it whenever the same bytes would give other pixels."""

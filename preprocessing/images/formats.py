@@ -8,7 +8,7 @@ from PIL import features
 
 from preprocessing.images.jpeg_segments import count_scans
 from workspace.errors import ImageRefused, install_extra
-from workspace.storage.image_type import SUFFIXES, describe_other, image_format
+from workspace.files.image_type import SUFFIXES, describe_other, image_format
 
 try:
     import pillow_heif

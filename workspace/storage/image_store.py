@@ -17,8 +17,8 @@ from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.records import Download, ImageFacts
 from workspace.errors import WorkspaceError
 from workspace.files.base import Entry, Files
+from workspace.files.image_type import SUFFIXES
 from workspace.reasons import FILE_LOST
-from workspace.storage.image_type import SUFFIXES
 from workspace.storage.paths import Workspace
 
 FOLDER = "images"
@@ -39,7 +39,7 @@ class ImageStore:
 
         Args:
             sha256: of `data`, in hex.
-            suffix: by content, with its dot (`.jpg`): one of workspace.storage.image_type.SUFFIXES.
+            suffix: by content, with its dot (`.jpg`): one of workspace.files.image_type.SUFFIXES.
             data: the whole file.
             durable: also wait for the disk; not worth it for what can be fetched again.
 

@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from collectors.sources.local.table import LABEL_COLUMNS, Row, columns_of, read_table, rows_note, table_suffix
 from collectors.sources.local.trees import Files, FolderTree, Tree, ZipTree, is_inside, visible_files
 from workspace.errors import ConfigError
+from workspace.files.image_type import HEAD_BYTES, why_no_image
 from workspace.image_files import passed_over_note
 from workspace.names import as_text, name_key
-from workspace.storage.image_type import HEAD_BYTES, why_no_image
 
 _PATH_COLUMNS = ("path", "file_name", "filename", "file", "file_path", "filepath", "image", "image_path", "image_file")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

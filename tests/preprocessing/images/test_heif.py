@@ -14,7 +14,7 @@ from preprocessing.images.isolated_decode import decode_isolated
 from workspace.catalog.records import ImageFacts
 from workspace.config.clean import CleanConfig
 from workspace.errors import ImageRefused
-from workspace.storage.image_type import image_suffix
+from workspace.files.image_type import image_suffix
 
 needs_heif = pytest.mark.skipif("HEIF" not in FORMATS, reason="pillow-heif, the extra heif, is not installed")
 HEAD = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(200)

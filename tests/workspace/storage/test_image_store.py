@@ -1,8 +1,8 @@
 import pytest
 
 from workspace.errors import WorkspaceError
+from workspace.files.image_type import SUFFIXES
 from workspace.storage.image_store import ImageStore
-from workspace.storage.image_type import SUFFIXES
 from workspace.storage.paths import Workspace
 
 SHA = "ab" * 32
