@@ -64,16 +64,13 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
             pair for pair in choose_negatives(catalog, config) if pair[0] in size_of and pair[0] not in of_a_class
         ]
         negatives = _negatives(workspace, config, catalog, of_no_class, size_of, copies)
-    labels: dict[str, Counter[str]] = {}
-    for sha, label in kept:
-        labels.setdefault(group_of[sha], Counter())[label] += 1
-    split_of = stratify(labels, config.split, config.seed, earlier_splits(workspace, group_of))
+    split_of = _split_of_groups(workspace, kept, group_of, config)
     stored = ImageStore(workspace).keys({sha for sha, _ in kept})
     samples = [
         _sample(stored[pair[0]], pair, split_of[group], group, hit, size_of[pair[0]], pair in proposals)
         for pair, hit, group in zip(kept, best, (group_of[sha] for sha, _ in kept), strict=True)
     ]
-    del best, size_of, group_of, stored
+    del best, size_of, group_of, split_of, stored, kept  # hundreds of bytes for each image
     samples = _apply(applied, samples)
     folder = workspace.run(_run_id(samples, negatives, config))
     exists = folder.dataset_file.is_file() and folder.config_file.is_file()
@@ -104,6 +101,15 @@ def refuse_small_classes(workspace: Workspace, config: WorkspaceConfig) -> None:
     """
     with workspace.open_catalog() as catalog:
         _refuse_small_classes(catalog, catalog.kept(ignoring=[curation.STAGE]), config)
+
+
+def _split_of_groups(
+    workspace: Workspace, kept: Iterable[tuple[str, str]], group_of: Mapping[str, str], config: WorkspaceConfig
+) -> dict[str, str]:
+    labels: dict[str, Counter[str]] = {}
+    for sha, label in kept:
+        labels.setdefault(group_of[sha], Counter())[label] += 1
+    return stratify(labels, config.split, config.seed, earlier_splits(workspace, group_of))
 
 
 def _apply(applied: Collection[tuple[str, str]], samples: Sequence[Sample]) -> list[Sample]:

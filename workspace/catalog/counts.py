@@ -18,6 +18,10 @@ _AT_A_TIME = 500
 """Values in one question to the database, which takes no more than 999 everywhere."""
 
 
+_REPEATED = ("label", "keyword", "source", "license", "license_url", "found_at")
+"""Columns of hits in which few values repeat; each is stored once, or a million hits take 300 MB more."""
+
+
 def download_counts(catalog: Catalog) -> Counter[str]:
     """Count URLs by outcome: `ok` first, then `status: reason` in the order of the registry."""
     table = TABLES[Download]
@@ -92,8 +96,11 @@ def appearances(catalog: Catalog, labels: Collection[str] | None = None) -> Iter
     query = _found(downloads.c.sha256, *hits.c).order_by(
         downloads.c.sha256, hits.c.label, hits.c.rank, hits.c.source, hits.c.image_url
     )
+    repeated = [place for place, column in enumerate(hits.c) if column.name in _REPEATED]
     for sha, *columns in _rows(catalog, query):
         if labels is None or columns[0] in labels:
+            for place in repeated:
+                columns[place] = sys.intern(columns[place])
             yield str(sha), Hit(*columns)
 
 
