@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flows.timing.rates import Rate, keep_rate, read_rate
-from flows.timing.work import Work, work_left
+from flows.timing.work import Work, work_done, work_left
 from workspace.catalog.records import StepCounts
 from workspace.clock import duration
 from workspace.config.model import WorkspaceConfig
@@ -16,9 +16,6 @@ from workspace.storage.paths import Workspace
 
 WORTH_SAYING_S = 10.0
 """A step that will take less than this is not announced."""
-
-_COUNTS_ITS_WORK = ("search", "download", "clean", "features")
-"""Steps whose `done` is the work that they did; that of the others is what was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,9 @@ def run_timed(
         progress.say(f"{step}: {left}, about {duration(expected.seconds)} ({expected.basis})")
     began = time.monotonic()
     counts = run()
-    units = counts.done if step in _COUNTS_ITS_WORK else work.left or 0
-    if counts.done and units:
-        keep_rate(_key(step, work), units, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if units := work_done(step, workspace, work, counts):
+        keep_rate(_key(step, work), units, seconds)
     return counts
 
 

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from collectors.sources.local.layout import read_photo_layout
+from training.fit.history import History
 from training.fit.schedule import epochs_for, last_epochs
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.records import StepCounts
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectAndTrainError, WorkspaceError
@@ -20,6 +22,9 @@ from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.paths import Workspace
 from workspace.storage.run import model_settings, open_run
 from workspace.storage.run_folder import RunFolder
+
+_COUNTS_ITS_WORK = ("search", "download", "clean", "features")
+"""Steps whose `done` is the work that they did; that of the others is what was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,17 @@ def work_left(step: str, workspace: Workspace, config: WorkspaceConfig) -> Work 
         CollectAndTrainError: the workspace cannot be read.
     """
     return _WORK[step](_State(workspace, config)) if step in _WORK else None
+
+
+def work_done(step: str, workspace: Workspace, planned: Work, counts: StepCounts) -> int:
+    """Count the work of a step that has just ended; 0 where its time says nothing about the speed of such work."""
+    if not counts.done:
+        return 0
+    if step in _COUNTS_ITS_WORK:
+        return counts.done
+    if step == "train" and not History.read(open_run(workspace).folder.history_file).finetune:
+        return 0  # views were planned and none was learnt from: the seconds are those of the head
+    return planned.left or 0
 
 
 class _State:

@@ -14,9 +14,12 @@ from flows.inputs import open_inputs
 from flows.step_table import Phase, find_step, steps_of
 from flows.timing.estimate import StepEstimate, estimate_steps
 from flows.timing.rates import keep_rate, rates_file, read_rate
+from flows.timing.work import Work, work_done
+from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import Silent
 from workspace.storage.paths import Workspace
+from workspace.storage.run import open_run
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "workspace_f6f4cc8" / "workspace.tar.xz"
 STEPS = steps_of(Phase.COLLECT, Phase.DATASET, Phase.RUN)
@@ -132,3 +135,16 @@ def test_a_trained_workspace_has_nothing_left_and_a_new_setting_has_training_lef
     text = CliRunner().invoke(app, ["estimate", "-w", "workspace", "--set", "train.folds=3"]).output
     assert "10 views of pictures/s, measured here until" in text
     assert "and what is unknown" in text
+
+
+@pytest.mark.parametrize(("fine_tuned", "units"), [(True, 100), (False, 0)])
+def test_a_training_that_fine_tuned_nothing_says_nothing_of_views_per_second(tmp_path, fine_tuned, units) -> None:
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    workspace = Workspace(tmp_path / "workspace")
+    file = open_run(workspace).folder.history_file
+    history = json.loads(file.read_text())
+    epochs = [{"epoch": 1, "stage": "stage", "lr": 0.1, "train_loss": 0.1, "val_loss": 0.1, "val_accuracy": 0.9}]
+    file.write_text(json.dumps(history | {"finetune": history["finetune"] or epochs if fine_tuned else []}))
+    planned = Work("views of pictures", "network", 100)
+    assert work_done("train", workspace, planned, StepCounts("train", done=1)) == units
