@@ -23,16 +23,18 @@ from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.image_files import is_hidden, list_files, passed_over_note
-from workspace.names import NO_CLASS, as_text, name_key
+from workspace.names import NO_CLASS, as_text, name_key, one_line
 from workspace.progress import SILENT, Progress
 from workspace.reasons import in_order, words_for
 from workspace.served.kept import KeptPictures
 from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
+from workspace.text import counted
 
 SOURCE = "inbox"
 _BATCH = 32  # files per commit
+_NAMED = 5  # names in one note
 _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".filepart")
 
 
@@ -140,27 +142,38 @@ def _class_folders(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[
     by_name = [(label, label) for label in config.collected]  # before the keywords, which may be other classes' names
     for word, label in (*by_name, *((word, label) for label, words in config.collected.items() for word in words)):
         names.setdefault(name_key(word), label)
-    places, unknown, loose_files = [], [], 0
+    places, unknown, loose = [], [], []
     for entry in _listed(workspace.inbox):
         if is_hidden(entry.name):
             continue
         if not entry.is_dir():
-            loose_files += 1
+            loose.append(one_line(entry.name))
         elif name_key(entry.name) in names:
             name, label = f"{entry.name}/", names[name_key(entry.name)]
             address = f"{INBOX_SCHEME}{quote(name, errors='surrogateescape')}"
             places.append(_Place(workspace.inbox, name, label, address, config.retrain.settle_s))
         else:
-            unknown.append(as_text(entry.name))
+            unknown.append(entry)
     notes = []
     if unknown:
+        listed = ", ".join(one_line(entry.name) for entry in unknown)
         notes.append(
-            f"{workspace.inbox} has folders that match no class: {', '.join(unknown)}; the classes are "
-            f"{', '.join(config.classes)}"
+            f"{workspace.inbox} has folders that match no class: {listed}; the classes are "
+            f"{', '.join(config.classes)}; left out: {counted(sum(map(_count, unknown)), 'file')}"
         )
-    if loose_files:
-        notes.append(f"{loose_files} files lie in {workspace.inbox} itself; move each to the folder of its class")
+    if loose:
+        named = ", ".join(loose[:_NAMED]) + (f" and {len(loose) - _NAMED} more" if len(loose) > _NAMED else "")
+        notes.append(
+            f"{counted(len(loose), 'file')} in {workspace.inbox} itself: {named}; move each to the folder of its class"
+        )
     return places, tuple(notes)
+
+
+def _count(folder: Path) -> int:
+    try:
+        return len(list_files(folder, links_out=False).files)
+    except OSError:
+        return 0
 
 
 def _files(places: Sequence[_Place]) -> tuple[list[_File], dict[Path, dict[str, str]]]:

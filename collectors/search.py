@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from collectors.http.session import PoliteSession
 from collectors.query import QueryOutcome, current_state, known_images, query_next_page
-from collectors.sources.base import Source
+from collectors.sources.base import Labelled, Source
 from collectors.sources.registry import make_sources, open_session, search_scope, with_recorded_keys
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress
@@ -51,7 +51,8 @@ def run(
         for label in searched:
             searching.fill(label)
             progress.advance()
-        notes = tuple(dict.fromkeys(searching.notes))
+        left_out = _left_out(config, sources) if retry_failed else ()  # said once, not in every round
+        notes = tuple(dict.fromkeys((*left_out, *searching.notes)))
         for note in notes:
             progress.warn(note)
         hits = catalog.hits_per_label()
@@ -74,6 +75,13 @@ def run(
         by_reason["failed searches"] = states["failed"]
     by_reason |= excluded
     return StepCounts("search", done=total - before, reused=before, by_reason=by_reason, notes=notes)
+
+
+def _left_out(config: WorkspaceConfig, sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """Say what a person's own pictures have that no keyword finds."""
+    keywords = [word for words in config.collected.values() for word in words]
+    labelled = [source for source in sources.values() if isinstance(source, Labelled)]
+    return tuple(note for source in labelled for note in source.left_out(keywords))
 
 
 def retry_searches(

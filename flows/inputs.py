@@ -21,11 +21,19 @@ _LOG = logging.getLogger("collect_and_train")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """An open workspace, its settings, and those among them that count for this run alone, by dotted name."""
+    """An open workspace and its settings.
+
+    Attributes:
+        workspace: the folder.
+        config: the settings.
+        overrides: those among them that count for this run alone, by dotted name.
+        notes: what is left out of the photographs that the workspace was made from; `search` says it too.
+    """
 
     workspace: Workspace
     config: WorkspaceConfig
     overrides: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def open_inputs(
@@ -75,10 +83,12 @@ def open_inputs(
     options = _photo_settings(path) | _negatives_of(layout) | options
     _refuse_missing(layout, path, keywords or classes, options)
     try:
-        return Inputs(*open_workspace(folder, keywords or classes, options, on_old=on_old), options)
+        workspace_there, config = open_workspace(folder, keywords or classes, options, on_old=on_old)
     except ConfigError as error:
         hint = "" if keywords else f"\nThe classes are the names in {path}: rename them there, or name keywords too"
         raise ConfigError(f"{error}{hint}") from error
+    words = [word for words in config.collected.values() for word in words]
+    return Inputs(workspace_there, config, options, layout.left_out(words))
 
 
 def _photo_settings(path: Path) -> dict[str, Any]:
@@ -114,4 +124,5 @@ def _refuse_missing(layout: PhotoLayout, path: Path, keywords: Sequence[str], op
             f"{path} has no pictures of {', '.join(missing)}; it has {', '.join(layout.classes) or 'none at all'}"
         )
     if not layout.classes:
-        raise ConfigError(f"{path} has no picture in any of its folders: {', '.join(layout.folders)}")
+        notes = "".join(f"\n{note}" for note in layout.left_out(layout.folders))
+        raise ConfigError(f"{path} has no picture in any of its folders: {', '.join(layout.folders)}{notes}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workspace.files.image_type import HEAD_BYTES, why_no_image
 from workspace.names import as_text, one_line
+from workspace.text import counted
 
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
@@ -104,8 +105,7 @@ def passed_over_note(where: str, passed_over: Mapping[str, str]) -> str:
         return ""
     named = [f"{one_line(name)} ({why})" for name, why in list(passed_over.items())[:_NAMED]]
     named += [f"and {len(passed_over) - _NAMED} more"] if len(passed_over) > _NAMED else []
-    files = "1 file" if len(passed_over) == 1 else f"{len(passed_over)} files"
-    return f"{one_line(where)}: {files} passed over: {', '.join(named)}"
+    return f"{one_line(where)}: {counted(len(passed_over), 'file')} passed over: {', '.join(named)}"
 
 
 class _Walk:

@@ -10,6 +10,7 @@ NO_CLASS = "none"
 """The answer of a model to a picture that is none of its classes; no class may have this name."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
+_AT_THE_ENDS = re.compile(r"^ | $")
 _FOLDER_BYTES = 200  # file systems take 255
 _CONTROL = frozenset({"Cc", "Zl", "Zp"})
 """Unicode categories: control characters, separators of lines and of paragraphs."""
@@ -29,12 +30,22 @@ def name_key(name: str) -> str:
     """Reduce a name to a text that is equal for the same names, for use as the key of a dictionary.
 
     Letters are composed (NFC) and case-folded; characters without width are left out; runs of spaces, hyphens and
-    underscores are one space. White space at the ends goes; a hyphen there stays, so that the grades `A` and `A-`
-    differ.
+    underscores are one space. White space at the ends goes; a hyphen or underscore there is a hyphen, so that the
+    grades `A` and `A-` differ. The key of a key is that key.
+
+    Example:
+        >>> name_key("Red_Panda"), name_key(" A_"), name_key("- alpha")
+        ('red panda', 'a-', '-alpha')
     """
+    while (key := _reduced(name)) != name:  # what case-folding takes apart may be composed to what folds once more
+        name = key
+    return key
+
+
+def _reduced(name: str) -> str:
     seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
-    folded = unicodedata.normalize("NFC", normalised_name(seen).casefold())
-    return _SEPARATORS.sub(" ", folded)
+    folded = normalised_name(normalised_name(seen).casefold())
+    return _AT_THE_ENDS.sub("-", _SEPARATORS.sub(" ", folded))
 
 
 def normalised_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Text files that people saved with whatever editor they have."""
+"""Text: files that people saved with whatever editor they have, and counts in sentences."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ _MARKS = {
 
 PLAIN = "utf-8-sig"
 """The encoding without a mark, or with the mark that some editors put before UTF-8."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> counted(1, "picture"), counted(2890, "picture"), counted(2, "class")
+        ('1 picture', '2,890 pictures', '2 classes')
+    """
+    return f"{number:,} {noun if number == 1 else noun + ('es' if noun.endswith('s') else 's')}"
 
 
 def encoding_of(head: bytes) -> str:

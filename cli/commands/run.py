@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE, say
+
+_LOG = logging.getLogger("collect_and_train")
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -87,7 +90,10 @@ def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None, neg
         from flows.inputs import open_inputs
 
         refuse_existing(Workspace(folder))
-        file = open_inputs(folder, photos=photos, settings=own).workspace.config_file
+        inputs = open_inputs(folder, photos=photos, settings=own)
+        file = inputs.workspace.config_file
+        for note in inputs.notes:
+            _LOG.warning("%s", note)
     output.answer(Initialised(file=str(file)))
     say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 

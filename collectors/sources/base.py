@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -83,6 +83,14 @@ class Scoped(Protocol):
 
         A search that is exhausted or half done begins anew when it has changed.
         """
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A source of a person's own pictures, which are labelled already."""
+
+    def left_out(self, keywords: Iterable[str]) -> tuple[str, ...]:
+        """Say what a search for all these keywords passes over, in sentences; none where it passes nothing over."""
 
 
 def _default_probe(_search: SearchConfig) -> str:

@@ -101,7 +101,7 @@ def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowher
     assert counts.by_reason["refused: too_large"] == 1
     assert counts.done == 2
     assert "dog; the classes are red panda, cat" in heard.words[0]
-    assert "1 files lie in" in heard.words[1]
+    assert f"1 file in {workspace.inbox} itself: loose.png; move each" in heard.words[1]
     assert heard.words[2].endswith(
         "3 files passed over: cat/link.png (a link that leads out of the folder), cat/large.png (larger than "
         "download.max_mb), cat/notes.txt (neither a picture nor a web page)"

@@ -1,10 +1,13 @@
 """One rule says when two names of a class or keyword are the same, at every door they come in by."""
 
+import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from collectors import inbox
@@ -13,12 +16,13 @@ from collectors.sources.base import ResultPage
 from collectors.sources.html.website import Website
 from collectors.sources.local.folder import Folder
 from collectors.sources.local.url_list import UrlList
+from flows.inputs import open_inputs
 from workspace.catalog.records import Hit
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.config.sources import FolderConfig, UrlListConfig
 from workspace.errors import ConfigError
-from workspace.names import same_name
+from workspace.names import name_key, same_name
 from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace
 
@@ -63,6 +67,7 @@ def _in_a_folder(name: str, tmp_path: Path) -> int:
 
 
 def _in_a_list(name: str, tmp_path: Path) -> int:
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "list.csv").write_text(f"url,label\nhttps://p.example/1.jpg,{name}\n")
     return len(
         _ask(
@@ -188,3 +193,38 @@ def test_a_folder_of_the_inbox_is_that_of_the_class_of_its_name_before_that_of_a
     inbox.run(workspace, WorkspaceConfig.model_validate({"classes": classes, "retrain": {"settle_s": 0}}))
     with workspace.open_catalog() as catalog:
         assert [hit.label for hit in catalog.all(Hit)] == ["bear"]
+
+
+@given(st.text() | st.text(alphabet=" -_\u200bAa\u0345\u0301İßﬀΣ1"))
+def test_the_key_of_a_key_is_that_key(name: str) -> None:
+    assert name_key(name_key(name)) == name_key(name)
+    assert same_name(name, name_key(name)) and same_name(name, f"\u3000{name}\t")
+
+
+GRADES = ["A-", "_A", "- A -", "A b"]
+
+
+@pytest.mark.parametrize("door", [_in_the_inbox, _in_a_folder, _in_a_list, _as_a_start_page])
+def test_a_hyphen_at_an_end_makes_another_name_at_every_door(door: Callable[[str, Path], int], tmp_path: Path) -> None:
+    for number, name in enumerate(("-red panda", "red panda_", "- red_panda -")):
+        try:
+            assert door(name, tmp_path / str(number)) == 0
+        except ConfigError as error:
+            assert "which no class looks for" in str(error)
+
+
+def test_classes_that_differ_by_a_hyphen_at_an_end_are_kept_apart_with_their_pictures(tmp_path: Path) -> None:
+    for name in GRADES:
+        (tmp_path / "pics" / name).mkdir(parents=True)
+        Image.new("RGB", (80, 80)).save(tmp_path / "pics" / name / f"{name}.png")
+    inputs = open_inputs(tmp_path / "ws", (), tmp_path / "pics")
+    assert set(inputs.config.classes) == set(GRADES)
+    source = Folder(inputs.config.search)
+    for words in inputs.config.classes.values():
+        hits = source.search(PoliteSession(NetworkConfig()), words[0], None).hits
+        assert [hit.title for hit in hits] == list(words)
+    classes = {**dict.fromkeys(GRADES, "x"), "A": "A", "-A": "y"}
+    with pytest.raises(ConfigError, match="'_A' and '-A' have the same name"):
+        parse_config(
+            f"classes = {{{', '.join(f'{json.dumps(k)} = {json.dumps(v)}' for k, v in classes.items())}}}", "x"
+        )

@@ -8,6 +8,7 @@ no url of another source, be it `file:///etc/passwd` or `folder:../../x`, reads 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -66,6 +67,13 @@ class Folder:
             if name not in others
         )
         return ResultPage(hits, _quoted(page[-1]) if len(remaining) > len(page) else None, (note,) if note else ())
+
+    def left_out(self, keywords: Iterable[str]) -> tuple[str, ...]:
+        """See Labelled.left_out."""
+        try:
+            return self._layout.left_out(keywords)
+        except (ConfigError, OSError):
+            return ()  # the search itself reports the error
 
     def scope(self, keyword: str) -> object:
         """See Scoped.scope: the files, and the size and time of change of each."""

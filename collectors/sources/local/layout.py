@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ from collectors.sources.local.trees import Files, FolderTree, Tree, ZipTree, is_
 from workspace.errors import ConfigError
 from workspace.files.image_type import HEAD_BYTES, why_no_image
 from workspace.image_files import passed_over_note
-from workspace.names import as_text, name_key
+from workspace.names import as_text, name_key, one_line
 
 _PATH_COLUMNS = ("path", "file_name", "filename", "file", "file_path", "filepath", "image", "image_path", "image_file")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -36,32 +36,38 @@ class PhotoLayout:
         places: by class: folders of the tree, whose names end with a slash, and files.
         notes: what a person should know of the arrangement.
         where: the path, for messages.
+        is_whole: whether the tree is meant as a whole, so that a file in none of the places is passed over; else a
+            table chose among its files.
     """
 
-    def __init__(self, tree: Tree, places: Mapping[str, tuple[str, ...]], notes: tuple[str, ...], where: str) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        places: Mapping[str, tuple[str, ...]],
+        notes: tuple[str, ...],
+        where: str,
+        *,
+        is_whole: bool = True,
+    ) -> None:
         self.notes = notes
-        self._tree, self._where = tree, where
+        self._tree, self._where, self._is_whole = tree, where, is_whole
         self._places: dict[str, tuple[str, ...]] = {}
-        self._spelled: dict[str, str] = {}
+        self._spellings: dict[str, list[str]] = {}
         for name, own in places.items():
             key = name_key(name)
-            self._spelled.setdefault(key, name)
+            self._spellings.setdefault(key, []).append(name)
             self._places[key] = (*self._places.get(key, ()), *own)
         self._files: dict[str, Files] = {}
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The names of the folders, or the labels of the table, whether or not they have a picture."""
-        return tuple(self._spelled.values())
+        return tuple(names[0] for names in self._spellings.values())
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names of those that have at least one picture, in order."""
-        return tuple(
-            name
-            for key, name in self._spelled.items()
-            if any(not self.why_not_image(file) for file in self.files(key).versions)
-        )
+        return tuple(name for name in self.folders if any(self._images(name)))
 
     def files(self, keyword: str) -> Files:
         """List the files of a class, however its name is spelled; of any type."""
@@ -75,6 +81,63 @@ class PhotoLayout:
                 passed_over |= found.passed_over
             self._files[key] = Files(dict(sorted(versions.items())), dict(sorted(passed_over.items())))
         return self._files[key]
+
+    def left_out(self, keywords: Iterable[str]) -> tuple[str, ...]:
+        """Say what a search for these keywords passes over, in sentences that count and name it.
+
+        Args:
+            keywords: all that are searched for. What is passed over in their own folders is not said here, but by the
+                search for each.
+        """
+        searched = {name_key(word) for word in keywords}
+        where, others = one_line(self._where), dict(self._beside)
+        notes = [
+            f"{where}: {', '.join(map(repr, names))} are one class: case, and spaces, hyphens and underscores between "
+            "words, make no difference"
+            for names in self._spellings.values()
+            if len(names) > 1
+        ]
+        empty, unread = [], []
+        for name in self.folders:
+            if name_key(name) in searched:
+                continue
+            if count := sum(1 for _ in self._images(name)):
+                unread.append(f"{one_line(name)} ({count})")
+            else:
+                empty.append(one_line(name))
+                files = self.files(name)
+                others |= {**files.passed_over} | {file: self.why_not_image(file) for file in files.versions}
+        if unread:
+            notes.append(
+                f"{where}: pictures are left out, since no class has these keywords: {', '.join(unread)}; add them "
+                "under [classes] in workspace.toml"
+            )
+        if empty:
+            notes.append(f"{where}: no picture of {', '.join(empty)}, which makes no class")
+        return (*self.notes, *notes, *filter(None, [self.passed_over_note(others)]))
+
+    @cached_property
+    def _beside(self) -> dict[str, str]:
+        """The files that are in no place, each with its reason."""
+        if not self._is_whole:
+            return {}
+        found = self._tree.files("")
+        places = {place for own in self._places.values() for place in own}
+        folders = tuple(place for place in places if place.endswith("/"))
+        by_folder = len(folders) == len(places)
+        reason = "in no folder of a class" if by_folder else "not listed in the metadata"
+        return {
+            name: found.passed_over.get(name, reason)
+            for name in (*found.versions, *found.passed_over)
+            if name not in places
+            and f"{name}/" not in places
+            and not name.startswith(folders)
+            and _last(name) not in _METADATA
+            and is_inside(name)  # others are told for every class of an archive
+        }
+
+    def _images(self, keyword: str) -> Iterator[str]:
+        return (file for file in self.files(keyword).versions if not self.why_not_image(file))
 
     def why_not_image(self, name: str) -> str:
         """Say what a file is that is no image, by content; empty for an image, and where it cannot be read."""
@@ -151,6 +214,7 @@ def _arranged(tree: Tree, path: Path, top: str) -> PhotoLayout:
         raise ConfigError(
             f"{as_text(str(path))} has no subfolder; it needs one subfolder of pictures per class, or metadata.csv "
             "with the columns file_name and label"
+            + "".join(f"\n{note}" for note in [passed_over_note(str(path), tree.files("").passed_over)] if note)
         )
     return PhotoLayout(tree, places, tuple(notes), str(path))
 
@@ -181,7 +245,7 @@ def _from_table(table: Path, rows: list[Row]) -> PhotoLayout:
         raise ConfigError(f"{where} has no row with path and label; {columns_of(rows)}")
     note = rows_note(where, problems)
     listed = frozenset(name for own in places.values() for name in own if not is_inside(name))
-    return PhotoLayout(FolderTree(table.parent, listed), places, (note,) if note else (), str(table))
+    return PhotoLayout(FolderTree(table.parent, listed), places, (note,) if note else (), str(table), is_whole=False)
 
 
 def _labelled(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from collectors.sources.parsing import read_json
 from workspace.names import as_text, is_text, name_key
-from workspace.text import PLAIN, encoding_of
+from workspace.text import PLAIN, counted, encoding_of
 
 _BATCH_ROWS = 2000
 _NAMED = 5  # rows in one note
@@ -46,7 +46,7 @@ class Row:
 
 def column_key(name: object) -> str:
     """Reduce the name of a column: `" Image URL"` and `image_url` are one."""
-    return as_text(name_key(str(name)).replace(" ", "_"))
+    return as_text(name_key(str(name)).replace(" ", "_").replace("-", "_"))
 
 
 def read_table(stream: BinaryIO, suffix: str) -> Iterator[Row]:
@@ -78,7 +78,7 @@ def rows_note(file: str, problems: Iterable[tuple[int, str]]) -> str:
         return ""
     named = [f"row {number} ({why})" for number, why in skipped[:_NAMED]]
     named += [f"and {len(skipped) - _NAMED} more"] if len(skipped) > _NAMED else []
-    return f"{file}: {'1 row' if len(skipped) == 1 else f'{len(skipped)} rows'} skipped: {', '.join(named)}"
+    return f"{file}: {counted(len(skipped), 'row')} skipped: {', '.join(named)}"
 
 
 def columns_of(rows: Iterable[Row]) -> str:

@@ -118,10 +118,12 @@ class ZipTree:
             raise ConfigError(f"the archive {path} has {len(entries)} entries, the limit is {_MAX_ENTRIES}; unpack it")
         self._entries: dict[str, zipfile.ZipInfo] = {}
         self._passed_over: dict[str, str] = {}
-        for name, entry in sorted((_name(entry), entry) for entry in entries if not entry.is_dir()):
+        for name, entry in sorted(
+            ((_name(entry), entry) for entry in entries if not entry.is_dir()), key=lambda named: named[0]
+        ):
             if any(is_hidden(part) for part in name.split("/") if part != ".."):
                 continue
-            if why := _refusal(name, entry):
+            if why := "another entry has this name" if name in self._entries else _refusal(name, entry):
                 self._passed_over[name] = why
             else:
                 self._entries[name] = entry
