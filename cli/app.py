@@ -116,7 +116,9 @@ Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the w
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Override a setting of workspace.toml for this run; repeatable."
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="A setting for this command only; written into workspace.toml where the command creates it. Repeatable.",
     ),
 ]
 Record = Annotated[

@@ -20,6 +20,7 @@ from workspace.catalog.funnel import funnel_text, remedy_for
 from workspace.catalog.records import Sample
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
+from workspace.config.template import set_options
 from workspace.errors import WorkspaceError
 from workspace.names import NO_CLASS
 from workspace.served.kept import KeptPictures
@@ -27,6 +28,7 @@ from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
 from workspace.storage.paths import Workspace
+from workspace.storage.run import own_settings
 from workspace.storage.run_folder import RunFolder
 from workspace.terminal import rendered
 
@@ -59,6 +61,7 @@ def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
             "classes": [f"{note}, with the next step" for note in renamed.notes],
             "decisions": list(renamed.waiting),
             "too few": _small_classes(workspace, config, states),
+            "settings": _own_settings(workspace, config, live),
         },
         in_use_by=str(owner) if owner else None,
     )
@@ -173,9 +176,21 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
     settings = settings_of_champion(workspace, config)
     if settings.missing:
         changes.append(f"{settings.missing} is missing; `retrain` would take all settings from workspace.toml")
-    if settings.differing:
-        changes.append(f"workspace.toml has other settings: {', '.join(settings.differing)}")
+    edited = [name for name in settings.differing if name not in own_settings(live, config)]
+    if edited:
+        changes.append(f"workspace.toml has other settings: {', '.join(edited)}")
     return changes
+
+
+def _own_settings(workspace: Workspace, config: WorkspaceConfig, live: RunFolder | None) -> list[str]:
+    """Say which settings the live model has that were never those of workspace.toml, and what comes of it."""
+    options = set_options(own_settings(live, config)) if live else ""
+    if not options:
+        return []
+    return [
+        f"the live model was trained with{options}, given for its run alone; `retrain` keeps to it, `run` goes by "
+        f"workspace.toml: to go on with it, write it there, or: {workspace.command('run')}{options}"
+    ]
 
 
 def _latest(workspace: Workspace) -> RunFolder | None:

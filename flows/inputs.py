@@ -26,13 +26,15 @@ class Inputs:
     Attributes:
         workspace: the folder.
         config: the settings.
-        overrides: those among them that count for this run alone, by dotted name.
+        overrides: those that were given, by dotted name: for this run alone, unless the workspace was created.
+        created: whether the workspace is new, and its workspace.toml holds the overrides.
         notes: what is left out of the photographs that the workspace was made from; `search` says it too.
     """
 
     workspace: Workspace
     config: WorkspaceConfig
     overrides: dict[str, Any]
+    created: bool
     notes: tuple[str, ...] = ()
 
 
@@ -66,8 +68,9 @@ def open_inputs(
     """
     options = with_options(settings, per_class=per_class, backbone=backbone)
     if not str(photos):
-        opened = open_workspace(workspace_folder(str(workspace or ""), keywords), keywords, options, on_old=on_old)
-        return Inputs(*opened, options)
+        folder = workspace_folder(str(workspace or ""), keywords)
+        created = not Workspace(folder).config_file.exists()
+        return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options, created)
     path = Path(photos).expanduser().resolve()
     folder = Path(workspace) if str(workspace) else folder_for(keywords or [path.stem])
     layout = read_photo_layout(path)
@@ -78,7 +81,7 @@ def open_inputs(
             options = _photo_settings(path) | options
         if not keywords:
             _refuse_unread(layout, path, config, file)
-        return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options)
+        return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options, created=False)
     classes = [name for name in layout.classes if name_key(name) != NO_CLASS]
     options = _photo_settings(path) | _negatives_of(layout) | options
     _refuse_missing(layout, path, keywords or classes, options)
@@ -88,7 +91,7 @@ def open_inputs(
         hint = "" if keywords else f"\nThe classes are the names in {path}: rename them there, or name keywords too"
         raise ConfigError(f"{error}{hint}") from error
     words = [word for words in config.collected.values() for word in words]
-    return Inputs(workspace_there, config, options, layout.left_out(words))
+    return Inputs(workspace_there, config, options, created=True, notes=layout.left_out(words))
 
 
 def _photo_settings(path: Path) -> dict[str, Any]:

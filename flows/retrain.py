@@ -15,11 +15,11 @@ from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig, load_config
-from workspace.config.section import EXECUTION_ONLY
 from workspace.resolve import open_workspace, run_title, workspace_folder
 from workspace.storage.champion import read_champion
 from workspace.storage.lock import LOCK_WAIT_S, hold
 from workspace.storage.paths import Workspace
+from workspace.storage.run import differing_settings
 
 # How to collect, when to retrain, on which machines and what to log to are as today; all else is the live model's.
 _OF_TODAY = frozenset(
@@ -113,23 +113,7 @@ def settings_of_champion(
     config = load_config(file, overrides, frozen=True).model_copy(
         update={name: getattr(today, name) for name in _OF_TODAY}
     )
-    return ChampionSettings(config, tuple(_differing(config, today)))
-
-
-def _differing(a: WorkspaceConfig, b: WorkspaceConfig) -> list[str]:
-    """Name the settings that differ, but for those of where a model is computed."""
-    names = []
-    for section in WorkspaceConfig.model_fields:
-        values_a, values_b = getattr(a, section), getattr(b, section)
-        if section == "classes" or values_a == values_b:
-            continue
-        fields = getattr(type(values_a), "model_fields", None)
-        if fields is None:
-            names.append(section)
-            continue
-        shaping = [name for name, field in fields.items() if field.json_schema_extra != EXECUTION_ONLY]
-        names += [f"{section}.{name}" for name in shaping if getattr(values_a, name) != getattr(values_b, name)]
-    return names
+    return ChampionSettings(config, tuple(differing_settings(config, today)))
 
 
 if __name__ == "__main__":

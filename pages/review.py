@@ -22,6 +22,7 @@ from workspace.errors import CollectAndTrainError
 from workspace.reasons import REASONS
 from workspace.served.kept import KeptPictures
 from workspace.storage.paths import Workspace
+from workspace.storage.run import next_run
 
 STATIC = (
     *("page.css", "review.css"),
@@ -70,7 +71,7 @@ def review_app(workspace: Workspace, config: WorkspaceConfig, catalog: Catalog, 
 
 def next_command(workspace: Workspace) -> str:
     """Return the command to run after a review; each step redoes only what the decisions changed."""
-    return workspace.command("run")
+    return next_run(workspace)
 
 
 def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnails, notes: tuple[str, ...]) -> None:

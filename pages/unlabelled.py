@@ -19,6 +19,7 @@ from workspace.errors import ImageRefused
 from workspace.licenses import web_address
 from workspace.served.kept import KeptPicture, KeptPictures
 from workspace.storage.paths import Workspace
+from workspace.storage.run import next_run
 
 STATIC = ("unlabelled.css", "unlabelled.js")
 
@@ -58,7 +59,7 @@ def add_unlabelled(app: FastAPI, workspace: Workspace, config: WorkspaceConfig) 
     @app.get("/unlabelled")
     def page() -> HTMLResponse:
         values = {"name": workspace.root.resolve().name, "classes": tuple(config.classes)}
-        return HTMLResponse(render("unlabelled.html.j2", next_command=workspace.command("run"), **values))
+        return HTMLResponse(render("unlabelled.html.j2", next_command=next_run(workspace), **values))
 
     @app.get("/api/unlabelled")
     def pictures() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from workspace.storage.champion import read_decisions
 from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
-from workspace.storage.run import RECIPE_VERSION, model_settings
+from workspace.storage.run import RECIPE_VERSION, model_settings, record_own_settings
 
 FEW_NEGATIVES = 40
 """Fewer independent negatives come with a note: half of them measure, and of 20 one more or less is 5 points."""
@@ -80,6 +80,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         write_atomic(folder.config_file, render_config(frozen, header=header).encode())
         if negatives:
             write_atomic(folder.negatives_file, dataset_bytes(negatives))
+        record_own_settings(workspace, folder, frozen)
         write_atomic(folder.dataset_file, dataset_bytes(samples))  # last: a run without it was not finished
     workspace.keep(folder)
     workspace.point_to(folder.run_id)

@@ -68,6 +68,19 @@ def open_workspace(
     return workspace, config
 
 
+def changing_settings(written: WorkspaceConfig, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the overrides that change what a workspace.toml with these settings says.
+
+    What belongs to one run, such as network.record, is written into no file, and is not among them.
+    """
+    text = render_config(written)
+    return {
+        name: value
+        for name, value in overrides.items()
+        if render_config(parse_config(text, "the command line", {name: value})) != text
+    }
+
+
 def write_example(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
     """Write a commented workspace.toml with every setting, for the user to edit.
 

@@ -19,6 +19,7 @@ from cli.app import (
     require_input,
     tape_settings,
 )
+from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides, with_options
 from workspace.terminal import CONSOLE, progress_reporter
 
@@ -49,6 +50,7 @@ def collect(
     overrides = with_options(parse_overrides(settings or []) | tape_settings(record, replay), negatives=negatives)
     inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, per_class=per_class)
     workspace, config = inputs.workspace, inputs.config
+    tell_given(workspace, inputs.overrides, created=inputs.created)
 
     def run_step(name: str, number: int) -> StepCounts:
         with progress_reporter(logging.getLogger(f"collect_and_train.{name}")) as progress:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from cli import output
 from cli.app import WHOLE_PATH, Folder, Settings, app
 from cli.documents import Estimate, EstimateLine
+from cli.given_settings import tell_given
+from workspace.config.template import set_options
 from workspace.resolve import open_workspace, parse_overrides
+from workspace.storage.run import latest_own_settings
+from workspace.terminal import say
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
@@ -17,7 +21,14 @@ def estimate(folder: Folder, settings: Settings = None) -> None:
     from flows.step_table import Phase, steps_of
     from flows.timing.estimate import estimate_steps
 
-    workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
+    overrides = parse_overrides(settings or [])
+    workspace, config = open_workspace(folder, (), overrides)
+    tell_given(workspace, overrides)
+    if not overrides and (own := set_options(latest_own_settings(workspace, config))):
+        say(
+            f"With the settings of workspace.toml. The latest run has others of its own; with them: "
+            f"{workspace.command('estimate')}{own}"
+        )
     steps = estimate_steps(steps_of(Phase.COLLECT, Phase.DATASET, Phase.RUN), workspace, config)
     known = [step.seconds for step in steps if step.seconds is not None]
     document = Estimate(

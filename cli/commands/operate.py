@@ -10,6 +10,7 @@ import typer
 
 from cli import output
 from cli.app import OPERATE, Folder, Settings, app
+from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
 from workspace.terminal import CONSOLE, say
@@ -71,7 +72,8 @@ def retrain(folder: Folder, settings: Settings = None) -> None:
     from workspace.resolve import open_workspace
 
     overrides = parse_overrides(settings or [])
-    open_workspace(folder, (), overrides, on_old=None)  # a mistake in the settings shows before Prefect starts
+    workspace, _ = open_workspace(folder, (), overrides, on_old=None)  # a mistake shows before Prefect starts
+    tell_given(workspace, overrides)
     prepare_server()
     from cli.results import run_document
     from flows.retrain import retrain as flow

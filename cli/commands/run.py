@@ -25,6 +25,7 @@ from cli.app import (
     tape_settings,
 )
 from cli.documents import Initialised
+from cli.given_settings import tell_given
 from workspace.errors import WorkspaceError
 from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
@@ -62,6 +63,7 @@ def run(
     # A mistake in the settings shows before Prefect starts. The flow opens the folder again, and tells of old names.
     inputs = open_inputs(folder or "", keywords or (), photos or "", overrides, on_old=None)
     workspace = inputs.workspace
+    tell_given(workspace, inputs.overrides, created=inputs.created)
     run_flow(workspace, inputs.overrides)
     say("Next: ", (f"{workspace.command('predict')} PICTURE_OR_FOLDER", "bold"))
 

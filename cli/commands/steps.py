@@ -8,6 +8,7 @@ from typing import Any
 
 from cli import output
 from cli.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
+from cli.given_settings import tell_given
 from flows.step_table import STEPS, Phase, Step
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import progress_reporter
@@ -28,6 +29,7 @@ def _run_step(step: Step, folder: Path, overrides: dict[str, Any]) -> None:
     from workspace.storage.run import open_run
 
     workspace, config = open_workspace(folder, (), overrides)
+    tell_given(workspace, overrides)
     log = logging.getLogger(f"collect_and_train.{step.name}")
     with progress_reporter(log) as progress, hold(workspace, step.name, wait_s=LOCK_WAIT_S, on_wait=progress.say):
         if step.phase is Phase.RUN:

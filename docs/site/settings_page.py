@@ -17,8 +17,10 @@ _INTRO = """\
 # Settings
 
 Every setting of `workspace.toml`, as its models in `workspace/config/` state it. `collect-and-train init` writes the
-same as a commented file; `--set SECTION.KEY=VALUE` changes one for once. ◦ says where and how fast a model is computed,
-not which: the steps of one run may differ in it. ¹ belongs to one run, and is written into no file.
+same as a commented file. `--set SECTION.KEY=VALUE`, and the options that stand for a setting such as `--backbone`, are
+written into it by the command that creates the workspace; after that they count for one command only. ◦ says where
+and how fast a model is computed, not which: the steps of one run may differ in it. ¹ belongs to one run, and is
+written into no file.
 """
 
 _NAMES = {bool: "true or false", int: "integer", float: "number", str: "text", type(None): "empty", SecretStr: "text"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
+import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +37,26 @@ def render_config(config: WorkspaceConfig, *, header: str = HEADER) -> str:
         if isinstance(section, Section):
             parts += _table(name, section)
     return "\n".join(parts) + "\n"
+
+
+def set_options(values: Mapping[str, Any]) -> str:
+    """Write settings as options of a command, each after a space: ` --set train.epochs=20`, quoted for a shell."""
+    return "".join(f" --set {shlex.quote(word)}" for word in setting_words(values))
+
+
+def setting_words(values: Mapping[str, Any]) -> list[str]:
+    """Write settings as --set takes them: `train.epochs=20`."""
+    return [f"{name}={_word(value)}" for name, value in values.items()]
+
+
+def _word(value: Any) -> str:
+    """Write a value as --set reads it back: a string as it is, unless it would be read as something else."""
+    if not isinstance(value, str):
+        return _toml(tuple(value) if isinstance(value, list) else value)
+    try:
+        return _toml(value) if tomllib.loads(f"value = {value}") else value
+    except tomllib.TOMLDecodeError:
+        return value
 
 
 def _table(name: str, section: Section) -> list[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
 
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.config.section import EXECUTION_ONLY
+from workspace.config.template import set_options
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.progress import SILENT, Progress
+from workspace.storage.artefact import Artefact
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import Workspace
@@ -89,9 +92,19 @@ class Run:
             if frozen[name] != wanted[name] and not {name, name.partition(".")[0]}.isdisjoint(names):
                 raise ConfigError(
                     f"{name} = {wanted[name]!r} comes too late: run {self.folder.run_id} was frozen with "
-                    f"{frozen[name]!r}. Make a run with it, and go on from there: {self.workspace.command('split')} "
-                    f"--set {shlex.quote(f'{name}={wanted[name]}')}"
+                    f"{frozen[name]!r}. Make a run with it, and go on from there: {self.workspace.command('split')}"
+                    f"{set_options({name: wanted[name]})}"
                 )
+
+
+class OwnSettings(Artefact):
+    """What tells a setting that was given for one run from one that was edited in workspace.toml since."""
+
+    COMMAND: ClassVar[str] = "collect-and-train split"
+    REPAIR: ClassVar[str] = "delete it"
+
+    in_workspace: dict[str, Any]
+    """Of each setting that the run has otherwise: its value in workspace.toml when the run was frozen."""
 
 
 def open_run(workspace: Workspace, run_id: str | None = None) -> Run:
@@ -120,6 +133,74 @@ def model_settings(config: WorkspaceConfig) -> dict[str, Any]:
     return found
 
 
+def differing_settings(a: WorkspaceConfig, b: WorkspaceConfig) -> list[str]:
+    """Name the settings that differ, dotted, but for the classes and for where a model is computed."""
+    names = []
+    for section in WorkspaceConfig.model_fields:
+        values_a, values_b = getattr(a, section), getattr(b, section)
+        if section == "classes" or values_a == values_b:
+            continue
+        if not isinstance(values_a, BaseModel):
+            names.append(section)
+            continue
+        fields = type(values_a).model_fields
+        shaping = [name for name, field in fields.items() if field.json_schema_extra != EXECUTION_ONLY]
+        names += [f"{section}.{name}" for name in shaping if getattr(values_a, name) != getattr(values_b, name)]
+    return names
+
+
+def record_own_settings(workspace: Workspace, folder: RunFolder, config: WorkspaceConfig) -> None:
+    """Note in a run that is being frozen where its settings are not those of workspace.toml."""
+    if not workspace.config_file.is_file():
+        return
+    written = load_config(workspace.config_file)
+    if names := differing_settings(config, written):
+        values = {name: _value(written, name) for name in names}
+        OwnSettings(in_workspace=values).write(folder.own_settings_file)
+
+
+def own_settings(folder: RunFolder, written: WorkspaceConfig) -> dict[str, Any]:
+    """List the settings that a run has of its own, by dotted name.
+
+    Args:
+        folder: of the run.
+        written: the settings of workspace.toml today. What was edited there since the run was frozen is left out.
+
+    Raises:
+        ModelError: the run's note of them is damaged.
+        ConfigError: the run's settings cannot be read.
+    """
+    noted = OwnSettings.read_if_present(folder.own_settings_file)
+    if noted is None or not folder.config_file.is_file():
+        return {}
+    frozen = load_config(folder.config_file, frozen=True)
+    return {
+        name: _value(frozen, name)
+        for name in differing_settings(frozen, written)
+        if name in noted.in_workspace and noted.in_workspace[name] == _value(written, name)
+    }
+
+
+def latest_own_settings(workspace: Workspace, written: WorkspaceConfig) -> dict[str, Any]:
+    """List the latest run's own settings, as own_settings does; none before the first run."""
+    try:
+        folder = workspace.latest_run()
+    except WorkspaceError:
+        return {}
+    return own_settings(folder, written)
+
+
+def next_run(workspace: Workspace, given: Mapping[str, Any] | None = None) -> str:
+    """Write the command that runs what is left, with the settings that the latest run has of its own.
+
+    Args:
+        workspace: of the command.
+        given: settings that the present command was given; they win.
+    """
+    own = latest_own_settings(workspace, load_config(workspace.config_file))
+    return workspace.command("run") + set_options(own | dict(given or {}))
+
+
 def _with_settings(config: WorkspaceConfig, values: Mapping[str, Any]) -> WorkspaceConfig:
     sections: dict[str, Any] = {}
     for name, value in values.items():
@@ -128,3 +209,10 @@ def _with_settings(config: WorkspaceConfig, values: Mapping[str, Any]) -> Worksp
     update = sections.pop("", {})
     update |= {name: getattr(config, name).model_copy(update=changed) for name, changed in sections.items()}
     return config.model_copy(update=update)
+
+
+def _value(config: WorkspaceConfig, name: str) -> Any:
+    """Return a setting as JSON has it."""
+    section, _, key = name.rpartition(".")
+    values = config.model_dump(mode="json")
+    return values[section][key] if section else values[key]

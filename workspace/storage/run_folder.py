@@ -30,6 +30,11 @@ class RunFolder:
         return self.root / "config.toml"
 
     @property
+    def own_settings_file(self) -> Path:
+        """What workspace.toml said of the settings that this run has otherwise: workspace.storage.run."""
+        return self.root / "own_settings.json"
+
+    @property
     def dataset_file(self) -> Path:
         """The dataset, one row per image: workspace.catalog.records.Sample."""
         return self.root / "dataset.parquet"

@@ -52,6 +52,7 @@ def forget(
     from workspace.served.kept import KeptPictures
     from workspace.storage.lock import hold
     from workspace.storage.paths import Workspace
+    from workspace.storage.run import next_run
     from workspace.storage.withdrawal import find_scope, withdraw
 
     workspace = Workspace(folder)
@@ -83,7 +84,7 @@ def forget(
     output.answer(
         _document(workspace, found, uses, served, changed=True),
         f"Withdrawn. Later search hits under {withdrawn} will be skipped too.\n"
-        f"Next, without them: {workspace.command('run')}",
+        f"Next, without them: {next_run(workspace)}",
     )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from cli import output
 from cli.app import OTHER, Folder, Settings, app
+from cli.given_settings import tell_given
 from workspace.names import one_line
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import progress_reporter
@@ -32,7 +33,9 @@ def leaks(
     from workspace.files.atomic import write_atomic
     from workspace.storage.arrays import latest_features_name
 
-    workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
+    overrides = parse_overrides(settings or [])
+    workspace, config = open_workspace(folder, (), overrides)
+    tell_given(workspace, overrides)
     with progress_reporter(logging.getLogger("collect_and_train.leaks")) as progress:
         outside = read_outside(against, config.clean, progress)
         features = None

@@ -30,6 +30,7 @@ def rename(
     from workspace.names import normalised_name, same_name
     from workspace.resolve import open_workspace
     from workspace.storage.lock import hold
+    from workspace.storage.run import next_run
 
     workspace, config = open_workspace(folder)
     with workspace.open_catalog() as catalog:
@@ -52,6 +53,6 @@ def rename(
                 f"neither {old!r} nor {new!r} is a class of {file}; the classes are {', '.join(config.classes)}"
             )
         plan = carry_over(catalog, config.collected, {old: new})
-    lines = [*(plan.notes or (f"nothing was filed under {old!r}",)), f"Next: {workspace.command('run')}"]
+    lines = [*(plan.notes or (f"nothing was filed under {old!r}",)), f"Next: {next_run(workspace)}"]
     document = Renamed(workspace=str(workspace.root), old=old, new=new, notes=list(plan.notes))
     output.answer(document, "\n".join(lines))

@@ -10,6 +10,7 @@ import typer
 
 from cli import output
 from cli.app import OTHER, Folder, Settings, app
+from cli.given_settings import tell_given
 from workspace.resolve import open_workspace, parse_overrides
 from workspace.terminal import CONSOLE, progress_reporter
 
@@ -35,8 +36,11 @@ def retry(
     from workspace.reasons import order_of
     from workspace.storage.image_store import record_lost_files
     from workspace.storage.lock import hold
+    from workspace.storage.run import next_run
 
-    workspace, config = open_workspace(folder, (), parse_overrides(settings or []))
+    overrides = parse_overrides(settings or [])
+    workspace, config = open_workspace(folder, (), overrides)
+    tell_given(workspace, overrides)
     reasons = [word.strip() for words in reason or [] for word in words.split(",") if word.strip()]
     with hold(workspace, "retry"):
         with workspace.open_catalog() as catalog:
@@ -54,6 +58,6 @@ def retry(
         CONSOLE.print(table)
     succeeded = before.total() - after.total()
     lines = [f"{counts.done} retried, {succeeded} succeeded"]
-    lines += [f"Next: {workspace.command('run')}"] if succeeded else []
+    lines += [f"Next: {next_run(workspace, overrides)}"] if succeeded else []
     numbers = {"retried": counts.done, "succeeded": succeeded, "before": dict(before), "after": dict(after)}
     output.answer(Retried.model_validate({"workspace": str(workspace.root), **numbers}), "\n".join(lines))
