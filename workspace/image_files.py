@@ -1,6 +1,7 @@
 """Find the image files of a person's folder: one rule for the folder source, the inbox, `leaks` and `predict`.
 
-Content decides what an image is, as for downloads, whatever a file is named. Hidden files and what systems leave in
+Content decides what an image is, as for downloads, whatever a file is named; `predict` also reports a file that is
+named as an image and is none. Hidden files and what systems leave in
 folders are not mentioned; everything else that is passed over is named with its reason.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workspace.files.image_type import HEAD_BYTES, why_no_image
+from workspace.files.image_type import HEAD_BYTES, is_named_as_image, why_no_image
 from workspace.names import as_text, one_line
 from workspace.text import counted
 
@@ -70,14 +71,27 @@ def list_files(folder: Path, *, links_out: bool = True) -> Listing:
 
 
 def list_images(folder: Path, *, links_out: bool = True) -> Listing:
-    """List the image files below a folder, by content; otherwise as `list_files`.
+    """List the image files below a folder, by content or by the end of their name; otherwise as `list_files`.
 
-    A file that cannot be read is listed, so that whoever reads it reports it.
+    A file that cannot be read is listed, and so is one that is named as an image and is none, so that whoever reads it
+    reports it.
     """
     listing = list_files(folder, links_out=links_out)
-    others = {file.name: why for file in listing.files if (why := why_not_image(file.path))}
-    images = tuple(file for file in listing.files if file.name not in others)
-    return Listing(images, dict(sorted({**listing.passed_over, **others}.items())))
+    others = {
+        file.name: why
+        for file in listing.files
+        if not is_named_as_image(file.name) and (why := why_not_image(file.path))
+    }
+    unread = [
+        FolderFile(name, folder / name, 0, 0)
+        for name, why in listing.passed_over.items()
+        if is_named_as_image(name) and why != OUTSIDE and not (folder / name).is_dir()
+    ]
+    images = [file for file in listing.files if file.name not in others] + unread
+    passed_over = {**listing.passed_over, **others}
+    for file in unread:
+        del passed_over[file.name]
+    return Listing(tuple(sorted(images)), dict(sorted(passed_over.items())))
 
 
 def why_not_image(file: Path) -> str:

@@ -137,10 +137,10 @@ _ENTRIES = (
             "bad_url": "not a URL that can be fetched",
             "outside_folder": "not a file of the folder search.folder",
             "too_large": "larger than download.max_mb",
-            "html": "a web page, not a picture",
+            "html": "an HTML page, not a picture",
             "svg": "an SVG drawing, which is not opened",
-            "empty": "the file has no bytes",
-            "unknown_content": "neither a picture nor a web page",
+            "empty": "the file has no bytes, or begins with blank ones alone",
+            "unknown_content": "no picture, by its first bytes",
         },
     ),
     *_registry(
@@ -167,7 +167,7 @@ _ENTRIES = (
         "decode",
         "drop",
         {
-            "not_an_image": "the file is something else, such as a web page",
+            "not_an_image": "the file is something else than a picture",
             "format_not_allowed": "a picture format that is not opened",
             "too_many_pixels": "larger than the limit",
             "too_many_scans": "a progressive JPEG of more passes than any encoder makes",

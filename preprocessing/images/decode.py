@@ -123,13 +123,14 @@ def _decode_version(data: bytes, max_megapixels: float, side_px: int | None) -> 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _refuse_large(image.size, max_megapixels)
+            Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)  # for later frames; Pillow refuses more than twice this
             return _decode_opened(image, side_px)
     except ImageRefused:
         raise
     except MemoryError as error:
         raise _too_much_memory(data) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageRefused("too_many_pixels", f"{error}; the limit here is {max_megapixels:g} megapixels") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large("a frame in it is larger", max_megapixels) from error
     except Exception as error:  # Pillow raises anything on damaged bytes: the per-item boundary
         raise _refusal(data, error) from error
 
@@ -191,11 +192,17 @@ def _refuse_large(size: tuple[int, int], max_megapixels: float) -> None:
     if width < 1 or height < 1:
         raise ImageRefused("damaged", f"the header says {width} x {height} px")
     if width * height > max_megapixels * 1e6:
-        raise ImageRefused("too_many_pixels", f"{width} x {height} px; the limit is {max_megapixels:g} megapixels")
+        raise _too_large(f"{width} x {height} px", max_megapixels)
+
+
+def _too_large(what: str, max_megapixels: float) -> ImageRefused:
+    return ImageRefused(
+        "too_many_pixels", f"{what}; the limit is {max_megapixels:g} megapixels: raise clean.max_megapixels"
+    )
 
 
 def _too_much_memory(data: bytes) -> ImageRefused:
-    return ImageRefused("decoder_memory", f"{len(data)} bytes take more memory than there is")
+    return ImageRefused("decoder_memory", f"a file of {len(data)} bytes takes more memory than there is")
 
 
 def _refusal(data: bytes, error: Exception) -> ImageRefused:
@@ -209,7 +216,8 @@ def _refusal(data: bytes, error: Exception) -> ImageRefused:
             return ImageRefused("format_not_allowed", f"{why}; opened are {', '.join(FORMATS)}")
         cause = "its header cannot be read"
     cut = "truncated" in cause.lower() or (ends_early(data, container))
-    return ImageRefused("truncated" if cut else "damaged", f"{container} of {len(data)} bytes: {cause[:200]}")
+    what = "ends too early" if cut else "cannot be read as one"
+    return ImageRefused("truncated" if cut else "damaged", f"a {container} of {len(data)} bytes, which {what}")
 
 
 def _has_unknown_layout(data: bytes) -> bool:
@@ -224,10 +232,13 @@ def _has_unknown_layout(data: bytes) -> bool:
 def _strict_and_silent(*, prints: bool) -> Iterator[None]:
     """Refuse cut-off files even when another library has told Pillow to pad them, and keep its warnings in.
 
+    Pillow's own limit of pixels is off until the caller has applied its limit to the size in the header.
     With `prints` also what a C library says on standard error: libtiff comments on every fault.
     """
     padded, unpacked = ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK
+    most_pixels = Image.MAX_IMAGE_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = False, PROFILE_BYTES
+    Image.MAX_IMAGE_PIXELS = None
     kept = os.dup(2) if prints else None
     try:
         if kept is not None:
@@ -239,6 +250,7 @@ def _strict_and_silent(*, prints: bool) -> Iterator[None]:
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK = padded, unpacked
+        Image.MAX_IMAGE_PIXELS = most_pixels
         if kept is not None:
             os.dup2(kept, 2)
             os.close(kept)

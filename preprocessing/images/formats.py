@@ -9,6 +9,7 @@ from PIL import features
 from preprocessing.images.jpeg_segments import count_scans
 from workspace.errors import ImageRefused, install_extra
 from workspace.files.image_type import SUFFIXES, describe_other, image_format
+from workspace.text import counted
 
 try:
     import pillow_heif
@@ -54,12 +55,14 @@ def recognise(data: bytes) -> str:
     """
     other = describe_other(data)
     if other == "empty":
-        raise ImageRefused("empty", "the file has 0 bytes" if not data else f"{len(data)} bytes, all blank")
+        blank = f"{counted(len(data), 'byte')}, which begin with zeros or spaces alone"
+        raise ImageRefused("empty", blank if data else "the file has 0 bytes")
     found = image_format(data)
     if found is None:
         if other == "svg":
             raise ImageRefused("format_not_allowed", f"an SVG drawing; opened are {', '.join(FORMATS)}")
-        raise ImageRefused("not_an_image", f"starts with {data[:16]!r}")
+        begins = f"it begins with {ascii(data[:16].decode('latin-1'))}"
+        raise ImageRefused("not_an_image", "an HTML page" if other == "html" else begins)
     if found not in FORMATS:
         why = f"{found}{_NEEDS.get(found, '')}"
         raise ImageRefused("format_not_allowed", f"{why}; opened are {', '.join(FORMATS)}")

@@ -104,7 +104,7 @@ def test_what_is_no_picture_or_belongs_to_no_class_is_told_and_links_lead_nowher
     assert f"1 file in {workspace.inbox} itself: loose.png; move each" in heard.words[1]
     assert heard.words[2].endswith(
         "3 files passed over: cat/link.png (a link that leads out of the folder), cat/large.png (larger than "
-        "download.max_mb), cat/notes.txt (neither a picture nor a web page)"
+        "download.max_mb), cat/notes.txt (no picture, by its first bytes)"
     )
 
 

@@ -316,5 +316,5 @@ def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
         return str(error)
     except OSError as error:
         return f"unreadable: {error.strerror or error}"
-    except ValueError as error:  # a name that no file, or no host, can have
-        return f"unreadable: {error}"
+    except ValueError:
+        return "unreadable: no file and no address can have this name"

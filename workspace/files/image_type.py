@@ -5,6 +5,8 @@ One table, so that download stores exactly the types that the decoder reads.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from workspace.reasons import words_for
 
 SUFFIXES: dict[str, str] = {
@@ -18,6 +20,12 @@ SUFFIXES: dict[str, str] = {
     "HEIF": ".heic",
 }
 """The formats that are downloaded and decoded, most frequent first: Pillow's name, and the suffix of a stored file."""
+
+_OTHER_SUFFIXES = (
+    ".jpeg .jpe .jfif .jif .tiff .heif .hif .avifs .apng .dib .jp2 .j2k .jpx .jxl .psd .ico .svg .svgz .pnm .ppm .pgm "
+    ".pbm .tga .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf"
+)
+_IMAGE_SUFFIXES = frozenset((*SUFFIXES.values(), *_OTHER_SUFFIXES.split()))
 
 # Signatures: the formats' specifications, as gathered in the WHATWG standard "MIME Sniffing", section 6.1. The formats
 # without a suffix are known only so that a refusal can name them.
@@ -66,6 +74,11 @@ def image_format(data: bytes) -> str | None:
     return None
 
 
+def is_named_as_image(name: str) -> bool:
+    """Return whether a file's name ends as that of an image does, whether or not its format is opened."""
+    return PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
 def image_suffix(data: bytes) -> str | None:
     """Return the suffix that fits the content (`.jpg`); None when it is no image that can be decoded.
 
@@ -76,7 +89,7 @@ def image_suffix(data: bytes) -> str | None:
 
 
 def describe_other(data: bytes) -> str:
-    """Classify a file that is no image: `html`, `svg`, `empty` or `unknown_content`.
+    """Classify a file that is no image: `html`, `svg`, `empty` (nothing, or nothing but blanks) or `unknown_content`.
 
     Args:
         data: the file, or at least its first 1024 bytes.
@@ -101,7 +114,10 @@ def why_no_image(data: bytes) -> str:
     form = image_format(data)
     if not data or form in SUFFIXES:
         return ""
-    return f"{form}, which is not opened" if form else words_for(describe_other(data))
+    if form:
+        return f"{form}, which is not opened"
+    other = describe_other(data)
+    return "it begins with zeros or spaces alone" if other == "empty" else words_for(other)
 
 
 def _brands(head: bytes) -> set[bytes]:

@@ -236,6 +236,12 @@ def test_the_limit_is_in_pixels_of_the_header(encode, picture) -> None:
     assert caught.value.reason == "too_many_pixels"
 
 
+def test_the_limit_is_the_settings_and_not_pillows(encode, picture, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # it refuses more than twice this
+    assert decode(encode(picture(22, 100, 100))).width == 100
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
 def test_a_cut_file_is_refused_even_when_another_library_lets_pillow_pad_it(picture, encode, monkeypatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     data = encode(picture(23), "JPEG")

@@ -4,7 +4,9 @@ import io
 import json
 import os
 import shutil
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -185,20 +187,15 @@ def test_content_decides_in_a_folder_and_what_is_passed_over_is_named(workspace,
     picture = (pictures / "0, ä.png").read_bytes()
     for name in (b"a.aspx", b"b", b"ca\xf1on.jpg", b"._a.png", b".d.png"):
         (tmp_path / os.fsdecode(name)).write_bytes(picture)
-    (tmp_path / "notes.jpg").write_text("words")
+    (tmp_path / "notes.txt").write_text("words")
     (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "gone.png").symlink_to("nowhere.png")
     for form in ("tab", "csv", "json"):
         result = CliRunner().invoke(app, ["predict", "-w", str(workspace.root), "--format", form, str(tmp_path)])
         assert result.exit_code == 0, result.output
         lines = [line for line in result.stdout.splitlines() if str(tmp_path) in line and "passed over" not in line]
         assert len(lines) == 3
         assert "ca\\udcf1on.jpg" in result.stdout
-        assert (
-            "3 files passed over: gone.png (a link that leads nowhere: 'nowhere.png'), loop (a link to ., which is "
-            in (result.stderr)
-        )
-        assert "notes.jpg (neither a picture nor a web page)" in result.stderr
+        assert "2 files passed over: loop (a link to ., which is listed), notes.txt (no picture, by" in result.stderr
     assert os.fsencode(json.loads(lines[2])["picture"]).endswith(b"ca\xf1on.jpg")
     odd = str(tmp_path / os.fsdecode(b"ca\xf1on.jpg"))
     assert CliRunner().invoke(app, ["predict", "-w", str(workspace.root), odd]).exit_code == 0
@@ -219,3 +216,50 @@ def test_a_name_with_a_line_break_or_an_escape_sequence_stays_on_one_line(worksp
     (tmp_path / "a\nb\t\x1b[31m.png").write_bytes((pictures / "0, ä.png").read_bytes())
     (line,) = _predict(workspace, tmp_path).stdout.splitlines()
     assert line.split("\t")[0] == rf"{tmp_path}/a\nb\t\x1b[31m.png"
+
+
+NO_PICTURES = {
+    "a.jpg": (b"hi\n", "not_an_image: it begins with 'hi\\n'"),
+    "b.jpg": (bytes(3000), "empty: 3,000 bytes, which begin with zeros or spaces alone"),
+    "c.png": (b"", "empty: the file has 0 bytes"),
+    "d.PNG": (b"<!DOCTYPE html><html>", "not_an_image: an HTML page"),
+    "e.jp2": (b"\xff\x4f\xff\x51", "format_not_allowed: JPEG 2000; opened are"),
+    "f.svg": (b"<svg>", "format_not_allowed: an SVG drawing"),
+    "g.jpeg": (b"\xff\xd8\xff\xe0" + bytes(40), "truncated: a JPEG of 44 bytes, which ends too early"),
+}
+
+
+@pytest.mark.parametrize("how", ["in a folder", "by name"])
+def test_what_is_named_as_a_picture_and_cannot_be_read_is_an_error_with_a_true_reason(
+    workspace, pictures, tmp_path, how
+) -> None:
+    for name, (data, _) in NO_PICTURES.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "h.gif").symlink_to("nowhere.gif")
+    os.mkfifo(tmp_path / "i.webp")
+    (tmp_path / "list.csv").write_text("a,b")
+    (tmp_path / "z.png").write_bytes((pictures / "0, ä.png").read_bytes())
+    names = [*NO_PICTURES, "h.gif", "i.webp", "z.png"]
+    result = _predict(workspace, *([tmp_path] if how == "in a folder" else [tmp_path / name for name in names]))
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert result.exit_code == 1 and [Path(line[0]).name for line in lines] == names
+    assert [line[3] for line in lines] == ["error"] * 9 + ["refused"]
+    reasons = [why for _, why in NO_PICTURES.values()]
+    reasons += ["unreadable: No such file or directory", "unreadable: it is a pipe"]
+    for line, why in zip(lines, reasons, strict=False):
+        assert line[4].startswith(why), line
+    assert "web page" not in result.output
+    if how == "in a folder":
+        assert "1 file passed over: list.csv (" in result.stderr
+
+
+def test_a_picture_above_the_limit_is_refused_in_one_sentence_with_the_setting(workspace, tmp_path) -> None:
+    for name, side in (("p54.png", 7400), ("p196.png", 14_000), ("p4000.png", 65_000)):
+        header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT\x35\xaf\x06\x1e")
+    lines = [line.split("\t") for line in _predict(workspace, tmp_path).stdout.splitlines()]
+    assert [line[4] for line in lines] == [
+        f"too_many_pixels: {side} x {side} px; the limit is 50 megapixels: raise clean.max_megapixels"
+        for side in (14_000, 65_000, 7400)
+    ]

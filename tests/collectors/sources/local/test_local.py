@@ -49,7 +49,7 @@ def test_a_folder_gives_its_pictures_by_keyword_and_they_can_be_read(folder: Pat
         "folder:red%20panda/more/c.webp",
     ]
     assert page.next_cursor is None
-    assert page.notes == (f"{folder}: 1 file passed over: red panda/notes.txt (neither a picture nor a web page)",)
+    assert page.notes == (f"{folder}: 1 file passed over: red panda/notes.txt (no picture, by its first bytes)",)
     read = [LocalPhotos(str(folder)).read(picture.image_url, 1000) for picture in page.hits]
     assert [data.removeprefix(JPEG).decode() for data in read] == [
         "red panda/a b%.PNG", "red panda/b.jpg", "red panda/more/c.webp",
