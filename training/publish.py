@@ -109,16 +109,16 @@ def _challenge(
 
 def _refusals(result: PairedTest) -> str:
     return (
-        f"of {result.pictures} negatives ({result.groups} independent) it refuses {result.challenger_right}, the live "
-        f"model {result.champion_right} (p = {result.p_worse:.3g})"
+        f"of {result.pictures} negatives ({result.groups} independent) the new model refuses "
+        f"{result.challenger_right}, the earlier one {result.champion_right} (p = {result.p_worse:.3g})"
     )
 
 
 def _judge(result: PairedTest, same_classes: bool, level: float) -> tuple[bool, str]:
     if not same_classes:
         if result.p_worse < level:
-            return False, f"it knows other classes than the live model, but is worse on those that both know: {result}"
-        return True, f"it knows the classes that workspace.toml names now, and is not worse on those of both: {result}"
+            return False, f"it has other classes than the earlier model, but is worse on those that both have: {result}"
+        return True, f"the classes have changed, and on those that both models have it is not worse: {result}"
     if not result.pictures:
         return False, "there is no test picture that neither model has learnt from; collect more"
     if result.wins > result.losses and result.p_better < level:
@@ -201,4 +201,8 @@ def _right(
 def _counts(decision: Decision, done: bool) -> StepCounts:
     numbers = {name: decision.numbers.get(name) for name in ("pictures", "challenger_right", "champion_right")}
     by_reason = {decision.action: 1, **{name: value for name, value in numbers.items() if value is not None}}
-    return StepCounts("publish", int(done), int(not done), by_reason, (f"{_WORDS[decision.action]}: {decision.why}",))
+    word, day = _WORDS[decision.action], decision.made_at.partition("T")[0]
+    note = (
+        f"{word}: {decision.why}" if done else f"nothing new: this model was decided on {day}: {word}, {decision.why}"
+    )
+    return StepCounts("publish", int(done), int(not done), by_reason, (note,))

@@ -138,9 +138,10 @@ def test_a_better_model_that_gives_classes_to_what_is_none_is_not_published(aren
     assert read_champion(workspace).champion == "old"
     last = read_decisions(workspace)[-1]
     words = (
-        f"it gives classes to more pictures that are of none: of {MEASURING} negatives (10 independent) it refuses 0"
+        f"it gives classes to more pictures that are of none: of {MEASURING} negatives (10 independent) the new model "
+        "refuses 0, the earlier one "
     )
-    assert last.why.startswith(words) and "better: on" in last.why
+    assert last.why.startswith(words) and "better: of" in last.why
     assert last.numbers["negatives"]["champion_right"] == MEASURING
 
 

@@ -69,11 +69,12 @@ def test_the_first_model_is_published_a_better_one_too_and_a_worse_one_is_not(ar
     shutil.copytree(arena.runs / "bad", arena.runs / "worse")
     assert decide(arena, config, "worse") == "kept_champion"
     assert read_champion(arena) == live
-    assert read_decisions(arena)[-1].why.startswith("not better: on 9 test pictures")
+    assert read_decisions(arena)[-1].why.startswith("not better: of 9 test pictures the new model answers ")
 
     decisions = arena.decisions_file.read_bytes()
     again = publish.run(arena, config)
     assert (again.done, again.reused) == (0, 1)
+    assert again.notes[0].startswith("nothing new: this model was decided on 2")
     assert arena.decisions_file.read_bytes() == decisions
 
 
@@ -136,7 +137,7 @@ def test_with_other_classes_only_the_shared_ones_count_and_not_worse_is_enough(
     assert decide(arena, config, second) == outcome
     last = read_decisions(arena)[-1]
     assert last.numbers["pictures"] == 6
-    assert "that both know" in last.why or "those of both" in last.why
+    assert "that both have" in last.why or "that both models have it is not worse" in last.why
 
 
 def test_a_live_model_that_is_damaged_is_replaced_and_the_reason_kept(arena, settings) -> None:

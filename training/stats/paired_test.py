@@ -38,10 +38,17 @@ class PairedTest:
     p_worse: float
 
     def __str__(self) -> str:
+        kin = "" if self.groups == self.pictures else f", {self.groups} of them independent,"
+        text = (
+            f"of {self.pictures} test pictures{kin} the new model answers {self.challenger_right} rightly, the earlier "
+            f"one {self.champion_right}"
+        )
+        if not self.wins + self.losses:
+            return text
+        unit = "pictures" if self.groups == self.pictures else "groups"
         return (
-            f"on {self.pictures} test pictures ({self.groups} independent) it is right {self.challenger_right} times, "
-            f"the live model {self.champion_right} times; it wins {self.wins} and loses {self.losses} "
-            f"(p = {self.p_better:.3g})"
+            f"{text}; of the {unit} on which they differ the new one is better on {self.wins}, the earlier one on "
+            f"{self.losses} (p = {self.p_better:.3g}, the probability of so clear a lead by chance)"
         )
 
 
