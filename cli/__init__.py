@@ -2,6 +2,7 @@
 
 Folders:
     commands: one module for each command or for a few that belong together.
+    ending: the ends that a command does not reach by itself: stopped by a signal, or by what nobody foresaw.
 """
 
 from workspace.environment import set_defaults

@@ -73,8 +73,8 @@ app = typer.Typer(
     "Try it without an account: [bold]collect-and-train demo[/]. "
     'Your own: [bold]collect-and-train run "red panda" raccoon[/].',
     rich_markup_mode="rich",
-    epilog="Exit codes: 0 done, 1 failed or not all done, 2 wrong usage, 3 leaks found, 130 stopped by Ctrl-C. "
-    "Colours are left out where NO_COLOR is set.",
+    epilog="Exit codes: 0 done, 1 failed or not all done, 2 wrong usage, 3 leaks found, 130 stopped by Ctrl-C, 143 by "
+    "SIGTERM. Colours are left out where NO_COLOR is set.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

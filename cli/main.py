@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli import output
 from cli.app import app
-from cli.unforeseen import sentence_for
+from cli.ending.unforeseen import sentence_for
 from workspace.errors import CollectAndTrainError
 from workspace.terminal import CONSOLE, never_fail_to_print
 

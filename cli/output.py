@@ -55,15 +55,20 @@ def json_line(document: BaseModel, indent: int | None = None) -> str:
 
 
 def fail(error: BaseException | str, message: str, exit_code: int) -> NoReturn:
-    """Print a failure as one line of JSON, and end with the exit code that it has without --json.
+    """Print a failure as JSON, and end with the exit code that it has without --json; arguments as of `failure`."""
+    kind = error if isinstance(error, str) else type(error).__name__
+    typer.echo(failure(kind, message, exit_code))
+    raise SystemExit(exit_code)
+
+
+def failure(kind: str, message: str, exit_code: int) -> str:
+    """Write a failure as one line of JSON.
 
     Args:
-        error: its kind in the document: the name of an exception's class.
+        kind: the name of an exception's class.
         message: for people.
         exit_code: as `collect-and-train --help` lists them.
     """
     from cli.documents import Failure
 
-    kind = error if isinstance(error, str) else type(error).__name__
-    typer.echo(json_line(Failure(error=message, kind=kind, exit_code=exit_code)))
-    raise SystemExit(exit_code)
+    return json_line(Failure(error=message, kind=kind, exit_code=exit_code))

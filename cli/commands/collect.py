@@ -19,12 +19,14 @@ from cli.app import (
     require_input,
     tape_settings,
 )
+from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides, with_options
 from workspace.terminal import CONSOLE, progress_reporter
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
+@resumable()
 def collect(
     keywords: Keywords = None,
     folder: NewFolder = None,

@@ -8,9 +8,11 @@ import typer
 
 from cli import output
 from cli.app import OTHER, Folder, app
+from cli.ending.stopping import resumable
 
 
 @app.command(rich_help_panel=OTHER)
+@resumable()
 def move(
     folder: Folder,
     to: Annotated[

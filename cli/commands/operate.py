@@ -10,6 +10,7 @@ import typer
 
 from cli import output
 from cli.app import OPERATE, Folder, Settings, app
+from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
@@ -50,6 +51,7 @@ def deploy(workspace: DefaultWorkspace = None, watch_every: WatchEvery = 900) ->
 
 
 @app.command(rich_help_panel=OPERATE)
+@resumable()
 def watch(folder: Folder) -> None:
     """Take in the inbox, repeat earlier searches, and say whether there is enough new to retrain."""
     from flows.server.local import prepare_server
@@ -65,6 +67,7 @@ def watch(folder: Folder) -> None:
 
 
 @app.command(rich_help_panel=OPERATE)
+@resumable()
 def retrain(folder: Folder, settings: Settings = None) -> None:
     """Train on the new pictures with the live model's settings; publish the result only if it is better."""
     from flows.server.local import prepare_server

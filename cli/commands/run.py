@@ -25,6 +25,7 @@ from cli.app import (
     tape_settings,
 )
 from cli.documents import Initialised
+from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from workspace.errors import WorkspaceError
 from workspace.names import as_text, is_text
@@ -36,6 +37,7 @@ _LOG = logging.getLogger("collect_and_train")
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
+@resumable()
 def run(
     keywords: Keywords = None,
     folder: NewFolder = None,
@@ -69,6 +71,7 @@ def run(
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
+@resumable()
 def demo(
     folder: Folder = Path("data/demo"),
     port: Annotated[int, typer.Option(help="Port of the demo's image site; 0: any free port.", min=0, max=65535)] = 0,

@@ -8,6 +8,7 @@ from typing import Any
 
 from cli import output
 from cli.app import SINGLE_STEPS, Folder, Record, Replay, Settings, app, tape_settings
+from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from flows.step_table import STEPS, Phase, Step
 from workspace.resolve import open_workspace, parse_overrides
@@ -24,6 +25,7 @@ def _add_command(step: Step) -> None:
     app.command(step.name, help=step.help, rich_help_panel=SINGLE_STEPS)(networked if step.uses_network else command)
 
 
+@resumable()
 def _run_step(step: Step, folder: Path, overrides: dict[str, Any]) -> None:
     from workspace.storage.lock import LOCK_WAIT_S, hold
     from workspace.storage.run import open_run

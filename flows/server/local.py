@@ -33,6 +33,7 @@ def prepare_server() -> None:
     """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)  # the command line keeps it in a file, and says where
+    logging.getLogger("prefect").addFilter(_is_worth_a_line)
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     if not os.environ.get("PREFECT_API_URL"):
         _check_home(home)
@@ -71,6 +72,10 @@ def server_that_answers() -> str:
 def _without_traceback(record: logging.LogRecord) -> bool:
     record.exc_info = None
     return True
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return not record.msg.startswith("Stopping temporary server")  # it would stand below the result
 
 
 def _check_home(home: Path) -> None:
@@ -174,6 +179,8 @@ def start_server(port: int, log: Path) -> subprocess.Popen[bytes]:
                 stdin=ours,
                 stdout=out,
                 stderr=out,
+                start_new_session=True,  # Ctrl-C, which goes to the whole group, is not for it: a flow reports its end
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
     finally:
         os.close(ours)

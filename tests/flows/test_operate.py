@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from gallery.drawing.render import Spec, body_of
 from workspace.resolve import open_workspace
 from workspace.storage.champion import read_decisions
+from workspace.storage.lock import hold, lock_owner
 from workspace.storage.paths import Workspace
 
 # A minute each on 2 idle cores; the limit is for busy ones.
@@ -159,6 +161,33 @@ def test_a_bare_name_that_no_deployment_has_is_left_to_prefect(operating, comman
     done = command("prefect", "deployment", "run", "no-such-flow")
     assert done.returncode != 0
     assert "no-such-flow/" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_a_run_with_its_own_server_and_says_that_it_goes_on(operating, environment) -> None:
+    folder = operating.folder.parent / "stopped"
+    workspace, _ = open_workspace(folder, ["cat", "dog"])
+    with hold(workspace, "a test"):
+        run = subprocess.Popen(
+            [BIN / "collect-and-train", "run", "-w", folder],
+            env=environment,  # which names no server: a temporary one, with the records of this one
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert run.stderr is not None
+        while "waiting for `a test`" not in (line := run.stderr.readline()):
+            assert line, "it ended before it waited"
+        family = psutil.Process(run.pid).children(recursive=True)
+        began = time.monotonic()
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        said = run.communicate(timeout=60)[1]
+        seconds = time.monotonic() - began
+    assert run.returncode == 130, said
+    assert said.endswith("\nStopped by Ctrl-C; the same command goes on where this one stopped.\n")
+    assert "fault of this program" not in said
+    assert seconds < 5  # one, on a machine that does nothing else
+    assert family and psutil.wait_procs(family, timeout=0.5)[1] == []
+    assert lock_owner(workspace) is None
 
 
 def kill_part(operating: Operating, words: str) -> None:
