@@ -13,6 +13,7 @@ from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
 from training.report.charts import Chart, Dot, line_chart, reliability_dots
+from training.report.explained import baseline_shares, refused, regime_words, shipping_rule, without_folders
 from training.report.thumbnails import Thumbnail, ThumbnailCache
 from workspace.catalog.collection_stats import CollectionStats, Dropped
 from workspace.catalog.records import Sample
@@ -39,7 +40,8 @@ CONFUSIONS_SHOWN = 40
 class ReportData:
     """Everything that the report and the model card show, but for the pixels.
 
-    `regime` is None where the run has no regime.json; `settings` is the run's TOML;
+    `regime` is None where the run has no regime.json; `stages` names its stages for people; `settings` is the run's
+    TOML;
     `neighbour_recall` the share of the nearest neighbours that the last search for edited copies found.
     """
 
@@ -52,6 +54,7 @@ class ReportData:
     collected: CollectionStats
     settings: str
     regime: RegimeRecord | None
+    stages: Mapping[str, str]
     neighbour_recall: float = 1.0
 
     @property
@@ -83,7 +86,9 @@ def card_context(data: ReportData) -> dict[str, Any]:
         "history": data.history,
         "kept_words": _kept_words(data.card),
         "shipped_part": BOTH if data.card.tuned_stages else HEAD,
-        "warnings": origin,
+        "weights_source": without_folders(data.card.weights_source),
+        "baseline": baseline_shares(data.metrics),
+        "warnings": [without_folders(note) for note in origin],
         "notes": [note for note in data.metrics.notes if note not in origin],
         "splits": {label: {part: splits[label, part] for part in ("train", "val", "test")} for label in data.classes},
         "used": len(data.samples),
@@ -96,7 +101,7 @@ def card_context(data: ReportData) -> dict[str, Any]:
 def report_context(data: ReportData, thumbnails: ThumbnailCache, sheet: str = "") -> dict[str, Any]:
     """Build all variables of the report's template; `sheet` shows augmented views, as a data URL."""
     by_key = {(sample.sha256, sample.label): sample for sample in data.samples}
-    wrong = worst_mistakes(data.metrics.leading)
+    wrong, none = worst_mistakes(data.metrics.leading), refused(data.metrics)
     maps = {(sample.sha256, sample.label): sample.map for sample in data.metrics.gradcam}
     cells = _cells(data, by_key, thumbnails)
     return card_context(data) | {
@@ -110,11 +115,16 @@ def report_context(data: ReportData, thumbnails: ThumbnailCache, sheet: str = ""
         "as_matrix": len(data.classes) <= MATRIX_CLASSES,
         "confused": _confused(data.classes, cells),
         "mistakes": [
-            _answer(row, by_key, thumbnails) | {"seen": _seen(row, maps, data.card, thumbnails)}
+            _answer(row, by_key, thumbnails)
+            | {"seen": _seen(row, maps, data.card, thumbnails), "none": (row.sha256, row.label) in none}
             for row in wrong[:MISTAKES_SHOWN]
         ],
         "reliability": _reliability(data.metrics.calibration),
+        "wrong_none": sum((row.sha256, row.label) in none for row in wrong),
         "regime": data.regime,
+        "regime_words": regime_words(data.regime),
+        "stages": data.stages,
+        "rule": shipping_rule(data.card, data.history),
         "sheet": sheet,
         "wrong": len(wrong),
         "charts": _charts(data.history),

@@ -11,6 +11,8 @@ from typing import Any
 
 import jinja2
 
+from training.report.explained import without_folders
+
 _FOLDER = Path(__file__).parent
 
 
@@ -39,7 +41,14 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "range": _range, "md": markdown, "of": _of, "yaml": _yaml}
+    environment.filters |= {
+        "percent": _percent,
+        "range": _range,
+        "md": markdown,
+        "of": _of,
+        "names_only": without_folders,
+        "yaml": _yaml,
+    }
     return environment
 
 

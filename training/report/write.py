@@ -13,6 +13,7 @@ from training.fit.regime import RegimeRecord
 from training.network.views import sheet
 from training.report.context import ReportData, card_context, report_context
 from training.report.credits import write_credits
+from training.report.explained import settings_without_folders, stage_titles
 from training.report.templates import render, template_texts
 from training.report.thumbnails import ThumbnailCache, jpeg_data_url
 from training.tracking.track import track
@@ -27,7 +28,7 @@ from workspace.storage.paths import Workspace
 from workspace.storage.run import Run, open_run
 from workspace.storage.run_folder import RunFolder
 
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 """Raised when the code that makes the page changes, so that reports are written anew; templates are in the digest."""
 
 SHEET_ROWS = 5
@@ -73,6 +74,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 def _read(frozen: Run) -> ReportData:
     workspace, folder = frozen.workspace, frozen.folder
     card, metrics = frozen.card(), Metrics.read(folder.metrics_file)
+    regime = RegimeRecord.read_if_present(folder.regime_file)
     with workspace.open_catalog() as catalog:
         collected = read_collection_stats(catalog, metrics.classes)
     return ReportData(
@@ -84,7 +86,8 @@ def _read(frozen: Run) -> ReportData:
         samples=frozen.samples(),
         collected=collected,
         settings=_settings(folder),
-        regime=RegimeRecord.read_if_present(folder.regime_file),
+        regime=regime,
+        stages=stage_titles(folder.weights_file, list(regime.diagnosis.probes) if regime and regime.diagnosis else []),
         neighbour_recall=neighbour_recall(workspace),
     )
 
@@ -98,12 +101,12 @@ def _sheet(data: ReportData, cache: PixelCache) -> str:
 
 
 def _settings(folder: RunFolder) -> str:
-    """Read the run's settings without comments, and without the contact address: reports are passed on."""
+    """Read the run's settings without comments, contact address and folders of this machine: reports are passed on."""
     if not folder.config_file.is_file():
         return ""
     lines = folder.config_file.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if not line.startswith(("#", "contact ="))]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+    return settings_without_folders(re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip())
 
 
 def _mark(data: ReportData) -> str:

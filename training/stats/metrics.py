@@ -23,8 +23,9 @@ Z_95 = 1.959963984540054
 _CELLS_AT_A_TIME = 4_000_000  # draws x groups held in memory: 32 MB
 
 INTERVAL_METHOD = (
-    "95 %: bootstrap over groups (copies and one creator's pictures are drawn together), widened to the Wilson "
-    "interval, because a bootstrap shows no doubt when every answer is right"
+    "95 %, by bootstrap: pictures are drawn anew many times, copies and one creator's pictures together. Accuracy's is "
+    "widened to Wilson's interval, and balanced accuracy's to one made of Wilson's, because a bootstrap shows no doubt "
+    "when every answer is right; for macro-F1 there is no such formula, so its interval may be narrower than it should"
 )
 
 

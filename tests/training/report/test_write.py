@@ -13,6 +13,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
+from safetensors.numpy import save_file
 
 from preprocessing.images.pixel_cache import PixelCache
 from training.evaluation.held_out import Fitted
@@ -23,6 +24,7 @@ from training.inference.classifier import Outputs
 from training.network.views import PRESETS, Augmenter, sheet
 from training.report import write as report
 from training.report.charts import line_chart, nice_ticks
+from training.report.explained import stage_titles
 from training.report.thumbnails import jpeg_data_url
 from training.stats.calibration import Calibration
 from training.stats.folds import OutOfFold
@@ -344,13 +346,89 @@ def test_where_pictures_are_few_cross_validation_leads_and_says_what_the_test_is
         len(page.find_all("svg", class_="square")) == 2
         and "too high" in page.find(id="calibration").find_next("p").text
     )
-    assert "layer4" in page.find(id="regime").text and "with more: other" in page.text
+    assert "linear probe on the last stage" in page.find(id="regime").text and "with more: other" in page.text
+    assert "layer4" not in page.text  # the name that training gives it, whatever the network calls it
+    (always,) = [row for row in page.find_all("tr") if row.th and row.th.text.startswith("always answering")]
+    assert [cell.text for cell in always.find_all("td")] == ["33.3 %", "", "33.3 %", ""]
     identifiers = [tag["id"] for tag in page.find_all(id=True)]
     assert {link["href"][1:] for link in page.find_all("a", href=re.compile("^#"))} <= set(identifiers)
     card = (made.folder.model / "README.md").read_text(encoding="utf-8")
     assert "rely on the cross-validation" in card and "temperature 1.50" in card and 'answers "none"' in card
     table = [line for line in card.splitlines() if line.startswith(("| accuracy", "| log-loss", "| measure"))]
     assert {line.count("|") for line in table} == {6}
+
+
+def test_a_mistake_that_predict_would_refuse_is_no_answer(made):
+    _cross_validated(made)
+    lead = Metrics.read(made.folder.metrics_file).leading
+    wrong = worst_mistakes(lead)
+    metrics = json.loads(made.folder.metrics_file.read_text())
+    far = metrics["rejection"]["own_scores"]["distance"]
+    place = [(row.sha256, row.label) for row in lead.predictions].index((wrong[2].sha256, wrong[2].label))
+    metrics["rejection"]["default"] |= {"min_probability": 0.0, "max_distance": 1.0}
+    metrics["rejection"]["own_scores"]["distance"] = [*far[:place], 1.5, *far[place + 1 :]]
+    write_json(made.folder.metrics_file, metrics)
+    page = made.report()
+    told = ["predict answers none" in one.text for one in page.find_all(class_="mistake")]
+    assert told == [False, False, True, False, False]
+    assert "To 1 of them predict would answer none" in page.text
+    metrics["rejection"]["default"]["min_probability"] = wrong[0].probability + 1e-6
+    write_json(made.folder.metrics_file, metrics)
+    assert made.report().text.count("best guess ") == 5
+
+
+def test_the_page_says_why_the_row_with_the_best_number_is_not_what_ships(made):
+    made.card(chosen="head", head_stages=3)
+    file = made.folder.root / "history.json"
+    rows = (("head on the last stage", 1.0, 0.019), ("linear head", 0.984, 0.028))
+    parts = [{"name": name, "n": 63, "balanced_accuracy": value, "log_loss": loss} for name, value, loss in rows]
+    history = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, history | {"parts": parts})
+    told = made.report().find(id="parts").find_next("p").text
+    assert told.startswith("Another row has a better number, but none is chosen by its number, since a single picture")
+    assert "of these 63 moves a row by about 1.6 points" in told and "always the mean of a head on the last" in told
+    write_json(file, history | {"parts": parts[::-1][:1]})
+    assert made.report().find(id="parts").find_next("p").text.startswith("None of them is chosen by its number")
+    made.card(tuned_stages=2, head_stages=3)
+    write_json(file, history | {"parts": parts})
+    assert "worse than the head alone by more than two standard errors" in made.report().text
+
+
+def test_no_folder_of_this_machine_is_shown_to_others(made):
+    made.card(
+        weights_source="/home/me/.venv/lib/weights/lite0.pth",
+        backbone="efficientnet_lite0",
+        fallback_reason="no file in /home/me/cache/torch or C:\\Users\\me\\torch, see https://x.test/a/b",
+    )
+    made.folder.config_file.write_text(
+        '[classes]\na = "a"\nb = "a/b"\n[search.folder]\npath = "/home/me/my photos"\n[search.url_list]\n'
+        'file = "C:\\\\Users\\\\me\\\\list.csv"\n[search.website]\nstart_pages = {"*" = ["https://x.test/a?q={keyword}"]}\n'
+    )
+    with made.workspace.open_catalog() as catalog:
+        catalog.put(
+            [Search("a", "kw", "folder", "failed", reason="x", detail="/home/me/list.csv, row 3", asked_at="n")]
+        )
+    page = made.report()
+    card = (made.folder.model / "README.md").read_text(encoding="utf-8")
+    assert "/home" not in str(page) + card and "Users" not in str(page) + card
+    assert "imagenet: lite0.pth" in page.text and "lite0.pth" in card and "https://x.test/a/b" in page.text
+    assert 'path = "my photos"' in page.pre.text and 'file = "list.csv"' in page.pre.text
+    assert '"a/b"' in page.pre.text and '["https://x.test/a?q={keyword}"]' in page.pre.text
+
+
+def test_stages_have_the_networks_own_names(tmp_path):
+    file = tmp_path / "model.safetensors"
+    names = ("layer3.blocks_4_conv", "layer4.blocks_5", "layer4.conv_head", "layer2.blocks_2")
+    save_file(
+        {f"backbone.stages.{name}.weight": np.zeros(1, np.float32) for name in names} | {"head.weight": np.ones(1)},
+        file,
+    )
+    assert stage_titles(file, ["layer4", "layer3"]) == {
+        "layer4": "the last stage (blocks.5, conv_head)",
+        "layer3": "the stage before the last (blocks.4_conv)",
+    }
+    save_file({"backbone.stages.layer4.layer4.0.weight": np.ones(1)}, file)
+    assert stage_titles(file, ["layer4"]) == {"layer4": "the last stage (layer4)"}
 
 
 def test_a_choice_between_head_and_fine_tuned_network_is_told_only_where_there_was_one(made):
