@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from cli import output
 from cli.documents import DOCUMENTS, IN_LINES
 from workspace.terminal import be_quiet
+from workspace.text import words_of
 
 _INTERRUPTED = 130
 
@@ -59,9 +60,16 @@ class Commands(TyperGroup):
 
         Raises:
             RuntimeError: in place of an EOFError.
+            BadParameter: a value does not fit its option; in our words, where the library has pydantic's.
         """
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = "; ".join(map(words_of, error.__cause__.errors()))
+            raise
         except EOFError as error:
             raise RuntimeError(f"a file or a stream ended too early: {error}") from error
 

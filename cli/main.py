@@ -10,7 +10,7 @@ from rich.text import Text
 from cli import output
 from cli.app import app
 from cli.ending.unforeseen import sentence_for
-from workspace.errors import CollectAndTrainError
+from workspace.errors import CollectAndTrainError, UsageError
 from workspace.terminal import CONSOLE, never_fail_to_print
 
 # A command registers when its module is imported; help lists the commands in this order.
@@ -24,22 +24,24 @@ for _module in COMMAND_MODULES:
 
 
 def main() -> None:
-    """Run the command line; a failure is one message and exit code 1."""
+    """Run the command line; a failure is one message and exit code 1, or 2 for wrong usage."""
     never_fail_to_print()
     try:
         app()
+    except UsageError as error:
+        _fail(error, str(error), 2)
     except CollectAndTrainError as error:
         _fail(error, str(error))
     except Exception as error:  # the one net: whatever its own place did not foresee is a sentence too
         _fail(error, sentence_for(error))
 
 
-def _fail(error: Exception, text: str) -> NoReturn:
+def _fail(error: Exception, text: str, code: int = 1) -> NoReturn:
     if output.wants_json():
-        output.fail(error, text, 1)
+        output.fail(error, text, code)
     CONSOLE.quiet = False  # who asked for quiet is told of a failure all the same
     CONSOLE.print(Text.assemble(("Error:", "bold red"), f" {text}"))
-    raise SystemExit(1) from None
+    raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

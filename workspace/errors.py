@@ -4,6 +4,7 @@
 
     CollectAndTrainError          catch this to catch them all
     ├── ConfigError               workspace.toml or an argument: every problem of it together
+    │   └── UsageError            what was given for this run alone, on the command line
     ├── WorkspaceError            the folder: not a workspace, not writable
     │   └── WorkspaceBusy         held by another process (workspace/storage/lock.py)
     ├── CollectError              collection as a whole cannot go on
@@ -43,6 +44,10 @@ def _rebuild(kind: type[CollectAndTrainError], args: tuple[Any, ...], state: dic
 
 class ConfigError(CollectAndTrainError):
     """Invalid settings or arguments; the text lists every problem found."""
+
+
+class UsageError(ConfigError):
+    """Invalid arguments, or settings given for one run; workspace.toml is right."""
 
 
 class WorkspaceError(CollectAndTrainError):

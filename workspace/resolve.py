@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workspace.config.model import WorkspaceConfig, load_config, parse_config
+from workspace.config.model import COMMAND_LINE, WorkspaceConfig, load_config, parse_config
 from workspace.config.template import EXAMPLE_CLASSES, render_config
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, UsageError
 from workspace.files.atomic import write_atomic
 from workspace.names import name_key
 from workspace.storage.paths import Workspace
@@ -39,6 +39,7 @@ def open_workspace(
 
     Raises:
         ConfigError: workspace.toml is missing, wrong, or has other classes than the keywords.
+        UsageError: a keyword, or a setting that was given, is wrong.
         WorkspaceError: the folder cannot be written.
 
     Example:
@@ -61,8 +62,10 @@ def open_workspace(
                 "edit its [classes], or name another folder with --workspace"
             )
         return workspace, config
+    if len(set(keywords)) == 1 and len(keywords) > 1:
+        raise UsageError(f"a classifier needs at least 2 classes; all keywords are {keywords[0]!r}: name another one")
     text = "[classes]\n" + "\n".join(class_line(word) for word in dict.fromkeys(keywords))
-    config = parse_config(text, "the command line", overrides)
+    config = parse_config(text, COMMAND_LINE, overrides)
     _ = Workspace(folder, config.storage).checked_files
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace, config
@@ -77,7 +80,7 @@ def changing_settings(written: WorkspaceConfig, overrides: Mapping[str, Any]) ->
     return {
         name: value
         for name, value in overrides.items()
-        if render_config(parse_config(text, "the command line", {name: value})) != text
+        if render_config(parse_config(text, COMMAND_LINE, {name: value})) != text
     }
 
 
@@ -95,7 +98,7 @@ def write_example(folder: Path, settings: Mapping[str, Any] | None = None) -> Pa
     workspace = Workspace(folder)
     refuse_existing(workspace)
     example = render_config(WorkspaceConfig(classes=dict(EXAMPLE_CLASSES)))
-    config = parse_config(example, "the command line", settings)
+    config = parse_config(example, COMMAND_LINE, settings)
     write_atomic(workspace.config_file, render_config(config).encode())
     return workspace.config_file
 
@@ -160,13 +163,13 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
     """Parse `section.key=value` arguments; values as in TOML, bare words as strings.
 
     Raises:
-        ConfigError: a word has no `=` or no name.
+        UsageError: a word has no `=` or no name.
     """
     overrides: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(f"--set {setting!r}: write it as section.key=value, for example train.epochs=20")
+            raise UsageError(f"--set {setting!r}: write it as section.key=value, for example train.epochs=20")
         try:
             overrides[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -177,7 +180,7 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
 def _refuse_keys(overrides: Mapping[str, Any]) -> None:
     """Reject API keys as settings: the process list shows them, and Prefect stores them among the parameters."""
     if any(name == _CREDENTIALS or name.startswith(f"{_CREDENTIALS}.") for name in overrides):
-        raise ConfigError(
+        raise UsageError(
             f"{_CREDENTIALS} is not taken from --set or a flow's settings, which others can read: set the key as an "
             "environment variable of its name (for a deployment, in the worker's environment); "
             "`collect-and-train sources` shows the names"
@@ -187,7 +190,7 @@ def _refuse_keys(overrides: Mapping[str, Any]) -> None:
 def _refuse_another_place(workspace: Workspace, config: WorkspaceConfig) -> None:
     """Reject other places for this run alone: what is stored stays where it is, and would not be found."""
     if config.storage != workspace.storage:
-        raise ConfigError(
+        raise UsageError(
             f"storage.files and storage.catalog say where every command finds what was collected, and are not set for "
             f"one run; to move it: {workspace.command('move')} --catalog NAME, or --to s3://BUCKET/PREFIX"
         )

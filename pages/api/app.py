@@ -23,6 +23,7 @@ from pages.api.schema import Answers, Health, Refusal, answers_json
 from pages.api.service import Service
 from pages.files import add_static, render
 from workspace.errors import ModelError, WorkspaceError
+from workspace.text import words_of
 
 STATIC = ("page.css", "api_docs.css")
 
@@ -65,7 +66,7 @@ def api_app(service: Service, token: str = "") -> ASGIApp:
     @app.exception_handler(RequestValidationError)
     def bad_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
         service.metrics.refusals.labels("bad_parameter").inc()
-        problems = (f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+        problems = (f"{problem['loc'][-1]}: {words_of(problem)}" for problem in error.errors())
         return Refused(422, "bad_parameter", "; ".join(problems)).response()
 
     @app.exception_handler(Refused)

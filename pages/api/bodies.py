@@ -18,6 +18,7 @@ from pages.api.gate import door_of
 from pages.api.refusals import Refused, try_again
 from workspace.config.operate import ServeConfig
 from workspace.names import as_text
+from workspace.text import located
 
 _JSON_BYTES = 1_000_000
 _NAME = 200  # characters of a file's name that are repeated
@@ -117,7 +118,7 @@ async def _addresses(request: Request, limits: ServeConfig, take: Callable[[int]
     try:
         named = Addresses.model_validate_json(body).addresses
     except ValidationError as error:
-        detail = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:3])
+        detail = "; ".join(located(error, "the body")[:3])
         raise Refused(422, "bad_json", f'send {{"addresses": ["https://…"]}}: {as_text(detail)}') from error
     if len(named) > limits.max_addresses:
         raise Refused(413, "too_many", f"{len(named)} addresses; at most {limits.max_addresses} (serve.max_addresses)")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.main import app, main
 from workspace.config.model import load_config
 from workspace.errors import CollectAndTrainError, ConfigError
 from workspace.resolve import folder_for, open_workspace, parse_overrides, run_title
@@ -171,3 +171,37 @@ def test_a_command_with_a_flow_says_once_that_settings_have_old_names(
 )
 def test_a_run_is_titled_after_the_workspace_that_its_parameters_name(parameters: dict, title: str) -> None:
     assert run_title(parameters) == title
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["search", "-w", "WS", "--set", "train.epoch=3"],
+            "the command line has 1 problem:\n  train.epoch: there is no",
+        ),
+        (["search", "-w", "WS", "--set", "train.epochs"], "write it as section.key=value"),
+        (["search", "-w", "WS", "--set", "seed.x=3"], "seed is a value"),
+        (["search", "-w", "WS", "--set", "search.website_depth=3"], "search.website.depth"),
+        (["search", "-w", "WS", "--set", "search.credentials.X=3"], "is not taken from --set"),
+        (["search", "-w", "WS", "--set", "storage.files=s3://abc/x"], "are not set for one run"),
+        (["run", "cat", "cat"], "at least 2 classes; all keywords are 'cat': name another one"),
+        (["run", "cat"], "at least 2 classes, here is one, 'cat'"),
+        (["run", "cat", "CAT"], "'cat' and 'CAT' have the same name"),
+        (["run", "cat", "dog", "--set", "train.regime=x"], "1 problem:\n  train.regime: 'x' is not one of 'auto'"),
+        (["predict", "--accept", "much", "x.jpg"], "Invalid value for '--accept': 'much' is not a number"),
+        (["predict", "--format", "xml", "x.jpg"], "Invalid value for '--format': 'xml' is not one of 'tab', 'csv'"),
+        (["predict", "--batch", "0", "x.jpg"], "Invalid value for '--batch': '0' is too low: it must be at least 1"),
+        (["export", "-w", "WS", "--to", "gif"], "Invalid value for '--to': 'gif' is not one of 'onnx', 'torch'"),
+    ],
+)
+def test_wrong_usage_has_exit_code_2_and_is_told_in_our_words(words, said, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_workspace(tmp_path / "WS", ["cat", "dog"])
+    monkeypatch.setattr("sys.argv", ["collect-and-train", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out = capsys.readouterr()
+    text = re.sub(r"\s*│?\n│ ?", " ", out.err + out.out)
+    assert ended.value.code == 2 and said in text and "Value error" not in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["WS"]

@@ -7,6 +7,7 @@ workspace.toml, so that they are written once.
 
 from __future__ import annotations
 
+import copy
 import json
 import shlex
 import tomllib
@@ -24,11 +25,14 @@ from workspace.config.operate import RetrainConfig, ServeConfig
 from workspace.config.section import Section
 from workspace.config.storage import StorageConfig
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrackingConfig, TrainConfig
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, UsageError
 from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
-from workspace.text import decode_text
+from workspace.text import NO_SUCH_NAME, counted, decode_text, place_of, words_of
 
 _NAME_BYTES = 500  # with an address of 2,000 the key of a row, which an index of PostgreSQL must take
+
+COMMAND_LINE = "the command line"
+"""The origin of a text that was made from keywords, for messages."""
 
 FROZEN = {"frozen": True}
 """The context of validation for the settings of a run, which may be of an earlier version."""
@@ -86,7 +90,8 @@ class WorkspaceConfig(Section):
     def _classes_make_sense(cls, value: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
         problems = []
         if len(value) < 2:
-            problems.append(f"a classifier needs at least 2 classes, here are {len(value)}")
+            here = f"here is one, {next(iter(value))!r}" if value else "here is none"
+            problems.append(f"a classifier needs at least 2 classes, {here}")
         for label, words in value.items():
             if not label or any(mark in label for mark in "/\\") or label in {".", ".."} or has_control(label):
                 problems.append(f"{label!r} cannot name a class: no empty names, slashes, tabs or line breaks")
@@ -167,20 +172,22 @@ def parse_config(
         frozen: the text is a run's, whose classes cannot be renamed any more.
 
     Raises:
-        ConfigError: lists every problem of the text together, or names the new name of an override.
+        ConfigError: lists every problem of the text together.
+        UsageError: the text is right, and an override is wrong or has an old name.
     """
     try:
         values, renamed = rename_old(tomllib.loads(text))
         if sentences := old_names(overrides or {}):
-            raise ConfigError("; ".join(sentences))
+            raise UsageError("; ".join(sentences))
+        wanted = copy.deepcopy(values)
         for name, value in (overrides or {}).items():
             _refuse_no_text(name, value)
-            _override(values, name, value)
-        config = WorkspaceConfig.model_validate(values, context=FROZEN if frozen else None)
+            _override(wanted, name, value)
+        config = WorkspaceConfig.model_validate(wanted, context=FROZEN if frozen else None)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigError(_problems(error, origin)) from error
+        raise _refusal(error, values, origin, frozen) from error
     except ValueError as error:
         raise ConfigError(f"{origin}: {error}") from error
     if renamed and on_old is not None:
@@ -229,18 +236,43 @@ def _override(values: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"{name}: there is no such setting; {section} is a value and has no settings in it")
+            raise UsageError(f"{name}: there is no such setting; {section} is a value and has no settings in it")
     table[key] = value
 
 
-def _problems(error: ValidationError, origin: str) -> str:
+def _refusal(error: ValidationError, values: Mapping[str, Any], origin: str, frozen: bool) -> ConfigError:
+    """Tell the problems of the text from those that the overrides brought.
+
+    Args:
+        error: of the text with the overrides.
+        values: of the text alone.
+        origin: of the text.
+        frozen: as in parse_config.
+    """
+    lines, own = _lines(error), []
+    try:
+        WorkspaceConfig.model_validate(values, context=FROZEN if frozen else None)
+    except ValidationError as alone:
+        own = _lines(alone)
+    given = [line for line in lines if line not in own]
+    texts = [
+        f"{where} has {counted(len(found), 'problem')}:\n" + "\n".join(found)
+        for where, found in ((origin, own), (COMMAND_LINE, given))
+        if found
+    ]
+    return (ConfigError if own and origin != COMMAND_LINE else UsageError)("\n".join(texts))
+
+
+def _lines(error: ValidationError) -> list[str]:
+    """Write a line for each problem: its setting, and what is wrong."""
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        message = problem["msg"].removeprefix("Value error, ")
+        words = words_of(problem)
         # A table of [search] that no source's settings describe must be an API's; a value there is a wrong name.
         no_table = problem["loc"][:1] == ("search",) and problem["type"] == "model_type"
-        if problem["type"] == "extra_forbidden" or (no_table and problem["loc"][1] not in SearchConfig.model_fields):
-            message = "there is no such setting; `collect-and-train init` shows all of them"
-        lines.append(f"  {where}: {message}")
-    return f"{origin} has {len(lines)} problem{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)
+        if problem["type"] == NO_SUCH_NAME or (no_table and problem["loc"][1] not in SearchConfig.model_fields):
+            words = "there is no such setting; `collect-and-train init` shows all of them"
+        if problem["type"] == "missing" and problem["loc"] == ("classes",):
+            words = 'there are none; name each and its keywords under [classes], such as: cat = ["cat", "kitten"]'
+        lines.append(f"  {place_of(problem) or 'the file'}: {words}")
+    return lines

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from workspace.config.section import EXECUTION_ONLY, Section
 from workspace.errors import ConfigError
-from workspace.text import decode_text
+from workspace.text import decode_text, place_of, words_of
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=-]+)*")
@@ -88,10 +88,7 @@ def changed_storage(storage: StorageConfig, **changes: str) -> StorageConfig:
 
 
 def _problems(error: ValidationError, prefix: str) -> str:
-    return "; ".join(
-        f"{prefix}{'.'.join(map(str, problem['loc']))} {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors()
-    )
+    return "; ".join(f"{prefix}{place_of(problem)} {words_of(problem)}" for problem in error.errors())
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workspace.errors import ModelError
 from workspace.files.atomic import write_json
+from workspace.text import located
 
 _PROBLEMS_SHOWN = 3
 
@@ -52,9 +53,18 @@ class Artefact(Part):
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
+            if not file.parent.exists():
+                raise ModelError(
+                    f"{file.parent} has no {file.name}: there is no such folder; name another, or make it with: "
+                    f"{cls.COMMAND}"
+                ) from error
             raise ModelError(f"{file.parent} has no {file.name}; make it with: {cls.COMMAND}") from error
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{file} cannot be used ({error}); {cls.REPAIR}") from error
+        except NotADirectoryError as error:
+            raise ModelError(f"{file.parent} is no folder; name the folder that has {file.name}") from error
+        except ValueError as error:
+            raise ModelError(f"{file} cannot be used (it is no JSON: cut off or damaged); {cls.REPAIR}") from error
+        except OSError as error:
+            raise ModelError(f"{file} cannot be read ({error.strerror or error}); {cls.REPAIR}") from error
         try:
             cls._check(file, values)
             return cls.model_validate(values)
@@ -96,7 +106,7 @@ class Artefact(Part):
 
 
 def _problems(error: ValidationError) -> str:
-    """Format the first few validation errors in one line: `input.crop_px: Field required`."""
-    found = [f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}" for problem in error.errors()]
+    """Format the first few validation errors in one line: `input.crop_px: it is missing`."""
+    found = located(error)
     more = f" and {len(found) - _PROBLEMS_SHOWN} more" if len(found) > _PROBLEMS_SHOWN else ""
     return "; ".join(found[:_PROBLEMS_SHOWN]) + more

@@ -1,3 +1,5 @@
+import re
+import tomllib
 import unicodedata
 
 import pytest
@@ -6,7 +8,7 @@ from pydantic import ValidationError
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig, load_config, parse_config
 from workspace.config.template import EXAMPLE_CLASSES, render_config
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, UsageError
 
 TWO = '[classes]\n"red panda" = "red panda"\nraccoon = ["raccoon", "Procyon lotor"]\n'
 
@@ -120,3 +122,45 @@ def test_epochs_are_a_number_or_chosen_by_the_number_of_pictures() -> None:
     for value in (-1, True, 1.5, "some"):
         with pytest.raises(ConfigError, match='has 1 problem:\n  train.epochs: it is "auto" or a whole number'):
             parse_config(TWO, "text", {"train.epochs": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", r"classes: there are none; name each"),
+        ("classes = 1\n", r"classes: it must be a section of names and values"),
+        ("[classes]\na = 1\nb = 'b'\n", r"classes.a: it must be a list, such as"),
+        ("train = 3\n" + TWO, "train: it must be a section"),
+        (TWO + "[train]\nepoch = 3\n", "train.epoch: there is no such setting"),
+        (TWO + "[train]\nregime = 'some'\n", "train.regime: 'some' is not one of 'auto', "),
+        (TWO + "[search]\nper_class = 'many'\n", "search.per_class: 'many' is not a whole number"),
+        (TWO + "[search]\nper_class = 1.5\n", "search.per_class: 1.5 is not a whole number"),
+        (TWO + "[search]\nsources = 'openverse'\n", "search.sources: it must be a list"),
+        (TWO + "[clean]\nmax_text = 2\n", "clean.max_text: 2 is too high: it must be at most 1$"),
+        (TWO + "[clean]\nmax_text = 'half'\n", "clean.max_text: 'half' is not a number"),
+        (TWO + "[clean]\nflag_reserved = 'maybe'\n", "clean.flag_reserved: 'maybe' is neither true nor false"),
+        (TWO + "[network]\ncontact = 3\n", "network.contact: it must be a text, in quotes"),
+        (TWO + "[network]\nper_host_pause_s = -1\n", "-1 is too low: it must be at least 0$"),
+    ],
+)
+@pytest.mark.parametrize("how", ["file", "setting"])
+def test_a_wrong_value_is_told_in_our_words_with_where_it_stands(text: str, words: str, how: str) -> None:
+    section, _, line = text.removeprefix(TWO).removeprefix("[").partition("]\n")
+    if how == "file":
+        with pytest.raises(ConfigError, match="text has 1 problem") as caught:
+            parse_config(text, "text")
+        assert not isinstance(caught.value, UsageError)
+    elif line and text.startswith(TWO):
+        key, _, value = line.partition(" = ")
+        with pytest.raises(UsageError, match="^the command line has 1 problem") as caught:
+            parse_config(TWO, "text", {f"{section}.{key}": tomllib.loads(f"v = {value}")["v"]})
+    else:
+        return
+    assert re.search(words, str(caught.value)), str(caught.value)
+    assert not re.search("Input|Field|Value error|valid", str(caught.value))
+
+
+def test_problems_of_the_file_and_of_the_command_line_are_told_apart() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TWO + "[train]\nepoch = 3\n", "here", {"clean.max_text": 2})
+    assert str(caught.value).splitlines()[::2] == ["here has 1 problem:", "the command line has 1 problem:"]
