@@ -72,5 +72,5 @@ $(VENV)/.docs: $(ENVIRONMENT)
 setup-browser: $(ENVIRONMENT) ## A Chromium for the browser tests, where the system has none
 	.ci/setup-browser $(BIN)/python
 
-bench: $(ENVIRONMENT) ## The figures of the README, measured on this machine
+bench: $(ENVIRONMENT) ## The figures of docs/benchmarks.md, measured on this machine
 	$(BIN)/python -m benchmarks.accuracy
