@@ -82,7 +82,8 @@ app = typer.Typer(
     'Your own: [bold]collect-and-train run "red panda" raccoon[/].',
     rich_markup_mode="rich",
     epilog="Exit codes: 0 done, 1 failed or not all done, 2 wrong usage, 3 leaks found, 130 stopped by Ctrl-C, 143 by "
-    "SIGTERM. Colours are left out where NO_COLOR is set.",
+    "SIGTERM. Results go to standard output, progress and logs to standard error; colours are left out where NO_COLOR "
+    "is set.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -104,7 +105,11 @@ def _for_every_command(
     quiet: Annotated[  # not exposed: the functions of the commands do not take it
         bool,
         typer.Option(
-            "--quiet", "-q", callback=_be_quiet, expose_value=False, help="Print answers, warnings and errors only."
+            "--quiet",
+            "-q",
+            callback=_be_quiet,
+            expose_value=False,
+            help="Leave progress out: results, warnings and errors only.",
         ),
     ] = False,
     _json: Annotated[

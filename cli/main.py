@@ -11,7 +11,7 @@ from cli import output
 from cli.app import app
 from cli.ending.unforeseen import sentence_for
 from workspace.errors import CollectAndTrainError, UsageError
-from workspace.terminal import CONSOLE, never_fail_to_print
+from workspace.terminal import CONSOLE, log_on_stderr, never_fail_to_print
 
 # A command registers when its module is imported; help lists the commands in this order.
 COMMAND_MODULES = (
@@ -27,7 +27,8 @@ def main() -> None:
     """Run the command line; a failure is one message and exit code 1, or 2 for wrong usage."""
     never_fail_to_print()
     try:
-        app()
+        with log_on_stderr():
+            app()
     except UsageError as error:
         _fail(error, str(error), 2)
     except CollectAndTrainError as error:

@@ -178,6 +178,34 @@ class LogProgress:
         self._logger.warning("%s", message)
 
 
+class _LogLines(logging.Handler):
+    """Prints a log on standard error as it stands then, a line at once: with time and level where no person watches."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if CONSOLE.quiet and record.levelno < logging.WARNING:
+            return
+        try:
+            when = "" if CONSOLE.is_terminal else f"{time.strftime('%H:%M:%S')} | {record.levelname:<7} | "
+            sys.stderr.write(f"{when}{record.getMessage()}\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """Print the project's log while the block runs: the progress of steps where there is no terminal, and warnings."""
+    log, lines = logging.getLogger("collect_and_train"), _LogLines()
+    before = log.level
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(lines)
+        log.setLevel(before)
+
+
 @contextmanager
 def progress_reporter(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Iterator[Progress]:
     """Report progress as bars on a terminal, as a line in a notebook, else, or where quiet is wanted, in the log."""

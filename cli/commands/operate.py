@@ -14,7 +14,7 @@ from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
-from workspace.terminal import CONSOLE, say
+from workspace.terminal import rendered, say
 
 DefaultWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Default workspace of the deployments.")
@@ -61,9 +61,11 @@ def watch(folder: Folder) -> None:
     from flows.watch import watch as flow
 
     found = flow(workspace=str(folder))
-    output.answer(Watched(new=found))
-    for name, new in found.items():
-        say(f"{new} new clean pictures. To train on them: ", (Workspace(Path(name)).command("retrain"), "bold"))
+    lines = [
+        f"{new} new clean pictures. To train on them: {Workspace(Path(name)).command('retrain')}"
+        for name, new in found.items()
+    ]
+    output.answer(Watched(new=found), "\n".join(lines))
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -82,8 +84,11 @@ def retrain(folder: Folder, settings: Settings = None) -> None:
     from flows.retrain import retrain as flow
 
     counts = flow(workspace=str(folder), settings=overrides or None)
-    CONSOLE.print(summary_table(Workspace(folder), counts))
-    output.answer(run_document(Workspace(folder), counts), "\n".join(counts["publish"].notes))
+    notes = "\n".join(counts["publish"].notes)
+    output.answer(
+        run_document(Workspace(folder), counts),
+        lambda: f"{rendered(summary_table(Workspace(folder), counts))}\n{notes}",
+    )
 
 
 @app.command(rich_help_panel=OPERATE)

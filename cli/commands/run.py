@@ -31,7 +31,7 @@ from workspace.errors import WorkspaceError
 from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
 from workspace.storage.paths import Workspace
-from workspace.terminal import CONSOLE, say
+from workspace.terminal import rendered, say
 
 _LOG = logging.getLogger("collect_and_train")
 
@@ -99,8 +99,8 @@ def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None, neg
         file = inputs.workspace.config_file
         for note in inputs.notes:
             _LOG.warning("%s", note)
-    output.answer(Initialised(file=str(file)))
-    say(f"Wrote {file}. Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
+    output.answer(Initialised(file=str(file)), f"Wrote {file}.")
+    say("Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
 
 
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
@@ -119,7 +119,11 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
 
     counts = collect_and_train(workspace=str(workspace.root), settings=overrides or None)
     latest = workspace.latest_run()
-    CONSOLE.print(summary_table(workspace, counts))
-    say("\n" + "\n".join(counts["search"].notes))
-    say(f"\nReport: {latest.report_file}\nModel:  {latest.model}")
-    output.answer(run_document(workspace, counts))
+    notes = "\n".join(counts["search"].notes)
+    output.answer(
+        run_document(workspace, counts),
+        lambda: (
+            f"{rendered(summary_table(workspace, counts))}\n{notes}\n\n"
+            f"Report: {latest.report_file}\nModel:  {latest.model}"
+        ),
+    )

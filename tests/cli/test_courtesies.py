@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from cli import main as program
 from cli.app import app
+from workspace.catalog.records import StepCounts
 from workspace.progress import Progress
+from workspace.resolve import open_workspace
 from workspace.terminal import CONSOLE, LogProgress, be_quiet, progress_reporter
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
@@ -39,10 +41,10 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize("word", ["-q", "--quiet"])
 def test_quiet_leaves_out_what_is_said_beside_the_answers_and_prefects_log(word: str, tmp_path: Path) -> None:
     init = ["init", "-w", str(tmp_path / "loud")]
-    assert "Wrote" in CliRunner().invoke(app, init).stderr
+    assert "then: collect-and-train run" in CliRunner().invoke(app, init).stderr
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "INFO"
     result = CliRunner().invoke(app, ["init", "-w", str(tmp_path / "quiet"), word])
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, f"Wrote {tmp_path / 'quiet' / 'workspace.toml'}.\n")
     assert (tmp_path / "quiet" / "workspace.toml").exists()
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "WARNING"
     answer = CliRunner().invoke(app, [word, "status", "-w", str(tmp_path / "quiet")])
@@ -62,6 +64,27 @@ def test_quiet_shows_no_bars_on_a_terminal_and_warns_all_the_same(monkeypatch, c
     be_quiet()
     assert kind_of_progress() is LogProgress
     assert [record.message for record in caplog.records] == ["another network was used"]
+
+
+def test_a_step_says_in_lines_what_it_does_where_there_is_no_terminal(monkeypatch, capsys, tmp_path) -> None:
+    def run(_workspace: object, _config: object, progress: Progress, **_: object) -> StepCounts:
+        progress.say("regime frozen")
+        progress.warn("random weights")
+        return StepCounts("clean", 3, 0)
+
+    monkeypatch.setattr("preprocessing.clean.run", run)
+    open_workspace(tmp_path, ["cat", "dog"])
+
+    def said(*words: str) -> tuple[str, list[str]]:
+        monkeypatch.setattr("sys.argv", ["collect-and-train", "clean", "-w", str(tmp_path), *words])
+        with pytest.raises(SystemExit):
+            program.main()
+        shown = capsys.readouterr()
+        return shown.out, [line.partition(" | ")[2] for line in shown.err.splitlines()]
+
+    result = StepCounts("clean", 3, 0).line() + "\n"
+    assert said() == (result, ["INFO    | regime frozen", "WARNING | random weights"])
+    assert said("-q") == (result, ["WARNING | random weights"])
 
 
 def test_a_failure_is_told_to_who_wants_quiet(monkeypatch, capsys) -> None:

@@ -17,6 +17,7 @@ from cli import main as program
 from cli.documents import DOCUMENTS, Failure
 from workspace.catalog.records import StepCounts
 from workspace.errors import WorkspaceError
+from workspace.terminal import CONSOLE
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "workspace_f6f4cc8"
 RUN_ID = "ca92016b5032"
@@ -126,6 +127,15 @@ def test_rollback_prints_the_decision(old, call, monkeypatch) -> None:
 def test_without_it_every_command_answers_as_ever(old, call) -> None:
     assert call("clean", "-w", "workspace")[1].startswith("clean: ")
     assert "circle" in call("status", "-w", "workspace")[1]
+
+
+@pytest.mark.parametrize("name", ["run", "retrain"])
+def test_a_quiet_run_prints_its_result(name: str, old, call, monkeypatch) -> None:
+    without_prefect(monkeypatch)
+    monkeypatch.setattr(CONSOLE, "quiet", False)  # and so after the test
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
+    code, text = call(name, "-w", "workspace", "-q")
+    assert code == 0 and "accuracy" in text
 
 
 @pytest.mark.parametrize(

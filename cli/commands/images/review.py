@@ -33,7 +33,8 @@ def review(
         raise WorkspaceError(f"{workspace.root} has no pictures yet; collect some with: {workspace.command('run')}")
 
     def announce(url: str) -> None:
-        say("Open ", (url, "bold"), "\nIt opens only in a browser on this machine. Ctrl-C stops it.")
+        typer.echo(f"Open {url}")
+        say("It opens only in a browser on this machine. Ctrl-C stops it.")
 
     with workspace.open_catalog() as catalog:
         notes = _renamed(workspace, config, catalog)
@@ -43,7 +44,7 @@ def review(
         serve_page(review_app(workspace, config, catalog, notes), announce, port=port, open_browser=open_browser)
         after = {(override.sha256, override.label): override for override in catalog.all(Override)}
     changed = sum(before.get(pair) != after.get(pair) for pair in before.keys() | after.keys())
-    say(f"\n{changed} decisions changed, {len(after)} in all.")
+    typer.echo(f"\n{changed} decisions changed, {len(after)} in all.")
     if changed:
         say("Next: ", (next_command(workspace), "bold"))
 

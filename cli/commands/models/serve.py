@@ -53,7 +53,8 @@ def _serve_page(workspace: Path | None, model: Path | None, run: str | None, por
     name = workspace.resolve().name if workspace else folder.resolve().name
 
     def announce(url: str) -> None:
-        say("Open ", (url, "bold"), "\nIt opens only in a browser on this machine. Ctrl-C stops it.")
+        typer.echo(f"Open {url}")
+        say("It opens only in a browser on this machine. Ctrl-C stops it.")
 
     serve_page(
         try_app(classifier, name, notes, clean=clean_of(workspace)), announce, port=port, open_browser=open_browser
@@ -70,7 +71,7 @@ def _serve_api(workspace: Path | None, model: Path | None, run: str | None, host
     settings = ServiceSettings(lambda: model_folder(workspace, model, run), config, kept_in, token=token)
 
     def announce(url: str) -> None:
-        say("Answers at ", (f"{url}/classify", "bold"), "; how to ask: ", (f"{url}/docs", "bold"))
+        typer.echo(f"Answers at {url}/classify; how to ask: {url}/docs")
         asked = "Requests need the token." if token else "It answers programs of this machine alone, without a token."
         kept = " Unsure pictures are kept for `review` (serve.keep)." if workspace and config.serve.keep else ""
         say(f"{asked}{kept} Ctrl-C stops it.")
