@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from collectors.sources.local.layout import PhotoLayout, read_photo_layout
+from workspace.catalog.funnel import more_of
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig, load_config
-from workspace.errors import ConfigError
+from workspace.errors import ConfigError, DatasetError
 from workspace.names import NO_CLASS, name_key
 from workspace.resolve import class_line, folder_for, open_workspace, with_options, workspace_folder
 from workspace.storage.paths import Workspace
@@ -85,13 +86,38 @@ def open_inputs(
     classes = [name for name in layout.classes if name_key(name) != NO_CLASS]
     options = _photo_settings(path) | _negatives_of(layout) | options
     _refuse_missing(layout, path, keywords or classes, options)
+    if len(classes) == 1 and not keywords:
+        _refuse_one_class(layout, path, classes[0])
     try:
         workspace_there, config = open_workspace(folder, keywords or classes, options, on_old=on_old)
     except ConfigError as error:
-        hint = "" if keywords else f"\nThe classes are the names in {path}: rename them there, or name keywords too"
+        if keywords or "\n  classes: " not in str(error):
+            raise
+        hint = f"\nThe classes are the names in {path}: rename them there, or name keywords too"
         raise ConfigError(f"{error}{hint}") from error
     words = [word for words in config.collected.values() for word in words]
     return Inputs(workspace_there, config, options, created=True, notes=layout.left_out(words))
+
+
+def refuse_too_few(workspace: Workspace, config: WorkspaceConfig) -> None:
+    """Raise DatasetError where a new workspace has too few own photographs, before any work is done with them.
+
+    Raises:
+        DatasetError: a class has fewer than `split.min_per_class`, and the photographs are the only source.
+        ConfigError: they cannot be read.
+    """
+    if config.search.sources != ("folder",) or workspace.has_catalog() or workspace.inbox.is_dir():
+        return
+    layout, fewest = read_photo_layout(Path(config.search.folder.path).expanduser()), config.split.min_per_class
+    found = {label: sum(map(layout.count, words)) for label, words in config.classes.items()}
+    if lines := [
+        f"  {label!r} has {count}: {more_of(label, config, fewest - count)}"
+        for label, count in found.items()
+        if count < fewest
+    ]:
+        raise DatasetError(
+            f"a class needs at least {fewest} pictures (split.min_per_class):\n" + "\n".join(lines) + "\nThen run again"
+        )
 
 
 def _photo_settings(path: Path) -> dict[str, Any]:
@@ -116,6 +142,13 @@ def _refuse_unread(layout: PhotoLayout, path: Path, config: WorkspaceConfig, fil
             f"{path} has pictures of {', '.join(unread)}, which are keywords of no class in {file}; add them to the "
             f"keywords of a class under [classes], or as classes of their own:\n{lines}"
         )
+
+
+def _refuse_one_class(layout: PhotoLayout, path: Path, name: str) -> None:
+    """Raise ConfigError: a classifier needs a second class."""
+    what = "a second folder of pictures" if layout.is_by_folder else "rows with a second label"
+    notes = "".join(f"\n{note}" for note in layout.left_out([name]))
+    raise ConfigError(f"{path} has pictures of one class, {name!r}; a classifier needs at least 2: add {what}{notes}")
 
 
 def _refuse_missing(layout: PhotoLayout, path: Path, keywords: Sequence[str], options: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from cli.app import (
 from cli.documents import Initialised
 from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
+from workspace.config.model import load_config
 from workspace.errors import WorkspaceError
 from workspace.names import as_text, is_text
 from workspace.resolve import parse_overrides, refuse_existing, with_options, write_example
@@ -112,6 +113,9 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
             f"{as_text(str(workspace.root))} has bytes that are not UTF-8, which Prefect cannot take as a parameter: "
             "rename the folder, or change into it and name it by: --workspace ."
         )
+    from flows.inputs import refuse_too_few
+
+    refuse_too_few(workspace, load_config(workspace.config_file, overrides, on_old=None))
     prepare_server()
     from cli.results import run_document
     from flows.collect_and_train import collect_and_train

@@ -14,7 +14,7 @@ from cli.main import app
 from flows.inputs import open_inputs
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import load_config
-from workspace.errors import ConfigError, WorkspaceError
+from workspace.errors import ConfigError, DatasetError, UsageError, WorkspaceError
 from workspace.resolve import open_workspace, run_title
 from workspace.storage.paths import Workspace
 
@@ -198,3 +198,32 @@ def test_collect_takes_keywords_as_run_does(tmp_path: Path, monkeypatch) -> None
     assert workspace.root == Path("data/red-panda-raccoon") and list(config.classes) == ["red panda", "raccoon"]
     assert load_config(workspace.config_file).search.per_class == 7
     assert _run("collect").exit_code == 2 and _run("run").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "what"), [(Path, "a second folder"), (_zip, "a second folder"), (_table, "rows with")]
+)
+def test_photographs_of_one_class_need_a_second(form, what: str, photos: Path, tmp_path: Path) -> None:
+    shutil.rmtree(photos / "Grizzly")
+    with pytest.raises(
+        ConfigError, match=f"of one class, 'black'; a classifier needs at least 2: add {what}"
+    ) as caught:
+        open_inputs(tmp_path / "ws", (), form(photos))
+    assert "rename" not in str(caught.value) and not (tmp_path / "ws").exists()
+
+
+def test_a_wrong_setting_is_not_blamed_on_the_names_of_the_folders(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train.epoch: there is no such setting") as caught:
+        open_inputs(tmp_path / "ws", (), photos, {"train.epoch": 3})
+    assert "rename" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", [Path, _zip, _table])
+def test_run_says_before_it_begins_that_there_are_too_few_photographs(form, photos, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("flows.server.local.prepare_server", lambda: pytest.fail("it began"))
+    own = form(photos)
+    error = _run("run", "--photos", own, "-w", tmp_path / "ws").exception
+    where = (
+        f"put at least 5 more pictures into {photos}/black" if form is Path else "at least 5 more pictures of 'black'"
+    )
+    assert isinstance(error, DatasetError) and "at least 8 pictures" in str(error) and where in str(error)

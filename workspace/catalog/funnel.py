@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from workspace.catalog.collection_stats import BY_A_PERSON, ClassCounts
 from workspace.config.model import WorkspaceConfig
@@ -60,6 +61,12 @@ _BY_OUTCOME = {
     ("copy", "flag"): _REVIEW,
     ("copy", "drop"): "they are copies of each other: give the class more keywords or sources",
 }
+_OF_OWN_FILES: Mapping[str | tuple[str, str], str] = {
+    "two_labels": "the same pictures are in several classes: leave each in one of them",
+    ("download", "refused"): "they are no pictures that can be opened: replace them",
+    ("decode", "drop"): "the files cannot be read as pictures: replace them",
+}
+"""Where a person's own files are the only source, which has no keywords to change and no other source beside it."""
 _RETRY = "the servers did not deliver: run `collect-and-train retry` later"
 _MORE = "give the class more keywords under [classes], or more sources"
 
@@ -102,33 +109,72 @@ def remedy_for(counts: ClassCounts, label: str, config: WorkspaceConfig) -> str:
         config: names its keywords and the limits.
     """
     losses = _losses(counts)
+    more = more_of(label, config, config.split.min_per_class - counts.kept)
     if not counts.found:
+        if _is_own(config):
+            return more
         return (
             "no source found anything for its keywords: try other words or other sources; "
             "`collect-and-train sources --check` shows which are up"
         )
     if is_mostly_kept(counts):
-        return "raise search.per_class" if counts.kept >= config.search.per_class else _MORE
+        return "raise search.per_class" if counts.kept >= config.search.per_class else more
     name = max(losses, key=lambda reason: losses[reason])
     if name == "two_labels" and (shared := _shared_keywords(label, config)):
         return f"{shared}: give each class keywords of its own"
-    return remedy_of(name, config)
+    return remedy_of(name, config, more)
 
 
-def remedy_of(name: str, config: WorkspaceConfig) -> str:
-    """Say what helps against one reason, as the catalogue or ClassCounts names it."""
+def more_of(label: str, config: WorkspaceConfig, lacking: int = 0) -> str:
+    """Say how a class gets more pictures: into a person's own folder or table, else by keywords and sources.
+
+    Args:
+        label: the class.
+        config: names its keywords and the sources.
+        lacking: how many it needs; 0 or less: some.
+    """
+    if not _is_own(config):
+        return _MORE
+    number = f"at least {lacking} more" if lacking > 0 else "more"
+    word = next(iter(config.collected.get(label, ())), label)
+    if config.search.sources == ("url_list",):
+        return f"add {number} rows of {word!r} to {config.search.url_list.file}"
+    place = Path(config.search.folder.path).expanduser()
+    if (place / word).is_dir():
+        return f"put {number} pictures into {place / word}"
+    return f"add {number} pictures of {word!r} to {place}"
+
+
+def _is_own(config: WorkspaceConfig) -> bool:
+    return config.search.sources in (("folder",), ("url_list",))
+
+
+def remedy_of(name: str, config: WorkspaceConfig, more: str = _MORE) -> str:
+    """Say what helps against one reason, as the catalogue or ClassCounts names it.
+
+    Args:
+        name: of the reason.
+        config: the settings.
+        more: how the class gets more pictures.
+    """
     reason = find_reason(name)
+    outcome = (reason.stage, reason.outcome) if reason else ("", "")
     if name in BY_A_PERSON.values() or (reason and reason.stage == "curate"):
         return _REVIEW
     if name in _SETTINGS:
         section, key = _SETTINGS[name].split(".")
         value = getattr(getattr(config, section), key)
-        return f"if they are usable, change {_SETTINGS[name]} (now {value}); else name sources with other pictures"
+        other = more if _is_own(config) else "name sources with other pictures"
+        return f"if they are usable, change {_SETTINGS[name]} (now {value}); else {other}"
+    if config.search.sources == ("folder",) and (own := _OF_OWN_FILES.get(name) or _OF_OWN_FILES.get(outcome)):
+        return own
+    if _is_own(config) and outcome in (("copy", "drop"), ("download", "skipped"), ("download", "withdrawn")):
+        return f"{_BY_OUTCOME[outcome].partition(': ')[0]}: {more}" if outcome[0] == "copy" else more
     if name in _REMEDIES:
         return _REMEDIES[name]
     if reason is None:
-        return _MORE
-    return _RETRY if reason.retryable else _BY_OUTCOME.get((reason.stage, reason.outcome), _MORE)
+        return more
+    return _RETRY if reason.retryable else _BY_OUTCOME.get(outcome, more)
 
 
 def _losses(counts: ClassCounts) -> Counter[str]:

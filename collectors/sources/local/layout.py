@@ -101,7 +101,7 @@ class PhotoLayout:
         for name in self.folders:
             if name_key(name) in searched:
                 continue
-            if count := sum(1 for _ in self._images(name)):
+            if count := self.count(name):
                 unread.append(f"{one_line(name)} ({count})")
             else:
                 empty.append(one_line(name))
@@ -135,6 +135,15 @@ class PhotoLayout:
             and _last(name) not in _METADATA
             and is_inside(name)  # others are told for every class of an archive
         }
+
+    @property
+    def is_by_folder(self) -> bool:
+        """Whether every class is a folder; else a table gives the labels."""
+        return all(place.endswith("/") for own in self._places.values() for place in own)
+
+    def count(self, keyword: str) -> int:
+        """Count the images of a class, by content."""
+        return sum(1 for _ in self._images(keyword))
 
     def _images(self, keyword: str) -> Iterator[str]:
         return (file for file in self.files(keyword).versions if not self.why_not_image(file))

@@ -1,5 +1,6 @@
 """What became of everything that was found for a class, and what helps against the largest loss."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -63,3 +64,34 @@ def test_classes_without_a_common_keyword_are_told_to_use_others() -> None:
 def test_there_is_a_remedy_for_every_reason_for_which_a_picture_is_lost(reason: str) -> None:
     remedy = remedy_of(reason, CONFIG)
     assert remedy and not remedy.startswith("give the class more keywords under"), reason
+
+
+@pytest.mark.parametrize(
+    ("lost", "remedy"),
+    [
+        ({"kept": 2}, "put at least 6 more pictures into {pics}/cat"),
+        ({"found": 0}, "put at least 8 more pictures into {pics}/cat"),
+        ({"dropped": Counter({"near_copy": 8})}, "copies of each other: put at least 8 more pictures into {pics}/cat"),
+        ({"dropped": Counter({"too_small": 8})}, "(now 64); else put at least 8 more pictures into {pics}/cat"),
+        ({"dropped": Counter({"damaged": 8})}, "cannot be read as pictures: replace them"),
+        ({"not_downloaded": Counter({"refused: html": 8})}, "no pictures that can be opened: replace them"),
+        ({"not_downloaded": Counter({"withdrawn: file": 8})}, "put at least 8 more pictures into {pics}/cat"),
+    ],
+)
+def test_the_remedy_for_own_pictures_names_their_folder_or_table(
+    lost: dict[str, object], remedy: str, tmp_path
+) -> None:
+    (tmp_path / "pics" / "cat").mkdir(parents=True)
+    counts = ClassCounts(**({"found": 8} | lost))  # type: ignore[arg-type]
+    classes = {"kitten": "cat", "dog": "dog"}
+    for place, shown in ((tmp_path / "pics", f"{tmp_path}/pics"), (tmp_path / "list.csv", "")):
+        search = {"sources": ["folder"], "folder": {"path": str(place)}}
+        said = remedy_for(counts, "kitten", WorkspaceConfig.model_validate({"classes": classes, "search": search}))
+        if shown:
+            assert remedy.format(pics=shown) in said
+        assert not re.search("keywords|sources|servers", said) and ("put" not in said or shown)
+    search = {"sources": ["url_list"], "url_list": {"file": "urls.csv"}}
+    said = remedy_for(
+        ClassCounts(found=2, kept=2), "kitten", WorkspaceConfig.model_validate({"classes": classes, "search": search})
+    )
+    assert said == "add at least 6 more rows of 'cat' to urls.csv"
