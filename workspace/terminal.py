@@ -196,14 +196,16 @@ class _LogLines(logging.Handler):
 def log_on_stderr() -> Iterator[None]:
     """Print the project's log while the block runs: the progress of steps where there is no terminal, and warnings."""
     log, lines = logging.getLogger("collect_and_train"), _LogLines()
-    before = log.level
+    before = log.level, log.propagate
     log.addHandler(lines)
     log.setLevel(logging.INFO)
+    log.propagate = False  # Prefect prints, once it is loaded, what arrives at the root
     try:
         yield
     finally:
         log.removeHandler(lines)
-        log.setLevel(before)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 @contextmanager
