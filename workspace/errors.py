@@ -23,8 +23,10 @@ A text names the value, the limit, the place, and what to do.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -162,3 +164,32 @@ class ClusterError(CollectAndTrainError):
 
 class ShardLost(ClusterError):
     """Shards of a step ended every process that did them; all others are done."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "give yourself the permission",
+    errno.EPERM: "give yourself the permission",
+    errno.EROFS: "name a place that can be written",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+    errno.ENOMEM: "end other programs, or use a smaller batch",
+    errno.EISDIR: "a folder has this name: move it away",
+}
+
+
+def os_failure(error: OSError, path: Path | None = None, otherwise: str = "") -> str:
+    """Write what the system refused and the remedy that fits, such as `No space left on device; free some space`.
+
+    Args:
+        error: as the system raised it.
+        path: what was to be read or written; names the part of it that is a file where a folder should be.
+        otherwise: the remedy where none is known.
+    """
+    if path is not None and error.errno in (errno.ENOTDIR, errno.EEXIST):
+        for part in (*reversed(path.parents), path):
+            if part.is_file():
+                return f"{part} is a file, not a folder; name another folder"
+    remedy = _REMEDIES.get(error.errno or 0, otherwise)
+    return f"{error.strerror or error}" + (f"; {remedy}" if remedy else "")

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 import traceback
+from pathlib import Path
 
-_REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EACCES: "give yourself the permission",
-    errno.EPERM: "give yourself the permission",
-    errno.EROFS: "name a place that can be written",
-    errno.ENAMETOOLONG: "use a shorter name",
-    errno.EMFILE: "raise the number of open files (ulimit -n)",
-    errno.ENOMEM: "end other programs, or use a smaller batch",
-}
+from workspace.errors import os_failure
 
 
 def sentence_for(error: BaseException) -> str:
@@ -28,8 +19,9 @@ def _cause(error: BaseException) -> str:
         return "not enough memory; end other programs, or use a smaller batch, then run the same command again"
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename is not None else ""
-        remedy = _REMEDIES.get(error.errno or 0)
-        return f"{place}{error.strerror}" + (f"; {remedy}, then run the same command again" if remedy else "")
+        path = Path(error.filename) if isinstance(error.filename, str) else None
+        cause, semicolon, remedy = os_failure(error, path).rpartition("; ")
+        return f"{place}{cause}; {remedy}, then run the same command again" if semicolon else f"{place}{remedy}"
     text = " ".join(str(error).split())
     return f"a fault of this program, {type(error).__name__}: {text[:300] or 'without a text'}; please report it"
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 from workspace.files.atomic import write_json
 
 VERSION = 1
@@ -76,5 +76,5 @@ def body_file(folder: Path, sha256: str) -> Path:
 def unwritable(folder: Path, error: OSError) -> WorkspaceError:
     """Make the error of a folder that cannot be written."""
     return WorkspaceError(
-        f"cannot write the recording {folder}: {error.strerror or error}; free some space or name another folder"
+        f"cannot write the recording {folder}: {os_failure(error, folder, 'make it writable')}, or name another folder"
     )

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 
 _ANSWER_S = 5.0
 _STARTS = 3  # a port that another program takes at that very moment is no reason to give up
@@ -86,8 +86,8 @@ def _check_home(home: Path) -> None:
             probe.flush()
     except OSError as error:
         raise WorkspaceError(
-            f"Prefect cannot keep its records in {home}: {error.strerror}; free some space or make the folder "
-            "writable, or name another one: PREFECT_HOME=/tmp/prefect"
+            f"Prefect cannot keep its records in {home}: {os_failure(error, home, 'make the folder writable')}, or "
+            "name another one: PREFECT_HOME=/tmp/prefect"
         ) from error
     database = home / "prefect.db"
     try:

@@ -25,7 +25,7 @@ from workspace.config.operate import RetrainConfig, ServeConfig
 from workspace.config.section import Section
 from workspace.config.storage import StorageConfig
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrackingConfig, TrainConfig
-from workspace.errors import ConfigError, UsageError
+from workspace.errors import ConfigError, UsageError, os_failure
 from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
 from workspace.text import NO_SUCH_NAME, counted, decode_text, place_of, words_of
 
@@ -214,7 +214,7 @@ def load_config(
             f"{path} does not exist; write one with: collect-and-train init -w {shlex.quote(str(path.parent))}"
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be read: {os_failure(error, path)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}; save it as UTF-8") from error
     return parse_config(text, str(path), overrides, on_old=on_old, frozen=frozen)

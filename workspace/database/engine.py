@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from workspace.database.address import Address, parse_address
 from workspace.database.complaints import sentence
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 
 _CACHE = "cache_size=-65536"  # KiB: joins of a million rows take half the time that they take with SQLite's 2 MB
 
@@ -83,7 +83,7 @@ class Database:
             return sa.URL.create("sqlite", database=str(self._writable(file)))
         except OSError as error:
             raise WorkspaceError(
-                f"cannot open the catalogue {file}: {error.strerror}; make its folder writable"
+                f"cannot open the catalogue {file}: {os_failure(error, file, 'make its folder writable')}"
             ) from error
 
     def _writable(self, file: Path) -> Path:

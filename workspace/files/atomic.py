@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
             raise
     except OSError as error:
         raise WorkspaceError(
-            f"cannot write {path}: {error.strerror or error}; free some space or make the folder writable, "
+            f"cannot write {path}: {os_failure(error, path, 'free some space or make the folder writable')}, "
             "then run the same command again: it goes on where this one stopped"
         ) from error
 

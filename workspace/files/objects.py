@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 from workspace.files.base import Entry
 from workspace.files.s3 import connect, environment, in_words
 from workspace.files.scratch import scratch_folder
@@ -146,7 +146,7 @@ class ObjectFiles:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
             except OSError as error:
-                raise WorkspaceError(f"cannot write {file}: {error.strerror}; free some space, then go on") from error
+                raise WorkspaceError(f"cannot write {file}: {os_failure(error, file)}, then go on") from error
             return file
         return None
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 
 
 def scratch_folder(parent: Path) -> Path:
@@ -25,7 +25,7 @@ def scratch_folder(parent: Path) -> Path:
         folder = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
     except OSError as error:
-        raise WorkspaceError(f"cannot write {parent}: {error.strerror}; free some space or name another") from error
+        raise WorkspaceError(f"cannot write {parent}: {os_failure(error, parent, 'name another')}") from error
     return folder
 
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from workspace.errors import ModelError, WorkspaceError
+from workspace.errors import ModelError, WorkspaceError, os_failure
 from workspace.files.atomic import write_atomic
 from workspace.storage.artefact import Artefact
 from workspace.storage.paths import Workspace
@@ -142,7 +142,8 @@ class KeptPictures:
                 temporary.replace(target)
             except OSError as error:
                 raise WorkspaceError(
-                    f"cannot write {target.parent}: {error.strerror}; make the folder writable, then decide again"
+                    f"cannot write {target.parent}: {os_failure(error, target, 'make the folder writable')}, "
+                    "then decide again"
                 ) from error
             self._decide(record, label)
             return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import lock_descriptor, unlock_descriptor
 
 from workspace.clock import utc_now
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 from workspace.storage.location.catalog import database_lock
 from workspace.storage.paths import Workspace
 
@@ -121,7 +121,7 @@ def hold_folder(
             _take(workspace, lambda: _try(handle, owner), deadline, on_wait)
         except OSError as error:
             raise WorkspaceError(
-                f"cannot write {file}: {error.strerror}; free some space or make the folder writable, "
+                f"cannot write {file}: {os_failure(error, file, 'free some space or make the folder writable')}, "
                 "then run the same command again"
             ) from error
         undo.callback(unlock_descriptor, handle)

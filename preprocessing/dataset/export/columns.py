@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from workspace.catalog.records import Sample
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 from workspace.storage.image_store import ImageStore
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -110,7 +110,7 @@ def written_beside(file: Path) -> Iterator[Path]:
         yield part
         part.replace(file)
     except OSError as error:
-        raise WorkspaceError(f"cannot write {file}: {error.strerror or error}; name another folder") from error
+        raise WorkspaceError(f"cannot write {file}: {os_failure(error, file, 'name another folder')}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

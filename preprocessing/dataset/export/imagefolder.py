@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from preprocessing.dataset.export.columns import DETAILS, SPLITS, arrow_schema, classes_of, images_of, readme
 from workspace.catalog.records import Sample
-from workspace.errors import WorkspaceError
+from workspace.errors import WorkspaceError, os_failure
 from workspace.files.atomic import write_atomic
 from workspace.licenses import spreadsheet_cell
 from workspace.names import folder_name
@@ -66,7 +66,7 @@ def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     except OSError as error:
-        raise WorkspaceError(f"cannot write {target}: {error.strerror or error}; name another folder") from error
+        raise WorkspaceError(f"cannot write {target}: {os_failure(error, target, 'name another folder')}") from error
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:

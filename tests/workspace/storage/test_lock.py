@@ -126,7 +126,7 @@ def test_a_half_written_lock_is_nobody_s(tmp_path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkspaceError, match="make the folder writable"):
+    with pytest.raises(WorkspaceError, match="file is a file, not a folder; name another"):
         hold(Workspace(tmp_path / "file" / "below"), "run").__enter__()
 
 

@@ -16,7 +16,7 @@ from training.export.devices.measure import measure
 from training.export.job import ExportJob
 from training.inference.answering import Answers
 from training.stats.calibration import Calibration
-from workspace.errors import ModelError, WorkspaceError
+from workspace.errors import ModelError, WorkspaceError, os_failure
 from workspace.files.atomic import write_atomic
 from workspace.storage.run_folder import CARD_NAME, README_NAME
 
@@ -129,6 +129,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 parent.rmdir()
         if isinstance(error, OSError):
             raise WorkspaceError(
-                f"cannot write {folder}: {error.strerror or error}; free some space, or name another folder with --out"
+                f"cannot write {folder}: {os_failure(error, folder, 'make it writable')}, or name another with --out"
             ) from error
         raise
