@@ -27,8 +27,12 @@ def run_all_steps(workspace: Workspace, config: WorkspaceConfig, run_step: RunSt
         The counts of each step, by its name.
 
     Raises:
+        WeightsError: the backbone's weights are not to be had; found before the first step begins.
         DatasetError: a class has too few clean pictures.
     """
+    from training.network.backbone import check_weights  # loads torch
+
+    check_weights(config.train)
     counts = collect_until_clean(workspace, config, run_step)
     refuse_small_classes(workspace, config)
     return counts | {name: run_step(name, 1) for name in steps_of(Phase.DATASET, Phase.RUN)}

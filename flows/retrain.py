@@ -13,6 +13,7 @@ from flows.artifacts import show_result
 from flows.cluster.spread import spread_for
 from flows.step_table import Phase, steps_of
 from flows.steps import step_task
+from training.network.backbone import check_weights
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.resolve import open_workspace, run_title, workspace_folder
@@ -67,6 +68,7 @@ def retrain(
                 "of workspace.toml",
                 ", ".join(champion.differing),
             )
+        check_weights(config.train)  # before the first step, not after the last picture
         counts = {
             name: step_task(name)(opened, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
         }

@@ -21,17 +21,28 @@ from workspace.terminal import progress_reporter
 
 
 class ForeseenFilter(logging.Filter):
-    """Drops the traceback of an expected failure: its text already names the cause and the remedy."""
+    """Tells an expected failure once, in its own words, which name the cause and the remedy; Prefect writes reprs."""
+
+    _told = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, expected failures without traceback."""
-        if record.exc_info and isinstance(record.exc_info[1], CollectAndTrainError):
-            record.exc_info = None
+        """Put an expected failure into words; drop what repeats it."""
+        if self._told and record.getMessage().startswith("Finished in state Failed("):
+            return False
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, CollectAndTrainError):
+            is_new, self._told = str(error) != self._told, str(error)
+            record.msg, record.args, record.exc_info = "%s", (str(error),), None
+            return is_new
+        if isinstance(record.args, tuple) and "Retry" in str(record.msg):
+            record.args = tuple(str(value) if isinstance(value, Exception) else value for value in record.args)
+            record.msg = str(record.msg).replace("%r", "%s")
         return True
 
 
+_FORESEEN = ForeseenFilter()  # one for both: a task's failure is its flow's
 for _name in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(_name).addFilter(ForeseenFilter())
+    logging.getLogger(_name).addFilter(_FORESEEN)
 
 
 def step_task(name: str, number: int = 1) -> Task[[Workspace, WorkspaceConfig], StepCounts]:

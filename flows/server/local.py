@@ -15,11 +15,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from workspace.errors import WorkspaceError, os_failure
+from workspace.errors import CollectAndTrainError, WorkspaceError, os_failure
 
 _ANSWER_S = 5.0
 _STARTS = 3  # a port that another program takes at that very moment is no reason to give up
 _ROOM_BYTES = 1_000_000  # Prefect's new database
+_ENDS_OF_FAILURE = ("Crash detected!", "Finished in state Failed(", "Finished in state Crashed(")
 _LOG = "collect-and-train-temporary-server.log"
 
 
@@ -32,7 +33,7 @@ def prepare_server() -> None:
         WorkspaceError: the server does not answer, or a temporary one cannot start; names the remedy.
     """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_without_traceback)  # the command line keeps it in a file, and says where
+        logging.getLogger(name).addFilter(_leave_failures_to_the_command)
     logging.getLogger("prefect").addFilter(_is_worth_a_line)
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     if not os.environ.get("PREFECT_API_URL"):
@@ -69,9 +70,11 @@ def server_that_answers() -> str:
     return url
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
+def _leave_failures_to_the_command(record: logging.LogRecord) -> bool:
+    """Drop what the command line tells in words; it keeps the traceback of an unforeseen failure in a file."""
+    foreseen = record.exc_info and isinstance(record.exc_info[1], CollectAndTrainError)
     record.exc_info = None
-    return True
+    return not foreseen and not record.getMessage().startswith(_ENDS_OF_FAILURE)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

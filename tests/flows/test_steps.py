@@ -2,15 +2,18 @@
 
 import importlib
 import inspect
+import logging
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from flows.collecting import run_all_steps
 from flows.step_table import STEPS, Phase, find_step, steps_of
+from flows.steps import ForeseenFilter
 from workspace.catalog.records import StepCounts
 from workspace.config.template import render_config
-from workspace.errors import ConfigError
+from workspace.errors import CollectError, ConfigError, WeightsError
 from workspace.files.atomic import write_atomic
 from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace
@@ -35,7 +38,7 @@ def test_a_step_after_split_refuses_another_model_than_the_run_was_frozen_for(fr
 @pytest.mark.parametrize("setting", ["train.epochs=12", "train.device=cpu", "retrain.publish_level=0.2"])
 def test_a_step_after_split_takes_what_does_not_change_the_model(frozen, setting) -> None:
     done = CliRunner().invoke(app, ["publish", "-w", str(frozen.root), "--set", setting])
-    assert "has no card.json; make it with: collect-and-train train" in str(done.exception)
+    assert "or make it with: collect-and-train train" in str(done.exception)
 
 
 def test_every_step_is_a_module_with_a_run_that_takes_its_options() -> None:
@@ -74,3 +77,30 @@ def test_the_steps_stand_in_the_order_of_the_path() -> None:
         *("features", "curate", "split"),
         *("train", "evaluate", "report", "publish"),
     )
+
+
+def test_missing_weights_are_found_before_the_first_step_begins(tmp_path) -> None:
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"], {"train.weights_file": str(tmp_path / "none.pth")})
+    ran: list[str] = []
+    with pytest.raises(WeightsError, match=r"none\.pth \(train\.weights_file\) is not a file"):
+        run_all_steps(workspace, config, lambda name, _number: ran.append(name))  # type: ignore[arg-type,return-value]
+    assert ran == []
+
+
+def test_a_failure_that_was_foreseen_is_told_once_in_words_in_a_flows_log() -> None:
+    told = ForeseenFilter()
+    error = CollectError("the network is 'away'\nsay so")
+    failed = (f"Task run failed with exception: {error!r} - Retries are exhausted", (), (type(error), error, None))
+    lines = [
+        ("Task run failed with %s: %r - Retry %s/%s will start %s", ("exception", error, 1, 2, "at once"), None),
+        failed,
+        (f"Finished in state Failed('Task run encountered an exception {error!r}')", (), None),
+        ("Encountered exception during execution: %r", (error,), (type(error), error, None)),
+        (f"Finished in state Failed('Flow run encountered an exception: {error!r}')", (), None),
+    ]
+    records = [logging.LogRecord("x", logging.ERROR, "", 1, message, args, info) for message, args, info in lines]
+    assert [record.getMessage() for record in records if told.filter(record)] == [
+        f"Task run failed with exception: {error} - Retry 1/2 will start at once",
+        str(error),
+    ]
+    assert all(record.exc_info is None for record in records[:2])

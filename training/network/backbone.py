@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
+from training.network.registry import BackboneSpec, build_network, find_weights, load_imagenet, spec_of
 from training.network.weights_origin import Origin
 from workspace.config.train import TrainConfig
 from workspace.errors import WeightsError
@@ -185,6 +185,24 @@ def normalised(images: torch.Tensor, mean: tuple[float, float, float], std: tupl
     """Normalise images uint8 [n, h, w, 3] to inputs float32 [n, 3, h, w], channels last in memory."""
     scale, shift = images.new_tensor(std, dtype=torch.float32), images.new_tensor(mean, dtype=torch.float32)
     return ((images.float() / 255 - shift) / scale).permute(0, 3, 1, 2)
+
+
+def check_weights(config: TrainConfig) -> None:
+    """Find or download the weights that `load_backbone` will read, before work begins that ends in training.
+
+    Raises:
+        ConfigError: a name is not known.
+        WeightsError: the weights cannot be had and no fallback is named; the text names every remedy.
+    """
+    spec = spec_of(config.backbone)
+    if config.weights == "random":
+        return
+    try:
+        find_weights(spec, config.weights_file, config.weights)
+    except WeightsError:
+        if not config.fallback_backbone:
+            raise
+        find_weights(spec_of(config.fallback_backbone))
 
 
 def load_backbone(config: TrainConfig, seed: int) -> tuple[Backbone, Origin]:

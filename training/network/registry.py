@@ -84,6 +84,20 @@ def build_network(spec: BackboneSpec, seed: int = 0) -> nn.Module:
         return spec.build()
 
 
+def find_weights(spec: BackboneSpec, weights_file: str = "", version: str = "imagenet") -> Path:
+    """Return the file of a network's weights; arguments and errors as of `load_imagenet`."""
+    if not weights_file:
+        return spec.find_weights(version)
+    path = Path(weights_file).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"{path} (train.weights_file) is not a file", _remedy(spec))
+    return path
+
+
+def _remedy(spec: BackboneSpec) -> str:
+    return f"Set train.weights_file to a state_dict of {spec.name}, or leave it empty to have one looked up"
+
+
 def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = "", version: str = "imagenet") -> Path:
     """Load ImageNet weights into a whole classifier and return their file.
 
@@ -97,8 +111,7 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
         WeightsError: they cannot be had, or do not fit.
         ConfigError: the network has no weights of that version.
     """
-    path = Path(weights_file).expanduser() if weights_file else spec.find_weights(version)
-    remedy = f"Set train.weights_file to a state_dict of {spec.name}, or leave it empty to have one looked up"
+    path, remedy = find_weights(spec, weights_file, version), _remedy(spec)
     try:
         state = read_torch_file(path, torch.device("cpu"))
     except ValueError as error:
