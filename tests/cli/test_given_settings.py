@@ -89,6 +89,11 @@ def test_the_next_command_keeps_the_settings_that_were_given(frozen) -> None:
     assert other[-6:] == ["--set", "train.epochs=9", "--set", "train.backbone=resnet18", "--set", "curate.apply=true"]
 
 
+def test_the_next_command_is_told_even_where_the_file_was_broken_meanwhile(frozen) -> None:
+    frozen.config_file.write_text("[classes")
+    assert next_run(frozen) == frozen.command("run")
+
+
 def test_split_notes_nothing_where_the_settings_are_those_of_the_file(frozen) -> None:
     split.run(frozen, load_config(frozen.config_file))
     assert not frozen.latest_run().own_settings_file.exists()

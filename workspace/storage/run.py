@@ -197,7 +197,10 @@ def next_run(workspace: Workspace, given: Mapping[str, Any] | None = None) -> st
         workspace: of the command.
         given: settings that the present command was given; they win.
     """
-    own = latest_own_settings(workspace, load_config(workspace.config_file))
+    try:
+        own = latest_own_settings(workspace, load_config(workspace.config_file))
+    except ConfigError:  # `run` says what is wrong with workspace.toml; what was done before is not to fail by it
+        own = {}
     return workspace.command("run") + set_options(own | dict(given or {}))
 
 
