@@ -60,18 +60,26 @@ class Commands(TyperGroup):
 
         Raises:
             RuntimeError: in place of an EOFError.
-            BadParameter: a value does not fit its option; in our words, where the library has pydantic's.
+            UsageError: the library's own, in our words.
         """
         try:
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            from pydantic import ValidationError
-
-            if isinstance(error.__cause__, ValidationError):
-                error.message = "; ".join(map(words_of, error.__cause__.errors()))
-            raise
         except EOFError as error:
             raise RuntimeError(f"a file or a stream ended too early: {error}") from error
+        except Exception as error:
+            if hasattr(error, "format_message"):  # the library's own, for wrong usage
+                _put_into_our_words(error)
+            raise
+
+
+def _put_into_our_words(error: Any) -> None:
+    from pydantic import ValidationError
+
+    if isinstance(error.__cause__, ValidationError):
+        error.message = "; ".join(map(words_of, error.__cause__.errors()))
+    params = getattr(getattr(error.ctx, "command", None), "params", ())
+    if "unexpected extra argument" in error.message and any(param.name == "photos" for param in params):
+        error.message += ": a folder of pictures is named with --photos"
 
 
 app = typer.Typer(
@@ -152,7 +160,7 @@ NewFolder = Annotated[
 Photos = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR",
+        metavar="FOLDER|ZIP|TABLE",
         help="Your own pictures instead of a search: a folder with a folder per class, a zip archive of one, or a "
         "table of path and label.",
     ),

@@ -31,6 +31,7 @@ from workspace.storage.paths import Workspace
 from workspace.storage.run import own_settings
 from workspace.storage.run_folder import RunFolder
 from workspace.terminal import rendered
+from workspace.text import counted
 
 _COLUMNS = ("found", "clean", "kept", "to_review", "reviewed", "train", "val", "test")
 
@@ -89,7 +90,7 @@ def status_text(status: Status) -> str:
         lines += [("service", status.service)] if status.service else []
     if status.unlabelled:
         command = Workspace(Path(status.workspace)).command("review")
-        lines.append(("unlabelled", f"{status.unlabelled:,} pictures that the service kept: {command}"))
+        lines.append(("unlabelled", f"{counted(status.unlabelled, 'picture')} that the service kept: {command}"))
     if status.in_use_by:
         lines.append(("now", f"in use by {status.in_use_by}"))
     return rendered(table) + "".join(f"{name:<16}{text}\n" for name, text in lines)

@@ -12,8 +12,8 @@ from collectors.sources.local.layout import PhotoLayout, read_photo_layout
 from workspace.catalog.funnel import more_of
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig, load_config
-from workspace.errors import ConfigError, DatasetError
-from workspace.names import NO_CLASS, name_key
+from workspace.errors import ConfigError, DatasetError, UsageError
+from workspace.names import NO_CLASS, as_text, name_key
 from workspace.resolve import class_line, folder_for, open_workspace, with_options, workspace_folder
 from workspace.storage.paths import Workspace
 
@@ -69,6 +69,7 @@ def open_inputs(
     """
     options = with_options(settings, per_class=per_class, backbone=backbone)
     if not str(photos):
+        _refuse_path(keywords)
         folder = workspace_folder(str(workspace or ""), keywords)
         created = not Workspace(folder).config_file.exists()
         return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options, created)
@@ -118,6 +119,12 @@ def refuse_too_few(workspace: Workspace, config: WorkspaceConfig) -> None:
         raise DatasetError(
             f"a class needs at least {fewest} pictures (split.min_per_class):\n" + "\n".join(lines) + "\nThen run again"
         )
+
+
+def _refuse_path(keywords: Sequence[str]) -> None:
+    """Raise UsageError where the only keyword is a folder or an archive of this machine."""
+    if len(keywords) == 1 and Path(keywords[0]).exists():
+        raise UsageError(f"{as_text(keywords[0])} is on this machine, and no keyword: name it with --photos")
 
 
 def _photo_settings(path: Path) -> dict[str, Any]:

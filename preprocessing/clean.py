@@ -29,6 +29,7 @@ from workspace.reasons import FILE_LOST, SAME_BYTES, in_order
 from workspace.spread.shards import HERE, Spread, batches, divide, side_by_side
 from workspace.storage.image_store import FOLDER, ImageStore, mark_lost, record_lost_files
 from workspace.storage.paths import Workspace
+from workspace.text import counted
 
 BATCH = 32
 """Facts per commit: what a kill loses at most."""
@@ -89,8 +90,8 @@ def _notes(workspace: Workspace, lost: int, assumed: int) -> tuple[str, ...]:
         )
     if assumed:
         notes.append(
-            f"{assumed} pictures have grey values of more than 8 bits, whose range was assumed; it stands beside each "
-            f"in `{workspace.command('review')}`"
+            f"{counted(assumed, 'picture')} with grey values of more than 8 bits, whose range was assumed; it stands "
+            f"beside each in `{workspace.command('review')}`"
         )
     return tuple(notes)
 

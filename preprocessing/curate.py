@@ -27,6 +27,7 @@ from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
 from workspace.spread.shards import HERE, Spread
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
+from workspace.text import counted
 
 VERSION = 1
 """Part of a result's digest: raise it when the same images and settings would be judged differently."""
@@ -161,7 +162,7 @@ def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int, reca
     flagged = sum(verdict.verdict == "flag" for verdict in verdicts)
     if flagged:
         notes.append(
-            f"{flagged} pictures look off topic or mislabelled, and stay until a person has looked: "
+            f"{counted(flagged, 'picture')} flagged as off topic or mislabelled, kept until a person has looked: "
             f"{workspace.command('review')}"
         )
     if recall < 1:
@@ -170,5 +171,5 @@ def _notes(workspace: Workspace, verdicts: Sequence[Verdict], without: int, reca
             f"pictures; by a sample, the search found {recall:.1%} of the true neighbours"
         )
     if without:
-        notes.append(f"{without} pictures have no features yet: {workspace.command('features')}")
+        notes.append(f"{counted(without, 'picture')} without features yet: {workspace.command('features')}")
     return tuple(notes)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workspace.config.model import COMMAND_LINE, WorkspaceConfig, load_config, parse_config
-from workspace.config.template import EXAMPLE_CLASSES, render_config
+from workspace.config.template import EXAMPLE_CLASSES, HEADER, render_config
 from workspace.errors import ConfigError, UsageError
 from workspace.files.atomic import write_atomic
 from workspace.names import name_key
@@ -67,8 +67,12 @@ def open_workspace(
     text = "[classes]\n" + "\n".join(class_line(word) for word in dict.fromkeys(keywords))
     config = parse_config(text, COMMAND_LINE, overrides)
     _ = Workspace(folder, config.storage).checked_files
-    write_atomic(workspace.config_file, render_config(config).encode())
+    write_atomic(workspace.config_file, _new_file(workspace, config))
     return workspace, config
+
+
+def _new_file(workspace: Workspace, config: WorkspaceConfig) -> bytes:
+    return render_config(config, header=f"{HEADER}# Next: {workspace.command('run')}\n").encode()
 
 
 def changing_settings(written: WorkspaceConfig, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def write_example(folder: Path, settings: Mapping[str, Any] | None = None) -> Pa
     refuse_existing(workspace)
     example = render_config(WorkspaceConfig(classes=dict(EXAMPLE_CLASSES)))
     config = parse_config(example, COMMAND_LINE, settings)
-    write_atomic(workspace.config_file, render_config(config).encode())
+    write_atomic(workspace.config_file, _new_file(workspace, config))
     return workspace.config_file
 
 

@@ -87,21 +87,27 @@ def demo(
 
 
 @app.command(rich_help_panel=WHOLE_PATH)
-def init(folder: Folder = Path("data/my-classifier"), photos: Photos = None, negatives: Negatives = None) -> None:
-    """Write a commented workspace.toml with every setting, to edit and then run."""
+def init(
+    keywords: Keywords = None,
+    folder: Folder = Path("data/my-classifier"),
+    photos: Photos = None,
+    negatives: Negatives = None,
+) -> None:
+    """Write a commented workspace.toml with every setting, to edit and then run; without keywords an example."""
     own = with_options(None, negatives=negatives)
-    if photos is None:
-        file = write_example(folder, own)
+    first = "Next"
+    if photos is None and not keywords:
+        file, first = write_example(folder, own), "Edit its [classes], then"
     else:
         from flows.inputs import open_inputs
 
         refuse_existing(Workspace(folder))
-        inputs = open_inputs(folder, photos=photos, settings=own)
+        inputs = open_inputs(folder, keywords or (), photos or "", settings=own)
         file = inputs.workspace.config_file
         for note in inputs.notes:
             _LOG.warning("%s", note)
     output.answer(Initialised(file=str(file)), f"Wrote {file}.")
-    say("Edit its [classes], then: ", (Workspace(folder).command("run"), "bold"))
+    say(f"{first}: ", (Workspace(folder).command("run"), "bold"))
 
 
 def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:

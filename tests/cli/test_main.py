@@ -189,6 +189,7 @@ def test_a_run_is_titled_after_the_workspace_that_its_parameters_name(parameters
         (["run", "cat"], "at least 2 classes, here is one, 'cat'"),
         (["run", "cat", "CAT"], "'cat' and 'CAT' have the same name"),
         (["run", "cat", "dog", "--set", "train.regime=x"], "1 problem:\n  train.regime: 'x' is not one of 'auto'"),
+        (["gallery", "my-photos"], "(my-photos): a folder of pictures is named with --photos"),
         (["predict", "--accept", "much", "x.jpg"], "Invalid value for '--accept': 'much' is not a number"),
         (["predict", "--format", "xml", "x.jpg"], "Invalid value for '--format': 'xml' is not one of 'tab', 'csv'"),
         (["predict", "--batch", "0", "x.jpg"], "Invalid value for '--batch': '0' is too low: it must be at least 1"),

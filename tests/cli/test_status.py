@@ -51,6 +51,6 @@ def test_the_status_says_what_the_service_has_kept(tmp_path) -> None:
     assert "unlabelled" not in status_text(read_status(workspace, config))
     facts = {"sha256": "0" * 64, "suffix": ".png", "bytes": 4, "kept_at": "2026-01-01", "run_id": "r1", "best": "cat"}
     KeptPictures(workspace).keep(KeptPicture(version=1, probability=0.4, **facts), b"data", Limits(9, 99))
-    assert "unlabelled      1 pictures that the service kept: collect-and-train review -w" in status_text(
+    assert "unlabelled      1 picture that the service kept: collect-and-train review -w" in status_text(
         read_status(workspace, config)
     )

@@ -227,3 +227,26 @@ def test_run_says_before_it_begins_that_there_are_too_few_photographs(form, phot
         f"put at least 5 more pictures into {photos}/black" if form is Path else "at least 5 more pictures of 'black'"
     )
     assert isinstance(error, DatasetError) and "at least 8 pictures" in str(error) and where in str(error)
+
+
+@pytest.mark.parametrize("command", ["run", "collect", "init"])
+def test_a_folder_in_place_of_keywords_is_told_the_option(command: str, photos: Path, tmp_path: Path) -> None:
+    error = _run(command, photos, "-w", tmp_path / "ws").exception
+    assert isinstance(error, UsageError) and "my bears is on this machine, and no keyword" in str(error)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_init_takes_keywords_and_says_next_what_fits(photos: Path, tmp_path: Path) -> None:
+    for number, (words, said) in enumerate(
+        (
+            (("cat", "dog"), "Next: collect-and-train run -w"),
+            (("--photos", photos), "Next: collect-and-train run -w"),
+            ((), "Edit its [classes], then: collect-and-train run -w"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        done = _run("init", *words, "-w", folder)
+        assert done.exit_code == 0 and said in " ".join(done.output.split())
+        text = (folder / "workspace.toml").read_text()
+        assert f"# Next: {Workspace(folder).command('run')}\n" in text and "THIS_FOLDER" not in text
+    assert list(load_config(tmp_path / "0" / "workspace.toml").classes) == ["cat", "dog"]

@@ -149,7 +149,7 @@ def test_a_picture_without_features_is_told_and_not_judged(planted) -> None:
         catalog.put([Verdict("ff" * 32, "a", "copy", "keep")])
     counts = featured.run()
     assert counts.done == 80
-    assert "1 pictures have no features yet" in counts.notes[1]
+    assert "1 picture without features yet" in counts.notes[1]
 
 
 def test_an_empty_class_or_a_single_one_is_no_error(featured) -> None:

@@ -30,6 +30,7 @@ from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
 from workspace.image_files import list_images
 from workspace.names import NO_CLASS
+from workspace.storage.artefact import why_no_tensors
 from workspace.storage.model_card import ModelCard
 from workspace.storage.run_folder import CARD_NAME, WEIGHTS_NAME
 
@@ -154,7 +155,10 @@ class Classifier:
             raise ModelError(
                 f"{folder} has no {Path(error.filename).name}; train first: collect-and-train train"
             ) from error
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, ConfigError) as error:
+        except SafetensorError as error:
+            why = why_no_tensors(folder / WEIGHTS_NAME)
+            raise ModelError(f"the model in {folder} cannot be used ({why}); copy it again, or train again") from error
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ConfigError) as error:
             detail = " ".join(str(error).split())[:200]  # torch lists every tensor
             raise ModelError(f"the model in {folder} cannot be used ({detail}); train again") from error
 

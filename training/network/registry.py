@@ -25,6 +25,7 @@ from torch import nn
 
 from training.network.stages import Stages, cut_resnet, cut_timm
 from workspace.errors import ConfigError, WeightsError
+from workspace.storage.artefact import why_no_tensors
 
 State = Mapping[str, torch.Tensor]
 
@@ -135,6 +136,8 @@ def read_torch_file(path: Path, device: torch.device) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path, str(device))
         return torch.load(path, map_location=device, weights_only=True)
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read: {why_no_tensors(path)}") from error
     except (
         OSError,
         RuntimeError,
@@ -142,7 +145,6 @@ def read_torch_file(path: Path, device: torch.device) -> Any:
         UnpicklingError,
         ArithmeticError,
         AttributeError,
-        SafetensorError,
     ) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     except (LookupError, TypeError, ValueError) as error:  # torch's own reader stumbles over bytes that are no pickle

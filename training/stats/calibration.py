@@ -20,7 +20,7 @@ from training.stats.ood import OodLimits
 from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
-from workspace.storage.artefact import Artefact
+from workspace.storage.artefact import Artefact, why_no_tensors
 from workspace.storage.metrics import Bin, Quality
 from workspace.storage.run_folder import CALIBRATION_NAME, REFERENCE_NAME
 
@@ -104,7 +104,9 @@ class Calibration:
             reference = load_safetensors(features.read_bytes())["features"]
         except FileNotFoundError as error:
             raise ModelError(f"{features} is gone; {CalibrationRecord.REPAIR}") from error
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except SafetensorError as error:
+            raise ModelError(f"{why_no_tensors(features)} in {folder}; {CalibrationRecord.REPAIR}") from error
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{features} cannot be used ({error}); {CalibrationRecord.REPAIR}") from error
         return cls(record.temperature, record.limits, reference, record.pictures)
 

@@ -19,7 +19,6 @@ EXAMPLE_CLASSES = {"red panda": ("red panda",), "고양이": ("고양이", "tabb
 
 HEADER = """\
 # Settings of this workspace. Every setting is listed with its default; delete those that you do not change.
-# Next: collect-and-train run -w THIS_FOLDER
 """
 
 

@@ -110,3 +110,16 @@ def _problems(error: ValidationError) -> str:
     found = located(error)
     more = f" and {len(found) - _PROBLEMS_SHOWN} more" if len(found) > _PROBLEMS_SHOWN else ""
     return "; ".join(found[:_PROBLEMS_SHOWN]) + more
+
+
+def why_no_tensors(file: Path) -> str:
+    """Say in words why a file of safetensors cannot be read: it is cut off, or damaged."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= file.stat().st_size else None
+        ends = [value["data_offsets"][1] for value in header.values() if "data_offsets" in value] if header else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{file.name} is damaged"
+    is_cut = header is None or file.stat().st_size < 8 + length + max(ends, default=0)
+    return f"{file.name} is cut off" if is_cut else f"{file.name} is damaged"

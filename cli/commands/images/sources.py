@@ -30,8 +30,10 @@ def sources(
 
 @app.command(rich_help_panel=OTHER)
 def gallery(
-    photos: Annotated[Path | None, typer.Option(help="Folder with one folder of pictures per class.")] = None,
-    recorded: Annotated[Path | None, typer.Option(help="Folder of recorded Openverse answers.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with one folder of pictures per class.")
+    ] = None,
+    recorded: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of recorded Openverse answers.")] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any free port.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve pictures as a small image-search site on this machine, to try collection and training on them."""

@@ -141,7 +141,7 @@ def test_clean_keeps_it_and_says_what_was_assumed(collected, picture, encode) ->
         kept = {one.sha256 for one in catalog.all(Verdict) if one.verdict != "drop"}
     assert kept == {assumed, plain} and notes[plain] == ""
     assert "0 to 255 was taken as black to white" in notes[assumed]
-    assert [note.startswith("1 pictures have grey values") for note in counts.notes] == [True]
+    assert [note.startswith("1 picture with grey values") for note in counts.notes] == [True]
 
 
 def test_a_layout_that_is_not_opened_is_named_as_such() -> None:

@@ -141,6 +141,11 @@ def _cut_weights(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:100_000])
 
 
+def _damaged_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(bytes([1, 2, 3]) + path.read_bytes()[3:])
+
+
 def _torn_card(folder: Path) -> None:
     (folder / "card.json").write_text('{"format": 2, "classes": [', encoding="utf-8")
 
@@ -158,13 +163,14 @@ def _change(**values: object):
     [
         (_no_card, "no card.json"),
         (_no_weights, "no model.safetensors"),
-        (_cut_weights, "cannot be used"),
-        (_torn_card, "cannot be used"),
+        (_cut_weights, r"cannot be used \(model.safetensors is cut off\)"),
+        (_damaged_weights, r"cannot be used \(model.safetensors is (damaged|cut off)\)"),
+        (_torn_card, r"cannot be used \(it is no JSON: cut off or damaged\)"),
         (_change(format=7), "format 7"),
         (_change(classes=["a", "b", "c"]), "size mismatch"),
         (_change(backbone="vgg"), "no backbone 'vgg'"),
         (_change(backbone="resnet50"), "cannot be used"),
-        (_change(input=None), "cannot be used"),
+        (_change(input=None), "input: it must be a section of names and values"),
     ],
 )
 def test_a_model_that_does_not_serve_is_a_model_error(model, damage, says):

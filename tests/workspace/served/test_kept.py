@@ -77,7 +77,7 @@ def test_an_inbox_that_cannot_be_written_loses_nothing(workspace) -> None:
     kept, sha = KeptPictures(workspace), record(1).sha256
     kept.keep(record(1), b"data", MANY)
     workspace.inbox.write_text("a file")
-    with pytest.raises(WorkspaceError, match="make the folder writable"):
+    with pytest.raises(WorkspaceError, match="inbox is a file, not a folder; name another"):
         kept.put_into(sha, "ape")
     assert [one.sha256 for one in kept.undecided()] == [sha]
 
