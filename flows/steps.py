@@ -20,6 +20,10 @@ from workspace.storage.paths import Workspace
 from workspace.terminal import progress_reporter
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(":")  # whatever else it says is told when the last try has failed
+
+
 class ForeseenFilter(logging.Filter):
     """Tells an expected failure once, in its own words, which name the cause and the remedy; Prefect writes reprs."""
 
@@ -35,7 +39,7 @@ class ForeseenFilter(logging.Filter):
             record.msg, record.args, record.exc_info = "%s", (str(error),), None
             return is_new
         if isinstance(record.args, tuple) and "Retry" in str(record.msg):
-            record.args = tuple(str(value) if isinstance(value, Exception) else value for value in record.args)
+            record.args = tuple(_first_line(value) if isinstance(value, Exception) else value for value in record.args)
             record.msg = str(record.msg).replace("%r", "%s")
         return True
 

@@ -89,7 +89,7 @@ def test_missing_weights_are_found_before_the_first_step_begins(tmp_path) -> Non
 
 def test_a_failure_that_was_foreseen_is_told_once_in_words_in_a_flows_log() -> None:
     told = ForeseenFilter()
-    error = CollectError("the network is 'away'\nsay so")
+    error = CollectError("the network is 'away':\nsay so")
     failed = (f"Task run failed with exception: {error!r} - Retries are exhausted", (), (type(error), error, None))
     lines = [
         ("Task run failed with %s: %r - Retry %s/%s will start %s", ("exception", error, 1, 2, "at once"), None),
@@ -100,7 +100,7 @@ def test_a_failure_that_was_foreseen_is_told_once_in_words_in_a_flows_log() -> N
     ]
     records = [logging.LogRecord("x", logging.ERROR, "", 1, message, args, info) for message, args, info in lines]
     assert [record.getMessage() for record in records if told.filter(record)] == [
-        f"Task run failed with exception: {error} - Retry 1/2 will start at once",
+        "Task run failed with exception: the network is 'away' - Retry 1/2 will start at once",
         str(error),
     ]
     assert all(record.exc_info is None for record in records[:2])
