@@ -320,5 +320,5 @@ def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
         return str(error)
     except OSError as error:
         return f"unreadable: {error.strerror or error}"
-    except ValueError:
-        return "unreadable: no file and no address can have this name"
+    except ValueError as error:  # a name that no file, or no host, can have; what a notebook gave as an image
+        return f"unreadable: {error}"
