@@ -1,9 +1,8 @@
 """[cluster] says where work is done: it shapes no model, and no key of a source goes to a worker."""
 
-from flows.retrain import _differing
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.config.template import render_config
-from workspace.storage.run import model_settings
+from workspace.storage.run import differing_settings, model_settings
 
 CLASSES = '[classes]\na = "a"\nb = "b"\n'
 CLUSTER = """[cluster]
@@ -20,7 +19,7 @@ def test_no_value_of_it_is_part_of_a_runs_id_or_keeps_a_retraining_apart() -> No
     plain, spread = (parse_config(CLASSES + more, "workspace.toml") for more in ("", CLUSTER))
     assert all(getattr(plain.cluster, name) != value for name, value in spread.cluster.model_dump().items())
     assert model_settings(plain) == model_settings(spread)
-    assert _differing(plain, spread) == []
+    assert differing_settings(plain, spread) == []
     assert parse_config(render_config(spread), "workspace.toml") == spread
 
 
