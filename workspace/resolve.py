@@ -72,7 +72,8 @@ def open_workspace(
 
 
 def _new_file(workspace: Workspace, config: WorkspaceConfig) -> bytes:
-    return render_config(config, header=f"{HEADER}# Next: {workspace.command('run')}\n").encode()
+    following = workspace.command("run").encode(errors="backslashreplace").decode()  # a folder may not be UTF-8
+    return render_config(config, header=f"{HEADER}# Next: {following}\n").encode()
 
 
 def changing_settings(written: WorkspaceConfig, overrides: Mapping[str, Any]) -> dict[str, Any]:

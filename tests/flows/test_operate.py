@@ -183,7 +183,7 @@ def test_ctrl_c_ends_a_run_with_its_own_server_and_says_that_it_goes_on(operatin
         said = run.communicate(timeout=60)[1]
         seconds = time.monotonic() - began
     assert run.returncode == 130, said
-    assert said.endswith("\nStopped by Ctrl-C; the same command goes on where this one stopped.\n")
+    assert said.endswith("Stopped by Ctrl-C; the same command goes on where this one stopped.\n")
     assert "fault of this program" not in said
     assert seconds < 5  # one, on a machine that does nothing else
     assert family and psutil.wait_procs(family, timeout=0.5)[1] == []

@@ -130,6 +130,7 @@ def test_run_says_so_before_weights_are_looked_for(tmp_path: Path, monkeypatch) 
     weights = '[train]\nweights_file = "/nowhere/resnet50.pth"\n'
     text = SETTINGS.format(source="folder", second="grizzly", folder=tmp_path) + weights
     (tmp_path / "workspace.toml").write_text(text)
+    monkeypatch.setattr("training.network.backbone.check_weights", lambda train: None)  # as if they were there then
     monkeypatch.setattr("flows.collect_and_train.get_run_logger", logging.getLogger)
     monkeypatch.setattr(
         "flows.collect_and_train.step_task",
