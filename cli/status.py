@@ -10,7 +10,6 @@ from rich.table import Table
 
 from cli.documents import ClassStatus, LastRun, LiveModel, Status
 from cli.results import scores_of
-from flows.retrain import settings_of_champion
 from preprocessing.dataset.new_images import count_new_images
 from training.evaluation.drift import read_drift
 from workspace.catalog import curation
@@ -24,7 +23,7 @@ from workspace.config.template import set_options
 from workspace.errors import WorkspaceError
 from workspace.names import NO_CLASS
 from workspace.served.kept import KeptPictures
-from workspace.storage.champion import Decision, read_champion, read_decisions
+from workspace.storage.champion import Decision, read_champion, read_decisions, settings_of_champion
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
 from workspace.storage.paths import Workspace

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
@@ -15,17 +11,9 @@ from flows.step_table import Phase, steps_of
 from flows.steps import step_task
 from training.network.backbone import check_weights
 from workspace.catalog.records import StepCounts
-from workspace.config.model import WorkspaceConfig, load_config
 from workspace.resolve import open_workspace, run_title, workspace_folder
-from workspace.storage.champion import read_champion
+from workspace.storage.champion import settings_of_champion
 from workspace.storage.lock import LOCK_WAIT_S, hold
-from workspace.storage.paths import Workspace
-from workspace.storage.run import differing_settings
-
-# How to collect, when to retrain, on which machines and what to log to are as today; all else is the live model's.
-_OF_TODAY = frozenset(
-    {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve", "tracking"}
-)
 
 
 def _run_name() -> str:
@@ -76,46 +64,6 @@ def retrain(
         logger.info("%s", note)
     show_result(opened, counts, logger)
     return counts
-
-
-@dataclass(frozen=True, slots=True)
-class ChampionSettings:
-    """The settings of a retraining.
-
-    Attributes:
-        config: those that the live model was trained with, but classes and collection of workspace.toml.
-        differing: dotted names of those that workspace.toml gives another value.
-        missing: the live model's config.toml where it is gone, and all of workspace.toml counts; None where it is not.
-    """
-
-    config: WorkspaceConfig
-    differing: tuple[str, ...] = ()
-    missing: Path | None = None
-
-
-def settings_of_champion(
-    workspace: Workspace, today: WorkspaceConfig, overrides: dict[str, Any] | None = None
-) -> ChampionSettings:
-    """Read the settings that the live model was trained with, for a retraining.
-
-    Args:
-        workspace: whose live model; where there is none, or its settings are gone, those of workspace.toml count.
-        today: the settings of workspace.toml.
-        overrides: settings by dotted name that win over both.
-
-    Raises:
-        ConfigError: the live model's settings, or the overrides, do not hold.
-    """
-    champion = read_champion(workspace)
-    if champion is None:
-        return ChampionSettings(load_config(workspace.config_file, overrides))
-    file = workspace.run(champion.champion, "config.toml").config_file
-    if not file.is_file():
-        return ChampionSettings(load_config(workspace.config_file, overrides), missing=file)
-    config = load_config(file, overrides, frozen=True).model_copy(
-        update={name: getattr(today, name) for name in _OF_TODAY}
-    )
-    return ChampionSettings(config, tuple(differing_settings(config, today)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from collectors.sources.local.layout import read_photo_layout
-from training.fit.history import History
 from training.fit.schedule import epochs_for, last_epochs
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import ClassProgress, class_progress
@@ -57,8 +56,11 @@ def work_done(step: str, workspace: Workspace, planned: Work, counts: StepCounts
         return 0
     if step in _COUNTS_ITS_WORK:
         return counts.done
-    if step == "train" and not History.read(open_run(workspace).folder.history_file).finetune:
-        return 0  # views were planned and none was learnt from: the seconds are those of the head
+    if step == "train":
+        from training.fit.history import History  # loads scikit-learn, which takes a second
+
+        if not History.read(open_run(workspace).folder.history_file).finetune:
+            return 0  # views were planned and none was learnt from: the seconds are those of the head
     return planned.left or 0
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 from cli.status import read_status, status_text
 from pages.review_data import ReviewData
 from workspace.catalog.class_progress import class_progress
@@ -54,3 +57,9 @@ def test_the_status_says_what_the_service_has_kept(tmp_path) -> None:
     assert "unlabelled      1 picture that the service kept: collect-and-train review -w" in status_text(
         read_status(workspace, config)
     )
+
+
+def test_status_and_the_estimate_before_a_step_load_no_heavy_library() -> None:
+    code = "import sys, cli.status, flows.timing.estimate; print({'torch', 'sklearn', 'prefect'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

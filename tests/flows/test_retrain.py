@@ -3,14 +3,13 @@
 import pytest
 
 from cli.status import read_status, status_text
-from flows.retrain import ChampionSettings, settings_of_champion
 from workspace.clock import utc_now
 from workspace.config.model import load_config
 from workspace.config.template import render_config
 from workspace.errors import ConfigError
 from workspace.files.atomic import write_atomic
 from workspace.resolve import open_workspace, workspace_folder
-from workspace.storage.champion import Decision, record_decision
+from workspace.storage.champion import ChampionSettings, Decision, record_decision, settings_of_champion
 from workspace.storage.paths import Workspace
 
 

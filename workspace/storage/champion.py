@@ -10,13 +10,21 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workspace.clock import utc_now
+from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError, ModelError
 from workspace.storage.paths import Workspace
+from workspace.storage.run import differing_settings
 from workspace.storage.run_folder import RunFolder
+
+# How to collect, when to retrain, on which machines and what to log to are as today; all else is the live model's.
+_OF_TODAY = frozenset(
+    {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve", "tracking"}
+)
+
 
 CHAMPION, DECISIONS = "models/champion.json", "models/decisions.jsonl"
 """The decision that made the present model live, and every decision, one JSON line each."""
@@ -194,3 +202,43 @@ def _point_to(workspace: Workspace, decision: Decision) -> None:
     if decision.action != "kept_champion":
         text = json.dumps(dataclasses.asdict(decision), indent=2, ensure_ascii=False) + "\n"
         workspace.files.write(CHAMPION, text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionSettings:
+    """The settings of a retraining.
+
+    Attributes:
+        config: those that the live model was trained with, but classes and collection of workspace.toml.
+        differing: dotted names of those that workspace.toml gives another value.
+        missing: the live model's config.toml where it is gone, and all of workspace.toml counts; None where it is not.
+    """
+
+    config: WorkspaceConfig
+    differing: tuple[str, ...] = ()
+    missing: Path | None = None
+
+
+def settings_of_champion(
+    workspace: Workspace, today: WorkspaceConfig, overrides: dict[str, Any] | None = None
+) -> ChampionSettings:
+    """Read the settings that the live model was trained with, for a retraining.
+
+    Args:
+        workspace: whose live model; where there is none, or its settings are gone, those of workspace.toml count.
+        today: the settings of workspace.toml.
+        overrides: settings by dotted name that win over both.
+
+    Raises:
+        ConfigError: the live model's settings, or the overrides, do not hold.
+    """
+    champion = read_champion(workspace)
+    if champion is None:
+        return ChampionSettings(load_config(workspace.config_file, overrides))
+    file = workspace.run(champion.champion, "config.toml").config_file
+    if not file.is_file():
+        return ChampionSettings(load_config(workspace.config_file, overrides), missing=file)
+    config = load_config(file, overrides, frozen=True).model_copy(
+        update={name: getattr(today, name) for name in _OF_TODAY}
+    )
+    return ChampionSettings(config, tuple(differing_settings(config, today)))
