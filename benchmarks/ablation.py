@@ -23,14 +23,18 @@ import numpy as np
 
 from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.support.rivals import Answer, Rows, ours
-from benchmarks.train import BACKBONES, file_name, remembered, with_backbone
-from training.stats.scores import balanced_accuracy
+from benchmarks.train import BACKBONES, file_name, remembered, tested, with_backbone
+from training.stats.fold_comparison import FoldComparison, compare_folds
+from training.stats.scores import Floats
 from workspace.storage.model_card import Preset
 
 SHIPPED = "as shipped"
 
 MIRRORED = "mean with the mirrored view"
 """What is shipped, asked twice: it needs no training of its own."""
+
+Table = dict[str, dict[str, FoldComparison]]
+"""By set and variant, the variant (`finetuned`) beside the recipe as shipped (`head`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,52 +97,93 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = given.keep or Path(scratch)
         folder = root / "variants" / f"{given.backbone}-{given.device}"
-        table: dict[str, dict[str, float]] = {}
+        table: Table = {}
         for source in given.sets.split(","):
             photos = with_backbone(collect(source, root, "efficientnet_lite0"), given.backbone, given.device)
-            table[photos.name] = {name: accuracy(photos, folder, name, seeds) for name in names}
+            table[photos.name] = measure(photos, folder, names, seeds)
     print_table(table, names)
     print_left_out(table, names)
 
 
-def accuracy(photos: PhotoSet, folder: Path, name: str, seeds: Sequence[int]) -> float:
-    """A variant's balanced accuracy on the tested pictures of these folds together."""
+def measure(photos: PhotoSet, folder: Path, names: Sequence[str], seeds: Sequence[int]) -> dict[str, FoldComparison]:
+    """Each variant beside the recipe as shipped, on the tested images of these folds together."""
+    rows = tested(photos, seeds)
+    labels, groups = photos.labels[rows], photos.groups[rows]
+    found = {name: logits_of(photos, folder, name, seeds) for name in names}
+    return {name: compare_folds(found[SHIPPED], logits, labels, groups) for name, logits in found.items()}
+
+
+def logits_of(photos: PhotoSet, folder: Path, name: str, seeds: Sequence[int]) -> Floats:
+    """What a variant answers to the tested images, [n, classes], in the order of `tested`."""
     trained = SHIPPED if name == MIRRORED else name
     answers = [
         remembered(photos, folder / file_name(photos.name, trained, seed), trained, VARIANTS[trained].answer, seed)
         for seed in seeds
     ]
-    labels = np.concatenate([photos.labels[photos.fold == seed] for seed in seeds])
-    logits = [found.logits + found.parts["mirrored"] if name == MIRRORED else found.logits for found in answers]
-    return balanced_accuracy(np.concatenate(logits), labels)
+    if name == MIRRORED:
+        return np.concatenate([(found.logits + found.parts["mirrored"]) / 2 for found in answers])
+    return np.concatenate([found.logits for found in answers])
 
 
-def print_table(table: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> None:
-    """A line per variant: its balanced accuracy by set, and its mean and worst difference from the recipe."""
-    print(f"\n{'variant':24}" + "".join(f"{name[:10]:>11}" for name in table) + "       mean   difference   worst")
+def print_table(table: Table, names: Sequence[str]) -> None:
+    """A line per variant: balanced accuracy by set, and the mean difference from the recipe with its standard error.
+
+    The difference in log-loss says more than that in accuracy, since every image counts for it.
+    """
+    sets = "".join(f"{name[:10]:>11}" for name in table)
+    print(f"\n{'variant':24}{sets}       mean   difference (s.e.)    worst   log-loss (s.e.)")
     for name in names:
-        found = np.array([row[name] for row in table.values()])
-        lead = found - np.array([row[SHIPPED] for row in table.values()])
-        values = "".join(f"{value:11.3f}" for value in found)
-        print(f"{name:24}{values}{found.mean():11.4f}   {lead.mean():+10.4f}  {lead.min():+.3f}")
+        found = [row[name] for row in table.values()]
+        values = "".join(f"{one.finetuned:11.3f}" for one in found)
+        lead, error = mean_of([one.difference for one in found], [one.standard_error for one in found])
+        loss, loss_error = mean_of([one.loss_difference for one in found], [one.loss_standard_error for one in found])
+        mean, worst = np.mean([one.finetuned for one in found]), min(one.difference for one in found)
+        print(
+            f"{name:24}{values}{mean:11.4f}   {lead:+.4f} ({error:.4f})   {worst:+.3f}   {loss:+.4f} ({loss_error:.4f})"
+        )
 
 
-def print_left_out(table: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> None:
-    """What a choice between the recipe and each variant, made on the other sets, is worth on the set left out."""
+def mean_of(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    """The mean over sets, and its standard error: sets weigh the same and are independent."""
+    return float(np.mean(values)), float(np.sqrt(np.sum(np.square(errors))) / len(values))
+
+
+def print_left_out(table: Table, names: Sequence[str]) -> None:
+    """What a choice between the recipe and each variant, made on the other sets, is worth on the set left out.
+
+    The choice is made once by the mean balanced accuracy of the other sets, once by their mean log-loss.
+    """
     if len(table) < 2:
         return
-    print("\nvariant                  chosen without the set left out   mean on these sets   as shipped")
-    shipped = np.array([row[SHIPPED] for row in table.values()])
+    values = {
+        name: np.array([[row[name].finetuned, -row[name].loss_difference] for row in table.values()]) for name in names
+    }
+    print("\n                         by accuracy              by log-loss")
+    print("variant                  chosen    mean accuracy   chosen    mean accuracy   as shipped")
     for name in (name for name in names if name != SHIPPED):
-        found = np.array([row[name] for row in table.values()])
-        chosen = np.array([np.delete(found - shipped, left_out).mean() > 0 for left_out in range(len(table))])
-        scores = np.where(chosen, found, shipped)
-        print(f"{name:24} {int(chosen.sum()):14} of {len(table)} {scores.mean():30.4f} {shipped.mean():12.4f}")
-    every = np.stack([[row[name] for name in names] for row in table.values()])
-    best = [int(np.delete(every, left_out, axis=0).mean(axis=0).argmax()) for left_out in range(len(table))]
-    scores = np.array([every[row, column] for row, column in enumerate(best)])
-    print(f"\nthe best of all variants, chosen without the set left out: {scores.mean():.4f}")
-    print(", ".join(f"{name}: {names[column]}" for name, column in zip(table, best, strict=True)))
+        cells = [left_out_choice(values, [SHIPPED, name], column) for column in (0, 1)]
+        text = "   ".join(f"{chosen.count(name)} of {len(table)}   {score:14.4f}" for chosen, score in cells)
+        print(f"{name:24} {text} {values[SHIPPED][:, 0].mean():12.4f}")
+    for column, word in enumerate(("accuracy", "log-loss")):
+        chosen, score = left_out_choice(values, names, column)
+        print(f"\nthe best of all variants by {word}, chosen without the set left out: {score:.4f}")
+        print(", ".join(f"{name}: {variant}" for name, variant in zip(table, chosen, strict=True)))
+
+
+def left_out_choice(values: Mapping[str, Floats], names: Sequence[str], column: int) -> tuple[list[str], float]:
+    """Choose for each set among `names` by the other sets; return the choices and their mean balanced accuracy.
+
+    Args:
+        values: by variant, [sets, 2]: balanced accuracy, and what is the higher the lower the log-loss.
+        names: the variants to choose among; the first of equals is taken.
+        column: what to choose by, of `values`.
+    """
+    every = np.stack([values[name] for name in names])  # [variants, sets, 2]
+    sets = range(every.shape[1])
+    best = [int(np.delete(every[:, :, column], left_out, axis=1).mean(axis=1).argmax()) for left_out in sets]
+    return [names[row] for row in best], float(
+        np.mean([every[row, left_out, 0] for left_out, row in zip(sets, best, strict=True)])
+    )
 
 
 if __name__ == "__main__":

@@ -109,10 +109,14 @@ def file_name(photos: str, method: str, seed: int) -> str:
 
 
 def remembered(photos: PhotoSet, path: Path, method: str, measure: Method, seed: int, again: bool = False) -> Answer:
-    """What a method answers to the fold of this seed; from its file where there is one."""
-    if path.is_file() and not again:
-        return kept_answer(path)
+    """What a method answers to the fold of this seed; from its file where there is one.
+
+    Raises:
+        SystemExit: the file holds answers to other images.
+    """
     train, test = np.flatnonzero(photos.fold != seed), np.flatnonzero(photos.fold == seed)
+    if path.is_file() and not again:
+        return kept_answer(path, photos.labels[test])
     found = measure(photos, train, test, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     named: dict[str, Any] = {"labels": photos.labels[test], **found.parts}
@@ -124,9 +128,15 @@ def remembered(photos: PhotoSet, path: Path, method: str, measure: Method, seed:
     return found
 
 
-def kept_answer(path: Path) -> Answer:
-    """Read a remembered answer."""
+def kept_answer(path: Path, labels: npt.NDArray[np.int64]) -> Answer:
+    """Read a remembered answer to images of these labels [n].
+
+    Raises:
+        SystemExit: it answers other images, such as those that an earlier version of the cleaning kept.
+    """
     with np.load(path) as found:
+        if not np.array_equal(found["labels"], labels):
+            raise SystemExit(f"{path} holds answers to other images than the set has now; remove it to measure anew")
         known = ("logits", "seconds", "kept", "labels")
         parts = {name: found[name] for name in found.files if name not in known}
         return Answer(found["logits"], float(found["seconds"]), str(found["kept"]), parts)
