@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from cli import output
 from cli.documents import DOCUMENTS, IN_LINES
 from workspace.terminal import be_quiet
-from workspace.text import words_of
+from workspace.text.invalid_values import words_of
 
 _INTERRUPTED = 130
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Protocol
 
-from workspace.text import PLAIN, encoding_of
+from workspace.text.encoding import PLAIN, encoding_of
 
 _AT_ONCE = 65_536
 

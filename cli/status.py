@@ -30,7 +30,7 @@ from workspace.storage.paths import Workspace
 from workspace.storage.run import own_settings
 from workspace.storage.run_folder import RunFolder
 from workspace.terminal import rendered
-from workspace.text import counted
+from workspace.text.counts import counted
 
 _COLUMNS = ("found", "clean", "kept", "to_review", "reviewed", "train", "val", "test")
 
@@ -141,7 +141,7 @@ def _run_line(status: Status) -> str:
     run = status.last_run
     if run is None:
         return f"none yet: {Workspace(Path(status.workspace)).command('run')}"
-    text = f"{run.run_id}, {run.pictures:,} pictures"
+    text = f"{run.run_id}, {counted(run.pictures, 'picture')}"
     if not run.trained:
         return f"{text}, not trained to its end"
     if run.scores is None:

@@ -30,7 +30,7 @@ from workspace.served.kept import KeptPictures
 from workspace.storage.image_store import ImageStore, record_lost_files
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
-from workspace.text import counted
+from workspace.text.counts import counted
 
 SOURCE = "inbox"
 _BATCH = 32  # files per commit

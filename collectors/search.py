@@ -19,6 +19,7 @@ from workspace.config.model import WorkspaceConfig
 from workspace.errors import CollectError, ConfigError
 from workspace.progress import SILENT, Progress
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 
 def run(
@@ -156,7 +157,7 @@ class _Searching:
         if waiting < wanted and search.per_class != ALL_PICTURES:
             why = "a source failed" if failed else "the sources have no more"
             why = f"the limit is {limit} (search.max_found_per_picture)" if found >= limit else why
-            self.notes.append(f"{label}: {found} pictures found, {wanted - waiting} more wanted; {why}")
+            self.notes.append(f"{label}: {counted(found, 'picture')} found, {wanted - waiting} more wanted; {why}")
 
     def _queries(self, label: str) -> tuple[list[Search], set[str]]:
         """Return the queries to run, fewest hits first, and the sources that were never queried for this class."""

@@ -29,7 +29,7 @@ from workspace.reasons import FILE_LOST, SAME_BYTES, in_order
 from workspace.spread.shards import HERE, Spread, batches, divide, side_by_side
 from workspace.storage.image_store import FOLDER, ImageStore, mark_lost, record_lost_files
 from workspace.storage.paths import Workspace
-from workspace.text import counted
+from workspace.text.counts import counted
 
 BATCH = 32
 """Facts per commit: what a kill loses at most."""

@@ -27,7 +27,7 @@ from workspace.reasons import EDITED_COPY, LABEL_ISSUE, OFF_TOPIC, in_order
 from workspace.spread.shards import HERE, Spread
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
-from workspace.text import counted
+from workspace.text.counts import counted
 
 VERSION = 1
 """Part of a result's digest: raise it when the same images and settings would be judged differently."""

@@ -21,6 +21,7 @@ from workspace.errors import ImageRefused, WorkspaceError
 from workspace.reasons import FILE_LOST
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class ExamineShard:
     clean: CleanConfig
 
     def __str__(self) -> str:
-        return f"{len(self.files)} pictures from {self.files[0]} on"
+        return f"{counted(len(self.files), 'picture')} from {self.files[0]} on"
 
 
 def examine_shard(shard: ExamineShard) -> Iterator[ImageFacts]:

@@ -33,6 +33,7 @@ from workspace.progress import SILENT, Progress
 from workspace.reasons import EDITED_IMAGE, KIN, MIRRORED_IMAGE, ROTATED_IMAGE, SAME_BYTES, SAME_IMAGE, order_of
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 _KINDS = {AS_IS: SAME_IMAGE, MIRRORED: MIRRORED_IMAGE, EDITED: EDITED_IMAGE}
 
@@ -96,7 +97,8 @@ def read_outside(folder: Path, clean: CleanConfig, progress: Progress = SILENT) 
             progress.advance(1)
     if not pixels:
         raise WorkspaceError(
-            f"{folder} holds no picture ({len(listing.files)} files); name the folder of the test set's pictures"
+            f"{folder} holds no picture ({counted(len(listing.files), 'file')}); "
+            "name the folder of the test set's pictures"
         )
     return OutsideSet(pixels, digests, fingerprints, thumbs, refused)
 

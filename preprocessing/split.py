@@ -30,6 +30,7 @@ from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 from workspace.storage.run import RECIPE_VERSION, model_settings, record_own_settings
+from workspace.text.counts import counted
 
 FEW_NEGATIVES = 40
 """Fewer independent negatives come with a note: half of them measure, and of 20 one more or less is 5 points."""
@@ -284,5 +285,7 @@ def _notes(samples: Sequence[Sample]) -> tuple[str, ...]:
                 notes.append(f"{label!r} has a single picture in {split}: its numbers there say little")
         size = max(Counter(sample.group for sample in members).values())
         if 2 * size > len(members):
-            notes.append(f"{size} of {len(members)} pictures of {label!r} form one group (copies, or one creator)")
+            notes.append(
+                f"{size} of {counted(len(members), 'picture')} of {label!r} form one group (copies, or one creator)"
+            )
     return tuple(notes)

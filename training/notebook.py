@@ -20,6 +20,7 @@ from workspace.storage.champion import answering_run
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import CARD_NAME, RunFolder
+from workspace.text.counts import counted
 
 AnyImage = str | Path | Image.Image | npt.NDArray[Any]
 """A file, an image of Pillow, or an array: uint8 [h, w] grey, [h, w, 3] RGB or [h, w, 4] RGBA."""
@@ -186,7 +187,7 @@ class Classifier(inference.Classifier):
             return f"Classifier({names}; not evaluated)"
         low, high = measured.accuracy.interval
         share = f"{measured.accuracy.value:.3f} ({low:.3f} to {high:.3f})"
-        return f"Classifier({names}; test accuracy {share} on {measured.n} pictures)"
+        return f"Classifier({names}; test accuracy {share} on {counted(measured.n, 'picture')})"
 
 
 def _model_folder(folder: Path, run: str | None) -> Path:

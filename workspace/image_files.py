@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workspace.files.image_type import HEAD_BYTES, is_named_as_image, why_no_image
 from workspace.names import as_text, one_line
-from workspace.text import counted
+from workspace.text.counts import counted
 
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}

@@ -20,6 +20,7 @@ from workspace.config.model import WorkspaceConfig
 from workspace.digest import digest
 from workspace.errors import ConfigError, SourceFailed
 from workspace.reasons import find_reason
+from workspace.text.counts import counted
 
 # The modules of the sources, in the order in which they are listed.
 _MODULES = (
@@ -191,7 +192,7 @@ def check(name: str, session: PoliteSession, search: SearchConfig) -> tuple[str,
         reason = find_reason(error.reason)
         return reason.source_state if reason else "down", str(error)
     if page.hits:
-        return "up", f"{len(page.hits)} pictures for {keyword!r}"
+        return "up", f"{counted(len(page.hits), 'picture')} for {keyword!r}"
     if page.next_cursor is not None:
         return "up", f"it answered, without a picture for {keyword!r}"
     return "changed", f"it found nothing for {keyword!r}"

@@ -23,7 +23,7 @@ from pages.api.schema import Answers, Health, Refusal, answers_json
 from pages.api.service import Service
 from pages.files import add_static, render
 from workspace.errors import ModelError, WorkspaceError
-from workspace.text import words_of
+from workspace.text.invalid_values import words_of
 
 STATIC = ("page.css", "api_docs.css")
 

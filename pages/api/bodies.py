@@ -18,7 +18,7 @@ from pages.api.gate import door_of
 from pages.api.refusals import Refused, try_again
 from workspace.config.operate import ServeConfig
 from workspace.names import as_text
-from workspace.text import located
+from workspace.text.invalid_values import located
 
 _JSON_BYTES = 1_000_000
 _NAME = 200  # characters of a file's name that are repeated

@@ -9,7 +9,7 @@ from PIL import features
 from preprocessing.images.jpeg_segments import count_scans
 from workspace.errors import ImageRefused, install_extra
 from workspace.files.image_type import SUFFIXES, describe_other, image_format
-from workspace.text import counted
+from workspace.text.counts import counted
 
 try:
     import pillow_heif

@@ -31,6 +31,7 @@ from workspace.storage.metrics import (
     RejectionRow,
     Scores,
 )
+from workspace.text.counts import counted
 
 FEW_IMAGES = 100
 """Fewer test images come with a warning: at 90 % right the standard error is then more than 3 points."""
@@ -245,6 +246,6 @@ def _warnings(test: Scores) -> list[str]:
         return []
     error = 100 * test.standard_error
     return [
-        f"The test set has only {test.n} pictures: one answer more or less moves the accuracy by "
+        f"The test set has only {counted(test.n, 'picture')}: one answer more or less moves the accuracy by "
         f"{100 / test.n:.1f} points, and chance alone moves it by about {error:.1f} (standard error)."
     ]

@@ -12,6 +12,7 @@ from training.export.devices.write import export_for_device
 from training.export.hub import export_hub
 from training.export.job import ExportJob
 from training.inference.export import Exported, export_onnx, export_torch
+from workspace.text.counts import counted
 
 
 def _onnx(job: ExportJob, target: Path) -> str:
@@ -28,7 +29,9 @@ def _timm(job: ExportJob, target: Path) -> str:
 
 
 def _checked(done: Exported) -> str:
-    return f"{done.file}: checked on {done.images} pictures, largest difference {done.largest_difference:.1e}"
+    return (
+        f"{done.file}: checked on {counted(done.images, 'picture')}, largest difference {done.largest_difference:.1e}"
+    )
 
 
 MODEL_FORMATS: Mapping[str, Callable[[ExportJob, Path], str]] = {

@@ -23,6 +23,7 @@ from training.stats.scores import softmax
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.storage.run_folder import WEIGHTS_NAME
+from workspace.text.counts import counted
 
 CONFIG_NAME = "config.json"
 FOLDER = "timm"
@@ -55,7 +56,7 @@ class TimmFolder:
         """Say in a sentence what the network is to the model, and what that costs."""
         resized = (
             f"timm's own preprocessing moved a probability by at most {self.preprocessing_difference:.2g} on "
-            f"{self.images} pictures in full size"
+            f"{counted(self.images, 'picture')} in full size"
         )
         if self.single.comparison is None:
             return f"the model itself: logits differ by at most {self.largest_difference:.1e}; {resized}"

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from training.fit.diagnostics import Diagnosis
 from workspace.storage.artefact import Artefact
+from workspace.text.counts import counted
 
 
 class Regime(StrEnum):
@@ -127,11 +128,10 @@ def _is_similar(found: Diagnosis, limits: Thresholds) -> bool:
 
 def _size_words(found: Diagnosis, limits: Thresholds, large: bool) -> str:
     if large:
-        return (
-            f"large: {found.per_class} pictures in the median class, and doubling them gains {found.doubling_gain:.3f}"
-        )
+        pictures = counted(found.per_class, "picture")
+        return f"large: {pictures} in the median class, and doubling them gains {found.doubling_gain:.3f}"
     if found.per_class < limits.large_per_class:
-        return f"small: {found.per_class} pictures in the median class, fewer than {limits.large_per_class}"
+        return f"small: {counted(found.per_class, 'picture')} in the median class, fewer than {limits.large_per_class}"
     return f"small: twice the pictures still gain {found.doubling_gain:.3f}, more than {limits.doubling_gain}"
 
 

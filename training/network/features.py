@@ -26,6 +26,7 @@ from workspace.progress import SILENT, Progress
 from workspace.spread.shards import HERE, Spread, divide, side_by_side
 from workspace.storage.arrays import ArrayStore, point_to_features
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 
 def run(
@@ -73,7 +74,7 @@ class FeatureShard:
     name: str
 
     def __str__(self) -> str:
-        return f"{len(self.keys)} pictures from {self.keys[0]} on"
+        return f"{counted(len(self.keys), 'picture')} from {self.keys[0]} on"
 
 
 class FeatureBatch(NamedTuple):

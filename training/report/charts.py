@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from workspace.storage.metrics import Bin
+from workspace.text.counts import counted
 
 WIDTH, HEIGHT = 420, 210
 """Size of a chart, in its own px; the page scales it."""
@@ -124,7 +125,8 @@ def reliability_dots(bins: Sequence[Bin]) -> tuple[Dot, ...]:
             LEFT + SQUARE * bin_.confidence,
             TOP + SQUARE * (1 - bin_.right),
             3 + 5 * math.sqrt(bin_.n / most),
-            f"{bin_.n} pictures, mean confidence {100 * bin_.confidence:.0f} %: {100 * bin_.right:.0f} % right",
+            f"{counted(bin_.n, 'picture')}, mean confidence {100 * bin_.confidence:.0f} %: "
+            f"{100 * bin_.right:.0f} % right",
         )
         for bin_ in bins
     )

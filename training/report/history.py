@@ -8,6 +8,7 @@ from training.report.artifact_images import history_chart
 from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.paths import Workspace
 from workspace.terminal import rendered
+from workspace.text.counts import counted
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}
@@ -39,7 +40,7 @@ def _rows(workspace: Workspace) -> list[tuple[str, ...]]:
 
 def _row(decision: Decision, *, is_live: bool) -> tuple[str, ...]:
     numbers = decision.numbers
-    own = f"{numbers['test_accuracy']:.3f} ({numbers['test_n']} pictures)" if "test_n" in numbers else ""
+    own = f"{numbers['test_accuracy']:.3f} ({counted(numbers['test_n'], 'picture')})" if "test_n" in numbers else ""
     paired = ""
     if "pictures" in numbers:
         paired = f"{numbers['challenger_right']} to {numbers['champion_right']} of {numbers['pictures']}"

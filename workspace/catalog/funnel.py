@@ -136,13 +136,14 @@ def more_of(label: str, config: WorkspaceConfig, lacking: int = 0) -> str:
     if not _is_own(config):
         return _MORE
     number = f"at least {lacking} more" if lacking > 0 else "more"
+    rows, pictures = ("row", "picture") if lacking == 1 else ("rows", "pictures")
     word = next(iter(config.collected.get(label, ())), label)
     if config.search.sources == ("url_list",):
-        return f"add {number} rows of {word!r} to {config.search.url_list.file}"
+        return f"add {number} {rows} of {word!r} to {config.search.url_list.file}"
     place = Path(config.search.folder.path).expanduser()
     if (place / word).is_dir():
-        return f"put {number} pictures into {place / word}"
-    return f"add {number} pictures of {word!r} to {place}"
+        return f"put {number} {pictures} into {place / word}"
+    return f"add {number} {pictures} of {word!r} to {place}"
 
 
 def _is_own(config: WorkspaceConfig) -> bool:

@@ -17,6 +17,7 @@ from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.overrides import KEEP, RELABEL
 from workspace.catalog.records import Cluster, Download, Hit, Override, Search, Verdict
 from workspace.names import name_key
+from workspace.text.counts import counted
 
 _INBOX = "inbox"
 _FILED: dict[type, tuple[str, ...]] = {
@@ -253,7 +254,7 @@ def _move_notes(catalog: Catalog, moves: Sequence[Move], decisions: Mapping[Over
         people = sum(
             row.label == move.old and any(new.label == move.new for new in after) for row, after in decisions.items()
         )
-        what = f"{_count(pictures, 'picture')} and {_count(people, 'decision')}"
+        what = f"{counted(pictures, 'picture')} and {counted(people, 'decision')}"
         if move.keyword:
             notes.append(f"the keyword {move.keyword!r} is now of {move.new!r}, not {move.old!r}: {what} go with it")
         else:
@@ -265,7 +266,7 @@ def _move_notes(catalog: Catalog, moves: Sequence[Move], decisions: Mapping[Over
         if row.new_label and new.new_label != row.new_label
     )
     notes += [
-        f"{_count(count, 'picture')} that a person moved to {old!r} {'is' if count == 1 else 'are'} now of {new!r}"
+        f"{counted(count, 'picture')} that a person moved to {old!r} {'is' if count == 1 else 'are'} now of {new!r}"
         for (old, new), count in sorted(moved_to.items())
     ]
     return notes
@@ -277,17 +278,13 @@ def _orphan_notes(orphans: Sequence[Override], classes: Collection[str]) -> list
     remedy = "give a class its keyword, or name its successor: collect-and-train rename"
     return [
         *(
-            f"{_count(count, 'decision')} under {label!r}, which is no class now, {'waits' if count == 1 else 'wait'}: "
-            f"{remedy}"
+            f"{counted(count, 'decision')} under {label!r}, which is no class now, "
+            f"{'waits' if count == 1 else 'wait'}: {remedy}"
             for label, count in sorted(under.items())
         ),
         *(
-            f"{_count(count, 'picture')} that a person moved to {label!r}, which is no class now, "
+            f"{counted(count, 'picture')} that a person moved to {label!r}, which is no class now, "
             f"{'is' if count == 1 else 'are'} in no class: {remedy}, or decide again in review"
             for label, count in sorted(moved.items())
         ),
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

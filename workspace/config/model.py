@@ -27,7 +27,9 @@ from workspace.config.storage import StorageConfig
 from workspace.config.train import AugmentConfig, EvaluateConfig, FeaturesConfig, TrackingConfig, TrainConfig
 from workspace.errors import ConfigError, UsageError, os_failure
 from workspace.names import NO_CLASS, as_text, has_control, is_text, name_key, normalised_name, quoted_pair
-from workspace.text import NO_SUCH_NAME, counted, decode_text, place_of, words_of
+from workspace.text.counts import counted
+from workspace.text.encoding import decode_text
+from workspace.text.invalid_values import NO_SUCH_NAME, place_of, words_of
 
 _NAME_BYTES = 500  # with an address of 2,000 the key of a row, which an index of PostgreSQL must take
 

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, field_validator
 
 from workspace.config.section import EXECUTION_ONLY, Section
 from workspace.errors import ConfigError
-from workspace.text import decode_text, place_of, words_of
+from workspace.text.encoding import decode_text
+from workspace.text.invalid_values import place_of, words_of
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=-]+)*")

@@ -21,7 +21,7 @@ from workspace.moving.files import FileMover
 from workspace.progress import SILENT, Progress
 from workspace.storage.location.catalog import SQLITE
 from workspace.storage.paths import Workspace
-from workspace.text import decode_text
+from workspace.text.encoding import decode_text
 
 LOCAL = "local"
 """What takes the place of an address for `move`, for the workspace's folder."""

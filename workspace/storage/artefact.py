@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workspace.errors import ModelError
 from workspace.files.atomic import write_json
-from workspace.text import located
+from workspace.text.invalid_values import located
 
 _PROBLEMS_SHOWN = 3
 

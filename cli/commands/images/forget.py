@@ -11,6 +11,7 @@ import typer
 
 from cli import output
 from cli.app import OTHER, Folder, app
+from workspace.text.counts import counted
 
 if TYPE_CHECKING:
     from cli.documents import Forgotten
@@ -165,7 +166,7 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[K
         + (f" ({before} more were withdrawn before)" if before else "")
     )
     if served:
-        output.tell(f"{len(served)} pictures that the service kept, with their copies in the inbox")
+        output.tell(f"{counted(len(served), 'picture')} that the service kept, with their copies in the inbox")
     own = _own_files(found, served)
     if own:
         more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""

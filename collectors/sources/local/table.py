@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from collectors.sources.parsing import read_json
 from workspace.names import as_text, is_text, name_key
-from workspace.text import PLAIN, counted, encoding_of
+from workspace.text.counts import counted
+from workspace.text.encoding import PLAIN, encoding_of
 
 _BATCH_ROWS = 2000
 _NAMED = 5  # rows in one note

@@ -347,7 +347,7 @@ def test_the_command_prints_every_source_with_its_state_and_reason(
     table = source_table(list_sources(config, check=True), with_state=True)
     lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     said = {
-        "up": "up: 1 pictures",
+        "up": "up: 1 picture",
         "captcha": "blocked: captcha: ",
         "429": "blocked: rate_limited: ",
         "changed": "changed: ",

@@ -1,51 +1,15 @@
-"""Text: files that people saved with whatever editor they have; counts, and what pydantic refuses, in sentences."""
+"""What pydantic refuses, in sentences."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from workspace.text.counts import counted
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
-
-# UTF-32 first: its mark begins with that of UTF-16.
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-
-PLAIN = "utf-8-sig"
-"""The encoding without a mark, or with the mark that some editors put before UTF-8."""
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Example:
-        >>> counted(1, "picture"), counted(2890, "picture"), counted(2, "class")
-        ('1 picture', '2,890 pictures', '2 classes')
-    """
-    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def encoding_of(head: bytes) -> str:
-    """Return the name of the encoding that the first bytes of a text announce, else UTF-8."""
-    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), PLAIN)
-
-
-def decode_text(data: bytes) -> str:
-    """Decode a whole text without its byte order mark.
-
-    Raises:
-        UnicodeDecodeError: it is neither UTF-8 nor announces what it is.
-    """
-    return data.decode(encoding_of(data))
-
 
 _LONGEST = 60  # characters of a value that are shown
 

@@ -5,7 +5,7 @@ import pytest
 from collectors.sources.local.url_list import read_rows
 from workspace.config.model import load_config
 from workspace.errors import ConfigError
-from workspace.text import decode_text
+from workspace.text.encoding import decode_text
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 BIG_ENDIAN = codecs.BOM_UTF16_BE + "é\r\n".encode("utf-16-be")
