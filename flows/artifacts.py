@@ -20,6 +20,7 @@ from training.report.history import history_markdown
 from training.report.summary import summary_markdown
 from workspace.catalog.records import StepCounts
 from workspace.progress import Progress
+from workspace.reasons import words_for
 from workspace.storage.paths import Workspace
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -93,7 +94,9 @@ def page_may_be_away(logger: Logger) -> Iterator[None]:
 
 def show_counts(workspace: Workspace, counts: StepCounts, key: str, logger: Logger) -> None:
     """Create a table artifact of the counts of one step by outcome or reason."""
-    rows = [{"outcome": reason, "count": count} for reason, count in counts.by_reason.items()]
+    rows = [
+        {"outcome": reason, "count": count, "in words": words_for(reason)} for reason, count in counts.by_reason.items()
+    ]
     with page_may_be_away(logger):
         create_table_artifact(key=key, table=rows, description=f"{workspace.root.name}: {counts.line()}")
 

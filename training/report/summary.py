@@ -8,6 +8,7 @@ from rich.table import Table
 
 from training.report.artifact_images import mistakes_markdown
 from workspace.catalog.records import StepCounts
+from workspace.reasons import words_for
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
@@ -20,10 +21,15 @@ def summary_rows(workspace: Workspace, counts: Mapping[str, StepCounts]) -> list
     rows: list[Row] = []
     for name, step in counts.items():
         rows.append((name, f"{step.done} done now, {step.reused} already there", ""))
-        rows += [("", outcome, f"{count:,}") for outcome, count in step.by_reason.items()]
+        rows += [("", _explained(outcome), f"{count:,}") for outcome, count in step.by_reason.items()]
     for number, row in enumerate(accuracy_rows(workspace.latest_run())):
         rows.append(("" if number else "result", *row))
     return rows
+
+
+def _explained(outcome: str) -> str:
+    words = words_for(outcome)
+    return f"{outcome} ({words})" if words else outcome
 
 
 def accuracy_rows(run: RunFolder) -> list[tuple[str, str]]:
