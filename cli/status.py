@@ -160,7 +160,7 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
     limit = config.retrain.min_new_images
     if fresh.new:
         per_class = ", ".join(f"{label} {count}" for label, count in fresh.per_class.items())
-        changes.append(f"{fresh.new:,} new clean pictures ({per_class}); {limit} start a retraining")
+        changes.append(f"{counted(fresh.new, 'new clean picture')} ({per_class}); {limit} start a retraining")
     if live.dataset_file.is_file():
         samples = read_dataset(live.dataset_file)
         trained = {sample.label for sample in samples}

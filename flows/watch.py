@@ -20,6 +20,7 @@ from workspace.resolve import open_workspace, workspaces_under
 from workspace.storage.champion import read_champion, read_decisions
 from workspace.storage.lock import WorkspaceBusy, hold
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 EVENT = "images.arrived"
 RESOURCE = "collect-and-train.workspace."
@@ -110,7 +111,7 @@ def tell(folder: Path, found: NewImages) -> None:
             "new": found.new,
             "per_class": dict(found.per_class),
             "trained_on": found.trained_on,
-            "why": f"{found.new} new pictures",
+            "why": f"{counted(found.new, 'new picture')}",
         },
     )
 

@@ -85,7 +85,7 @@ def _notes(workspace: Workspace, lost: int, assumed: int) -> tuple[str, ...]:
     if lost:
         where = workspace.files.where(FOLDER)
         notes.append(
-            f"{lost} files of {where} were lost or cut off, as by a power cut; to fetch them again: "
+            f"{counted(lost, 'file')} of {where}, lost or cut off as by a power cut, must be fetched again: "
             f"{workspace.command('collect')}"
         )
     if assumed:

@@ -15,6 +15,7 @@ from cli.given_settings import tell_given
 from workspace.resolve import parse_overrides
 from workspace.storage.paths import Workspace
 from workspace.terminal import rendered, say
+from workspace.text.counts import counted
 
 DefaultWorkspace = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="Default workspace of the deployments.")
@@ -62,7 +63,7 @@ def watch(folder: Folder) -> None:
 
     found = flow(workspace=str(folder))
     lines = [
-        f"{new} new clean pictures. To train on them: {Workspace(Path(name)).command('retrain')}"
+        f"{counted(new, 'new clean picture')}. To train on them: {Workspace(Path(name)).command('retrain')}"
         for name, new in found.items()
     ]
     output.answer(Watched(new=found), "\n".join(lines))

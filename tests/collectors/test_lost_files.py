@@ -64,7 +64,7 @@ def test_clean_says_so_and_what_heals_them_and_judges_none_of_them(workspace, co
     assert reasons(workspace) == {"ok": 10, "file_lost": 2}
     assert counts.by_reason["kept"] == 10
     assert counts.notes == (
-        f"2 files of {workspace.images} were lost or cut off, as by a power cut; to fetch them again: "
+        f"2 files of {workspace.images}, lost or cut off as by a power cut, must be fetched again: "
         f"collect-and-train collect -w {workspace.root}",
     )
     assert clean.run(workspace, collected).notes == ()  # told once

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.stats.scores import Floats, Labels, balanced_accuracy, log_losses
+from workspace.text.counts import counted
 
 Groups = npt.NDArray[np.str_]
 Values = npt.NDArray[np.float64]
@@ -47,8 +48,8 @@ class FoldComparison:
 
     def __str__(self) -> str:
         return (
-            f"balanced accuracy on {self.n} held-out pictures {self.finetuned:.3f} with the fine-tuned copy, "
-            f"{self.head:.3f} by the linear head alone (difference {self.difference:+.3f}, standard error "
+            f"balanced accuracy on {counted(self.n, 'held-out picture')} {self.finetuned:.3f} with the fine-tuned "
+            f"copy, {self.head:.3f} by the linear head alone (difference {self.difference:+.3f}, standard error "
             f"{self.standard_error:.3f}; log-loss {self.loss_difference:+.3f}, {self.loss_standard_error:.3f})"
         )
 

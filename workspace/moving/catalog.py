@@ -21,6 +21,7 @@ from workspace.errors import WorkspaceError
 from workspace.progress import Progress
 from workspace.storage.location.catalog import claim, require_unclaimed, write_note
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 _BATCH = 1000
 
@@ -90,7 +91,7 @@ class CatalogMover:
                     )
                 progress.advance(_count(old, table))
             new.sync()  # the old place is cleared next
-        return f"{rows:,} rows"
+        return f"{counted(rows, 'row')}"
 
     def clear(self) -> None:
         """Note the new place, and drop the tables of the old one: whoever still has it open must not write there."""

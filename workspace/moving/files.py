@@ -17,6 +17,7 @@ from workspace.files.working_copy import RECORD
 from workspace.moving.places import IMAGE, Place, place_of, stored
 from workspace.progress import Progress
 from workspace.storage.paths import Workspace
+from workspace.text.counts import counted
 
 _AT_A_TIME = 256  # files between two reports of progress
 Result = TypeVar("Result")
@@ -104,7 +105,7 @@ class FileMover:
             )
         if sys.platform != "win32":  # which has no such call, and writes within seconds
             os.sync()  # the old place is cleared next
-        return f"{len(wanted):,} files ({sum(wanted.values()) / 1e6:,.1f} MB)"
+        return f"{counted(len(wanted), 'file')} ({sum(wanted.values()) / 1e6:,.1f} MB)"
 
     def clear(self) -> None:
         """Delete the files of the old place, if they are this workspace's."""

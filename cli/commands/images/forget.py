@@ -162,7 +162,7 @@ def _own_files(found: WithdrawalScope, served: Sequence[KeptPicture]) -> list[st
 def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture], runs: str) -> None:
     before = len(found.files) - len(found.new)
     output.tell(
-        f"{len(found.urls)} URLs, {len(found.new)} stored pictures"
+        f"{counted(len(found.urls), 'URL')}, {counted(len(found.new), 'stored picture')}"
         + (f" ({before} more were withdrawn before)" if before else "")
     )
     if served:

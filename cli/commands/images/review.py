@@ -9,6 +9,7 @@ import typer
 from cli.app import OTHER, Folder, app
 from workspace.resolve import open_workspace
 from workspace.terminal import say
+from workspace.text.counts import counted
 
 if TYPE_CHECKING:
     from workspace.catalog.catalog import Catalog
@@ -44,7 +45,7 @@ def review(
         serve_page(review_app(workspace, config, catalog, notes), announce, port=port, open_browser=open_browser)
         after = {(override.sha256, override.label): override for override in catalog.all(Override)}
     changed = sum(before.get(pair) != after.get(pair) for pair in before.keys() | after.keys())
-    typer.echo(f"\n{changed} decisions changed, {len(after)} in all.")
+    typer.echo(f"\n{counted(changed, 'decision')} changed, {len(after)} in all.")
     if changed:
         say("Next: ", (next_command(workspace), "bold"))
 
