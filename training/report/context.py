@@ -13,7 +13,8 @@ from training.fit.history import History
 from training.fit.regime import RegimeRecord
 from training.network.weights_origin import Origin
 from training.report.charts import Chart, Dot, line_chart, reliability_dots
-from training.report.explained import baseline_shares, refused, regime_words, shipping_rule, without_folders
+from training.report.explained import baseline_shares, refused, regime_words, shipping_rule
+from training.report.folder_names import without_folders
 from training.report.thumbnails import Thumbnail, ThumbnailCache
 from workspace.catalog.collection_stats import CollectionStats, Dropped
 from workspace.catalog.records import Sample

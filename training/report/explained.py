@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from training.fit.choice import BOTH, HEAD
 from training.fit.history import History
@@ -21,9 +20,6 @@ _REGIMES = {
     Regime.LATE_STAGES: "a head, and beside it a fine-tuned copy of the last half of the network's stages",
     Regime.ALL_LAYERS: "a head, and beside it a fine-tuned copy of the whole network",
 }
-_FOLDERS = re.compile(r"(?<![\w/:.~])(?:~|[A-Za-z]:)?[\\/](?:[^\s/\\:;,()\"'<>]+[\\/])+(?=[^\s/\\])")
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_ABSOLUTE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/]|\\\\)")
 
 
 def stage_titles(weights_file: Path, stages: Sequence[str]) -> dict[str, str]:
@@ -107,21 +103,3 @@ def baseline_shares(metrics: Metrics) -> dict[str, float]:
         sets["crossed"] = metrics.cross_validation
     label = metrics.baseline.label
     return {name: sum(row.label == label for row in scores.predictions) / scores.n for name, scores in sets.items()}
-
-
-def without_folders(sentence: str) -> str:
-    """Leave out of a sentence the folders of absolute paths, which say where things lie on this machine."""
-    return _FOLDERS.sub("", sentence)
-
-
-def settings_without_folders(settings: str) -> str:
-    """Write TOML with the names alone of files and folders that are absolute, for a page that is passed on."""
-
-    def name_alone(found: re.Match[str]) -> str:
-        text = json.loads(found[0])
-        if not _ABSOLUTE.match(text):
-            return found[0]
-        name = PureWindowsPath(text).name if "\\" in text else PurePosixPath(text).name
-        return json.dumps(name, ensure_ascii=False)
-
-    return _TEXT.sub(name_alone, settings)

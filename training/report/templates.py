@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from training.report.explained import without_folders
+from training.report.folder_names import without_folders
 
 _FOLDER = Path(__file__).parent
 

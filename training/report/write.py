@@ -13,7 +13,8 @@ from training.fit.regime import RegimeRecord
 from training.network.views import sheet
 from training.report.context import ReportData, card_context, report_context
 from training.report.credits import write_credits
-from training.report.explained import settings_without_folders, stage_titles
+from training.report.explained import stage_titles
+from training.report.folder_names import settings_without_folders
 from training.report.templates import render, template_texts
 from training.report.thumbnails import ThumbnailCache, jpeg_data_url
 from training.tracking.track import track
