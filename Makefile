@@ -52,7 +52,7 @@ test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile
 
 $(VENV)/.cluster: $(ENVIRONMENT)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster,dask]'
 	touch $@
 
 test-wheel: $(ENVIRONMENT) ## The wheel, built and used in an environment without a checkout

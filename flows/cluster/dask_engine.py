@@ -1,4 +1,4 @@
-"""Dask as the engine: works, and is not promised.
+"""Dask as the engine: tested with workers on one machine, never measured on several.
 
 Start each worker with DASK_DISTRIBUTED__WORKER__DAEMON=False, since it decodes in processes of its own. Dask hands a
 shard to another worker by itself, up to `distributed.scheduler.allowed-failures` times, before it calls it lost.
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flows.cluster.code_version import code_version, differences
 from flows.cluster.engine import Done, Handle, ShardTask, WorkerLost, do_shard
-from workspace.errors import ClusterError
+from workspace.errors import ClusterError, needed_extra
 from workspace.spread.shards import HERE, Shared
 
 Value = TypeVar("Value")
@@ -34,9 +34,8 @@ class DaskEngine:
         try:
             import distributed
         except ImportError as error:
-            raise ClusterError(
-                f'cluster.engine = "dask", but Dask is not installed here: {error}; pip install distributed'
-            ) from error
+            name = str(error.name or "distributed")
+            raise ClusterError(needed_extra("dask", 'cluster.engine = "dask"', name)) from error
         if address == "auto":
             raise ClusterError('cluster.engine = "dask" needs the scheduler\'s HOST:PORT in cluster.address')
         try:
