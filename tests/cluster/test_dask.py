@@ -102,7 +102,8 @@ def test_clean_is_that_of_one_machine_although_a_worker_is_killed(dask_address, 
     assert len(counts) > 2 and counts[logged.doomed] >= 2
 
 
-def test_a_scheduler_that_does_not_answer_is_named_with_the_remedy() -> None:
+def test_a_scheduler_that_does_not_answer_is_named_with_the_remedy(monkeypatch) -> None:
+    monkeypatch.setattr("flows.cluster.dask_engine._ANSWER_S", "1s")
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at 127\.0\.0\.1:9 .*start it: dask scheduler"):
         spread_for(ClusterConfig(engine="dask", address="127.0.0.1:9"))
 

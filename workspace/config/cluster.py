@@ -14,7 +14,8 @@ class ClusterConfig(Section):
 
     engine: Literal["", "ray", "dask"] = Field(
         "",
-        description='Who runs the machines: "ray", or "dask" (tested on one machine, not measured); empty: this machine alone.',
+        description='Who runs the machines: "ray", or "dask" (tested on one machine, not measured); empty: this '
+        "machine alone.",
         json_schema_extra=EXECUTION_ONLY,
     )
     address: str = Field(
