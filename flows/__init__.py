@@ -4,7 +4,7 @@ Folders:
     cluster: shards of a step on several machines.
     service: flows that look after `serve --api`: drift.
     timing: how long steps will take.
-    server: the server of flows that run in a command's own process, and the supervised processes of `up`.
+    server: the server of flows that run in a command's own process, `up`, and the processes that it supervises.
 """
 
 from workspace.environment import set_defaults

@@ -13,12 +13,13 @@ from prefect.runtime import flow_run
 from collectors.refresh import due_searches
 from flows.artifacts import Logger
 from flows.cluster.spread import spread_for
+from flows.each_workspace import look_at_each
 from flows.steps import step_task
 from preprocessing.dataset.new_images import NewImages, count_new_images
 from workspace.files.atomic import write_json
-from workspace.resolve import open_workspace, workspaces_under
-from workspace.storage.champion import read_champion, read_decisions
-from workspace.storage.lock import WorkspaceBusy, hold
+from workspace.resolve import open_workspace
+from workspace.storage.champion import read_decisions
+from workspace.storage.lock import hold
 from workspace.storage.paths import Workspace
 from workspace.text.counts import counted
 
@@ -43,22 +44,13 @@ def watch(workspace: str = "") -> dict[str, int]:
     Returns:
         How many new clean pictures each workspace has, by its folder; one that another process is at work in is
         left for the next time.
+
+    Raises:
+        WorkspaceError: some of all workspaces failed; the others were watched before.
     """
     logger = get_run_logger()
-    folders = [Path(workspace)] if workspace else workspaces_under(Path("data"))
-    seen: dict[str, int] = {}
-    for folder in folders:
-        if not workspace and read_champion(Workspace(folder)) is None:
-            continue
-        try:
-            found = _look(folder, logger)
-        except WorkspaceBusy as busy:
-            logger.info("%s is in use by %s; its new pictures wait for the next check", folder, busy.owner)
-            continue
-        seen[str(folder)] = found.new
-    if not folders:
-        logger.info("there is no workspace under data/ yet")
-    return seen
+    found = look_at_each(workspace, lambda folder: _look(folder, logger), logger)
+    return {folder: arrived.new for folder, arrived in found.items()}
 
 
 def _look(folder: Path, logger: Logger) -> NewImages:

@@ -32,7 +32,7 @@ def up(
 ) -> None:
     """Start Prefect's server, work pool, deployments and worker on this machine, until Ctrl-C."""
     from flows.server.deployments import Defaults, workspace_of_flows
-    from flows.up import UpSettings, serve
+    from flows.server.up import UpSettings, serve
 
     serve(UpSettings(Defaults(workspace_of_flows(workspace), watch_every), host, port))
 

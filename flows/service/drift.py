@@ -11,11 +11,12 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows.artifacts import Logger, page_may_be_away
+from flows.each_workspace import look_at_each
 from flows.watch import RESOURCE
 from training.evaluation.drift import Drift, drift_markdown, read_drift
 from workspace.files.atomic import write_json
-from workspace.resolve import open_workspace, workspaces_under
-from workspace.storage.champion import answering_run, read_champion
+from workspace.resolve import open_workspace
+from workspace.storage.champion import answering_run
 from workspace.storage.paths import Workspace
 
 EVENT = "answers.drifted"
@@ -37,17 +38,13 @@ def drift(workspace: str = "") -> dict[str, list[str]]:
 
     Returns:
         What has drifted, by the folder of each workspace whose service has answered enough.
+
+    Raises:
+        WorkspaceError: some of all workspaces failed; the others were looked at before.
     """
     logger = get_run_logger()
-    folders = [Path(workspace)] if workspace else workspaces_under(Path("data"))
-    found: dict[str, list[str]] = {}
-    for folder in folders:
-        if not workspace and read_champion(Workspace(folder)) is None:
-            continue
-        compared = _look(folder, logger)
-        if compared is not None:
-            found[str(folder)] = list(compared.drifted)
-    return found
+    found = look_at_each(workspace, lambda folder: _look(folder, logger), logger)
+    return {folder: list(compared.drifted) for folder, compared in found.items()}
 
 
 def _look(folder: Path, logger: Logger) -> Drift | None:
@@ -61,20 +58,22 @@ def _look(folder: Path, logger: Logger) -> Drift | None:
         create_markdown_artifact(key="drift", markdown=drift_markdown(compared), description=f"{folder.name}: drift")
     if _has_just_left(workspace, compared):
         tell(folder, compared)
+    write_json(_last_look(workspace), {"run_id": compared.run_id, "drifted": list(compared.drifted)})  # once it is told
     return compared
 
 
 def _has_just_left(workspace: Workspace, compared: Drift) -> bool:
     """Return whether the answers are out of their bands now, and were not at the last look at this model."""
-    file = workspace.cache / "drift-told.json"
-    now = {"run_id": compared.run_id, "drifted": list(compared.drifted)}
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = json.loads(_last_look(workspace).read_text(encoding="utf-8"))
         was_out = before["run_id"] == compared.run_id and bool(before["drifted"])
     except (OSError, ValueError, KeyError, TypeError):
         was_out = False  # never looked, or the cache was cleared
-    write_json(file, now)
     return bool(compared.drifted) and not was_out
+
+
+def _last_look(workspace: Workspace) -> Path:
+    return workspace.cache / "drift-told.json"
 
 
 def tell(folder: Path, compared: Drift) -> None:

@@ -71,9 +71,11 @@ class LiveModel:
                     return None
                 self._stamp = stamp
                 self.current = _load(folder, self._device)
-            except CollectAndTrainError as error:
+            except Exception as error:  # a GPU without room for a second model, a file that goes while it is read, ...
                 if str(error) != self.problem:
-                    _LOG.warning("%s goes on answering: %s", self.current.run_id, error)
+                    is_foreseen = isinstance(error, CollectAndTrainError)
+                    trace = None if is_foreseen else error
+                    _LOG.warning("%s goes on answering: %s", self.current.run_id, error, exc_info=trace)
                 self.problem = str(error)
                 return False
             self.problem = ""

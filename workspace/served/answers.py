@@ -112,7 +112,8 @@ class AnswerWindow:
         self._file, self._run_id, self._classes = file, run_id, tuple(classes)
         self._per_block = max(1, size // _BLOCKS)
         self._blocks: deque[tuple[str, Tally]] = deque(self._read(), maxlen=_BLOCKS)
-        self._lock, self._saved = threading.Lock(), True
+        self._lock, self._saving = threading.Lock(), threading.Lock()
+        self._counted = self._saved = 0  # answers since the start, and those of them that the file has
 
     def _read(self) -> list[tuple[str, Tally]]:
         try:
@@ -130,7 +131,7 @@ class AnswerWindow:
             if not self._blocks or self._blocks[-1][1].n >= self._per_block:
                 self._blocks.append((utc_now(), Tally.empty(len(self._classes))))
             self._blocks[-1][1].add(self._classes.index(label), probability, distance, is_none)
-            self._saved = False
+            self._counted += 1
 
     def tally(self) -> Tally:
         """Add the window up."""
@@ -138,17 +139,19 @@ class AnswerWindow:
             return sum_tallies((tally for _, tally in self._blocks), len(self._classes))
 
     def save(self) -> None:
-        """Write the file, if anything was counted since the last time.
+        """Write the file, if anything was counted since it was last written.
 
         Raises:
-            WorkspaceError: it cannot be written.
+            WorkspaceError: it cannot be written; the next call tries again.
         """
-        with self._lock:
-            if self._saved or self._file is None:
-                return
-            blocks = tuple(_block(began, tally) for began, tally in self._blocks)
-            self._saved = True
-        AnswersFile(version=1, run_id=self._run_id, classes=self._classes, blocks=blocks).write(self._file)
+        with self._saving:  # so that an earlier state never replaces a later one
+            with self._lock:
+                counted = self._counted
+                if counted == self._saved or self._file is None:
+                    return
+                blocks = tuple(_block(began, tally) for began, tally in self._blocks)
+            AnswersFile(version=1, run_id=self._run_id, classes=self._classes, blocks=blocks).write(self._file)
+            self._saved = counted
 
 
 def sum_tallies(tallies: Iterable[Tally], classes: int) -> Tally:

@@ -73,8 +73,9 @@ class KeptPictures:
         self._stamp = -1
 
     def knows(self, sha256: str) -> bool:
-        """Return whether a picture is kept, or was decided on."""
-        return self._record_file(sha256).is_file()
+        """Return whether a picture is kept, or was decided on; its record alone may be left of a failed write."""
+        record = self.record(sha256)
+        return record is not None and (bool(record.decided) or self._file(record).is_file())
 
     def record(self, sha256: str) -> KeptPicture | None:
         """Read the record of a picture; None where there is none, or it is damaged."""
@@ -108,14 +109,17 @@ class KeptPictures:
                 return False
             held = sorted([*self.undecided(), record], key=lambda one: one.sureness)
             size = sum(one.bytes for one in held)
+            too_many: list[KeptPicture] = []
             while len(held) > limits.pictures or size > limits.bytes:
                 surest = held.pop()
                 size -= surest.bytes
                 if surest is record:
                     return False
-                self._delete(surest)
+                too_many.append(surest)
             record.write(self._record_file(record.sha256))  # first: no picture is without its record
             write_atomic(self._file(record), data, durable=False)
+            for surest in too_many:  # last: a write that fails costs none of them
+                self._delete(surest)
             self._records[record.sha256] = record
             self._stamp = self._stamp_now()  # so that the next one need not read them all
             return True
@@ -166,7 +170,7 @@ class KeptPictures:
         with self._lock:
             for record in records:
                 for copy in self._workspace.inbox.glob(f"*/served-{record.sha256}.*"):
-                    copy.unlink(missing_ok=True)
+                    _unlink(copy)
                 self._delete(record)
 
     def of_inbox_file(self, file: Path) -> KeptPicture | None:
@@ -187,12 +191,13 @@ class KeptPictures:
         return self._folder.stat().st_mtime_ns if self._folder.is_dir() else 0
 
     def _decide(self, record: KeptPicture, decision: str) -> None:
-        self._file(record).unlink(missing_ok=True)
+        # The file last: a decision that cannot be written can be made again.
         record.model_copy(update={"decided": decision}).write(self._record_file(record.sha256))
+        _unlink(self._file(record))
 
     def _delete(self, record: KeptPicture) -> None:
-        self._file(record).unlink(missing_ok=True)
-        self._record_file(record.sha256).unlink(missing_ok=True)
+        _unlink(self._file(record))
+        _unlink(self._record_file(record.sha256))
         self._records.pop(record.sha256, None)
 
     def _record_file(self, sha256: str) -> Path:
@@ -200,3 +205,11 @@ class KeptPictures:
 
     def _file(self, record: KeptPicture) -> Path:
         return self._folder / f"{record.sha256}{record.suffix}"
+
+
+def _unlink(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        remedy = os_failure(error, file, "make the folder writable")
+        raise WorkspaceError(f"cannot delete {file}: {remedy}, then do it again") from error

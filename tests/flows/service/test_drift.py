@@ -61,6 +61,19 @@ def test_the_event_is_sent_once_and_again_after_the_answers_had_come_back(looked
     assert len(events) == 3
 
 
+def test_an_event_that_could_not_be_sent_is_sent_at_the_next_look(looked, monkeypatch) -> None:
+    def fails(**_event: object) -> None:
+        raise ConnectionError("the server is away")
+
+    events, _ = looked(None)
+    with monkeypatch.context() as broken:
+        broken.setattr(drift, "emit_event", fails)
+        with pytest.raises(ConnectionError):
+            looked(_drift("r1", 190, 10))
+    looked(_drift("r1", 190, 10))
+    assert [event["event"] for event in events] == ["answers.drifted"]
+
+
 def test_a_service_that_has_answered_too_little_shows_nothing(looked) -> None:
     assert looked(None) == ([], [])
     few = compare_answers("r1", CLASSES, _tally(40, 40), _tally(10, 10), False, 0.01)

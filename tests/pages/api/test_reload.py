@@ -98,6 +98,25 @@ def test_a_champion_file_that_is_damaged_or_gone_changes_nothing(start, png, pub
     assert requests.post(f"{url}/classify", data=png(1), timeout=30).status_code == 200
 
 
+def test_a_failure_that_nobody_foresaw_does_not_end_the_looking(start, published, choose, model, caplog) -> None:
+    full = threading.Event()
+
+    def choose_or_fail() -> Path:
+        if full.is_set():
+            raise RuntimeError("CUDA out of memory")
+        return choose()
+
+    url = start(choose_or_fail)
+    full.set()
+    wait_for(url, lambda found: found["problem"] == "CUDA out of memory")
+    shutil.copytree(model, published.run("second").model)
+    published.run("second").metrics_file.write_text("{}")
+    publish(published, "second")
+    full.clear()
+    wait_for(url, lambda found: found["model"] == "second" and not found["problem"])
+    assert "first goes on answering: CUDA out of memory" in caplog.text and "Traceback" in caplog.text
+
+
 def test_without_a_model_a_service_does_not_begin_and_says_why(tmp_path: Path, published, choose) -> None:
     empty = Workspace(tmp_path / "empty")
     with pytest.raises(WorkspaceError, match=r"has no run yet; make one with: collect-and-train split"):

@@ -1,5 +1,8 @@
 """The counts of the latest answers: a rolling window of one model, as a small file."""
 
+import pytest
+
+from workspace.errors import WorkspaceError
 from workspace.served.answers import AnswersFile, AnswerWindow
 
 CLASSES = ("ape", "bee")
@@ -34,3 +37,18 @@ def test_another_model_begins_a_new_window_and_a_damaged_file_too(tmp_path, capl
     file.write_text("{")
     assert AnswerWindow(file, "r1", CLASSES, 100).tally().n == 0
     assert "its counts are lost" in caplog.text
+
+
+def test_counts_that_could_not_be_written_are_written_by_the_next_save(tmp_path) -> None:
+    folder = tmp_path / "served"
+    folder.write_text("in the way")
+    window = AnswerWindow(folder / "answers.json", "r1", CLASSES, 100)
+    window.add("ape", 0.5, None, False)
+    with pytest.raises(WorkspaceError):
+        window.save()
+    folder.unlink()
+    window.save()
+    assert AnswersFile.read(folder / "answers.json").tally().n == 1
+    stamp = (folder / "answers.json").stat().st_ino
+    window.save()
+    assert (folder / "answers.json").stat().st_ino == stamp  # nothing new: not written again

@@ -100,3 +100,43 @@ def test_a_damaged_record_hides_no_other(workspace) -> None:
     kept.keep(record(1), b"data", MANY)
     (workspace.served / "pictures" / f"{'0' * 64}.json").write_text("{")
     assert [one.sha256 for one in KeptPictures(workspace).undecided()] == [record(1).sha256]
+
+
+def test_a_picture_that_could_not_be_written_costs_no_other_and_is_kept_later(workspace) -> None:
+    kept = KeptPictures(workspace)
+    kept.keep(record(0, 0.9), b"data", Limits(1, 100))
+    in_the_way = workspace.served / "pictures" / f"{record(1).sha256}.png"
+    in_the_way.mkdir()
+    with pytest.raises(WorkspaceError):
+        kept.keep(record(1), b"data", Limits(1, 100))
+    assert [one.sha256 for one in kept.undecided()] == [record(0).sha256]
+    in_the_way.rmdir()
+    assert not kept.knows(record(1).sha256)
+    assert kept.keep(record(1), b"data", Limits(1, 100))
+    assert [one.sha256 for one in kept.undecided()] == [record(1).sha256]
+
+
+@pytest.mark.parametrize("decide", [lambda kept, sha: kept.put_into(sha, "ape"), KeptPictures.take_out])
+def test_a_decision_that_could_not_be_written_can_be_made_again(workspace, monkeypatch, decide) -> None:
+    kept, sha = KeptPictures(workspace), record(1).sha256
+    kept.keep(record(1), b"data", MANY)
+
+    def full(*_args: object) -> None:
+        raise WorkspaceError("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KeptPicture, "write", full)
+        with pytest.raises(WorkspaceError):
+            decide(kept, sha)
+    assert [one.sha256 for one in kept.undecided()] == [sha]
+    assert decide(kept, sha) and kept.undecided() == []
+
+
+def test_what_cannot_be_deleted_is_said_in_one_line(workspace) -> None:
+    kept = KeptPictures(workspace)
+    kept.keep(record(1), b"data", MANY)
+    file = workspace.served / "pictures" / f"{record(1).sha256}.png"
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(WorkspaceError, match=r"cannot delete .*\.png: .*then do it again"):
+        kept.delete([record(1)])

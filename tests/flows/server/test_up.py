@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import up
-from flows.server import supervisor
+from flows.server import supervisor, up
 from flows.server.deployments import Defaults, deployments_file
 from workspace.errors import ConfigError, WorkspaceError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def test_only_loopback_is_served_without_a_password(monkeypatch) -> None:
