@@ -11,18 +11,20 @@ from typing import Any
 import yaml
 
 from training.export.job import ExportJob
-from training.export.timm_folder import TimmFolder, export_timm
+from training.export.timm_folder import OWN, TimmFolder, write_timm
 from training.report.credits import Credit, as_csv
 from training.report.templates import markdown
 from workspace.config.collect import LICENSES
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.files.base import Entry
+from workspace.files.whole_folder import whole_folder
 from workspace.storage.image_store import ImageStore
 
 FOLDER = "hub"
 CREDITS = "ATTRIBUTION.csv"
 
+_OWN = rf"{OWN}|README\.md|{re.escape(CREDITS)}|examples/\d+\.\w+"
 _EXAMPLE_SUFFIXES = frozenset({".jpg", ".png", ".webp"})
 _EXAMPLE_BYTES = 2_000_000
 _WITH_OUR_PROGRAM = re.compile(r"To try it:\n\n    collect-and-train predict .*?\n\n.*?\n", re.DOTALL)
@@ -42,15 +44,17 @@ def export_hub(job: ExportJob, target: Path) -> str:
     """
     if not job.run.readme_file.is_file():
         raise ModelError(f"{job.run.readme_file} does not exist; write it first: {job.workspace.command('report')}")
-    made = export_timm(job, target / FOLDER)
-    examples = _examples(job)
-    for name, (_, data) in examples.items():
-        write_atomic(made.folder / name, data)
-    credited = [Credit.of(sample) for sample in sorted(job.samples, key=lambda sample: (sample.label, sample.sha256))]
-    write_atomic(made.folder / CREDITS, as_csv(credited).encode())
-    card = job.run.readme_file.read_text(encoding="utf-8")
-    shown = {name: credit for name, (credit, _) in examples.items()}
-    write_atomic(made.folder / "README.md", hub_card(card, made, shown).encode())
+    folder = target / FOLDER
+    with whole_folder(folder, _OWN) as fresh:
+        made = write_timm(job, fresh, folder)
+        examples = _examples(job)
+        for name, (_, data) in examples.items():
+            write_atomic(fresh / name, data)
+        ordered = sorted(job.samples, key=lambda sample: (sample.label, sample.sha256))
+        write_atomic(fresh / CREDITS, as_csv([Credit.of(sample) for sample in ordered]).encode())
+        card = job.run.readme_file.read_text(encoding="utf-8")
+        shown = {name: credit for name, (credit, _) in examples.items()}
+        write_atomic(fresh / "README.md", hub_card(card, made, shown).encode())
     upload = f"hf upload YOUR_NAME/{job.workspace.root.resolve().name} {shlex.quote(str(made.folder))}"
     return f"{made.folder}: {made.summary()}. To upload it: {upload}"
 

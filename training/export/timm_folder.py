@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,14 @@ from training.export.single_network import SingleNetwork, single_network
 from training.inference.export import TOLERANCE
 from training.stats.scores import softmax
 from workspace.errors import ModelError
-from workspace.files.atomic import write_atomic
+from workspace.files.whole_folder import whole_folder
 from workspace.storage.run_folder import WEIGHTS_NAME
 from workspace.text.counts import counted
 
 CONFIG_NAME = "config.json"
 FOLDER = "timm"
+OWN = re.escape(CONFIG_NAME) + "|" + re.escape(WEIGHTS_NAME)
+"""Matches the names of its files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,18 +81,17 @@ def export_timm(job: ExportJob, folder: Path) -> TimmFolder:
         ModelError: timm has no such network, or what it opens gives other logits; nothing is written then.
         WorkspaceError: the folder cannot be written, or an image's file is gone.
     """
+    with whole_folder(folder, OWN) as fresh:
+        return write_timm(job, fresh, folder)
+
+
+def write_timm(job: ExportJob, fresh: Path, folder: Path) -> TimmFolder:
+    """Write the files into `fresh`, an empty folder that becomes `folder`; errors as in export_timm."""
     single = single_network(job.model, job.cache, job.samples)
-    files = {
-        CONFIG_NAME: json.dumps(_config(job, single), indent=2, ensure_ascii=False).encode(),
-        WEIGHTS_NAME: safetensors_bytes(_tensors(single.network), {"format": "pt"}),
-    }
-    with tempfile.TemporaryDirectory(prefix="export-") as trial:
-        for name, data in files.items():
-            Path(trial, name).write_bytes(data)
-        made = _check(job, single, Path(trial), folder)
-    for name, data in files.items():
-        write_atomic(folder / name, data)
-    return made
+    config = json.dumps(_config(job, single), indent=2, ensure_ascii=False)
+    (fresh / CONFIG_NAME).write_text(config, encoding="utf-8")
+    (fresh / WEIGHTS_NAME).write_bytes(safetensors_bytes(_tensors(single.network), {"format": "pt"}))
+    return _check(job, single, fresh, folder)
 
 
 def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:

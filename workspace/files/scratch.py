@@ -7,6 +7,8 @@ import secrets
 import shutil
 from pathlib import Path
 
+import psutil
+
 from workspace.errors import WorkspaceError, os_failure
 
 
@@ -20,20 +22,10 @@ def scratch_folder(parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.iterdir():
             owner = left.name.partition("-")[0]
-            if owner.isdigit() and not _lives(int(owner)):
+            if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(left, ignore_errors=True)
         folder = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir()
     except OSError as error:
         raise WorkspaceError(f"cannot write {parent}: {os_failure(error, parent, 'name another')}") from error
     return folder
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

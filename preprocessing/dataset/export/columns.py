@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,11 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from workspace.catalog.records import Sample
-from workspace.errors import WorkspaceError, os_failure
 from workspace.storage.image_store import ImageStore
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 """Our splits, and their names in the library."""
+
+SPLIT_PATTERN = f"({'|'.join(SPLITS.values())})"
+"""Regular expression of the library's names."""
 
 DETAILS: Mapping[str, str] = {
     "title": "Title at the source.",
@@ -95,25 +96,6 @@ def arrow_schema(image: pa.Field, classes: Sequence[str], image_feature: str) ->
         features[column] = {"dtype": "bool" if boolean else "string", "_type": "Value"}
         fields.append(pa.field(column, pa.bool_() if boolean else pa.string()))
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)})
-
-
-@contextmanager
-def written_beside(file: Path) -> Iterator[Path]:
-    """Give a path to write a large file to, which then replaces `file`: a reader sees the old one or the new one.
-
-    Raises:
-        WorkspaceError: it cannot be written; nothing is left of it.
-    """
-    part = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(file)
-    except OSError as error:
-        raise WorkspaceError(f"cannot write {file}: {os_failure(error, file, 'name another folder')}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def readme(samples: Sequence[Sample], name: str, loading: str, front_matter: Sequence[str] = ()) -> bytes:

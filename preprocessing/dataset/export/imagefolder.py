@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocessing.dataset.export.columns import DETAILS, SPLITS, arrow_schema, classes_of, images_of, readme
+from preprocessing.dataset.export.columns import (
+    DETAILS,
+    SPLIT_PATTERN,
+    SPLITS,
+    arrow_schema,
+    classes_of,
+    images_of,
+    readme,
+)
 from workspace.catalog.records import Sample
-from workspace.errors import WorkspaceError, os_failure
 from workspace.files.atomic import write_atomic
+from workspace.files.whole_folder import whole_folder
 from workspace.licenses import spreadsheet_cell
 from workspace.names import folder_name
 from workspace.storage.image_store import ImageStore
@@ -26,6 +36,9 @@ METADATA = "metadata.parquet"
 CREDITS = "credits.csv"
 COLUMNS = ("file_name", "split", "label", *DETAILS)
 """Of credits.csv, which says the same to people."""
+
+_OWN = rf"{SPLIT_PATTERN}/(metadata\.(parquet|csv)|[^/]+/[0-9a-f]{{64}}\.\w+)|{re.escape(CREDITS)}|README\.md"
+"""An earlier version wrote metadata.csv, and datasets allows one kind of metadata alone."""
 
 
 def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: Path, name: str) -> None:
@@ -42,31 +55,29 @@ def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: 
     """
     schema = arrow_schema(pa.field("file_name", pa.string()), classes_of(samples), "Value")
     credited: list[Mapping[str, object]] = []
-    for split, split_name in SPLITS.items():
-        rows: list[dict[str, object]] = []
-        for image in images_of(ImageStore(workspace), samples, split):
-            inside = Path(folder_name(image.sample.label)) / image.file.name
-            _copy(image.file, folder / split_name / inside)
-            rows.append({"file_name": inside.as_posix(), "label": image.label, **image.details()})
-            in_folder = {"file_name": f"{split_name}/{inside.as_posix()}", "split": split_name}
-            credited.append(rows[-1] | in_folder | {"label": image.sample.label})
-        if rows:
-            buffer = io.BytesIO()
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
-            write_atomic(folder / split_name / METADATA, buffer.getvalue())
-            (folder / split_name / "metadata.csv").unlink(missing_ok=True)  # of an earlier version; one kind is allowed
-    write_atomic(folder / CREDITS, _csv(credited))
-    write_atomic(folder / "README.md", readme(samples, name, "datasets.load_dataset('imagefolder', data_dir=…)"))
+    with whole_folder(folder, _OWN) as fresh:
+        for split, split_name in SPLITS.items():
+            rows: list[dict[str, object]] = []
+            for image in images_of(ImageStore(workspace), samples, split):
+                inside = Path(folder_name(image.sample.label)) / image.file.name
+                _place(image.file, fresh / split_name / inside, folder / split_name / inside)
+                rows.append({"file_name": inside.as_posix(), "label": image.label, **image.details()})
+                in_folder = {"file_name": f"{split_name}/{inside.as_posix()}", "split": split_name}
+                credited.append(rows[-1] | in_folder | {"label": image.sample.label})
+            if rows:
+                pq.write_table(pa.Table.from_pylist(rows, schema=schema), fresh / split_name / METADATA)
+        write_atomic(fresh / CREDITS, _csv(credited))
+        write_atomic(fresh / "README.md", readme(samples, name, "datasets.load_dataset('imagefolder', data_dir=…)"))
 
 
-def _copy(source: Path, target: Path) -> None:
-    if target.is_file() and target.stat().st_size == source.stat().st_size:
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise WorkspaceError(f"cannot write {target}: {os_failure(error, target, 'name another folder')}") from error
+def _place(source: Path, target: Path, earlier: Path) -> None:
+    """Copy an image, or link to its copy of an earlier export: of a large dataset that takes neither time nor space."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if earlier.is_file() and earlier.stat().st_size == source.stat().st_size:
+        with suppress(OSError):  # of file systems without hard links
+            target.hardlink_to(earlier)
+            return
+    shutil.copyfile(source, target)
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:

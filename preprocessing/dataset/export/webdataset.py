@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from preprocessing.dataset.export.columns import SPLITS, ExportedImage, classes_of, images_of, readme, written_beside
+from preprocessing.dataset.export.columns import SPLIT_PATTERN, SPLITS, ExportedImage, classes_of, images_of, readme
 from workspace.catalog.records import Sample
 from workspace.files.atomic import write_atomic, write_json
+from workspace.files.whole_folder import whole_folder
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 
 IMAGES_PER_TAR = 1000
+_OWN = rf"{SPLIT_PATTERN}-\d{{6}}\.tar|classes\.json|README\.md"
 
 
 def export_webdataset(workspace: Workspace, samples: Sequence[Sample], folder: Path, name: str) -> None:
@@ -30,20 +32,19 @@ def export_webdataset(workspace: Workspace, samples: Sequence[Sample], folder: P
     Raises:
         WorkspaceError: an image's file is gone, or the folder cannot be written.
     """
-    for split, split_name in SPLITS.items():
-        images = images_of(ImageStore(workspace), samples, split)
-        for old in folder.glob(f"{split_name}-*.tar"):
-            old.unlink()  # a larger dataset, exported here before, had more of them
-        for number, first in enumerate(images):
-            shard = chain([first], islice(images, IMAGES_PER_TAR - 1))
-            _write(folder / f"{split_name}-{number:06}.tar", shard)
-    write_json(folder / "classes.json", classes_of(samples))
-    loading = "webdataset.WebDataset('train-000000.tar').decode('pil')"
-    write_atomic(folder / "README.md", readme(samples, name, loading))
+    with whole_folder(folder, _OWN) as fresh:
+        for split, split_name in SPLITS.items():
+            images = images_of(ImageStore(workspace), samples, split)
+            for number, first in enumerate(images):
+                shard = chain([first], islice(images, IMAGES_PER_TAR - 1))
+                _write(fresh / f"{split_name}-{number:06}.tar", shard)
+        write_json(fresh / "classes.json", classes_of(samples))
+        loading = "webdataset.WebDataset('train-000000.tar').decode('pil')"
+        write_atomic(fresh / "README.md", readme(samples, name, loading))
 
 
 def _write(file: Path, images: Iterable[ExportedImage]) -> None:
-    with written_beside(file) as part, tarfile.open(part, "w") as archive:
+    with tarfile.open(file, "w") as archive:
         for image in images:
             for suffix, data in _members(image):
                 member = tarfile.TarInfo(f"{image.sample.sha256}{suffix}")  # without times and owners

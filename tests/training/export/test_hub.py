@@ -20,7 +20,10 @@ CREATOR = "Ann [x](javascript:y)\n<script>"
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the command printed, and the folder; one class has a licensed test picture, another one without licence."""
+    """What the command printed, and the folder; one class has a licensed test picture, another one without licence.
+
+    Its folders hold an example of an earlier export and files of a person.
+    """
     folder = tmp_path_factory.mktemp("hub")
     with pytest.MonkeyPatch.context() as patch, tarfile.open(FIXTURE / "workspace.tar.xz") as archive:
         archive.extractall(folder, filter="data")
@@ -32,6 +35,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         ]
         file.write_bytes(dataset_bytes(rows))
         assert CliRunner().invoke(app, ["report", "-w", "workspace"]).exit_code == 0
+        for left in ("hub/examples/7.jpg", "hub/notes.txt", "timm/notes.txt"):
+            Path("out", left).parent.mkdir(parents=True, exist_ok=True)
+            Path("out", left).write_bytes(b"")
         words = ["export", "-w", "workspace", "--to", "timm", "--to", "hub", "--out", "out"]
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
@@ -49,6 +55,12 @@ def test_the_command_says_what_the_network_costs_and_how_to_upload_it(exported) 
         "config.json",
         "examples",
         "model.safetensors",
+        "notes.txt",
+    ]
+    assert sorted(path.name for path in (folder.parent / "timm").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "notes.txt",
     ]
     assert timm.create_model(f"local-dir:{folder}", pretrained=True).num_classes == 3
 

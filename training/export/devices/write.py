@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,8 +12,9 @@ from training.export.devices.measure import measure
 from training.export.job import ExportJob
 from training.inference.answering import Answers
 from training.stats.calibration import Calibration
-from workspace.errors import ModelError, WorkspaceError, os_failure
+from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
+from workspace.files.whole_folder import whole_folder
 from workspace.storage.run_folder import CARD_NAME, README_NAME
 
 
@@ -37,7 +34,8 @@ def export_for_device(made: DeviceFormat, job: ExportJob, target: Path) -> str:
     """
     made.require()
     folder = target / made.name
-    with whole_folder(folder) as trial:
+    own = rf"{re.escape(Path(made.file).stem)}\..+|{re.escape(CARD_NAME)}|{re.escape(README_NAME)}"
+    with whole_folder(folder, own) as trial:
         calibration = made.convert(job, trial)
         measured = None
         if why := made.why_not_run():
@@ -49,14 +47,14 @@ def export_for_device(made: DeviceFormat, job: ExportJob, target: Path) -> str:
         else:
             measured = measure(job, made.opened(job, trial), calibration)
             if measured.fell and not job.force:
-                raise ModelError(_refusal(folder, made, measured))
+                raise ModelError(_refusal(folder, measured))
         card = _card(made, job, trial, calibration, measured, why)
         card.write(trial / CARD_NAME)
         write_atomic(trial / README_NAME, readme(card, made.title, job.workspace.root.resolve().name).encode())
     return _line(folder, card)
 
 
-def _refusal(folder: Path, made: DeviceFormat, measured: Measured) -> str:
+def _refusal(folder: Path, measured: Measured) -> str:
     return (
         f"{folder} was not written: on {measured.n} test pictures its {'; its '.join(measured.fell)}; the limit is "
         f"{measured.limit:.3f} (--max-fall). Export another format (onnx is the model itself), train another backbone, "
@@ -98,37 +96,3 @@ def _line(folder: Path, card: DeviceCard) -> str:
         f"; written by --force although it fell by more than {card.measured.limit:.3f}" if card.measured.fell else ""
     )
     return f"{folder}: {card.size_mb:.1f} MB; on {card.measured.n} test pictures {figures}{forced}"
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder elsewhere that takes the place of another when the block ends; after an error it is gone.
-
-    Raises:
-        WorkspaceError: it cannot be written.
-    """
-    created = [parent for parent in (folder.parent, *folder.parent.parents) if not parent.exists()]
-    beside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
-    before = beside.with_suffix(".old")
-    try:
-        with tempfile.TemporaryDirectory(prefix="export-") as private:
-            trial = Path(private, folder.name)  # which others may read, as the umask says
-            trial.mkdir()
-            yield trial
-            shutil.copytree(trial, beside, copy_function=shutil.copyfile)
-        if folder.exists():
-            folder.rename(before)
-        beside.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
-    except BaseException as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        if before.exists() and not folder.exists():
-            before.rename(folder)
-        for parent in created:
-            if parent.exists() and not any(parent.iterdir()):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise WorkspaceError(
-                f"cannot write {folder}: {os_failure(error, folder, 'make it writable')}, or name another with --out"
-            ) from error
-        raise

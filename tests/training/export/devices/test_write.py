@@ -113,6 +113,8 @@ def test_the_limit_can_be_set(job: ExportJob, tmp_path: Path) -> None:
 def test_a_failed_export_keeps_the_one_that_is_there(job: ExportJob, tmp_path: Path) -> None:
     export_for_device(toy(), job, tmp_path)
     before = (tmp_path / "toy" / "card.json").read_bytes()
+    (tmp_path / "toy" / "model.old").write_bytes(b"of an earlier version")
+    (tmp_path / "toy" / "notes.txt").write_text("mine")
 
     def breaks(job: ExportJob, folder: Path) -> None:
         (folder / "half").write_bytes(b"x")
@@ -126,6 +128,9 @@ def test_a_failed_export_keeps_the_one_that_is_there(job: ExportJob, tmp_path: P
     assert (tmp_path / "toy" / "card.json").read_bytes() == before
     export_for_device(toy(), job, tmp_path)  # and a good one takes its place
     assert [folder.name for folder in tmp_path.iterdir()] == ["toy"]
+    assert sorted(file.name for file in (tmp_path / "toy").iterdir()) == [
+        *("README.md", "card.json", "model.bin", "notes.txt")
+    ]
 
 
 def test_what_cannot_be_run_here_is_written_unmeasured_by_force_alone(job: ExportJob, tmp_path: Path) -> None:
