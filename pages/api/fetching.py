@@ -6,31 +6,37 @@ Strangers choose these addresses, so `network.allow_private_addresses` does not 
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from collectors.http.session import PoliteSession
 from collectors.sources.registry import open_session
 from workspace.config.collect import NetworkConfig
 from workspace.config.operate import ServeConfig
+from workspace.errors import TransferFailed
 
 _ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
-_PER_HOST = 2
+_FETCHES, _PER_HOST = 8, 2  # at once
 _FETCHES_PER_SESSION = 1000  # it remembers each host, and strangers name the hosts
 
 
 class Fetcher:
-    """Fetches addresses for a service; safe to use from several threads.
+    """Fetches addresses for a service, in threads of its own; asked in one event loop.
+
+    A host whose answers take long holds two threads and no more, so that those of other hosts need not wait for it.
 
     Args:
         network: the workspace's settings; robots.txt, opt-outs, reservations and pauses are kept as they say.
         limits: bytes and seconds.
-        connections: of all threads together.
     """
 
-    def __init__(self, network: NetworkConfig, limits: ServeConfig, connections: int) -> None:
+    def __init__(self, network: NetworkConfig, limits: ServeConfig) -> None:
         within_s = limits.fetch_timeout_s
         self._network = network.model_copy(
             update={
@@ -44,18 +50,43 @@ class Fetcher:
                 "replay": "",
             }
         )
-        self._max_bytes, self._connections = int(limits.max_mb * 1e6), connections
+        self._max_bytes, self._within_s = int(limits.max_mb * 1e6), within_s
+        self._threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
+        # Of the hosts that are asked now: strangers name the hosts, so none is remembered.
+        self._slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._session: PoliteSession | None = None
         self._started = 0
         self._using: dict[PoliteSession, int] = {}
 
-    def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         """Fetch the bytes at an address.
 
         Raises:
-            TransferFailed: it is refused or failed; holds the reason.
+            TransferFailed: it is refused or failed, or takes longer than `serve.fetch_timeout_s`; holds the reason.
         """
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await self._in_turn(url)
+        except TimeoutError as error:
+            detail = f"it did not arrive within {self._within_s:g} s (serve.fetch_timeout_s)"
+            raise TransferFailed("failed", "too_slow", detail) from error
+
+    async def _in_turn(self, url: str) -> bytes:
+        """Wait for the address's host here, where it costs no thread, then fetch in a thread."""
+        slot = self._slots.setdefault(_host(url), asyncio.Semaphore(_PER_HOST))
+        await slot.acquire()
+        loop = asyncio.get_running_loop()
+
+        def give_back(_done: Future[bytes]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(slot.release)
+
+        fetching = self._threads.submit(self._fetch, url)
+        fetching.add_done_callback(give_back)  # the thread's end, which may come long after the time is up
+        return await asyncio.wrap_future(fetching)
+
+    def _fetch(self, url: str) -> bytes:
         body = io.BytesIO()
         with self._present() as session:
             session.fetch(url, body, max_bytes=self._max_bytes, accept=_ACCEPT, crawled=True)
@@ -86,10 +117,18 @@ class Fetcher:
                     pass  # closes it
 
     def _open(self) -> PoliteSession:
-        return open_session(self._network, connections=self._connections, per_host_connections=_PER_HOST)
+        return open_session(self._network, connections=_FETCHES, per_host_connections=_PER_HOST)
 
     def close(self) -> None:
         """End what is being fetched."""
         with self._lock, ExitStack() as closing:
             for session in self._using:
                 closing.enter_context(session)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # the thread says what is wrong with it
+        return ""

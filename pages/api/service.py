@@ -29,7 +29,6 @@ from workspace.storage.paths import Workspace
 
 _LOG = logging.getLogger("collect_and_train")
 
-_FETCHES = 8
 _CHECK_S = 2.0  # how often the model is looked at, and the counts are written
 _PER_REQUEST = 8  # pictures of one request at work at once, so that a large one keeps no small one waiting
 
@@ -70,13 +69,12 @@ class Service:
         self.log = AnswerLog(workspace.answers_file if workspace else None, config.serve)
         self._keeper = PictureKeeper(workspace, config.serve) if workspace and config.serve.keep else None
         self._batcher = Batcher(config.serve.batch, self.metrics.batch.observe)
-        self._fetcher = Fetcher(config.network, config.serve, _FETCHES)
+        self._fetcher = Fetcher(config.network, config.serve)
         # A third of the request's time: one picture that hangs must not cost the others their answer.
         seconds = min(config.clean.decoder_timeout_s, config.serve.timeout_s / 3)
         workers = config.clean.workers or os.cpu_count() or 1
         self._clean = config.clean.model_copy(update={"decoder_timeout_s": seconds, "workers": workers})
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        self._fetchers = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
         self._reading = asyncio.Semaphore(2 * workers)  # uploads whose bytes are in memory to be decoded
 
     def warm_up(self) -> None:
@@ -104,8 +102,7 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._batcher.close()
             self._fetcher.close()
-            for pool in (self._decoders, self._fetchers):
-                pool.shutdown(wait=False, cancel_futures=True)
+            self._decoders.shutdown(wait=False, cancel_futures=True)
             self._save()
 
     async def classify(self, sent: Sequence[Sent], accept: float | None) -> tuple[LoadedModel, list[Answered]]:
@@ -132,7 +129,7 @@ class Service:
 
     async def _answer(self, model: LoadedModel, picture: Sent, accept: float | None) -> Answered:
         try:
-            data = await self._fetch(picture.url) if picture.read is None else b""
+            data = await self._fetcher.fetch(picture.url) if picture.read is None else b""
             async with self._reading:
                 data = await picture.read() if picture.read else data
                 if len(data) > self.limits.max_mb * 1e6:
@@ -145,15 +142,6 @@ class Service:
             return Answered(picture.name, None, error.reason, error.detail)
         await self._note(model, answer, data, picture.url, is_default=accept is None)
         return Answered(picture.name, answer, detail=decoded.note)
-
-    async def _fetch(self, url: str) -> bytes:
-        seconds = self.limits.fetch_timeout_s
-        try:
-            async with asyncio.timeout(seconds):
-                return await _in(self._fetchers, lambda: self._fetcher.fetch(url))
-        except TimeoutError as error:
-            detail = f"it did not arrive within {seconds:g} s (serve.fetch_timeout_s)"
-            raise TransferFailed("failed", "too_slow", detail) from error
 
     async def _note(self, model: LoadedModel, answer: Classification, data: bytes, url: str, is_default: bool) -> None:
         if answer.answered:

@@ -144,6 +144,31 @@ def test_what_is_too_large_or_too_slow_ends(start, site) -> None:
     assert good["answered"]
 
 
+@pytest.mark.parametrize("path", ["/slow", "/to-slow"])
+def test_a_slow_host_keeps_no_other_waiting(start, site, path) -> None:
+    done, asked = threading.Event(), threading.Event()
+
+    def hang(_request: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        done.wait(20)
+
+    site.pages |= {"/slow": hang, "/to-slow": sends(b"", 302, Location="/slow")}
+    url = start(network=MINE.model_copy(update={"private_hosts": ("127.0.0.1", "localhost")}), fetch_timeout_s=2)
+    slow = threading.Thread(target=answers, args=(url, *[f"{site.url}{path}?{number}" for number in range(20)]))
+    site.pages |= {f"{path}?{number}": site.pages[path] for number in range(20)}
+    slow.start()
+    try:
+        assert asked.wait(10)
+        time.sleep(0.2)  # as many of them as may be are at work
+        began = time.monotonic()
+        (other,) = answers(url, f"http://localhost:{site.server_port}/1.png")
+        assert other.get("answered"), other
+        assert time.monotonic() - began < 1.5
+    finally:
+        done.set()
+        slow.join()
+
+
 def test_robots_and_reservations_hold_as_for_collection(start, site, png) -> None:
     site.pages["/robots.txt"] = sends(b"User-agent: *\nDisallow: /private/\n")
     site.pages["/private/1.png"] = sends(png(1))
