@@ -23,6 +23,9 @@ from workspace.storage.paths import Workspace
 from workspace.storage.run import open_run
 from workspace.storage.run_folder import RunFolder
 
+MEASURE_VERSION = 2
+"""Part of the digest of what the numbers follow from: raise it whenever the same model would be measured otherwise."""
+
 EXPLAINED = 18
 """Mistakes, the most confident ones, that get a heat map in metrics.json."""
 
@@ -102,7 +105,8 @@ def _inputs(folder: RunFolder, config: WorkspaceConfig) -> str:
         raise ModelError(f"{error.filename} does not exist; train first: collect-and-train train") from error
     files += [file.read_bytes() for file in (folder.oof_file, folder.negatives_file) if file.is_file()]
     digests = [hashlib.sha256(data).hexdigest() for data in files]
-    return digest(Metrics.FORMAT, digests, config.seed, config.evaluate.model_dump(), config.clean.cache_side_px)
+    versions, settings = (Metrics.FORMAT, MEASURE_VERSION), config.evaluate.model_dump()
+    return digest(*versions, digests, config.seed, settings, config.clean.cache_side_px)
 
 
 def _counts(metrics: Metrics, done: bool) -> StepCounts:

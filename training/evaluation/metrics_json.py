@@ -9,7 +9,7 @@ import numpy as np
 
 from training.evaluation.false_acceptance import accepted_share, false_acceptance
 from training.evaluation.held_out import Fitted
-from training.evaluation.predictions import TEST, Answered, Predictions, label_indices
+from training.evaluation.predictions import TEST, Answered, Predictions, groups_of, label_indices
 from training.stats.calibration import Calibration, quality
 from training.stats.folds import OutOfFold
 from training.stats.metrics import INTERVAL_METHOD, Labels, Tally, confusion, effective_size, score, standard_error
@@ -72,9 +72,10 @@ def measure(
     if held_out:
         by_sha256 = {sample.sha256: sample for sample in samples}
         answered = [by_sha256[sha256] for sha256 in held_out.sha256]
-        crossed = _scores(answered, held_out.probabilities(), classes, config, _by_fold(held_out))
+        calibrated = held_out.probabilities(groups_of(answered))
+        crossed = _scores(answered, calibrated, classes, config, _by_fold(held_out))
     if held_out and fitted:
-        calibration = _calibration(held_out, fitted.calibration, test)
+        calibration = _calibration(held_out, calibrated, fitted.calibration, test)
         rejection = _rejection(held_out, fitted, test, answers[TEST], negatives)
     measured = Metrics(
         format=2,
@@ -189,13 +190,15 @@ def _by_fold(held_out: OutOfFold) -> tuple[FoldScore, ...]:
     return tuple(FoldScore(n=int(row.sum()), accuracy=float(right[row].mean())) for row in rows)
 
 
-def _calibration(held_out: OutOfFold, calibration: Calibration, test: Predictions) -> CalibrationScores:
-    """Score calibration before and after: out of fold, each answer by the other folds' temperature, and on the test."""
+def _calibration(
+    held_out: OutOfFold, calibrated: Floats, calibration: Calibration, test: Predictions
+) -> CalibrationScores:
+    """Score calibration before and after: out of fold, where no answer set its own temperature, and on the test."""
     return CalibrationScores(
         temperature=calibration.temperature,
         n=calibration.images,
         before=quality(softmax(held_out.logits), held_out.labels),
-        after=quality(held_out.probabilities(), held_out.labels),
+        after=quality(calibrated, held_out.labels),
         test_before=quality(softmax(test.logits), test.labels),
         test_after=quality(softmax(test.logits, calibration.temperature), test.labels),
     )

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from training.fit.history import PartScores
-from training.stats.fold_comparison import FoldComparison, Groups, compare_folds
+from training.stats.fold_comparison import FoldComparison, compare_folds
 from training.stats.folds import OutOfFold
-from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
+from training.stats.parts import PARTS, random_parts
+from training.stats.scores import Floats, Groups, Labels, balanced_accuracy, log_loss, softmax
 
 SHARES = tuple(step / 20 for step in range(1, 20))
 """Weights of the fine-tuned copy's logits, beside the head's, that held-out images choose from."""
@@ -20,9 +21,6 @@ USUAL_SHARE, PULL = 0.4, 100.0
 
 What a hundred held-out images would choose freely is noise: with this pull they stay near 0.4 unless they speak clearly
 (docs/decisions/0011)."""
-
-PARTS = 5
-"""Parts of the held-out images, each answered with the share that the others choose."""
 
 _TINY = 1e-12  # so that a logarithm is finite
 
@@ -125,8 +123,7 @@ def averaged(head: Floats, tuned: Floats, share: float) -> Floats:
 def _cross_fitted(head: OutOfFold, tuned: Floats, groups: Groups) -> Floats:
     """The logits of both, each part's with the share that the other parts choose; groups are whole."""
     logits = np.empty_like(head.logits)
-    _, number = np.unique(groups, return_inverse=True)
-    part = np.random.default_rng(0).permutation(int(number.max()) + 1)[number] % PARTS
+    part = random_parts(groups, PARTS)
     for held_out in (part == each for each in np.unique(part)):
         share = choose_share(head.logits[~held_out], tuned[~held_out], head.labels[~held_out])
         logits[held_out] = averaged(head.logits[held_out], tuned[held_out], share)

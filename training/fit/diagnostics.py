@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 
 from preprocessing.neighbours import nearest, unit
 from training.fit.head import fit_head
-from training.stats.fold_comparison import Groups, balanced_mean
+from training.stats.fold_comparison import balanced_mean
 from training.stats.folds import grouped_folds
-from training.stats.scores import Floats, Labels
+from training.stats.scores import Floats, Groups, Labels
 
 Values = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Diagnosis:
             chance-corrected: 0 is guessing, 1 is perfect.
         probe_errors: their standard errors.
         neighbour: leave-one-group-out accuracy of the nearest neighbour by cosine, chance-corrected.
-        source_head: balanced accuracy of ImageNet's own classes, each given to one of ours; None where unknown.
+        source_head: balanced accuracy of ImageNet's own classes, one given to each of ours; None where unknown.
         doubling_gain: what the probe on the last stage gains when its training pictures double from half to all.
     """
 
@@ -83,10 +83,12 @@ def diagnose(
         return None
     classes, counts = int(labels.max()) + 1, np.bincount(labels)
     probes, errors = {}, {}
-    for stage, features in pooled.items():
-        accuracy, error = balanced_mean(_probe(features, labels, fold, classes), labels, groups)
+    right = {stage: _probe(features, labels, fold, classes) for stage, features in pooled.items()}
+    for stage, answers in right.items():
+        accuracy, error = balanced_mean(answers, labels, groups)
         probes[stage], errors[stage] = _corrected(accuracy, classes), error / (1 - 1 / classes)
-    last = next(iter(pooled.values()))
+    name, last = next(iter(pooled.items()))
+    doubled = right[name] - _probe_on_halves(last, labels, groups, fold, seed)
     return Diagnosis(
         smallest=int(counts.min()),
         per_class=int(np.median(counts)),
@@ -94,7 +96,7 @@ def diagnose(
         probe_errors=errors,
         neighbour=_corrected(_nearest(last, labels, groups), classes),
         source_head=None if source_logits is None else _source_accuracy(source_logits, labels),
-        doubling_gain=_doubling_gain(last, labels, groups, fold, classes, seed),
+        doubling_gain=balanced_mean(doubled, labels, groups)[0],
     )
 
 
@@ -119,20 +121,20 @@ def _probe(features: Floats, labels: Labels, fold: Labels, classes: int) -> Valu
     return right
 
 
-def _doubling_gain(features: Floats, labels: Labels, groups: Groups, fold: Labels, classes: int, seed: int) -> float:
-    """Balanced accuracy with all of a fold's training pictures, minus that with either half of them."""
-    whole, half = _probe(features, labels, fold, classes), np.zeros(len(labels))
+def _probe_on_halves(features: Floats, labels: Labels, groups: Groups, fold: Labels, seed: int) -> Values:
+    """How often probes on either half of the other folds' pictures answer a picture right, [n] of 0, 1/2 and 1.
+
+    Where the pictures of the other folds cannot be halved, a probe on all of them answers.
+    """
+    right, classes = np.zeros(len(labels)), int(labels.max()) + 1
     for number in range(int(fold.max()) + 1):
         held_out, learnt = fold == number, np.flatnonzero(fold != number)
         halves = grouped_folds(labels[learnt], groups[learnt], seed, most=2)
-        if halves is None:
-            half[held_out] = whole[held_out]
-            continue
-        for part in (0, 1):
-            rows = learnt[halves == part]
+        parts = [learnt] if halves is None else [learnt[halves == part] for part in (0, 1)]
+        for rows in parts:
             answer = _fit(features[rows], labels[rows], classes)
-            half[held_out] += (answer(features[held_out]) == labels[held_out]) / 2
-    return balanced_mean(whole - half, labels, groups)[0]
+            right[held_out] += (answer(features[held_out]) == labels[held_out]) / len(parts)
+    return right
 
 
 def _nearest(features: Floats, labels: Labels, groups: Groups) -> float:
@@ -143,9 +145,12 @@ def _nearest(features: Floats, labels: Labels, groups: Groups) -> float:
 
 
 def _source_accuracy(logits: Floats, labels: Labels) -> float:
-    """Balanced accuracy when each of our classes gets that one of ImageNet's that serves it best, no class twice."""
+    """Balanced accuracy when each of our classes gets that one of ImageNet's that serves it best, no class twice.
+
+    A class for which none is left has no right answer.
+    """
     table = np.zeros((int(labels.max()) + 1, logits.shape[1]))
     np.add.at(table, (labels, logits.argmax(1)), 1)
     shares = table / table.sum(1, keepdims=True)
     rows, columns = linear_sum_assignment(-shares)
-    return float(shares[rows, columns].mean())
+    return float(shares[rows, columns].sum() / len(shares))

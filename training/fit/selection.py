@@ -22,9 +22,8 @@ from training.network.features import Extractor
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
 from training.network.views import Augmenter, preset_for
-from training.stats.fold_comparison import Groups
 from training.stats.folds import OutOfFold, grouped_folds
-from training.stats.scores import Floats, Labels
+from training.stats.scores import Floats, Groups, Labels
 from workspace.config.model import WorkspaceConfig
 from workspace.digest import digest
 from workspace.progress import Progress

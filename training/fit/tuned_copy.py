@@ -79,10 +79,11 @@ def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: 
     if len(first) < plan.held_in.epochs:
         return TunedCopy(None, None, [], _warn(progress, time_limit_s, "before the copy was finished; it is dropped"))
     answers = predicted(network, plan.held_in, plan.keys, device)
-    first[-1] |= {
+    scores = {
         "val_loss": log_loss(softmax(answers), plan.labels),
         "val_accuracy": balanced_accuracy(answers, plan.labels),
     }
+    first = [*first[:-1], {**first[-1], **scores}]
     finished = copy.deepcopy(network).cpu()
     timed.later = 0
     progress.say(f"fine-tuning goes on with all {len(plan.everything.keys)} pictures")

@@ -152,7 +152,7 @@ def _best_temperature(loss: Callable[[float], float]) -> float:
 def cross_fitted(logits: Floats, labels: Labels, fold: Labels) -> Floats:
     """Calibrate each fold with the temperature fitted on the other folds: probabilities, float32 [n, classes].
 
-    With a single fold, as after a time limit, the temperature is fitted on that fold itself.
+    With a single fold the temperature is fitted on that fold itself.
 
     Args:
         logits: float32 [n, classes].

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.stats.scores import Floats, Labels, balanced_accuracy, log_losses
+from training.stats.scores import Floats, Groups, Labels, balanced_accuracy, log_losses
 from workspace.text.counts import counted
 
-Groups = npt.NDArray[np.str_]
 Values = npt.NDArray[np.float64]
 
 ERRORS = 2.0
@@ -67,23 +66,35 @@ def compare_folds(head: Floats, finetuned: Floats, labels: Labels, groups: Group
     difference, error = balanced_mean(right[1] - right[0], labels, groups)
     before, after = (balanced_accuracy(logits, labels) for logits in (head, finetuned))
     losses = [log_losses(logits, labels) for logits in (head, finetuned)]
-    even = np.full(len(labels), 1 / len(labels))
-    loss_difference, loss_error = _grouped_mean(losses[1] - losses[0], even, groups)
+    loss_difference, loss_error = balanced_mean(losses[1] - losses[0], np.zeros_like(labels), groups)
     return FoldComparison(before, after, difference, error, loss_difference, loss_error, len(labels))
 
 
 def balanced_mean(values: Values, labels: Labels, groups: Groups) -> tuple[float, float]:
-    """Average values [n] per class, then over classes; return the mean and its standard error with groups drawn."""
-    _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return _grouped_mean(values, 1 / (len(counts) * counts[index]), groups)
+    """Average values [n] per class, then over classes; return the mean and its standard error.
 
+    The classes are given and the groups within them drawn at random, so that a value counts as error by its distance
+    from the mean of its class (the linearised variance of a mean over strata with clusters: Lohr, Sampling: Design and
+    Analysis, 2010, ch. 5). A class of a single group shows no spread of its own: its distance is from the whole mean.
 
-def _grouped_mean(values: Values, weights: Values, groups: Groups) -> tuple[float, float]:
-    """Average values [n] with weights that add up to 1; return the mean and its standard error with groups drawn."""
-    mean = float(weights @ values)
+    Args:
+        values: float64 [n].
+        labels: int64 [n]; all the same for a plain mean.
+        groups: [n]; images of one group go together.
+
+    Returns:
+        The standard error is infinite where there is a single group.
+    """
+    _, stratum, counts = np.unique(labels, return_inverse=True, return_counts=True)
     _, group = np.unique(groups, return_inverse=True)
-    count = int(group.max()) + 1
-    if count < 2:
+    weights = 1 / (len(counts) * counts[stratum])
+    mean = float(weights @ values)
+    every = int(group.max()) + 1
+    if every < 2:
         return mean, float("inf")
-    residuals = np.bincount(group, weights * values) - np.bincount(group, weights) * mean
-    return mean, float(np.sqrt((residuals**2).sum() * count / (count - 1)))
+    within = np.bincount(np.unique(np.stack([stratum, group]), axis=1)[0])  # groups of each class
+    centre = np.where(within > 1, np.bincount(stratum, values) / counts, mean)
+    freedom = np.where(within > 1, within, every)
+    scale = np.sqrt(freedom / (freedom - 1))
+    residuals = np.bincount(group, weights * scale[stratum] * (values - centre[stratum]))
+    return mean, float(np.sqrt((residuals**2).sum()))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from training.stats.calibration import cross_fitted
-from training.stats.scores import Floats, Labels, balanced_accuracy, log_loss, softmax
+from training.stats.parts import PARTS, random_parts
+from training.stats.scores import Floats, Groups, Labels, balanced_accuracy, log_loss, softmax
 from workspace.errors import WorkspaceError
 from workspace.files.atomic import write_atomic
 
@@ -59,9 +60,16 @@ class OutOfFold:
         """Mean negative log-likelihood, in nats."""
         return log_loss(softmax(self.logits), self.labels)
 
-    def probabilities(self) -> Floats:
-        """Calibrate each fold with a temperature fitted on the other folds: float32 [n, classes]."""
-        return cross_fitted(self.logits, self.labels, self.fold)
+    def probabilities(self, groups: Groups) -> Floats:
+        """Calibrate each fold with a temperature fitted on the other folds: float32 [n, classes].
+
+        A single fold, as a fine-tuned copy leaves out, is divided into parts for this.
+
+        Args:
+            groups: [n], what must not be torn apart.
+        """
+        parts = self.fold if len(np.unique(self.fold)) > 1 else random_parts(groups, PARTS)
+        return cross_fitted(self.logits, self.labels, parts)
 
     def part(self, rows: npt.NDArray[np.bool_]) -> OutOfFold:
         """Select the images where `rows`, bool [n], is true."""
@@ -108,7 +116,7 @@ class OutOfFold:
             raise WorkspaceError(f"{path} is damaged ({error}); delete its run's model/ and train again") from error
 
 
-def grouped_folds(labels: Labels, groups: npt.NDArray[np.str_], seed: int, most: int = 5) -> Labels | None:
+def grouped_folds(labels: Labels, groups: Groups, seed: int, most: int = 5) -> Labels | None:
     """Divide images into stratified folds that keep groups whole and leave every class in each training part.
 
     Args:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from workspace.storage.metrics import Share
 
 Labels = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Float64s = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 Z_95 = 1.959963984540054
@@ -33,9 +33,9 @@ INTERVAL_METHOD = (
 class Tally:
     """Counts per class, float64 [..., classes]: images of the class, answers of the class, and right answers."""
 
-    support: Floats
-    answered: Floats
-    hits: Floats
+    support: Float64s
+    answered: Float64s
+    hits: Float64s
 
     @classmethod
     def of(cls, labels: Labels, predicted: Labels, classes: int) -> Tally:
@@ -46,27 +46,27 @@ class Tally:
             np.bincount(labels[labels == predicted], minlength=classes).astype(np.float64),
         )
 
-    def accuracy(self) -> Floats:
+    def accuracy(self) -> Float64s:
         """Compute the share of right answers, [...]; nan without images."""
         return _ratio(self.hits.sum(-1), self.support.sum(-1))
 
-    def recall(self) -> Floats:
+    def recall(self) -> Float64s:
         """Compute the recall per class, [..., classes]; nan for a class without images."""
         return _ratio(self.hits, self.support)
 
-    def precision(self) -> Floats:
+    def precision(self) -> Float64s:
         """Compute the precision per class, [..., classes]; nan for a class that was never answered."""
         return _ratio(self.hits, self.answered)
 
-    def f1(self) -> Floats:
+    def f1(self) -> Float64s:
         """Compute F1 per class, [..., classes]; nan for a class without images that was never answered."""
         return _ratio(2 * self.hits, self.support + self.answered)
 
-    def balanced_accuracy(self) -> Floats:
+    def balanced_accuracy(self) -> Float64s:
         """Compute the mean recall of the classes that have images, [...]; as scikit-learn's balanced_accuracy_score."""
         return _mean_of_known(self.recall())
 
-    def macro_f1(self) -> Floats:
+    def macro_f1(self) -> Float64s:
         """Compute the mean F1 of the classes that have images or answers, [...]; as scikit-learn's f1_score(macro)."""
         return _mean_of_known(self.f1())
 
@@ -132,7 +132,7 @@ def bootstrap(labels: Labels, predicted: Labels, groups: Sequence[str], classes:
     return Tally(totals[:, 0], totals[:, 1], totals[:, 2])
 
 
-def percentiles(values: Floats) -> Interval:
+def percentiles(values: Float64s) -> Interval:
     """Compute the middle 95 % of values [draws]."""
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
@@ -195,11 +195,11 @@ def _widened(measure: Share, other: Interval) -> Share:
     return Share(measure.value, (min(low, other[0], measure.value), max(high, other[1], measure.value)))
 
 
-def _ratio(over: Floats, under: Floats) -> Floats:
+def _ratio(over: Float64s, under: Float64s) -> Float64s:
     nothing = np.full(np.shape(under), np.nan)
     return np.asarray(np.divide(over, under, out=nothing, where=np.asarray(under) > 0))
 
 
-def _mean_of_known(values: Floats) -> Floats:
+def _mean_of_known(values: Float64s) -> Float64s:
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1).astype(np.float64))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from preprocessing.neighbours import nearest, unit
 from training.stats.paired_test import PairedAnswer, paired_test
+from training.stats.parts import random_parts
 
 Floats = npt.NDArray[np.float32]
 
@@ -94,8 +95,8 @@ def fit_limits(
     probability (split conformal prediction; Vovk, Gammerman & Shafer 2005). At 0.95 and n < 20 none is rejected.
 
     Many pairs of limits reject so many. Without negatives the two scores have equal rights. With some, the pair that
-    accepts fewest of them is taken, if a paired test shows that it accepts fewer than equal rights do: below five
-    independent negatives nothing can.
+    accepts fewest of one half of them is taken, if a paired test on the other half shows that it accepts fewer than
+    equal rights do: below ten independent negatives nothing can.
 
     Args:
         probability: of the best class, [n], n >= 1, of in-class images that the model was not trained on.
@@ -107,19 +108,35 @@ def fit_limits(
     spare = max(0, len(probability) - math.ceil((len(probability) + 1) * accept - 1e-9))
     scores = [probability] if distance is None else [probability, -distance]
     ordered = [np.sort(score) for score in scores]
-    ranks = np.min([np.searchsorted(o, s, side="right") for o, s in zip(ordered, scores, strict=True)], axis=0)
-    rejected = np.searchsorted(np.sort(ranks), np.arange(len(probability)), side="right")
-    cut = int(np.flatnonzero(rejected <= spare)[-1]) if (rejected <= spare).any() else 0
+    cut = _equal_rights(scores, ordered, spare)
+    equal = _limits(ordered, (cut,) * len(ordered), accept)
     if distance is None or negatives is None or negatives.distance is None or not len(negatives.probability):
-        return _limits(ordered, (cut,) * len(ordered), accept)
-    # The pair of equal rights first, then by how far a pair is from it.
-    pairs = [(cut, cut), *sorted(_pairs(scores, ordered, spare), key=lambda pair: abs(pair[0] - cut))]
-    limits = [_limits(ordered, pair, accept) for pair in pairs]
-    refused = [~each.accepts(negatives.probability, negatives.distance) for each in limits]
-    best = max(range(len(limits)), key=lambda number: np.count_nonzero(refused[number]))  # the first of equals
-    votes = zip(negatives.groups.tolist(), refused[0].tolist(), refused[best].tolist(), strict=True)
+        return equal
+    pairs = sorted(_pairs(scores, ordered, spare), key=lambda pair: abs(pair[0] - cut))  # near to equal rights first
+    return _chosen_by_negatives(equal, [_limits(ordered, pair, accept) for pair in pairs], negatives)
+
+
+def _equal_rights(scores: Sequence[Floats], ordered: Sequence[Floats], spare: int) -> int:
+    """Find the place before which, in either of the sorted scores, together at most `spare` images stand."""
+    ranks = np.min([np.searchsorted(o, s, side="right") for o, s in zip(ordered, scores, strict=True)], axis=0)
+    rejected = np.searchsorted(np.sort(ranks), np.arange(len(ranks)), side="right")
+    return int(np.flatnonzero(rejected <= spare)[-1]) if (rejected <= spare).any() else 0
+
+
+def _chosen_by_negatives(equal: OodLimits, others: Sequence[OodLimits], negatives: NegativeScores) -> OodLimits:
+    """Take the limits that refuse most of one half of the negatives, if the other half shows them to be better.
+
+    The best of many, tested on the negatives that it was chosen by, would look better though none is.
+    """
+    candidates = [equal, *others]
+    refused = [~limits.accepts(negatives.probability, negatives.distance) for limits in candidates]
+    choosing = random_parts(negatives.groups, 2) == 0
+    counts = [np.count_nonzero(each[choosing]) for each in refused]
+    best = int(np.argmax(counts))  # the first of equals
+    rows = np.flatnonzero(~choosing)
+    votes = zip(negatives.groups[rows].tolist(), refused[0][rows].tolist(), refused[best][rows].tolist(), strict=True)
     is_better = paired_test([PairedAnswer(*vote) for vote in votes]).p_better < _LEVEL
-    return limits[best if is_better else 0]
+    return candidates[best] if is_better else equal
 
 
 def _limits(ordered: Sequence[Floats], cuts: Sequence[int], accept: float) -> OodLimits:

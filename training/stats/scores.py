@@ -14,6 +14,8 @@ UNBALANCED = 1.5
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.str_]
+"""Names of groups; images of one group, such as copies, are not independent."""
 
 
 def class_weights(labels: Labels, classes: int) -> npt.NDArray[np.float64]:

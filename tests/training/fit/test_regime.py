@@ -54,6 +54,9 @@ def test_the_numbers_mean_what_they_say():
     assert diagnosis.probes["layer4"] > 0.95 > 0.25 > abs(diagnosis.probes["layer3"])  # the second was guessing
     assert diagnosis.neighbour > 0.8
     assert diagnosis.source_head == pytest.approx(0.75)
+    outputs = np.eye(2, dtype=np.float32)[np.minimum(labels, 1)]  # a class for which no output is left has none right
+    one_right = diagnose(pooled, labels, groups, outputs, seed=0)
+    assert one_right.source_head == pytest.approx(2 / (labels.max() + 1))
     assert abs(diagnosis.doubling_gain) < 0.05
     noisy, labels, groups = training_set(15, 0.5, 0.5)
     assert diagnose(noisy, labels, groups, None, 0).doubling_gain > 0.03

@@ -311,7 +311,7 @@ def _cross_validated(made: Made) -> None:
     logits = np.zeros((len(samples), 3), np.float32)
     logits[np.arange(len(samples)), (labels + (np.arange(len(samples)) % 5 == 0)) % 3] = 4
     held_out = OutOfFold(tuple(one.sha256 for one in samples), labels, logits, np.arange(len(samples)) % 3)
-    probability = held_out.probabilities().max(1)
+    probability = held_out.probabilities(np.array(held_out.sha256)).max(1)
     distance = np.linspace(0.1, 0.5, len(samples), dtype=np.float32)
     limits = tuple(fit_limits(probability, distance, share) for share in (0.95, 0.8))
     fitted = Fitted(Calibration(1.5, limits, np.ones((5, 4), np.float16), len(samples)), probability, distance)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from training.stats.calibration import (
     quality,
     reliability,
 )
+from training.stats.folds import OutOfFold
 from training.stats.ood import OodLimits
 from training.stats.scores import softmax
 from workspace.errors import ModelError
@@ -55,6 +57,17 @@ def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps
     changed[fold == 2] = (changed[fold == 2] + 1) % 4
     one, other = (cross_fitted(logits, given, fold)[fold == 2] for given in (labels, changed))
     assert np.array_equal(one, other)
+
+
+def test_a_single_fold_is_divided_so_that_no_picture_nor_its_copies_help_themselves():
+    logits, labels = _drawn(60, 4.0)
+    groups = (np.arange(60) // 2).astype(str)
+    answers = OutOfFold(tuple(map(str, range(60))), labels, logits, np.zeros(60, np.int64))
+    changed = labels.copy()
+    changed[:2] = (changed[:2] + 1) % 4
+    one, other = (dataclasses.replace(answers, labels=given).probabilities(groups) for given in (labels, changed))
+    assert np.array_equal(one[:2], other[:2])
+    assert not np.array_equal(one[2:], other[2:])
 
 
 def test_the_bins_hold_every_picture_once_and_their_gaps_make_the_error():

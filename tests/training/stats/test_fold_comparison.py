@@ -7,7 +7,7 @@ import pytest
 
 from training.fit.choice import USUAL_SHARE, Evidence, choose
 from training.fit.history import GuardScores
-from training.stats.fold_comparison import compare_folds
+from training.stats.fold_comparison import balanced_mean, compare_folds
 from training.stats.folds import OutOfFold
 from training.stats.scores import log_losses
 
@@ -29,11 +29,27 @@ def test_the_differences_and_their_errors_are_those_of_paired_answers():
     gains[[1, 2, 3, 4, 5]], gains[6] = 1, -1
     assert (done.head, done.finetuned, done.n) == (pytest.approx(0.85), pytest.approx(0.95), 40)
     assert done.difference == pytest.approx(gains.mean())
-    assert done.standard_error == pytest.approx(gains.std(ddof=1) / np.sqrt(40))
+    spreads = [gains[label == LABELS].std(ddof=1) for label in (0, 1)]
+    assert done.standard_error == pytest.approx(np.hypot(*spreads) / 2 / np.sqrt(20))
     losses = log_losses(both, LABELS) - log_losses(head, LABELS)
     assert done.loss_difference == pytest.approx(losses.mean())
     assert done.loss_standard_error == pytest.approx(losses.std(ddof=1) / np.sqrt(40))
     assert done.passes
+
+
+@pytest.mark.parametrize("counts", [(60, 60, 60), (10, 30, 80), (6, 6, 6)])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_standard_error_is_the_spread_of_means_over_many_samples(counts, copies):
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(3), counts)
+    group = np.arange(len(labels)) // copies
+    recall = np.array([0.95, 0.5, 0.2])[labels]
+    found = [
+        balanced_mean((rng.random(len(labels))[group] < recall).astype(float), labels, group.astype(str))
+        for _ in range(500)
+    ]
+    means, errors = np.array(found).T
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(means.std(), rel=0.12)
 
 
 @pytest.mark.parametrize(("fixed", "broken", "passes"), [(0, 0, True), (1, 5, True), (0, 8, False), (5, 1, True)])
