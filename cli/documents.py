@@ -175,8 +175,8 @@ class Status(Document):
     service: str | None = Field(description="Whether the service's answers have drifted; null where none are counted.")
     unlabelled: int = Field(description="Pictures that the service kept and nobody has decided on.")
     notes: dict[str, list[str]] = Field(
-        description="Sentences: on renamed `classes`, waiting `decisions`, classes with `too few` pictures, and "
-        "`settings` that the live model has from its run alone."
+        description="Sentences: on renamed `classes`, waiting `decisions`, classes with `too few` pictures, "
+        "`settings` that the live model has from its run alone, and what waits in the `inbox`."
     )
     in_use_by: str | None = Field(description="The command that is at work in it now.")
 

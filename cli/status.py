@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cli.documents import ClassStatus, LastRun, LiveModel, Status
 from cli.results import scores_of
+from collectors.inbox import waiting
 from preprocessing.dataset.new_images import count_new_images
 from training.evaluation.drift import read_drift
 from workspace.catalog import curation
@@ -62,6 +63,7 @@ def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
             "decisions": list(renamed.waiting),
             "too few": _small_classes(workspace, config, states),
             "settings": _own_settings(workspace, config, live),
+            "inbox": waiting(workspace, config),
         },
         in_use_by=str(owner) if owner else None,
     )
@@ -81,11 +83,11 @@ def status_text(status: Status) -> str:
     if status.live_model is None:
         lines.append(("live model", "none was published yet"))
     else:
-        live = status.live_model
+        live, nothing = status.live_model, [] if status.notes.get("inbox") else ["nothing has changed"]
         lines.append(("live model", f"{live.run_id}, since {live.since}: {live.why}"))
         if last := status.last_challenger:
             lines.append(("last challenger", f"{last.run_id}, {last.since}: {last.why}"))
-        lines += [("since then", text) for text in status.changes or ["nothing has changed"]]
+        lines += [("since then", text) for text in status.changes or nothing]
         lines += [("service", status.service)] if status.service else []
     if status.unlabelled:
         command = Workspace(Path(status.workspace)).command("review")

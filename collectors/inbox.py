@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from collectors.intake import INBOX_SCHEME, Intake, failed_row
 from collectors.sources.local.folder import read_capped
+from workspace.catalog.counts import urls_found_by
 from workspace.catalog.failures import lost_urls
 from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
@@ -50,10 +51,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     places, notes = _places(workspace, config)
     with workspace.open_catalog() as catalog:
-        hits = [hit for hit in catalog.all(Hit) if hit.source == SOURCE]
+        found = urls_found_by(catalog, SOURCE)
         record_lost_files(workspace, catalog)
-        known = {hit.image_url for hit in hits}.difference(lost_urls(catalog, config.collected))
-        rank = len(hits)
+        known = set(found).difference(lost_urls(catalog, config.collected))
+        rank = len(found)
         unsettled, new = 0, []
         files, passed_over = _files(places)
         for file in files:
@@ -84,6 +85,26 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     for note in notes:
         progress.warn(note)
     return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
+
+
+def waiting(workspace: Workspace, config: WorkspaceConfig) -> list[str]:
+    """Say in sentences what lies in the inbox and was not taken in yet; changes nothing.
+
+    Raises:
+        WorkspaceError: the inbox or the catalogue cannot be read.
+    """
+    places, notes = _class_folders(workspace, config)
+    files, _ = _files(places)
+    if not files:
+        return [*notes]
+    with workspace.open_catalog() as catalog:
+        known = set(urls_found_by(catalog, SOURCE))
+    new = Counter(file.place.label for file in files if file.url not in known)
+    if not new:
+        return [*notes]
+    classes = ", ".join(f"{label} {count}" for label, count in new.items())
+    number = counted(new.total(), "file")
+    return [f"{number} not taken in yet ({classes}); to take in: {workspace.command('watch')}", *notes]
 
 
 @dataclass(frozen=True, slots=True)

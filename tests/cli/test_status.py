@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 from cli.status import read_status, status_text
+from collectors import inbox
 from pages.review_data import ReviewData
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.collection_stats import read_collection_stats
@@ -47,6 +48,19 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
         (9, 1, 4),
         (0, 0, 1),
     ]
+
+
+def test_the_status_says_what_waits_in_the_inbox(tmp_path) -> None:
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
+    for name in ("cat/1.png", "Cat/2.png", "teddy bear/3.png"):
+        file = workspace.inbox / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"not looked at")
+    status = read_status(workspace, config)
+    assert status.notes["inbox"][0].startswith("2 files not taken in yet (cat 2); to take in: collect-and-train watch")
+    assert "match no class: teddy bear" in status.notes["inbox"][1]
+    inbox.run(workspace, config.model_copy(update={"retrain": config.retrain.model_copy(update={"settle_s": 0})}))
+    assert len(read_status(workspace, config).notes["inbox"]) == 1
 
 
 def test_the_status_says_what_the_service_has_kept(tmp_path) -> None:

@@ -42,6 +42,16 @@ def same_bytes_count(catalog: Catalog) -> int:
         return int(connection.execute(urls).scalar_one() - connection.execute(different).scalar_one())
 
 
+def urls_found_by(catalog: Catalog, source: str) -> list[str]:
+    """List the URLs of a source's hits, one for each label that it was found under."""
+    table = TABLES[Hit]
+    with catalog.engine.connect() as connection:
+        return [
+            str(url)
+            for url in connection.execute(sa.select(table.c.image_url).where(table.c.source == source)).scalars()
+        ]
+
+
 def facts_count(catalog: Catalog) -> int:
     """Count the files that have facts."""
     with catalog.engine.connect() as connection:
