@@ -65,12 +65,14 @@ class SourceFailed(CollectError):
 
     Attributes:
         reason: the name of a Reason of the stage search or download (workspace/reasons.py).
+        url: as of TransferFailed.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, url: str = "") -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.url = url
 
 
 class TransferFailed(CollectError):
@@ -81,10 +83,11 @@ class TransferFailed(CollectError):
         reason: the name of a Reason of the stage download (workspace/reasons.py), such as `http_404` or `timeout`.
         http_status: the last status code, or None when there was no answer.
         attempts: how often it was tried; 0 when its host had been given up.
+        url: the redirect's target that failed; empty where the URL itself did.
     """
 
     def __init__(
-        self, status: str, reason: str, detail: str, *, http_status: int | None = None, attempts: int = 1
+        self, status: str, reason: str, detail: str, *, http_status: int | None = None, attempts: int = 1, url: str = ""
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.status = status
@@ -92,6 +95,7 @@ class TransferFailed(CollectError):
         self.detail = detail
         self.http_status = http_status
         self.attempts = attempts
+        self.url = url
 
 
 class ImageRefused(CollectAndTrainError):

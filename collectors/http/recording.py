@@ -185,6 +185,7 @@ class _Recorder(_CassetteClock):
                 "detail": _redact(error.detail, secrets),
                 "http_status": error.http_status,
                 "attempts": error.attempts,
+                "url": _redact(error.url, secrets),
             }
             self._write(row)
             raise
@@ -236,6 +237,7 @@ class _Replayer(_CassetteClock):
                 failed["detail"],
                 http_status=failed["http_status"],
                 attempts=failed["attempts"],
+                url=failed.get("url", ""),  # which earlier recordings do not have
             )
         out.seek(0)
         out.truncate()

@@ -171,6 +171,7 @@ class PoliteSession:
                 failure.detail,
                 http_status=failure.http_status,
                 attempts=failure.attempts,
+                url=failure.redirected_to,
             ) from None
 
         return self._cassette.fetch(url, out, send, is_form=form is not None, secrets=secrets)
@@ -224,7 +225,11 @@ class PoliteSession:
     def _follow_redirects(self, request: _Request, attempt: int) -> FetchResult:
         url = request.url
         for followed in range(request.redirects, self.network.max_redirects + 1):
-            answer = self._send_hop(request, url, attempt)
+            try:
+                answer = self._send_hop(request, url, attempt)
+            except AttemptFailed as failure:
+                failure.redirected_to = url if url != request.url else ""
+                raise
             if isinstance(answer, FetchResult):
                 return answer
             url = redirect_target(url, answer)

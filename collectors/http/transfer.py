@@ -47,6 +47,7 @@ class AttemptFailed(Exception):
         url: the hop that failed, once it is known.
         began: start of that hop, by time.monotonic.
         attempts: number of attempts, this one included.
+        redirected_to: the redirect's target that failed; empty where the requested url itself did.
     """
 
     reason: str
@@ -59,6 +60,7 @@ class AttemptFailed(Exception):
     url: str = ""
     began: float = 0.0
     attempts: int = 1
+    redirected_to: str = ""
 
     @property
     def status(self) -> str:

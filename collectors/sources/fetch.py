@@ -94,7 +94,9 @@ def _fetch(
     except TransferFailed as error:
         failure = error
     reason = {401: "needs_key", 403: "blocked"}.get(failure.http_status or 0, failure.reason)
-    raise SourceFailed(reason, without_secrets(f"{url}: {failure.detail}", secrets))
+    raise SourceFailed(
+        reason, without_secrets(f"{url}: {failure.detail}", secrets), url=without_secrets(failure.url, secrets)
+    )
 
 
 class _KeyFilter(logging.Filter):

@@ -15,21 +15,12 @@ from collectors.sources.parsing import looks_like_captcha
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key
+from workspace.reasons import GIVEN_UP
 
-# Failures of one page, which the crawl skips; any other failure stops the crawl for now.
-_SKIPPED_FAILURES = frozenset(
-    {
-        "http_404",
-        "http_410",
-        "blocked",
-        "needs_key",
-        "changed",
-        "too_large",
-        "http_500",
-        "robots",
-        "opted_out",
-        "reserved",
-    }
+# Failures of the whole site, which stop the crawl for now; any other is of one page, which the crawl skips: it would
+# stand in the way of all that follow for as long as it fails. A host that fails page after page is given up.
+_OF_THE_SITE = frozenset(
+    {"captcha", "rate_limited", "unknown_host", "robots_unreachable", GIVEN_UP, "stopped", "not_recorded"}
 )
 _MAX_URL_LENGTH = 1000  # characters; longer urls are crawler traps or session ids
 
@@ -77,6 +68,9 @@ class Website:
         """Read one page; a keyword without start pages has no hits; see Source.search.
 
         A page that cannot be read is skipped, unless no page at all could be read.
+
+        Raises:
+            SourceFailed: no page at all could be read, or the site cannot be asked now; the cursor still has the page.
         """
         crawl = self._resume(keyword, cursor)
         if not crawl.queue:
@@ -86,7 +80,8 @@ class Website:
         try:
             hits = self._read(session, crawl, url, depth)
         except SourceFailed as error:
-            if error.reason not in _SKIPPED_FAILURES or not (crawl.queue or crawl.read):
+            redirected_elsewhere = bool(error.url) and _site(error.url) != _site(url)
+            if (error.reason in _OF_THE_SITE and not redirected_elsewhere) or not (crawl.queue or crawl.read):
                 raise
         return ResultPage(hits, _cursor(crawl) if crawl.queue else None)
 

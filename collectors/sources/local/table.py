@@ -111,9 +111,12 @@ def _read_txt(stream: BinaryIO) -> Iterator[Row]:
 def _read_csv(stream: BinaryIO, delimiters: str = _DELIMITERS) -> Iterator[Row]:
     lines = _Lines(text_lines(stream))
     header = next((line for line in lines if line.strip()), "")
-    # That which divides the header into most columns.
-    delimiter = max(delimiters, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
-    names = [column_key(name) for name in next(csv.reader([header], delimiter=delimiter), [])]
+    try:
+        headers = {mark: next(csv.reader([header], delimiter=mark), []) for mark in delimiters}
+    except csv.Error as error:
+        raise ValueError(f"its first line is no header: {error}") from error
+    delimiter = max(delimiters, key=lambda mark: len(headers[mark]))
+    names = [column_key(name) for name in headers[delimiter]]
     lines.forget()
     while (first := next(lines, None)) is not None:
         start = lines.number

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,11 @@ from workspace.image_files import is_hidden, list_files
 _MAX_ENTRIES = 1_000_000
 _MAX_RATIO, _RATIO_FROM_BYTES = 100, 1_000_000  # pictures hardly compress; what expands that much is a bomb
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+# What zipfile and its decompressors raise for damage; MemoryError for a size that damage made up.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError, MemoryError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class ZipTree:
     def __init__(self, path: Path) -> None:
         try:
             self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except (OSError, *_DAMAGE) as error:
             raise ConfigError(f"the archive {path} cannot be read: {error}; make it anew") from error
         entries = self._archive.infolist()
         if len(entries) > _MAX_ENTRIES:
@@ -149,8 +156,8 @@ class ZipTree:
         try:
             with self._archive.open(self._entry(name)) as stream:
                 return stream.read(limit)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-            raise OSError(0, f"the archive is damaged there: {error}") from error
+        except _DAMAGE as error:
+            raise OSError(0, f"the archive is damaged there: {error or type(error).__name__}") from error
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         if name not in self._entries:

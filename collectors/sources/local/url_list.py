@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from collectors.http.session import PoliteSession
@@ -53,12 +53,16 @@ class UrlList:
 
         Raises:
             SourceFailed: `unreachable`: the file cannot be opened; `changed`: its content does not fit its
-                suffix, or no row can be used.
+                suffix, or none of all its rows can be used.
         """
         rows_read = int(cursor or 0)
-        file = self._file(keyword)
+        file, labelled = self._file(keyword), "{keyword}" not in self._template
         try:
-            rows = list(islice(read_rows(file), rows_read, rows_read + _PAGE_SIZE))
+            left = islice(read_rows(file), rows_read, None)
+            rows = list(islice(left, _PAGE_SIZE))
+            # A block of bad rows hides none that follow it.
+            if rows and not rows_read and all(_problem(row, labelled) for row in chain(rows, left)):
+                raise _unusable(rows, file)
         except OSError as error:
             raise SourceFailed(
                 "unreachable", f"search.url_list.file = {str(file)!r}: {error.strerror or error}"
@@ -67,7 +71,7 @@ class UrlList:
             raise SourceFailed(
                 "changed", f"search.url_list.file = {str(file)!r} cannot be read: {error}"[:300]
             ) from error
-        hits, note = parse(rows, keyword, str(file), labelled="{keyword}" not in self._template)
+        hits, note = parse(rows, keyword, str(file), labelled=labelled)
         return ResultPage(
             hits, str(rows_read + len(rows)) if len(rows) == _PAGE_SIZE else None, (note,) if note else ()
         )
@@ -93,31 +97,35 @@ def parse(rows: list[Row], keyword: str, file: str, *, labelled: bool) -> tuple[
         keyword: select rows with this label.
         file: path of the file, for messages.
         labelled: whether rows need a label; else all are the keyword's.
-
-    Raises:
-        SourceFailed: `changed`: no row has a url, or a label where one is needed.
     """
     hits, problems = [], []
     for row in rows:
-        url, label = row.first(_URL_COLUMNS), row.first(LABEL_COLUMNS) if labelled else keyword
-        if problem := row.problem or ("" if url else "no url") or ("" if label else "no label"):
+        if problem := _problem(row, labelled):
             problems.append((row.number, problem))
-        elif same_name(label, keyword):
-            hits.append(_hit(row, url))
-    if len(problems) == len(rows) and problems:
-        number, why = problems[0]
-        raise SourceFailed(
-            "changed",
-            f"search.url_list.file = {file!r}: none of its {len(rows)} rows can be used, row {number}: {why}; it needs "
-            f"the columns url and label (or {{keyword}} in the file's name); {columns_of(rows)}",
-        )
+        elif not labelled or same_name(row.first(LABEL_COLUMNS), keyword):
+            hits.append(_hit(row))
     return tuple(hits), rows_note(f"search.url_list.file = {file!r}", problems)
 
 
-def _hit(row: Row, url: str) -> SearchHit:
+def _problem(row: Row, labelled: bool) -> str:
+    if row.problem or not row.first(_URL_COLUMNS):
+        return row.problem or "no url"
+    return "no label" if labelled and not row.first(LABEL_COLUMNS) else ""
+
+
+def _unusable(rows: Sequence[Row], file: Path) -> SourceFailed:
+    return SourceFailed(
+        "changed",
+        f"search.url_list.file = {str(file)!r}: none of its rows can be used, row {rows[0].number}: "
+        f"{_problem(rows[0], labelled=True)}; it needs the columns url and label (or {{keyword}} in the file's name); "
+        f"{columns_of(rows)}",
+    )
+
+
+def _hit(row: Row) -> SearchHit:
     license_url = _text(row, "license_url")
     return SearchHit(
-        image_url=url,
+        image_url=row.first(_URL_COLUMNS),
         page_url=_text(row, "page_url"),
         title=_text(row, "title"),
         creator=_text(row, "creator"),

@@ -1,5 +1,6 @@
 """An ordinary website: what a page offers, and a crawl that ends, resumes and stays where it should."""
 
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from collectors.http.session import PoliteSession
 from collectors.sources.html.images import read_page, read_srcset
 from collectors.sources.html.website import Website
-from workspace.config.collect import SearchConfig
+from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 
 PAGE = """<!doctype html><html><head><title>Bears &amp; more</title><base href="/zoo/">
@@ -73,6 +74,9 @@ def test_srcset_as_the_standard_reads_it(text: str, candidates: list[tuple[str, 
     assert read_srcset(text) == candidates
 
 
+_READ_TIMEOUT_S = 0.3
+
+
 class Site:
     """Pages by path; a text is html, a number a status, a path a redirect."""
 
@@ -86,6 +90,10 @@ class Site:
             self.asked.append(request.path)
         page = self.pages.get(request.path, 404)
         html = [("Content-Type", "text/html; charset=utf-8")]
+        if page == "hangs":
+            time.sleep(1.5 * _READ_TIMEOUT_S)
+        if page in {"hangs", "garbled"}:
+            return 200, [*html, ("Content-Encoding", "gzip")], b"no gzip"
         if isinstance(page, int):
             return page, html, b""
         if page.startswith("<"):
@@ -155,6 +163,22 @@ def test_a_start_page_that_cannot_be_read_is_a_failure(
     with pytest.raises(SourceFailed) as caught:
         crawl(site, session)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "answer", [400, 405, 408, 451, 500, 502, "/a", "http://[broken", "/hangs", "/garbled", "//busy"]
+)
+def test_a_page_that_always_fails_hides_none_that_follow(answer: str | int, site: Site) -> None:
+    """By its status, a loop of redirects, an address that is none, silence, nonsense, or a busy host that it names."""
+    port = urlsplit(site.url).port
+    special = {"//busy": f"http://localhost:{port}/busy"}
+    site.pages |= {"/": page("home", "/a", "/b"), "/a": special.get(str(answer), answer), "/busy": 429, "/b": page("b")}
+    site.pages |= {"/hangs": "hangs", "/garbled": "garbled"}
+    network = NetworkConfig(
+        allow_private_addresses=True, per_host_pause_s=0, attempts=1, read_timeout_s=_READ_TIMEOUT_S
+    )
+    with PoliteSession(network) as session:
+        assert crawl(site, session) == ["/home.jpg", "/b.jpg"]
 
 
 def test_a_busy_site_stops_the_crawl_and_the_next_run_goes_on_there(site: Site, session: PoliteSession) -> None:

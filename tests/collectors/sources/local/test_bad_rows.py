@@ -1,6 +1,7 @@
 """Lists as people have them: a bad row, an odd header, another delimiter or encoding ends no list."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +49,34 @@ def test_a_bad_row_of_a_csv_is_named_and_ends_no_list(tmp_path: Path, bad: list[
     page = ask(tmp_path / "list.csv", lines(*bad))
     assert [hit.image_url for hit in page.hits if "x.jpg" not in hit.image_url] == GOOD
     assert note in page.notes[0]
+
+
+@pytest.mark.parametrize("bad", [range(2000, 2001), range(2000), range(1000, 5000), range(4000, 5000)])
+@pytest.mark.parametrize("name", ["list.csv", "{keyword}.csv"])
+def test_a_block_of_bad_rows_hides_none_that_follow(tmp_path: Path, bad: range, name: str) -> None:
+    """Blocks of the size of a page and more: the last row alone, the first page, pages in the middle, the last ones."""
+    total = 2001 if bad.start == 2000 else 5001 if bad.stop < 5000 or bad.start == 1000 else 5000
+    rows = [",cat" if number in bad else f"https://p.example/{number}.jpg,cat" for number in range(total)]
+    (tmp_path / name.replace("{keyword}", "cat")).write_text("\n".join(["url,label", *rows]))
+    source, cursor, urls, notes = UrlList(SearchConfig(url_list=UrlListConfig(file=str(tmp_path / name)))), None, [], []
+    while True:
+        page = source.search(SESSION, "cat", cursor)
+        urls += [hit.image_url for hit in page.hits]
+        notes += page.notes
+        if (cursor := page.next_cursor) is None:
+            break
+    assert urls == [f"https://p.example/{number}.jpg" for number in range(total) if number not in bad]
+    assert sum(int(re.search(r"([\d,]+) rows? skipped", note)[1].replace(",", "")) for note in notes) == len(bad)
+
+
+def test_a_list_without_a_row_that_can_be_used_is_read_to_its_end_once(tmp_path: Path) -> None:
+    with pytest.raises(SourceFailed, match=r"none of its rows can be used, row 2: no url"):
+        ask(tmp_path / "list.csv", "url,label\n" + ",cat\n" * 4500)
+
+
+def test_a_first_line_that_is_no_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceFailed, match=r"changed: .*list\.tsv' cannot be read: its first line is no header"):
+        ask(tmp_path / "list.tsv", "x" * 140_000 + "\nhttps://p.example/1.jpg\n")
 
 
 def test_a_bad_row_of_jsonl_and_parquet_is_named_and_ends_no_list(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 import zipfile
 from pathlib import Path
@@ -214,6 +215,36 @@ def test_an_encrypted_entry_and_a_damaged_one_stop_no_other(tmp_path: Path) -> N
         LocalPhotos(str(file)).read("folder:cat/b.jpg", 10_000)
     assert caught.value.reason == "unreadable"
     assert LocalPhotos(str(file)).read("folder:cat/c.jpg", 10_000) == JPEG + b"cat/c.jpg"
+
+
+@pytest.mark.parametrize("offset", [0, 4, 8, 12, 40])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_entry_whose_compressed_bytes_are_damaged_stops_no_other(tmp_path: Path, method: int, offset: int) -> None:
+    file = tmp_path / "pics.zip"
+    with zipfile.ZipFile(file, "w", method) as out:
+        for name in ("cat/a.jpg", "cat/b", "cat/c.jpg"):
+            out.writestr(name, JPEG + random.Random(name).randbytes(200))
+    data = bytearray(file.read_bytes())
+    for name in (b"cat/a.jpg", b"cat/b"):  # one that download reads, and one whose first bytes say whether it is any
+        at = data.index(name) + len(name) + offset
+        data[at : at + 40] = b"\xff" * 40
+    file.write_bytes(bytes(data))
+    photos = LocalPhotos(str(file))
+    page = Folder(SearchConfig(folder=FolderConfig(path=str(file)))).search(SESSION, "cat", None)
+    assert {hit.title for hit in page.hits} >= {"a", "c"}
+    with pytest.raises(TransferFailed, match="unreadable: folder:cat/a"):
+        photos.read("folder:cat/a.jpg", 10_000)
+    assert photos.read("folder:cat/c.jpg", 10_000) == JPEG + random.Random("cat/c.jpg").randbytes(200)
+
+
+def test_a_table_whose_first_line_is_no_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("x" * 140_000 + ",label\na.jpg,cat\n")
+    with pytest.raises(ConfigError, match=r"list\.csv cannot be read: its first line is no header: field larger"):
+        read_photo_layout(tmp_path / "list.csv")
+    put(tmp_path / "pics", "cat/a.jpg")
+    (tmp_path / "pics" / "metadata.csv").write_text("x" * 140_000 + ",label\na.jpg,cat\n")
+    with pytest.raises(ConfigError, match="pics cannot be read: its first line is no header"):
+        read_photo_layout(tmp_path / "pics")
 
 
 def test_names_that_are_no_utf8_and_names_that_do_not_say_that_they_are(tmp_path: Path) -> None:
