@@ -60,13 +60,18 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
 
 
 def _earlier_decision(workspace: Workspace, folder: RunFolder, champion: Decision | None) -> Decision | None:
-    """Return the decision on this run that still stands, or None."""
+    """Return the decision on this run that still stands, or None.
+
+    After a rollback a run that was decided on before stays out: what a person went back from is challenged with new
+    pictures alone.
+    """
     if champion is None:
         return None
     decisions = [decision for decision in read_decisions(workspace) if decision.run_id == folder.run_id]
     published = [decision for decision in decisions if decision.champion == folder.run_id]
     against_champion = [decision for decision in decisions if decision.numbers.get("against") == champion.champion]
-    standing = published or against_champion
+    before_rollback = decisions if champion.action == "rolled_back" else []
+    standing = published or against_champion or before_rollback
     return standing[-1] if standing else None
 
 

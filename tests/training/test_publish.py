@@ -99,6 +99,20 @@ def test_a_model_that_was_rolled_back_from_stays_out(arena, settings) -> None:
     assert read_champion(arena).champion == "bad"
 
 
+def test_after_a_rollback_a_model_of_the_same_pictures_that_was_kept_out_is_not_published_either(
+    arena, settings
+) -> None:
+    decide(arena, settings(), "bad")
+    decide(arena, settings(), "good")
+    shutil.copytree(arena.runs / "good", arena.runs / "equal")
+    assert decide(arena, settings(), "equal") == "kept_champion"
+    roll_back(arena)
+    again = publish.run(arena, settings())  # against `bad` it would win
+    assert (again.done, read_champion(arena).champion) == (0, "bad")
+    shutil.copytree(arena.runs / "good", arena.runs / "newer")
+    assert decide(arena, settings(), "newer") == "published"
+
+
 def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_part(arena, settings) -> None:
     decide(arena, settings(), "good")
     rows = read_dataset(arena.run("good").dataset_file)

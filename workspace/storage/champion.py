@@ -160,11 +160,11 @@ def answering_run(workspace: Workspace, run_id: str | None = None) -> RunFolder:
 
 
 def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
-    """Make an earlier published model live again.
+    """Make another model live by a person's decision: an earlier live one, or one that was not published.
 
     Args:
         workspace: whose model.
-        run_id: of a run that was live once; empty: the one before the present one.
+        run_id: of a run that was decided on; empty: the one that was live before the present one.
 
     Raises:
         ModelError: nothing was published, there is no earlier one, or its model is gone; names what there is.
@@ -172,17 +172,20 @@ def roll_back(workspace: Workspace, run_id: str = "") -> Decision:
     champion, history = read_champion(workspace), read_decisions(workspace)
     if champion is None:
         raise ModelError(f"{workspace.root} has published no model yet; make one with: {workspace.command('run')}")
-    once = list(dict.fromkeys(decision.champion for decision in history if decision.champion))
-    earlier = [run for run in _line_of_champions(history) if run != champion.champion]
+    live = champion.champion
+    once = {decision.champion for decision in history if decision.champion}
+    decided = dict.fromkeys(run for decision in history for run in (decision.champion, decision.run_id) if run)
+    earlier = [run for run in _line_of_champions(history) if run != live]
     chosen = run_id or (earlier[-1] if earlier else "")
-    if not chosen or chosen not in once or chosen == champion.champion:
-        others = ", ".join(name for name in once if name != champion.champion) or "none"
+    if not chosen or chosen not in decided or chosen == live:
+        others = ", ".join(name if name in once else f"{name} (never live)" for name in decided if name != live)
         asked = f"{run_id} is not among them" if run_id else "there is nothing to go back to"
-        raise ModelError(f"{champion.champion} is live; other models that were live once: {others}; {asked}")
+        raise ModelError(f"{live} is live; other models that were decided on: {others or 'none'}; {asked}")
     folder = workspace.run(chosen)
     if not folder.has_model:
         raise ModelError(f"{folder.model} has no model any more; put it back, or name another run")
-    decision = Decision(chosen, "rolled_back", chosen, f"a person went back from {champion.champion}", utc_now())
+    action, why = ("rolled_back", "went back from") if chosen in once else ("published", "published it in place of")
+    decision = Decision(chosen, action, chosen, f"a person {why} {live}", utc_now())
     record_decision(workspace, decision)
     return decision
 

@@ -32,9 +32,14 @@ def models(folder: Folder) -> None:
 @app.command(rich_help_panel=OTHER)
 def rollback(
     folder: Folder,
-    to: Annotated[str, typer.Option(help="Run that was live before; empty: the previous one.")] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Run whose model is to be live, also one that was not published; empty: the previous live one."
+        ),
+    ] = "",
 ) -> None:
-    """Make an earlier published model live again; later ones stay out until you roll back to them."""
+    """Make an earlier model live again; later ones stay out until you roll back to them or new pictures come."""
     from cli.results import decision_document
     from workspace.storage.champion import roll_back
     from workspace.storage.lock import hold

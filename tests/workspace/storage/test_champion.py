@@ -47,7 +47,7 @@ def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
         published(workspace, run_id)
     assert roll_back(workspace).champion == "b"
     assert roll_back(workspace).champion == "a"
-    with pytest.raises(ModelError, match="a is live; other models that were live once: b, c; there is nothing"):
+    with pytest.raises(ModelError, match="a is live; other models that were decided on: b, c; there is nothing"):
         roll_back(workspace)
     with pytest.raises(ModelError, match="x is not among them"):
         roll_back(workspace, "x")
@@ -60,6 +60,21 @@ def test_rollback_goes_back_step_by_step_and_forward_by_name(tmp_path) -> None:
     with pytest.raises(ModelError, match="has no model any more"):
         roll_back(workspace, "a")
     assert [decision.action for decision in read_decisions(workspace)] == ["published"] * 3 + ["rolled_back"] * 3
+
+
+def test_a_person_may_publish_a_model_that_was_kept_out_and_go_back_from_it(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    for run_id in ("a", "b"):
+        published(workspace, run_id)
+    (workspace.run("kept").model).mkdir(parents=True)
+    (workspace.run("kept").model / "card.json").write_text("{}")
+    record_decision(workspace, Decision("kept", "kept_champion", "b", "not better", utc_now()))
+    with pytest.raises(ModelError, match=r"decided on: a, kept \(never live\); x is not"):
+        roll_back(workspace, "x")
+    forward = roll_back(workspace, "kept")
+    assert (forward.action, forward.champion) == ("published", "kept")
+    assert forward.why == "a person published it in place of b"
+    assert roll_back(workspace).champion == "b"
 
 
 def test_a_kill_between_the_history_and_the_pointer_is_made_good(tmp_path) -> None:
