@@ -159,6 +159,18 @@ def _own_files(found: WithdrawalScope, served: Sequence[KeptPicture]) -> list[st
     ]
 
 
+def _name_of(url: str) -> str:
+    """Name a person's own file by its place, not by the URL that the catalogue has for it."""
+    from urllib.parse import unquote
+
+    from collectors.intake import INBOX_SCHEME
+    from workspace.names import one_line
+
+    scheme, _, quoted = url.partition(":")
+    place = "inbox/" if f"{scheme}:" == INBOX_SCHEME and not quoted.startswith("/") else ""
+    return place + one_line(unquote(quoted.rpartition("?")[0] or quoted, errors="surrogateescape").lstrip("/"))
+
+
 def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[KeptPicture], runs: str) -> None:
     before = len(found.files) - len(found.new)
     output.tell(
@@ -170,7 +182,9 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[K
     own = _own_files(found, served)
     if own:
         more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
-        output.tell(f"  among them your own files, which stay where they are: {', '.join(own[:_SHOWN])}{more}")
+        output.tell(
+            f"  among them your own files, which stay where they are: {', '.join(map(_name_of, own[:_SHOWN]))}{more}"
+        )
     if not uses:
         output.tell("No run has used them.")
     for use in uses:

@@ -170,7 +170,7 @@ def test_the_same_bytes_at_another_address_do_not_come_back(workspace, site) -> 
 def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> None:
     row = next(row for row in rows(workspace, Download) if row.status == "ok")
     label = next(hit.label for hit in rows(workspace, Hit) if hit.image_url == row.image_url)
-    file = workspace.inbox / label / "copy.jpg"
+    file = workspace.inbox / label / "the copy é.jpg"
     file.parent.mkdir(parents=True)
     shutil.copy(workspace.root / ImageStore(workspace).key(row.sha256), file)
     assert forget(workspace, "--url", row.image_url, "-y").exit_code == 0
@@ -180,7 +180,7 @@ def test_a_withdrawn_picture_does_not_come_back_through_the_inbox(workspace) -> 
     assert (taken.status, taken.reason) == ("withdrawn", "same_bytes")
     assert not list(workspace.images.glob(f"*/{row.sha256}*"))
     assert (
-        f"your own files, which stay where they are: {taken.image_url}"
+        f"your own files, which stay where they are: inbox/{label}/the copy é.jpg"
         in forget(workspace, "--url", row.image_url, "-y").output
     )
 
