@@ -2,14 +2,18 @@
 
 import shutil
 import socket
+import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from training.report import write
-from training.tracking.values import DIGEST_TAG, RUN_TAG, tracked_run
+from training.tracking.send import to_mlflow
+from training.tracking.values import DIGEST_TAG, RUN_TAG, EpochValues, TrackedRun, tracked_run
 from workspace.config.model import WorkspaceConfig, load_config, parse_config
 from workspace.errors import ConfigError
 from workspace.progress import Silent
@@ -85,6 +89,61 @@ def test_mlflow_reads_settings_course_scores_and_report(workspace, tmp_path) -> 
     workspace.latest_run().tracking_file.unlink()
     reported(workspace, mlflow=place, experiment="shapes")
     assert len(client.search_runs([experiment.experiment_id])) == 1  # the same run, brought up to date
+
+
+class Server:
+    """The part of MLflow that is used: it stops answering after some requests, and keeps what it was sent."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers, self.runs, self.ended = answers, [], 0
+
+    def count(self) -> None:
+        self.answers -= 1
+        if self.answers < 0:
+            raise TimeoutError("tracking.timeout_s")
+
+    def client(self, tracking_uri: str) -> "Server":
+        return self
+
+    def get_experiment_by_name(self, _name: str) -> SimpleNamespace:
+        return SimpleNamespace(experiment_id="1")
+
+    def search_runs(self, *_query: object, max_results: int) -> list[SimpleNamespace]:
+        return self.runs
+
+    def create_run(self, _experiment: str, tags: dict[str, str], run_name: str) -> SimpleNamespace:
+        self.count()
+        self.runs.append(SimpleNamespace(info=SimpleNamespace(run_id="r"), data=SimpleNamespace(params={}, points=[])))
+        return self.runs[0]
+
+    def log_batch(self, _run: str, metrics: Sequence[tuple] = (), params: Sequence[tuple[str, str]] = ()) -> None:
+        self.count()
+        assert len(metrics) <= 1000 and len(params) <= 100
+        self.runs[0].data.params |= dict(params)
+        self.runs[0].data.points += metrics
+
+    def log_artifact(self, *_file: object) -> None:
+        self.count()
+
+    def set_terminated(self, _run: str) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize("answers", range(4))
+def test_an_attempt_that_was_ended_is_made_whole_by_the_next(monkeypatch, answers) -> None:
+    server = Server(answers)
+    entities = SimpleNamespace(Metric=lambda *values: values, Param=lambda *values: values)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=server.client, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    params = {f"s{number}": str(number) for number in range(150)}
+    epochs = tuple(EpochValues(number, {"loss": 0.1, "accuracy": 0.9}) for number in range(1, 601))
+    run = TrackedRun("pets r1", params, epochs, {"test/accuracy": 0.9}, {RUN_TAG: "r1"}, ())
+    with pytest.raises(TimeoutError):
+        to_mlflow(run, "http://x.test", "pets")
+    server.answers = 100
+    to_mlflow(run, "http://x.test", "pets")
+    assert len(server.runs) == server.ended == 1
+    assert server.runs[0].data.params == params and len(set(server.runs[0].data.points)) >= 1201
 
 
 @pytest.mark.cluster

@@ -17,11 +17,11 @@ from workspace.errors import needed_extra
 from workspace.storage.paths import Workspace
 from workspace.storage.run import open_run
 
-_PARAMS_AT_ONCE, _LONGEST_PARAM = 100, 6000  # MLflow's own limits
+_PARAMS_AT_ONCE, _METRICS_AT_ONCE, _LONGEST_PARAM = 100, 1000, 6000  # MLflow's own limits
 
 
 def to_mlflow(run: TrackedRun, place: str, experiment: str) -> None:
-    """Log a run to an MLflow server or database; one that was logged before is brought up to date.
+    """Log a run to an MLflow server or database; one that was logged before, in part or whole, is brought up to date.
 
     Args:
         run: what is logged.
@@ -38,12 +38,15 @@ def to_mlflow(run: TrackedRun, place: str, experiment: str) -> None:
     earlier = client.search_runs([experiment_id], wanted, max_results=1)
     started = earlier[0] if earlier else client.create_run(experiment_id, tags=dict(run.tags), run_name=run.name)
     logged, now = started.info.run_id, int(time.time() * 1000)
-    params = [Param(name, value[:_LONGEST_PARAM]) for name, value in run.params.items()]
-    for start in range(0, len(params), _PARAMS_AT_ONCE) if not earlier else ():
+    # What an attempt that was ended has left out. MLflow refuses another value for a name that it has.
+    missing = {name: value for name, value in run.params.items() if name not in started.data.params}
+    params = [Param(name, value[:_LONGEST_PARAM]) for name, value in missing.items()]
+    for start in range(0, len(params), _PARAMS_AT_ONCE):
         client.log_batch(logged, params=params[start : start + _PARAMS_AT_ONCE])
     metrics = [Metric(name, value, now, row.epoch) for row in run.epochs for name, value in row.values.items()]
     metrics += [Metric(name, value, now, 0) for name, value in run.metrics.items()]
-    client.log_batch(logged, metrics=metrics)
+    for start in range(0, len(metrics), _METRICS_AT_ONCE):
+        client.log_batch(logged, metrics=metrics[start : start + _METRICS_AT_ONCE])
     for file in run.artifacts:
         client.log_artifact(logged, str(file))
     client.set_terminated(logged)
