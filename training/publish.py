@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.dataset.groups import groups_today
 from preprocessing.images.pixel_cache import PixelCache
+from training.evaluation.predictions import label_indices, outputs_of
 from training.evaluation.refusals import compare_refusals
-from training.inference.classifier import Classifier
+from training.inference.classifier import Classifier, decoding_limits
 from training.stats.paired_test import PairedAnswer, PairedTest, paired_test
+from training.stats.scores import Labels
 from workspace.catalog.records import Override, Sample, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -27,7 +30,6 @@ from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
 
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
-_IMAGES_AT_A_TIME = 64  # held in memory, decoded
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -96,8 +98,7 @@ def _challenge(
     progress.begin("Comparing with the live model", 2 * len(asked))
     right = [_right(workspace, config, model, asked, common, progress) for model in (champion, challenger)]
     answers = [
-        PairedAnswer(sample.group or sample.sha256, bool(old), bool(new))
-        for sample, old, new in zip(asked, *right, strict=True)
+        PairedAnswer(sample.group_key, bool(old), bool(new)) for sample, old, new in zip(asked, *right, strict=True)
     ]
     result = paired_test(answers)
     level = config.retrain.publish_level
@@ -144,34 +145,35 @@ class FairTest:
 def fair_test(workspace: Workspace, champion: RunFolder, challenger: RunFolder) -> FairTest:
     """Join the two frozen test sets, less the images that either model was trained on or chosen by.
 
-    An image is left out with all of its group. Its label is that of the newer dataset, or the one a person has given
-    it since; images that a person dropped, or whose file is gone, are left out too.
+    An image is left out with all of its group; the groups are those of both runs and of today. Its label is that of
+    the newer dataset, or the one a person has given it since; images that a person dropped, or whose file is gone, are
+    left out too.
 
     Raises:
         DatasetError: one of the datasets cannot be read.
     """
     old, new = read_dataset(champion.dataset_file), read_dataset(challenger.dataset_file)
-    learnt = {sample.sha256 for sample in (*old, *new) if sample.split != "test"}
-    tainted = [{sample.group for sample in rows if sample.sha256 in learnt} - {""} for rows in (old, new)]
     with workspace.open_catalog() as catalog:
         overrides = {(override.sha256, override.label): override for override in catalog.all(Override)}
+        group_of = groups_today(catalog, old, new)
+    learnt = {sample.sha256 for sample in (*old, *new) if sample.split != "test"}
+    tainted = {group_of[sha] for sha in learnt}
     stored = {sha for sha, _ in ImageStore(workspace).entries()}
     chosen: dict[str, Sample] = {}
     left_out = dict.fromkeys(("learnt_from", "dropped_by_a_person", "file_gone"), 0)
     known = {sample.sha256 for sample in new}
-    for rows, groups in ((new, tainted[1]), ([sample for sample in old if sample.sha256 not in known], tainted[0])):
-        for sample in rows:
-            if sample.split != "test":
-                continue
-            override = overrides.get((sample.sha256, sample.label))
-            if sample.sha256 in learnt or sample.group in groups:
-                left_out["learnt_from"] += 1
-            elif override and override.action == "drop":
-                left_out["dropped_by_a_person"] += 1
-            elif sample.sha256 not in stored:
-                left_out["file_gone"] += 1
-            else:
-                chosen[sample.sha256] = _relabelled(sample, override)
+    for sample in (*new, *(sample for sample in old if sample.sha256 not in known)):
+        if sample.split != "test":
+            continue
+        override = overrides.get((sample.sha256, sample.label))
+        if group_of[sample.sha256] in tainted:
+            left_out["learnt_from"] += 1
+        elif override and override.action == "drop":
+            left_out["dropped_by_a_person"] += 1
+        elif sample.sha256 not in stored:
+            left_out["file_gone"] += 1
+        else:
+            chosen[sample.sha256] = replace(_relabelled(sample, override), group=group_of[sample.sha256])
     learnt_since = {sample.sha256 for sample in old if sample.split == "test" and sample.sha256 in known & learnt}
     left_out["learnt_from"] += len(learnt_since)
     return FairTest([chosen[sha] for sha in sorted(chosen)], {why: n for why, n in left_out.items() if n})
@@ -191,16 +193,12 @@ def _right(
     progress: Progress,
 ) -> npt.NDArray[np.bool_]:
     """Return for each image whether the model's best answer among the common classes is right."""
-    clean = config.clean.model_copy(update={"cache_side_px": model.card.cache_side_px})
-    cache = PixelCache(workspace, clean)
+    if not samples:
+        return np.zeros(0, np.bool_)
+    cache = PixelCache(workspace, decoding_limits(model, config.clean))
     columns = [model.classes.index(name) for name in common]
-    right: list[bool] = []
-    for start in range(0, len(samples), _IMAGES_AT_A_TIME):
-        batch = samples[start : start + _IMAGES_AT_A_TIME]
-        best = model.probabilities([cache.read(sample.sha256) for sample in batch])[:, columns].argmax(1)
-        right += [common[column] == sample.label for column, sample in zip(best, batch, strict=True)]
-        progress.advance(len(batch))
-    return np.array(right, dtype=np.bool_)
+    best: Labels = outputs_of(model, cache, samples, progress).logits[:, columns].argmax(1)
+    return np.equal(best, label_indices(samples, common))
 
 
 def _counts(decision: Decision, done: bool) -> StepCounts:

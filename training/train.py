@@ -64,7 +64,7 @@ class _Dataset:
         return TrainingSet(
             keys=tuple(sample.sha256 for sample in self.samples),
             labels=np.array([self.classes.index(sample.label) for sample in self.samples], dtype=np.int64),
-            groups=np.array([sample.group or sample.sha256 for sample in self.samples]),
+            groups=np.array([sample.group_key for sample in self.samples]),
             classes=len(self.classes),
         )
 

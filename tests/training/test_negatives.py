@@ -18,7 +18,7 @@ from training import evaluate, publish
 from training.inference.classifier import Classifier
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
-from workspace.catalog.records import Override, Sample
+from workspace.catalog.records import Download, Hit, Override, Sample
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.storage.champion import read_champion, read_decisions
@@ -163,3 +163,19 @@ def test_negatives_that_one_model_has_set_its_limits_by_or_a_person_dropped_do_n
     left = {one.group for one in moved if one.split == "test"} - {measuring[-1].group}
     publish.run(workspace, config)
     assert read_decisions(workspace)[-1].numbers["negatives"]["groups"] == len(left)
+
+
+def test_negatives_of_no_group_are_left_out_by_themselves_and_groups_of_today_vote_once(arena) -> None:
+    workspace, config = arena
+    alone = [dataclasses.replace(one, group="") for one in open_run(workspace, "old").negatives()]
+    for run_id, absent in (("old", alone[-1]), ("new", alone[-2])):
+        workspace.run(run_id).negatives_file.write_bytes(dataset_bytes([one for one in alone if one != absent]))
+    dropped, *left = [one for one in alone if one.split == "test"]
+    jane = {f"https://jane.test/{one.sha256}": one.sha256 for one in (left[-1], left[-2])}
+    with workspace.open_catalog() as catalog:
+        catalog.put([Override(dropped.sha256, "none", "drop", "", utc_now())])
+        catalog.put([Hit("none", "none", "site", 1, url, creator="jane") for url in jane])
+        catalog.put([Download(url, "ok", sha256=sha) for url, sha in jane.items()])
+    publish.run(workspace, config)
+    numbers = read_decisions(workspace)[-1].numbers["negatives"]
+    assert (numbers["pictures"], numbers["groups"]) == (len(left), len(left) - 1)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import evaluate, publish, train
-from workspace.catalog.records import Override
+from workspace.catalog.records import Download, Hit, Override, Sample, Verdict
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.storage.champion import read_champion, read_decisions, roll_back
@@ -128,6 +128,48 @@ def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_p
     fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
     assert {one.sha256 for one in fair.samples} == {one.sha256 for one in (frozen, *others)}
     assert fair.left_out == {"learnt_from": 2, "dropped_by_a_person": 1, "file_gone": 1}
+
+
+def found(workspace: Workspace, creator: str, *samples: Sample) -> None:
+    """Say that these images are of one creator."""
+    urls = {f"https://{creator}.test/{one.sha256}.jpg": one for one in samples}
+    with workspace.open_catalog() as catalog:
+        catalog.put([Hit(one.label, one.label, "site", 1, url, creator=creator) for url, one in urls.items()])
+        catalog.put([Download(url, "ok", sha256=one.sha256) for url, one in urls.items()])
+
+
+def test_images_that_belong_together_across_the_two_runs_vote_once(arena, settings) -> None:
+    decide(arena, settings(), "bad")
+    rows = read_dataset(arena.run("good").dataset_file)
+    tested = [one for one in rows if one.split == "test"]
+    jane = [one for one in tested if one.label == tested[0].label][:3]
+    copy, kept = [one for one in tested if one.label != tested[0].label][:2]
+    # Each run knows a part of what belongs together, under a name of its own, which the other has for something else.
+    for run_id, gone, group in (("bad", (jane[2], kept), "x"), ("good", (jane[0], jane[1], copy), "x")):
+        named = {one.sha256: group for one in ((jane[0], jane[1]) if run_id == "bad" else (kept,))}
+        left = [dataclasses.replace(one, group=named.get(one.sha256, "")) for one in rows if one not in gone]
+        write_atomic(arena.run(run_id).dataset_file, dataset_bytes(left))
+    found(arena, "jane", jane[1], jane[2])
+    with arena.open_catalog() as catalog:
+        catalog.put([Verdict(copy.sha256, copy.label, "clean", "drop", "near_copy", 0.9, kept.sha256)])
+    assert decide(arena, settings(retrain__publish_level=0.1), "good") == "published"
+    numbers = read_champion(arena).numbers
+    assert (numbers["pictures"], numbers["groups"], numbers["wins"]) == (9, 6, 6)
+
+
+def test_an_image_is_left_out_where_the_other_model_learnt_from_one_of_its_group_of_today(arena, settings) -> None:
+    decide(arena, settings(), "good")
+    rows = read_dataset(arena.run("good").dataset_file)
+    old, *others = [one for one in rows if one.split == "test"]
+    learnt = next(one for one in rows if one.split == "train" and one.label == old.label)
+    write_atomic(arena.run("good").dataset_file, dataset_bytes([one for one in rows if one != learnt]))
+    write_atomic(arena.run("bad").dataset_file, dataset_bytes([one for one in rows if one != old]))
+    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
+    assert old.sha256 in {one.sha256 for one in fair.samples}
+    found(arena, "jane", old, learnt)  # cleaning has kept another of her pictures since
+    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
+    assert {one.sha256 for one in fair.samples} == {one.sha256 for one in others}
+    assert fair.left_out == {"learnt_from": 1}
 
 
 def rename_class(workspace: Workspace, run_id: str, old: str, new: str) -> None:

@@ -25,7 +25,9 @@ IMAGES_AT_A_TIME = 64
 class Model(Protocol):
     """What can be measured: a training.inference.classifier.Classifier, or anything that answers as it does."""
 
-    classes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that the columns of the logits stand for."""
 
     def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Outputs:
         """Images uint8 [h, w, 3] to features and logits."""
@@ -65,8 +67,8 @@ def answered(model: Model, cache: PixelCache, samples: Sequence[Sample], progres
 
 
 def groups_of(samples: Sequence[Sample]) -> npt.NDArray[np.str_]:
-    """Name the group of each sample, [n]; one without copies or a creator is a group of its own."""
-    return np.array([sample.group or sample.sha256 for sample in samples], dtype=np.str_)
+    """Name the group of each sample, [n]."""
+    return np.array([sample.group_key for sample in samples], dtype=np.str_)
 
 
 def predict_splits(

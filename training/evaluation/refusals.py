@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.dataset.groups import groups_today
 from preprocessing.images.pixel_cache import PixelCache
 from training.evaluation.false_acceptance import distances
 from training.evaluation.predictions import TEST, answered
-from training.inference.classifier import Classifier
+from training.inference.classifier import Classifier, decoding_limits
 from training.stats.paired_test import PairedAnswer, PairedTest, paired_test
 from workspace.catalog.records import Override, Sample
 from workspace.config.model import WorkspaceConfig
@@ -40,38 +42,39 @@ def compare_refusals(
         return None
     right = [_refused(workspace, config, model, samples, progress) for _, model in (champion, challenger)]
     return paired_test(
-        [
-            PairedAnswer(sample.group or sample.sha256, bool(old), bool(new))
-            for sample, old, new in zip(samples, *right, strict=True)
-        ]
+        [PairedAnswer(sample.group_key, bool(old), bool(new)) for sample, old, new in zip(samples, *right, strict=True)]
     )
 
 
 def fair_negatives(workspace: Workspace, champion: RunFolder, challenger: RunFolder) -> list[Sample]:
     """Join the measuring negatives of two runs, by sha256, less what either has learnt from or set its limits by.
 
-    A negative is left out with all of its group; so are those that a person has dropped or moved, and lost files.
+    A negative is left out with all of its group; so are those that a person has dropped or moved, and lost files. The
+    groups are those of both runs and of today.
     """
-    files = [(read_negatives(run.negatives_file), read_dataset(run.dataset_file)) for run in (champion, challenger)]
-    seen = {one.sha256 for others, _ in files for one in others if one.split != TEST}
-    seen |= {one.sha256 for _, samples in files for one in samples}
+    runs = (champion, challenger)
+    frozen = [read_negatives(run.negatives_file) for run in runs]
+    negatives = [one for samples in frozen for one in samples]
+    seen = {one.sha256 for one in negatives if one.split != TEST}
+    seen |= {one.sha256 for run in runs for one in read_dataset(run.dataset_file)}
     with workspace.open_catalog() as catalog:
         seen |= {row.sha256 for row in catalog.all(Override) if row.action != "keep"}
+        group_of = groups_today(catalog, *frozen)
+    tainted = {group_of[one.sha256] for one in negatives if one.sha256 in seen}
     images = ImageStore(workspace)
-    found: dict[str, Sample] = {}
-    for others, _ in files:
-        tainted = {one.group for one in others if one.sha256 in seen}
-        for one in others:
-            if one.split == TEST and one.sha256 not in seen and one.group not in tainted and images.exists(one.sha256):
-                found[one.sha256] = one
+    found = {
+        one.sha256: replace(one, group=group_of[one.sha256])
+        for one in negatives
+        if group_of[one.sha256] not in tainted and images.exists(one.sha256)
+    }
     return [found[sha256] for sha256 in sorted(found)]
 
 
 def _refused(
     workspace: Workspace, config: WorkspaceConfig, model: Classifier, samples: Sequence[Sample], progress: Progress
 ) -> npt.NDArray[np.bool_]:
-    clean = config.clean.model_copy(update={"cache_side_px": model.card.cache_side_px})
-    found, calibration = answered(model, PixelCache(workspace, clean), samples, progress), model.calibration
+    cache = PixelCache(workspace, decoding_limits(model, config.clean))
+    found, calibration = answered(model, cache, samples, progress), model.calibration
     if found is None or calibration is None:
         return np.zeros(len(samples), np.bool_)  # it always answers
     sure = calibration.probabilities(found.outputs.logits).max(1)

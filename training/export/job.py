@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.inference.classifier import Classifier
+from training.inference.classifier import Classifier, decoding_limits
 from training.inference.export import Pixels, images_to_check
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig, load_config
@@ -60,6 +60,4 @@ class ExportJob:
     @cached_property
     def cache(self) -> PixelCache:
         """The dataset's pixels, at the size that the model was trained on."""
-        return PixelCache(
-            self.workspace, self.settings.clean.model_copy(update={"cache_side_px": self.model.card.cache_side_px})
-        )
+        return PixelCache(self.workspace, decoding_limits(self.model, self.settings.clean))

@@ -21,19 +21,19 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from preprocessing.images.pixel_cache import PixelCache
-from training.inference.classifier import Classifier
+from training.evaluation.predictions import label_indices, outputs_of
+from training.inference.classifier import Classifier, Outputs
 from training.network.backbone import Network
 from training.network.registry import TIMM, build_network, spec_of
 from workspace.catalog.records import Sample
 from workspace.errors import ModelError
+from workspace.progress import SILENT
 
 _TIMM_NAMES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 """What timm calls those of our backbones that it has under another name; torchvision's ResNets have equal tensors."""
 
 _PENALTIES = tuple(10.0**power for power in range(-2, 6))
 """Values of ridge regression's alpha, of which leave-one-out cross-validation chooses."""
-
-_IMAGES_AT_A_TIME = 32
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,12 +98,12 @@ def single_network(model: Classifier, cache: PixelCache, samples: Sequence[Sampl
         _fill(layer, *exact)
         return SingleNetwork(architecture, network.eval(), None)
     learnt = [sample for sample in samples if sample.split in (model.card.fitted_on or ("train", "val"))]
-    features, logits = _answers(model, stages, cache, learnt)
-    _fill(layer, *_fit_layer(features, logits))
+    kept = _KeptStages(model, stages)
+    _fill(layer, *_fit_layer(outputs_of(kept, cache, learnt, SILENT)))
     held_out = [sample for sample in samples if sample.split == "test"]
     if not held_out:
         raise ModelError("the dataset has no test pictures, so what a fitted layer costs cannot be said; use --to onnx")
-    return SingleNetwork(architecture, network.eval(), _compare(model, stages, layer, cache, held_out))
+    return SingleNetwork(architecture, network.eval(), _compare(kept, layer, cache, held_out))
 
 
 def _chain(own: Network) -> nn.Sequential:
@@ -122,26 +122,28 @@ def _own_layer(own: Network) -> tuple[Floats, Floats] | None:
     return (used, bias) if not other.any() else None
 
 
-def _answers(
-    model: Classifier, stages: nn.Sequential, cache: PixelCache, samples: Sequence[Sample]
-) -> tuple[Floats, Floats]:
-    """Pooled features of the kept stages, float32 [n, dim], and the model's own logits, float32 [n, classes]."""
-    features: list[Floats] = []
-    logits: list[Floats] = []
-    with torch.inference_mode():
-        for start in range(0, len(samples), _IMAGES_AT_A_TIME):
-            batch = [cache.read(sample.sha256) for sample in samples[start : start + _IMAGES_AT_A_TIME]]
-            inputs = model.inputs(batch)
-            features.append(stages(inputs).numpy())
-            logits.append(model.network(inputs).numpy())
-    return np.concatenate(features), np.concatenate(logits)
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptStages:
+    """Answers with the pooled features of the kept stages, float32 [n, dim], and the model's own logits."""
+
+    model: Classifier
+    stages: nn.Sequential
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.model.classes
+
+    def outputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Outputs:
+        inputs = self.model.inputs(pictures)
+        with torch.inference_mode():
+            return Outputs(self.stages(inputs).numpy(), self.model.network(inputs).numpy())
 
 
-def _fit_layer(features: Floats, logits: Floats) -> tuple[Floats, Floats]:
-    """Fit a linear layer to logits: weight float32 [classes, dim] and bias float32 [classes]."""
+def _fit_layer(found: Outputs) -> tuple[Floats, Floats]:
+    """Fit a linear layer on features to logits: weight float32 [classes, dim] and bias float32 [classes]."""
     scaler = StandardScaler()
     with threadpool_limits(limits=1, user_api="blas"):
-        fitted = RidgeCV(_PENALTIES).fit(scaler.fit_transform(features.astype(np.float64)), logits)
+        fitted = RidgeCV(_PENALTIES).fit(scaler.fit_transform(found.features.astype(np.float64)), found.logits)
     weight = np.atleast_2d(fitted.coef_) / scaler.scale_
     return weight.astype(np.float32), (fitted.intercept_ - weight @ scaler.mean_).astype(np.float32)
 
@@ -152,14 +154,11 @@ def _fill(layer: nn.Linear, weight: Floats, bias: Floats) -> None:
         layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
 
 
-def _compare(
-    model: Classifier, stages: nn.Sequential, layer: nn.Linear, cache: PixelCache, samples: Sequence[Sample]
-) -> Comparison:
-    labels = np.array([model.classes.index(sample.label) for sample in samples])
-    features, own = _answers(model, stages, cache, samples)
+def _compare(kept: _KeptStages, layer: nn.Linear, cache: PixelCache, samples: Sequence[Sample]) -> Comparison:
+    labels, own = label_indices(samples, kept.classes), outputs_of(kept, cache, samples, SILENT)
     with torch.inference_mode():
-        found = layer(torch.from_numpy(features)).numpy()
-    best, own_best = found.argmax(1), own.argmax(1)
+        fitted = layer(torch.from_numpy(own.features)).numpy()
+    best, own_best = fitted.argmax(1), own.logits.argmax(1)
     return Comparison(
         len(labels),
         float((best == labels).mean()),

@@ -200,6 +200,11 @@ class Sample:
     height: int
     flagged: bool = False
 
+    @property
+    def group_key(self) -> str:
+        """Name its group; an image without copies or a creator is a group of its own."""
+        return self.group or self.sha256
+
 
 @dataclass(frozen=True, slots=True)
 class StepCounts:
