@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Request
@@ -18,6 +17,7 @@ from pages.unlabelled import add_unlabelled
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.overrides import Change
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import SHA256, is_sha256
 from workspace.errors import CollectAndTrainError
 from workspace.reasons import REASONS
 from workspace.served.kept import KeptPictures
@@ -31,12 +31,11 @@ STATIC = (
 )
 
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # a sha256 never shows another image
 
 
 class _ChangeRequest(BaseModel):
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(pattern=f"^{SHA256}$")]
     label: str
     action: Literal["keep", "drop", "relabel", ""]
     new_label: str = ""
@@ -106,7 +105,7 @@ def _add_reading(app: FastAPI, review_data: ReviewData, thumbnails: JpegThumbnai
 
     @app.get("/picture/{size}/{sha256}.jpg")
     def jpeg(size: str, sha256: str) -> Response:
-        data = thumbnails.jpeg(sha256, size) if size in SIDE_PX and _SHA256.fullmatch(sha256) else None
+        data = thumbnails.jpeg(sha256, size) if size in SIDE_PX and is_sha256(sha256) else None
         if data is None:
             raise HTTPException(404, "there is no picture to show")
         return Response(data, media_type="image/jpeg", headers=_IMMUTABLE)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from pages.files import render
 from preprocessing.images.isolated_decode import decode_isolated
 from workspace.config.model import WorkspaceConfig
+from workspace.digest import SHA256, is_sha256
 from workspace.errors import ImageRefused
 from workspace.licenses import web_address
 from workspace.served.kept import KeptPicture, KeptPictures
@@ -29,7 +30,7 @@ _MOST = 200  # pictures on one page; the others come when these are decided on
 
 
 class _Decision(BaseModel):
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(pattern=f"^{SHA256}$")]
     label: str
 
 
@@ -45,9 +46,10 @@ def add_unlabelled(app: FastAPI, workspace: Workspace, config: WorkspaceConfig) 
 
     @lru_cache(_REMEMBERED)
     def encoded(sha256: str) -> bytes | None:
+        """A JPEG; None where its bytes cannot be decoded, which is so for ever. A missing file is not remembered."""
         data = kept.read(sha256)
         if data is None:
-            return None
+            raise _nothing()
         try:
             pixels = decode_isolated(data, config.clean).pixels
         except ImageRefused:
@@ -68,9 +70,10 @@ def add_unlabelled(app: FastAPI, workspace: Workspace, config: WorkspaceConfig) 
 
     @app.get("/unlabelled/{sha256}.jpg")
     def jpeg(sha256: str) -> Response:
-        data = encoded(sha256) if len(sha256) == 64 and sha256.isalnum() else None
+        # Asked each time: what was withdrawn, or decided on, is shown no more.
+        data = encoded(sha256) if is_sha256(sha256) and kept.is_undecided(sha256) else None
         if data is None:
-            raise HTTPException(404, "there is no picture to show")
+            raise _nothing()
         return Response(data, media_type="image/jpeg")
 
     @app.post("/api/unlabelled")
@@ -79,6 +82,10 @@ def add_unlabelled(app: FastAPI, workspace: Workspace, config: WorkspaceConfig) 
             raise HTTPException(422, f"there is no class {decision.label!r}")
         done = kept.put_into(decision.sha256, decision.label) if decision.label else kept.take_out(decision.sha256)
         return {"done": done, "waiting": len(kept.undecided())}
+
+
+def _nothing() -> HTTPException:
+    return HTTPException(404, "there is no picture to show")
 
 
 def _item(record: KeptPicture) -> dict[str, Any]:

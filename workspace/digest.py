@@ -1,11 +1,15 @@
-"""Short names for what a result depends on: equal for equal inputs."""
+"""Short names for what a result depends on, equal for equal inputs; the form of a file's own digest."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator
+
+SHA256 = "[0-9a-f]{64}"
+"""What the sha256 of a file looks like, as a regular expression."""
 
 _ITEMS_PER_PIECE = 1000
 
@@ -19,6 +23,11 @@ def digest(*parts: object, length: int = 12) -> str:
             hashed.update(text.encode())
     hashed.update(b"]")
     return hashed.hexdigest()[:length]
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text from outside has the form of a sha256, and so can name a file and no other path."""
+    return re.fullmatch(SHA256, text) is not None
 
 
 def _json_pieces(part: object) -> Iterator[str]:

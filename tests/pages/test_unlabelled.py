@@ -67,6 +67,19 @@ def test_a_decision_puts_it_into_the_inbox_and_training_takes_it_from_there(revi
     assert hit.page_url == "https://x.test/1.png" and (row.status, row.sha256) == ("ok", sha)
 
 
+def test_a_picture_is_shown_when_it_is_there_and_no_more_once_it_is_withdrawn(reviewed, session) -> None:
+    made, origin = session
+    sha = hashlib.sha256(_png(4)).hexdigest()
+    url = f"{origin}/unlabelled/{sha}.jpg"
+    assert made.get(url, timeout=5).status_code == 404  # the page was open before the service kept it
+    assert keep(reviewed, 4) == sha
+    assert made.get(url, timeout=60).status_code == 200
+    kept = KeptPictures(reviewed.workspace)  # another process, as `forget --file` is
+    kept.delete(kept.matching({sha}, set()))
+    assert made.get(url, timeout=5).status_code == 404
+    assert made.get(f"{origin}/unlabelled/{'é' * 64}.jpg", timeout=5).status_code == 404
+
+
 def test_strangers_are_not_let_in(reviewed, session) -> None:
     _, origin = session
     assert requests.get(f"{origin}/api/unlabelled", timeout=5).status_code == 403

@@ -56,14 +56,16 @@ def prefetched(
         workers: who makes them.
 
     Raises:
-        WorkspaceError: a process that makes them was killed.
+        WorkspaceError: a process that makes them was killed, or there is no shared memory for them.
     """
     if not workers.count:
         yield from ((item, make(item)) for item in wanted)
         return
     pool = workers.pool(len(wanted))
-    slots = Slots(AHEAD * workers.count + 2) if isinstance(pool, ProcessPoolExecutor) else None
+    slots: Slots | None = None
     try:
+        if isinstance(pool, ProcessPoolExecutor):
+            slots = Slots(AHEAD * workers.count + 2)
         waiting: deque[tuple[Wanted, Callable[[], Made]]] = deque()
         for item in wanted:
             waiting.append((item, _begin(pool, slots, make, item)))

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from workspace.errors import WorkspaceError
+
 Wanted = TypeVar("Wanted")
 Made = TypeVar("Made")
 
@@ -36,10 +38,23 @@ class _Placed:
 
 
 class Slots:
-    """Slots of shared memory, made by the process that reads them, and taken away with `close`."""
+    """Slots of shared memory, made by the process that reads them, and taken away with `close`.
+
+    Raises:
+        WorkspaceError: the system refuses one; none is left behind.
+    """
 
     def __init__(self, count: int) -> None:
-        self._all = [SharedMemory(create=True, size=SLOT_BYTES) for _ in range(count)]
+        self._all: list[SharedMemory] = []
+        try:
+            while len(self._all) < count:
+                self._all.append(SharedMemory(create=True, size=SLOT_BYTES))
+        except OSError as error:
+            self.close()
+            raise WorkspaceError(
+                f"shared memory for views cannot be made ({error.strerror}): set features.workers to fewer, or give a "
+                "container more of it (docker run --shm-size)"
+            ) from error
         self._free = [*self._all]
 
     def take(self) -> SharedMemory:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from workspace.config.storage import StorageConfig
+from workspace.digest import SHA256
 from workspace.errors import WorkspaceError
 from workspace.files.atomic import write_json
 from workspace.files.base import Files
@@ -20,7 +21,7 @@ from workspace.files.owner import IDENTITY, MARKER, claim, marked, read_identity
 from workspace.files.working_copy import RECORD, THIS_MACHINE_ONLY
 from workspace.storage.paths import Workspace
 
-IMAGE = re.compile(r"images/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z]+")
+IMAGE = re.compile(rf"images/[0-9a-f]{{2}}/({SHA256})\.[a-z]+")
 """Name of a picture's file, which has its sha256."""
 
 _FOLDERS = ("images", "models", "runs")

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from workspace.digest import SHA256
 from workspace.errors import ModelError, WorkspaceError, os_failure
 from workspace.files.atomic import write_atomic
 from workspace.storage.artefact import Artefact
@@ -24,7 +25,7 @@ from workspace.storage.paths import Workspace
 
 _LOG = logging.getLogger("collect_and_train")
 
-_INBOX_NAME = re.compile(r"served-([0-9a-f]{64})\.[a-z]+")
+_INBOX_NAME = re.compile(rf"served-({SHA256})\.[a-z]+")
 
 
 class KeptPicture(Artefact):
@@ -76,6 +77,11 @@ class KeptPictures:
         """Return whether a picture is kept, or was decided on; its record alone may be left of a failed write."""
         record = self.record(sha256)
         return record is not None and (bool(record.decided) or self._file(record).is_file())
+
+    def is_undecided(self, sha256: str) -> bool:
+        """Return whether a picture is there, and nobody has decided on it."""
+        record = self.record(sha256)
+        return record is not None and not record.decided and self._file(record).is_file()
 
     def record(self, sha256: str) -> KeptPicture | None:
         """Read the record of a picture; None where there is none, or it is damaged."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 
@@ -66,3 +69,27 @@ def test_a_failure_comes_when_its_turn_comes_as_what_it_is(workers: Workers) -> 
 def test_a_killed_process_is_told_with_the_remedy() -> None:
     with pytest.raises(WorkspaceError, match=r"was killed, most often for want of memory .*; set features\.workers"):
         list(prefetched(WANTED, killed, Workers(2, processes=True)))
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_without_shared_memory_the_remedy_is_named_and_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    pools: list[ProcessPoolExecutor] = []
+    start = Workers.pool
+
+    class Few(SharedMemory):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            if len(made) == 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().__init__(*args, **kwargs)
+            made.append(self.name)
+
+    monkeypatch.setattr("training.network.shared_arrays.SharedMemory", Few)
+    monkeypatch.setattr(Workers, "pool", lambda self, things: pools.append(start(self, things)) or pools[0])
+    with pytest.raises(WorkspaceError, match=r"No space left on device\): set features\.workers to fewer"):
+        list(prefetched(WANTED, squared, Workers(2, processes=True)))
+    for name in made:
+        with pytest.raises(FileNotFoundError):
+            SharedMemory(name)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pools[0].submit(squared, 1)
