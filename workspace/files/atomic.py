@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Of its own making: tempfile gives mode 0600 whatever the umask.
-        temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+        temporary = path.with_name(f"{_start(path)}{secrets.token_hex(8)}.tmp")
         try:
             with temporary.open("xb") as file:
                 if path.exists():
@@ -47,6 +48,20 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
             f"cannot write {path}: {os_failure(error, path, 'free some space or make the folder writable')}, "
             "then run the same command again: it goes on where this one stopped"
         ) from error
+
+
+def unfinished_writes(paths: Iterable[Path]) -> list[Path]:
+    """List the temporary files that killed writes of these files have left; nobody may be writing them now."""
+    starts: dict[Path, set[str]] = {}
+    for path in paths:
+        starts.setdefault(path.parent, set()).add(_start(path))
+    return [
+        file for folder, names in starts.items() for file in folder.glob(".*.tmp") if file.name.startswith((*names,))
+    ]
+
+
+def _start(path: Path) -> str:
+    return f".{path.name[:40]}."
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from workspace.files.atomic import write_atomic
+from workspace.files.atomic import unfinished_writes, write_atomic
 from workspace.files.base import Entry
 
 
@@ -65,9 +65,10 @@ class LocalFiles:
         return sorted(entry.name for entry in _listed(self.root / folder) if entry.is_dir())
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files."""
-        for name in names:
-            (self.root / name).unlink(missing_ok=True)
+        """Delete files, and what killed writes of them left."""
+        files = [self.root / name for name in names]
+        for file in (*files, *unfinished_writes(files)):
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def staged(self, wanted: Sequence[Sequence[str]], scratch: Path) -> Iterator[list[Path | None]]:

@@ -92,7 +92,7 @@ def drop_keys(folder: Path, keys: Collection[str]) -> int:
     """Remove the arrays of these keys, and of keys with one of them as a part (`a:1`, `a:b`), from a folder.
 
     A shard that loses some is written anew without them before it goes, so that a kill loses nothing. A damaged one
-    goes as a whole: nobody can say what is in it.
+    goes as a whole, and so does one that a kill left without its keys: nobody can say what is in it.
 
     Returns:
         How many arrays were removed.
@@ -101,6 +101,9 @@ def drop_keys(folder: Path, keys: Collection[str]) -> int:
         WorkspaceError: the disk is full or the folder cannot be written.
     """
     removed, gone = 0, set(keys)
+    for left in (*folder.glob("*.npy"), *folder.glob(".*.tmp")):
+        if not left.with_suffix(".json").is_file():
+            left.unlink()
     for listing in sorted(folder.glob("*.json")):
         data, stored = listing.with_suffix(".npy"), _read_keys(listing)
         if stored is None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.exclusions import WithdrawalRules
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Verdict, Withdrawal
+from workspace.files.atomic import unfinished_writes
 from workspace.reasons import WITHDRAWN_FILE
 from workspace.storage.arrays import drop_keys
 from workspace.storage.image_store import ImageStore
@@ -77,8 +78,9 @@ def remove_files(workspace: Workspace, files: Iterable[str]) -> None:
     gone, store = set(files), ImageStore(workspace)
     for sha in sorted(gone):
         store.delete(sha)
-        for file in workspace.cache.glob(f"*/{sha[:2]}/{sha}*"):
-            file.unlink(missing_ok=True)
+        for folder in workspace.cache.glob(f"*/{sha[:2]}"):
+            for file in (*folder.glob(f"{sha}*"), *unfinished_writes([folder / sha])):
+                file.unlink(missing_ok=True)
     for folder in sorted(path for path in workspace.cache.glob("*") if path.is_dir()):
         drop_keys(folder, gone)
 

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,8 @@ from workspace.storage.dataset import read_dataset
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 from workspace.storage.withdrawal import withdrawn_files
+
+CHECKOUT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +226,34 @@ def test_forget_that_was_killed_is_finished_by_the_same_command(workspace, monke
     again = forget(workspace, "--creator", creator, "--yes")
     assert f"0 stored pictures ({len(gone)} more were withdrawn before)" in again.output
     assert not {path.stem for path in workspace.images.glob("*/*")} & gone
+
+
+KILLED_WRITE = """
+import os, sys
+from pathlib import Path
+from workspace.files.atomic import write_atomic
+Path.replace = lambda *_: os._exit(9)
+write_atomic(Path(sys.argv[1]), b"half")
+"""
+
+
+def test_what_kills_left_of_a_picture_goes_with_it(workspace) -> None:
+    creator = one_in_the_dataset(workspace)
+    sha = min(files_of(workspace, creator))
+    for shard in ("features-x", "activations-x"):  # killed between the arrays and their keys
+        ArrayStore(workspace.cache / shard).add([sha, "other"], np.zeros((2, 3), np.float32))
+        next(path for path in (workspace.cache / shard).glob("*.json") if b"other" in path.read_bytes()).unlink()
+    pixels = next(workspace.cache.glob(f"pixels-*/{sha[:2]}/{sha}.npy"))
+    stored = next(workspace.images.glob(f"*/{sha}.*"))
+    before = everything(workspace).keys()
+    for file in (pixels, stored, workspace.cache / "features-x" / "0123456789abcdef.npy"):
+        assert subprocess.run([sys.executable, "-c", KILLED_WRITE, file], cwd=CHECKOUT, check=False).returncode == 9
+    assert len(everything(workspace).keys() - before) == 3
+    assert forget(workspace, "--creator", creator, "--yes").exit_code == 0
+    left = everything(workspace)
+    assert [file for file in left if file.suffix == ".tmp"] == []
+    listed = {file for folder in workspace.cache.glob("*-x") for file in folder.glob("*.npy")}
+    assert listed and {file for file in listed if file.with_suffix(".json") not in left} == set()
 
 
 @pytest.mark.parametrize(
