@@ -72,7 +72,10 @@ def decide(catalog: Catalog, changes: Sequence[Change]) -> list[ChangeResult]:
 
 def _result(change: Change, now: Override | None, moment: str) -> ChangeResult:
     # Taking back what somebody else has just taken back comes to the same.
-    made = now is None if change.action == UNDECIDED else now is not None and now.made_at == moment
+    if now is None or change.action == UNDECIDED:
+        return ChangeResult(change, now is None and change.action == UNDECIDED, now)
+    # Of two decisions on one image at once the first counts, and the other is not made.
+    made = (now.made_at, now.action, now.new_label) == (moment, change.action, change.new_label)
     return ChangeResult(change, made, now)
 
 

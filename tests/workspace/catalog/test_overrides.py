@@ -33,6 +33,16 @@ def test_taking_back_what_is_gone_already_comes_to_the_same(catalog) -> None:
     assert decide(catalog, [Change("aa", "cat", "", seen="2020")])[0].made
 
 
+@pytest.mark.parametrize("second", [("drop", ""), ("relabel", "cow"), ("keep", "")])
+def test_of_two_decisions_on_one_image_in_a_request_one_is_made_and_the_other_told(catalog, second) -> None:
+    first = decide(catalog, [Change("aa", "cat", "relabel", "dog"), Change("aa", "cat", *second)])
+    assert [outcome.made for outcome in first] == [True, False]
+    now = first[0].now
+    again = decide(catalog, [Change("aa", "cat", *second, now.made_at), Change("aa", "cat", "drop", "", now.made_at)])
+    assert [outcome.made for outcome in again] == [True, second[0] == "drop"]
+    assert [(row.action, row.new_label) for row in catalog.all(Override)] == [second]
+
+
 def test_of_many_at_once_exactly_one_is_first_and_all_others_are_told(catalog) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: decide(catalog, [Change("aa", "cat", "drop")])[0], range(24)))
