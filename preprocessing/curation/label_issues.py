@@ -60,7 +60,7 @@ def find_label_issues(vectors: Floats, labels: Ints, groups: Ints, seed: int) ->
     judged = own > 0
     issues.confidence[rows[judged]] = own[judged]
     issues.suggested[rows[judged]] = np.asarray(classes)[probabilities[judged].argmax(axis=1)]
-    issues.suspect[rows[judged]] = _suspects(targets, probabilities)[judged]
+    issues.suspect[rows[judged]] = _suspects(targets[judged], probabilities[judged])
     return issues
 
 

@@ -210,6 +210,20 @@ def test_a_class_by_one_creator_cannot_be_judged_and_is_not_blamed() -> None:
     assert (issues.confidence[40:] == 1).all()
 
 
+def test_images_that_cannot_be_judged_set_no_limit_for_the_others() -> None:
+    """Both groups of class 1 are held out together, so nothing is known of it: no image looks more like it."""
+    rng = np.random.default_rng(360)
+    n_groups = int(rng.integers(4, 9))
+    labels = rng.permutation(np.repeat([0, 1, 2], [14, 5, 14]))
+    vectors = np.eye(3)[labels] + rng.normal(0, 0.4, (len(labels), 3))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    groups = rng.integers(0, n_groups, len(labels))
+    groups[labels == 1] = rng.integers(0, 2, 5)
+    issues = find_label_issues(vectors, labels, groups, 360)
+    assert (issues.confidence[labels == 1] == 1).all()
+    assert not issues.suspect.any()
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     hnp.arrays(np.float32, st.tuples(st.integers(1, 24), st.just(5)), elements=st.floats(0, 9, width=32)),
