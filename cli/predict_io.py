@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from workspace.image_files import list_images, passed_over_note
 from workspace.names import as_text, one_line
 from workspace.storage.champion import answering_run
 from workspace.storage.paths import Workspace
+from workspace.text.csv_rows import csv_line
 
 STDIN = "-"
 """The word for a picture whose bytes come on standard input."""
@@ -142,9 +142,7 @@ def csv_lines(answers: Iterable[Prediction]) -> Iterator[str]:
             answer = prediction.answer
             row = [prediction.name, answer.label, f"{answer.probability:.6f}", answer.best, answer.why_none, ""]
             row.append("true" if answer.answered else "false")
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="").writerow(row)
-        yield as_text(buffer.getvalue())
+        yield as_text(csv_line(row))
 
 
 def json_lines(answers: Iterable[Prediction]) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +32,7 @@ from workspace.reasons import EDITED_IMAGE, KIN, MIRRORED_IMAGE, ROTATED_IMAGE, 
 from workspace.storage.arrays import latest_features
 from workspace.storage.paths import Workspace
 from workspace.text.counts import counted
+from workspace.text.csv_rows import csv_text
 
 _KINDS = {AS_IS: SAME_IMAGE, MIRRORED: MIRRORED_IMAGE, EDITED: EDITED_IMAGE}
 
@@ -164,11 +163,7 @@ def find_leaks(
 
 def leaks_csv(leaks: Sequence[Leak]) -> str:
     """Format leaks as CSV: a header and a line per pair."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(Leak._fields)
-    writer.writerows(leaks)
-    return text.getvalue()
+    return csv_text(Leak._fields, leaks)
 
 
 class _PairRegistration:

@@ -14,8 +14,6 @@ _PARTS = re.compile(r"(?:cc-)?by((?:-(?:nc|nd|sa))*)(?![a-z])")
 _PUBLIC_DOMAIN = re.compile(r"(?:cc-)?(?:pd|pdm|public-domain)(?![a-z])")
 _ZERO = re.compile(r"(?:cc-?0|cc-zero|0)(?![a-z])")
 _CREATIVE_COMMONS = frozenset({"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"})
-# Spreadsheets run what begins with these (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
 
 
@@ -62,11 +60,6 @@ def license_title(code: str, url: str) -> str:
     if lower in _CREATIVE_COMMONS:
         return f"CC {lower.upper()}{number}"
     return {"cc0": f"CC0{number}", "pdm": f"Public Domain Mark{number}", "": "not stated"}.get(lower, code)
-
-
-def spreadsheet_cell(text: str) -> str:
-    """Return a text of strangers as a cell of a table: what a spreadsheet would run as a formula gets an apostrophe."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def web_address(*urls: str) -> str:

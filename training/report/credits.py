@@ -5,8 +5,6 @@ Worded as Creative Commons recommends ("Best practices for attribution"): title,
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +14,9 @@ from typing import Any
 from training.report.templates import render
 from workspace.catalog.records import Sample
 from workspace.files.atomic import write_atomic
-from workspace.licenses import license_title, spreadsheet_cell, web_address
+from workspace.licenses import license_title, web_address
 from workspace.storage.run_folder import RunFolder
+from workspace.text.csv_rows import csv_text
 
 COLUMNS = (
     *("title", "creator", "license", "license_url", "page_url", "source", "keyword", "class", "split"),
@@ -100,12 +99,8 @@ def write_credits(folder: RunFolder, samples: Iterable[Sample]) -> bool:
 
 
 def as_csv(credited: Sequence[Credit]) -> str:
-    """Write a header and one row per image (RFC 4180); cells that a spreadsheet would run as formulas are escaped."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    writer.writerows([spreadsheet_cell(cell) for cell in _cells(credit)] for credit in credited)
-    return out.getvalue()
+    """Write a header and one row per image."""
+    return csv_text(COLUMNS, map(_cells, credited))
 
 
 def as_page(credited: Sequence[Credit], folder: RunFolder) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,10 +23,10 @@ from preprocessing.dataset.export.columns import (
 from workspace.catalog.records import Sample
 from workspace.files.atomic import write_atomic
 from workspace.files.whole_folder import whole_folder
-from workspace.licenses import spreadsheet_cell
 from workspace.names import folder_name
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
+from workspace.text.csv_rows import csv_text
 
 METADATA = "metadata.parquet"
 """Of each split, for datasets. It reads a metadata.csv too, but then the classes are texts and not a ClassLabel."""
@@ -66,7 +64,8 @@ def export_imagefolder(workspace: Workspace, samples: Sequence[Sample], folder: 
                 credited.append(rows[-1] | in_folder | {"label": image.sample.label})
             if rows:
                 pq.write_table(pa.Table.from_pylist(rows, schema=schema), fresh / split_name / METADATA)
-        write_atomic(fresh / CREDITS, _csv(credited))
+        table = csv_text(COLUMNS, ([str(row[column]) for column in COLUMNS] for row in credited))
+        write_atomic(fresh / CREDITS, table.encode())
         write_atomic(fresh / "README.md", readme(samples, name, "datasets.load_dataset('imagefolder', data_dir=…)"))
 
 
@@ -78,11 +77,3 @@ def _place(source: Path, target: Path, earlier: Path) -> None:
             target.hardlink_to(earlier)
             return
     shutil.copyfile(source, target)
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    writer.writerows([spreadsheet_cell(str(row[column])) for column in COLUMNS] for row in rows)
-    return buffer.getvalue().encode()
