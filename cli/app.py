@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import output
-from cli.documents import DOCUMENTS, IN_LINES
+from cli.documents.registry import DOCUMENTS, IN_LINES
 from workspace.terminal import be_quiet
 from workspace.text.invalid_values import words_of
 

@@ -32,7 +32,7 @@ def answer(document: BaseModel, text: str | Callable[[], str] = "") -> None:
     """Print a command's answer: the document with --json, else the text, if there is any.
 
     Args:
-        document: one of cli/documents.py.
+        document: one of cli/documents.
         text: with line breaks at its end left out; a function where it costs something to make.
     """
     if _Mode.wants_json:
@@ -69,6 +69,6 @@ def failure(kind: str, message: str, exit_code: int) -> str:
         message: for people.
         exit_code: as `collect-and-train --help` lists them.
     """
-    from cli.documents import Failure
+    from cli.documents.base import Failure
 
     return json_line(Failure(error=message, kind=kind, exit_code=exit_code))

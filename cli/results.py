@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cli.documents import (
+from cli.documents.models import ModelDecision
+from cli.documents.runs import (
     Collected,
     FalseAcceptance,
     Interval,
     Measured,
-    ModelDecision,
     RunStep,
     ScoreSet,
     StepResult,

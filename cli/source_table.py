@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from cli.documents import SourceEntry, Sources
+from cli.documents.images import SourceEntry, Sources
 from collectors.sources import registry
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.model import WorkspaceConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cli.documents import ClassStatus, LastRun, LiveModel, Status
+from cli.documents.workspaces import ClassStatus, LastRun, LiveModel, Status
 from cli.results import scores_of
 from collectors.inbox import waiting
 from preprocessing.dataset.new_images import count_new_images

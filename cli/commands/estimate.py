@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli import output
 from cli.app import WHOLE_PATH, Folder, Settings, app
-from cli.documents import Estimate, EstimateLine
+from cli.documents.runs import Estimate, EstimateLine
 from cli.given_settings import tell_given
 from workspace.config.template import set_options
 from workspace.resolve import open_workspace, parse_overrides

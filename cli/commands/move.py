@@ -36,7 +36,7 @@ def move(
     """
     import logging
 
-    from cli.documents import Moved
+    from cli.documents.workspaces import Moved
     from workspace.config.storage import changed_storage
     from workspace.moving.move import LOCAL
     from workspace.moving.move import move as move_workspace

@@ -40,7 +40,7 @@ def up(
 @app.command(rich_help_panel=OPERATE)
 def deploy(workspace: DefaultWorkspace = None, watch_every: WatchEvery = 900) -> None:
     """Register the work pool and the deployments with the server of PREFECT_API_URL, for workers of your own."""
-    from cli.documents import Deployed
+    from cli.documents.workspaces import Deployed
     from flows.server.deployments import POOL, Defaults, prefect_command, register, workspace_of_flows
     from flows.server.local import server_that_answers
 
@@ -58,7 +58,7 @@ def watch(folder: Folder) -> None:
     from flows.server.local import prepare_server
 
     prepare_server()
-    from cli.documents import Watched
+    from cli.documents.workspaces import Watched
     from flows.watch import watch as flow
 
     found = flow(workspace=str(folder))

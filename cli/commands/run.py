@@ -24,7 +24,7 @@ from cli.app import (
     require_input,
     tape_settings,
 )
-from cli.documents import Initialised
+from cli.documents.workspaces import Initialised
 from cli.ending.stopping import resumable
 from cli.given_settings import tell_given
 from workspace.config.model import load_config

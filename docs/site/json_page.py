@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cli.documents import DOCUMENTS, Failure
+from cli.documents.base import Failure
+from cli.documents.registry import DOCUMENTS
 
 _INTRO = """\
 # JSON documents

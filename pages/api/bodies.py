@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from pages.api.gate import door_of
+from pages.api.gate import upload_kind
 from pages.api.refusals import Refused, try_again
 from workspace.config.operate import ServeConfig
 from workspace.names import as_text
@@ -96,10 +96,10 @@ async def pictures_of(request: Request, budget: Budget) -> AsyncIterator[list[Se
 
 @asynccontextmanager
 async def _pictures(request: Request, limits: ServeConfig, take: Callable[[int], None]) -> AsyncIterator[list[Sent]]:
-    door = door_of(request.headers)
-    if door == "addresses":
+    kind = upload_kind(request.headers)
+    if kind == "addresses":
         yield await _addresses(request, limits, take)
-    elif door == "form":
+    elif kind == "form":
         async with _form(request, limits, take) as files:
             yield files
     else:

@@ -74,7 +74,7 @@ class Gate:
             await refusal.response()(scope, receive, send_with_headers)
         finally:
             if asks:
-                self._metrics.requests.labels(door_of(Headers(scope=scope)), str(status)).inc()
+                self._metrics.requests.labels(upload_kind(Headers(scope=scope)), str(status)).inc()
                 self._metrics.seconds.observe(time.monotonic() - began)
 
     async def _classify(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +115,7 @@ class Gate:
             raise Refused(403, "wrong_origin", "this request came from another page")
 
 
-def door_of(headers: Headers) -> str:
+def upload_kind(headers: Headers) -> str:
     """Tell how a request to classify brings its pictures: `addresses`, `form` or `body`."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return {"application/json": "addresses", "multipart/form-data": "form"}.get(kind, "body")

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from typer.main import get_command
 
 from cli import main as program
-from cli.documents import DOCUMENTS, Failure
+from cli.documents.base import Failure
+from cli.documents.registry import DOCUMENTS
 from workspace.catalog.records import StepCounts
 from workspace.errors import WorkspaceError
 from workspace.terminal import CONSOLE

@@ -39,7 +39,7 @@ _REMEDIES: Mapping[str, str] = {
     "57": f"the server ended the connection; when it runs again, {_ONCE_MORE.removeprefix('then ')}",
 }
 # What a server says before it lets anybody in carries no SQLSTATE.
-_AT_THE_DOOR = {
+_ON_OPENING = {
     "password": "28",
     'role "': "28",
     "pg_hba.conf": "28",
@@ -63,7 +63,7 @@ def sentence(name: str, context: sa.engine.ExceptionContext) -> str:
     if isinstance(error, sqlite3.Error):
         return f"the catalogue {name} refused {_what(context)}: {text}; {_sqlite_remedy(error, text)}"
     if context.connection is None:
-        return f"cannot open the catalogue {name}: {text}; {_remedy_at_the_door(text)}"
+        return f"cannot open the catalogue {name}: {text}; {_remedy_on_opening(text)}"
     state = getattr(error, "sqlstate", None) or ("08" if _is_lost(context) else "22")  # the driver's own has none
     remedy = _REMEDIES.get(state) or _REMEDIES.get(state[:2]) or _REPORT
     return f"the catalogue {name} refused {_what(context)}: {text}; {remedy}"
@@ -75,8 +75,8 @@ def _sqlite_remedy(error: sqlite3.Error, text: str) -> str:
     return next((remedy for words, remedy in _SQLITE_REMEDIES.items() if words in text), _MAKE_ROOM)
 
 
-def _remedy_at_the_door(text: str) -> str:
-    return next((_REMEDIES[state] for words, state in _AT_THE_DOOR.items() if words in text), _UNREACHABLE)
+def _remedy_on_opening(text: str) -> str:
+    return next((_REMEDIES[state] for words, state in _ON_OPENING.items() if words in text), _UNREACHABLE)
 
 
 def _is_lost(context: sa.engine.ExceptionContext) -> bool:

@@ -14,7 +14,7 @@ from cli.app import OTHER, Folder, app
 from workspace.text.counts import counted
 
 if TYPE_CHECKING:
-    from cli.documents import Forgotten
+    from cli.documents.images import Forgotten
     from preprocessing.dataset.usage import RunUse
     from workspace.catalog.records import Withdrawal
     from workspace.served.kept import KeptPicture
@@ -135,7 +135,7 @@ def _document(
     *,
     changed: bool,
 ) -> Forgotten:
-    from cli.documents import Forgotten, UsingRun
+    from cli.documents.images import Forgotten, UsingRun
 
     return Forgotten(
         workspace=str(workspace.root),

@@ -28,7 +28,7 @@ def leaks(
     settings: Settings = None,
 ) -> None:
     """List the kept pictures that an outside test set also contains; exit code 3 when there are any."""
-    from cli.documents import LeakEntry, Leaks
+    from cli.documents.images import LeakEntry, Leaks
     from preprocessing.leaks import find_leaks, leaks_csv, read_outside
     from workspace.files.atomic import write_atomic
     from workspace.storage.arrays import latest_features_name

@@ -22,7 +22,7 @@ def rename(
 
     Example: collect-and-train rename -w data/bears grizzly "brown bear"
     """
-    from cli.documents import Renamed
+    from cli.documents.images import Renamed
     from workspace.catalog.renamed_classes import carry_over, known_labels
     from workspace.config.edit import with_renamed_class
     from workspace.errors import ConfigError

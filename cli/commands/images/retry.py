@@ -30,7 +30,7 @@ def retry(
     """
     from rich.table import Table
 
-    from cli.documents import Retried
+    from cli.documents.images import Retried
     from collectors import retry_failed as step
     from workspace.catalog.failures import failure_counts
     from workspace.reasons import order_of

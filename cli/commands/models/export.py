@@ -11,7 +11,7 @@ import typer
 
 from cli import output
 from cli.app import OTHER, Folder, app
-from cli.documents import Export, Exports
+from cli.documents.models import Export, Exports
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
 

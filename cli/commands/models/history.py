@@ -13,7 +13,7 @@ from cli.app import OTHER, Folder, app
 @app.command(rich_help_panel=OTHER)
 def models(folder: Folder) -> None:
     """List every decision about a model; the live model is marked."""
-    from cli.documents import Models
+    from cli.documents.models import Models
     from cli.results import decision_document
     from training.report.history import history_table
     from workspace.storage.champion import read_champion, read_decisions
