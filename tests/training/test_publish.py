@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import evaluate, publish, train
-from workspace.catalog.records import Download, Hit, Override, Sample, Verdict
+from training.evaluation.fair_test import fair_test, renamed_classes
+from workspace.catalog.records import Download, Hit, Override, Sample, Verdict, Withdrawal
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.storage.champion import read_champion, read_decisions, roll_back
@@ -54,7 +55,8 @@ def arena(good, tmp_path) -> Workspace:
 
 def decide(workspace: Workspace, config, run_id: str) -> str:
     workspace.point_to(run_id)
-    return next(iter(publish.run(workspace, config).by_reason))
+    publish.run(workspace, config)
+    return read_decisions(workspace)[-1].action
 
 
 def test_the_first_model_is_published_a_better_one_too_and_a_worse_one_is_not(arena, settings) -> None:
@@ -69,7 +71,9 @@ def test_the_first_model_is_published_a_better_one_too_and_a_worse_one_is_not(ar
     shutil.copytree(arena.runs / "bad", arena.runs / "worse")
     assert decide(arena, config, "worse") == "kept_champion"
     assert read_champion(arena) == live
-    assert read_decisions(arena)[-1].why.startswith("not better: of 9 test pictures the new model answers ")
+    assert read_decisions(arena)[-1].why.startswith(
+        "not better, and no model can be until there are more test pictures: of 9 test"
+    )
 
     decisions = arena.decisions_file.read_bytes()
     again = publish.run(arena, config)
@@ -125,7 +129,7 @@ def test_pictures_that_either_learnt_from_a_person_dropped_or_are_gone_take_no_p
     with arena.open_catalog() as catalog:
         catalog.put([Override(dropped.sha256, dropped.label, "drop")])
     (arena.root / gone.file).unlink()
-    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
+    fair = fair_test(arena, arena.run("good"), arena.run("bad"))
     assert {one.sha256 for one in fair.samples} == {one.sha256 for one in (frozen, *others)}
     assert fair.left_out == {"learnt_from": 2, "dropped_by_a_person": 1, "file_gone": 1}
 
@@ -164,10 +168,10 @@ def test_an_image_is_left_out_where_the_other_model_learnt_from_one_of_its_group
     learnt = next(one for one in rows if one.split == "train" and one.label == old.label)
     write_atomic(arena.run("good").dataset_file, dataset_bytes([one for one in rows if one != learnt]))
     write_atomic(arena.run("bad").dataset_file, dataset_bytes([one for one in rows if one != old]))
-    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
+    fair = fair_test(arena, arena.run("good"), arena.run("bad"))
     assert old.sha256 in {one.sha256 for one in fair.samples}
     found(arena, "jane", old, learnt)  # cleaning has kept another of her pictures since
-    fair = publish.fair_test(arena, arena.run("good"), arena.run("bad"))
+    fair = fair_test(arena, arena.run("good"), arena.run("bad"))
     assert {one.sha256 for one in fair.samples} == {one.sha256 for one in others}
     assert fair.left_out == {"learnt_from": 1}
 
@@ -181,19 +185,93 @@ def rename_class(workspace: Workspace, run_id: str, old: str, new: str) -> None:
     (run.model / "card.json").write_text(json.dumps(card))
 
 
+def replace_class(workspace: Workspace, run_id: str, old: str, new: str) -> None:
+    """Give a run another class in place of one of its own: other pictures, none of which the other run has."""
+    rename_class(workspace, run_id, old, new)
+    run = workspace.run(run_id)
+    rows = [
+        dataclasses.replace(one, sha256=one.sha256[::-1]) if one.label == new else one
+        for one in read_dataset(run.dataset_file)
+    ]
+    write_atomic(run.dataset_file, dataset_bytes(rows))
+
+
 @pytest.mark.parametrize(
     ("first", "second", "outcome"), [("bad", "good", "published"), ("good", "bad", "kept_champion")]
 )
 def test_with_other_classes_only_the_shared_ones_count_and_not_worse_is_enough(
     arena, settings, first, second, outcome
 ) -> None:
-    rename_class(arena, second, "cyan", "violet")
+    replace_class(arena, second, "cyan", "violet")
     config = settings(retrain__publish_level=0.1)
     decide(arena, config, first)
     assert decide(arena, config, second) == outcome
     last = read_decisions(arena)[-1]
     assert last.numbers["pictures"] == 6
-    assert "that both have" in last.why or "that both models have it is not worse" in last.why
+    assert last.why.startswith("the classes have changed, ") and "that both models know the new one is" in last.why
+
+
+def test_a_renamed_class_is_the_same_class(arena, settings) -> None:
+    shutil.copytree(arena.runs / "bad", arena.runs / "renamed")
+    for old, new in (("cyan", "violet"), ("magenta", "Rosé")):
+        rename_class(arena, "renamed", old, new)
+    decide(arena, settings(), "good")
+    assert decide(arena, settings(), "renamed") == "kept_champion"
+    last = read_decisions(arena)[-1]
+    assert (last.numbers["pictures"], last.numbers["champion_right"]) == (9, 9)
+    assert last.why.startswith("not better, and no model can be until there are more test pictures")
+
+
+def test_models_that_share_one_class_cannot_be_compared_and_it_says_so(arena, settings) -> None:
+    labels = sorted({one.label for one in read_dataset(arena.run("good").dataset_file)})
+    for number, label in enumerate(labels[1:]):
+        replace_class(arena, "bad", label, f"other {number}")
+    decide(arena, settings(), "good")
+    assert decide(arena, settings(), "bad") == "published"
+    assert read_champion(arena).why == (
+        "the classes have changed, and the models share 1 class, too few to compare them"
+    )
+
+
+def test_a_live_model_that_has_learnt_from_a_withdrawn_picture_gives_way_to_one_that_is_not_worse(
+    arena, settings
+) -> None:
+    shutil.copytree(arena.runs / "good", arena.runs / "without")
+    decide(arena, settings(), "good")
+    learnt = next(one for one in read_dataset(arena.run("good").dataset_file) if one.split == "train")
+    with arena.open_catalog() as catalog:
+        catalog.put([Withdrawal("file", learnt.sha256, "2026-11-26T00:00:00Z")])
+    assert decide(arena, settings(), "bad") == "kept_champion"
+    assert "but on the classes that both models know the new one is worse" in read_decisions(arena)[-1].why
+    assert decide(arena, settings(), "without") == "published"
+    assert read_champion(arena).why.startswith(
+        "the live model has learnt from 1 picture that was withdrawn since, and on the classes that both models know"
+    )
+
+
+def test_flagged_test_pictures_are_counted_and_a_person_is_told_what_to_do(arena, settings) -> None:
+    run = arena.run("bad")
+    rows = read_dataset(run.dataset_file)
+    flagged = next(one for one in rows if one.split == "test")
+    write_atomic(run.dataset_file, dataset_bytes([dataclasses.replace(one, flagged=one is flagged) for one in rows]))
+    decide(arena, settings(), "good")
+    arena.point_to("bad")
+    counts = publish.run(arena, settings())
+    assert counts.by_reason["not published"] == 1 and counts.by_reason["test pictures"] == 9
+    assert "1 of these 9 test pictures are flagged as off topic or mislabelled; to look at them: " in counts.notes[1]
+    assert counts.notes[2].endswith(f"rollback -w {arena.root} --to bad")
+
+
+def test_a_class_has_a_new_name_where_most_of_its_pictures_bear_it() -> None:
+    def rows(**names: str) -> list[Sample]:
+        return [Sample(sha, label, "train", "", *[""] * 10, 1, 1) for sha, label in names.items()]
+
+    old = rows(a="cat", b="cat", c="cat", d="dog", e="owl", f="hen", g="hen")
+    assert renamed_classes(old, rows(a="Katze", b="Katze", c="dog", d="dog")) == {"cat": "Katze"}
+    assert renamed_classes(old, rows(a="Katze", b="lynx", d="dog")) == {}  # parted
+    assert renamed_classes(old, rows(a="bird", e="bird", f="bird")) == {}  # made one
+    assert renamed_classes(old, rows(a="dog", b="dog", d="dog")) == {}  # taken into another
+    assert renamed_classes(old, rows(x="Katze", d="dog")) == {}  # nothing in common
 
 
 def test_a_live_model_that_is_damaged_is_replaced_and_the_reason_kept(arena, settings) -> None:
