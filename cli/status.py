@@ -64,6 +64,7 @@ def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
             "too few": _small_classes(workspace, config, states),
             "settings": _own_settings(workspace, config, live),
             "inbox": waiting(workspace, config),
+            "live model": [] if live is None or live.has_model else [_gone(workspace, live)],
         },
         in_use_by=str(owner) if owner else None,
     )
@@ -182,6 +183,13 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
     if edited:
         changes.append(f"workspace.toml has other settings: {', '.join(edited)}")
     return changes
+
+
+def _gone(workspace: Workspace, live: RunFolder) -> str:
+    return (
+        f"{live.model} holds no model any more, so nothing can answer; put it back, make another one live "
+        f"({workspace.command('rollback')}), or train anew: {workspace.command('retrain')}"
+    )
 
 
 def _own_settings(workspace: Workspace, config: WorkspaceConfig, live: RunFolder | None) -> list[str]:

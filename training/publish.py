@@ -25,7 +25,7 @@ from workspace.storage.champion import Decision, finish_decision, read_champion,
 from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import Workspace
-from workspace.storage.run_folder import RunFolder
+from workspace.storage.run_folder import CARD_NAME, RunFolder
 from workspace.text.counts import counted
 
 _NUMBERS = {
@@ -72,7 +72,7 @@ def _earlier_decision(workspace: Workspace, folder: RunFolder, champion: Decisio
     After a rollback a run that was decided on before stays out: what a person went back from is challenged with new
     pictures alone.
     """
-    if champion is None:
+    if champion is None or not workspace.run(champion.champion, f"model/{CARD_NAME}").has_model:
         return None
     decisions = [decision for decision in read_decisions(workspace) if decision.run_id == folder.run_id]
     published = [decision for decision in decisions if decision.champion == folder.run_id]

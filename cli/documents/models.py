@@ -29,6 +29,15 @@ class Models(Document):
     decisions: list[ModelDecision]
 
 
+class Pruned(Document):
+    """The models of earlier runs that were deleted, or would be."""
+
+    workspace: str
+    changed: bool = Field(description="False: it was only shown.")
+    runs: list[str]
+    bytes: int = Field(description="Of their files.")
+
+
 class PredictionLine(Document):
     """The answer to one picture; `predict --json` prints one such object in each line."""
 

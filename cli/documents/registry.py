@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cli.documents.base import Document
 from cli.documents.images import Forgotten, Leaks, Renamed, Retried, Sources
-from cli.documents.models import Exports, ModelDecision, Models, PredictionLine
+from cli.documents.models import Exports, ModelDecision, Models, PredictionLine, Pruned
 from cli.documents.runs import Collected, Estimate, RunStep, WholeRun, WorkspaceStep
 from cli.documents.workspaces import Deployed, Initialised, Moved, Status, Watched
 
@@ -27,6 +27,7 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     "export": Exports,
     "models": Models,
     "rollback": ModelDecision,
+    "prune": Pruned,
     "sources": Sources,
     "retry": Retried,
     "leaks": Leaks,

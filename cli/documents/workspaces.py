@@ -51,7 +51,8 @@ class Status(Document):
     unlabelled: int = Field(description="Pictures that the service kept and nobody has decided on.")
     notes: dict[str, list[str]] = Field(
         description="Sentences: on renamed `classes`, waiting `decisions`, classes with `too few` pictures, "
-        "`settings` that the live model has from its run alone, and what waits in the `inbox`."
+        "`settings` that the live model has from its run alone, what waits in the `inbox`, and a `live model` whose "
+        "files are gone."
     )
     in_use_by: str | None = Field(description="The command that is at work in it now.")
 

@@ -42,6 +42,7 @@ WORDS: dict[str, str] = {
     "forget": "-w workspace --license nc --dry-run",
     "rename": "-w workspace circle disc",
     "estimate": "-w workspace",
+    "prune": "-w workspace --dry-run",
     "move": "-w workspace --to local",
     "deploy": "",
     "split": "-w workspace",

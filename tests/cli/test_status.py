@@ -9,6 +9,7 @@ from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.resolve import open_workspace
 from workspace.served.kept import KeptPicture, KeptPictures, Limits
+from workspace.storage.champion import Decision, record_decision
 
 
 def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_path) -> None:
@@ -48,6 +49,14 @@ def test_the_status_the_review_page_and_the_report_tell_the_same_of_a_class(tmp_
         (9, 1, 4),
         (0, 0, 1),
     ]
+
+
+def test_the_status_says_that_the_live_model_is_gone(tmp_path) -> None:
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
+    record_decision(workspace, Decision("r1", "published", "r1", "the first model", "2026-11-26T00:00:00Z"))
+    assert "runs/r1/model holds no model any more, so nothing can answer; " in status_text(
+        read_status(workspace, config)
+    ).replace("\n", "")
 
 
 def test_the_status_says_what_waits_in_the_inbox(tmp_path) -> None:

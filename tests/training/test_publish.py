@@ -281,6 +281,14 @@ def test_a_live_model_that_is_damaged_is_replaced_and_the_reason_kept(arena, set
     assert "cannot be used any more" in read_champion(arena).why
 
 
+def test_a_live_model_that_is_gone_is_replaced_by_a_run_that_had_been_kept_out(arena, settings) -> None:
+    decide(arena, settings(), "good")
+    assert decide(arena, settings(), "bad") == "kept_champion"
+    shutil.rmtree(arena.run("good").root)
+    assert publish.run(arena, settings()).done == 1
+    assert "the live model good cannot be used any more" in read_champion(arena).why
+
+
 def test_a_run_without_numbers_is_refused(arena, settings) -> None:
     arena.run("good").metrics_file.unlink()
     with pytest.raises(ModelError, match="collect-and-train evaluate"):

@@ -198,7 +198,7 @@ def _announce(found: WithdrawalScope, uses: Sequence[RunUse], served: Sequence[K
     if uses:
         output.tell(
             "The frozen lists of these runs still name them, and their reports may show small copies; "
-            f"delete the run's folder in {runs} if these must go too."
+            f"once another model is live, delete their folders in {runs} if these must go too."
         )
 
 

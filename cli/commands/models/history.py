@@ -1,4 +1,4 @@
-"""The commands `models` and `rollback`: the history of decisions, and the way back."""
+"""The commands `models`, `rollback` and `prune`: the history of decisions, the way back, and how far back it goes."""
 
 from __future__ import annotations
 
@@ -49,3 +49,34 @@ def rollback(
     with hold(workspace, "rollback"):
         decision = roll_back(workspace, to)
     output.answer(decision_document(decision), f"{decision.champion} is live; {decision.why}")
+
+
+@app.command(rich_help_panel=OTHER)
+def prune(
+    folder: Folder,
+    keep: Annotated[int, typer.Option(help="Models that were live before and stay for `rollback`.", min=0)] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+) -> None:
+    """Delete the models of earlier runs, but of the live one, the latest run, and those that were live last.
+
+    Datasets, numbers, reports and credits of the runs stay.
+    """
+    from cli.documents.models import Pruned
+    from training.prune import prunable
+    from training.prune import prune as delete
+    from workspace.config.model import load_config
+    from workspace.storage.lock import hold
+    from workspace.storage.paths import Workspace
+    from workspace.text.counts import counted
+
+    workspace = Workspace(folder)
+    load_config(workspace.config_file)  # a folder that is no workspace is not made one
+    with hold(workspace, "prune"):
+        models = prunable(workspace, keep)
+        if not dry_run:
+            delete(workspace, models)
+    size, names = sum(model.bytes for model in models), [model.run_id for model in models]
+    document = Pruned(workspace=str(workspace.root), changed=bool(models) and not dry_run, runs=names, bytes=size)
+    what = f"{counted(len(models), 'model')} of earlier runs, {size / 1e6:,.1f} MB"
+    done = "Would be deleted" if dry_run else "Deleted"
+    output.answer(document, "\n".join([f"{done}: {what}", *names]) if models else "There is no model to delete.")
