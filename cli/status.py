@@ -175,7 +175,7 @@ def _changes(workspace: Workspace, config: WorkspaceConfig, live: RunFolder, kep
         before = {(sample.sha256, sample.label) for sample in samples if sample.label in config.classes}
         gone = before - set(kept)
         if gone:
-            changes.append(f"{len(gone):,} of its {len(before):,} pictures were dropped or relabelled")
+            changes.append(f"of its {len(before):,} pictures {len(gone):,} were dropped, relabelled or withdrawn")
     settings = settings_of_champion(workspace, config)
     if settings.missing:
         changes.append(f"{settings.missing} is missing; `retrain` would take all settings from workspace.toml")
