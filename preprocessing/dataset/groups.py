@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from preprocessing.duplicates.group import connected_components
 from workspace.catalog import curation
@@ -41,8 +42,8 @@ def groups_of(
 def groups_today(catalog: Catalog, *frozen: Sequence[Sample]) -> dict[str, str]:
     """Name the group of every image of frozen datasets, whose own groups say nothing of each other's.
 
-    Two images are of one group where one of the datasets had joined them, or the catalogue joins them now: also by
-    way of an image that is in none of the datasets.
+    Two images are of one group where one of the datasets had joined them, or names one creator of both, or the
+    catalogue joins them now: also by way of an image that is in none of the datasets.
     """
     own = [(sample.sha256, sample.label) for samples in frozen for sample in samples]
     joined = [
@@ -51,5 +52,6 @@ def groups_today(catalog: Catalog, *frozen: Sequence[Sample]) -> dict[str, str]:
         for sample in samples
         if sample.group
     ]
+    named = ((sample.sha256, sample.source, sample.creator) for samples in frozen for sample in samples)
     kept = catalog.kept(ignoring=[curation.STAGE])
-    return groups_of([*own, *kept], creators(catalog), curation.grouped(catalog), joined)
+    return groups_of([*own, *kept], chain(creators(catalog), named), curation.grouped(catalog), joined)

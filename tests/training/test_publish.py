@@ -176,6 +176,16 @@ def test_an_image_is_left_out_where_the_other_model_learnt_from_one_of_its_group
     assert fair.left_out == {"learnt_from": 1}
 
 
+def test_a_creator_whom_only_the_datasets_name_votes_once(arena, settings) -> None:
+    rows = read_dataset(arena.run("good").dataset_file)
+    by_jane = [dataclasses.replace(one, creator="Jane") if one.split == "test" else one for one in rows]
+    first, *others = [one for one in by_jane if one.split == "test"]
+    write_atomic(arena.run("good").dataset_file, dataset_bytes([one for one in by_jane if one != first]))
+    write_atomic(arena.run("bad").dataset_file, dataset_bytes([one for one in by_jane if one not in others]))
+    fair = publish.fair_test(arena, arena.run("bad"), arena.run("good"))
+    assert len(fair.samples) == len(others) + 1 and len({one.group for one in fair.samples}) == 1
+
+
 def rename_class(workspace: Workspace, run_id: str, old: str, new: str) -> None:
     run = workspace.run(run_id)
     rows = [dataclasses.replace(one, label=new) if one.label == old else one for one in read_dataset(run.dataset_file)]
