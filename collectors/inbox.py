@@ -144,7 +144,7 @@ def _places(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[_Place]
     """List the folders of the inbox that match a class, and that of the negatives; also return notes on the others."""
     places, notes = _class_folders(workspace, config)
     if config.negatives.folder:
-        folder = Path(config.negatives.folder).expanduser()
+        folder = config.negatives.place
         try:
             os.scandir(folder).close()
         except OSError as error:

@@ -13,7 +13,7 @@ from workspace.catalog.funnel import more_of
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError, DatasetError, UsageError
-from workspace.names import NO_CLASS, as_text, name_key
+from workspace.names import NO_CLASS, as_text, local_path, name_key
 from workspace.resolve import class_line, folder_for, open_workspace, with_options, workspace_folder
 from workspace.storage.paths import Workspace
 
@@ -73,8 +73,8 @@ def open_inputs(
         folder = workspace_folder(str(workspace or ""), keywords)
         created = not Workspace(folder).config_file.exists()
         return Inputs(*open_workspace(folder, keywords, options, on_old=on_old), options, created)
-    path = Path(photos).expanduser().resolve()
-    folder = Path(workspace) if str(workspace) else folder_for(keywords or [path.stem])
+    path = local_path(photos).resolve()
+    folder = local_path(workspace) if str(workspace) else folder_for(keywords or [path.stem])
     layout = read_photo_layout(path)
     file = Workspace(folder).config_file
     if file.exists():
@@ -109,7 +109,7 @@ def refuse_too_few(workspace: Workspace, config: WorkspaceConfig) -> None:
     """
     if config.search.sources != ("folder",) or workspace.has_catalog() or workspace.inbox.is_dir():
         return
-    layout, fewest = read_photo_layout(Path(config.search.folder.path).expanduser()), config.split.min_per_class
+    layout, fewest = read_photo_layout(config.search.folder.place), config.split.min_per_class
     found = {label: sum(map(layout.count, words)) for label, words in config.classes.items()}
     if lines := [
         f"  {label!r} has {count}: {more_of(label, config, fewest - count)}"

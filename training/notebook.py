@@ -16,6 +16,7 @@ from preprocessing.images.isolated_decode import read_file
 from training.inference import classifier as inference
 from training.inference.classifier import Classification, ImageInput, Prediction, decoding_limits, image_files
 from workspace.errors import ImageRefused, ModelError
+from workspace.names import local_path
 from workspace.storage.champion import answering_run
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
@@ -101,7 +102,7 @@ class Classifier(inference.Classifier):
             ConfigError: this machine has no such device, or the workspace no such run.
             WorkspaceError: the workspace has no run yet.
         """
-        model = _model_folder(Path(folder).expanduser(), run)
+        model = _model_folder(local_path(folder), run)
         loaded = super().load(model, device)
         home = RunFolder(model.parent)
         loaded.run = home if home.model == model and home.config_file.is_file() else None
@@ -166,7 +167,7 @@ class Classifier(inference.Classifier):
     def _inputs(self, image: AnyImage, number: str) -> list[ImageInput]:
         if isinstance(image, str | Path):
             try:
-                found = [self._input(path, "") for path in image_files([Path(image).expanduser()])]
+                found = [self._input(path, "") for path in image_files([local_path(image)])]
             except (OSError, ValueError):
                 found = []  # a name that no file can have: reading it says so
             if found:
@@ -178,7 +179,7 @@ class Classifier(inference.Classifier):
             return ImageInput(str(getattr(image, "filename", "")) or name, partial(decode_opened, image))
         if isinstance(image, np.ndarray):
             return ImageInput(name, partial(_decoded_array, image))
-        return ImageInput(str(image), partial(read_file, Path(image).expanduser(), decoding_limits(self)))
+        return ImageInput(str(image), partial(read_file, local_path(image), decoding_limits(self)))
 
     def __repr__(self) -> str:
         names = ", ".join(self.classes[:5]) + (", …" if len(self.classes) > 5 else "")

@@ -1,10 +1,11 @@
-"""Names of classes and keywords: one rule for folders, lists, settings and arguments."""
+"""Names of classes, keywords and files: one rule for folders, lists, settings and arguments."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
+from pathlib import Path
 
 NO_CLASS = "none"
 """The answer of a model to a picture that is none of its classes; no class may have this name."""
@@ -79,6 +80,15 @@ def has_control(name: str) -> bool:
 def is_text(name: str) -> bool:
     """Return whether a name can be written as UTF-8; bytes of an argument that are none come in as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def local_path(text: str | Path) -> Path:
+    """Return the path that a person wrote, where a `~` at its start is the home of whoever runs the program."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # of `~name` for a name that nobody has here; what reads it says that there is no such file
+        return path
 
 
 def as_text(name: str) -> str:

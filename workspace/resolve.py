@@ -14,7 +14,7 @@ from workspace.config.model import COMMAND_LINE, WorkspaceConfig, load_config, p
 from workspace.config.template import EXAMPLE_CLASSES, HEADER, render_config
 from workspace.errors import ConfigError, UsageError
 from workspace.files.atomic import write_atomic
-from workspace.names import name_key
+from workspace.names import local_path, name_key
 from workspace.storage.paths import Workspace
 
 _CREDENTIALS = "search.credentials"
@@ -127,7 +127,7 @@ def workspace_folder(workspace: str, keywords: Sequence[str] = ()) -> Path:
         ConfigError: nothing was named, and data/ does not have exactly one workspace; lists what it has.
     """
     if workspace or keywords:
-        return Path(workspace) if workspace else folder_for(keywords)
+        return local_path(workspace) if workspace else folder_for(keywords)
     folders = workspaces_under(Path("data"))
     if len(folders) == 1:
         return folders[0]
@@ -159,7 +159,7 @@ def with_options(
     negatives: Path | None = None,
 ) -> dict[str, Any]:
     """Merge settings that have an option of their own into those of --set; None leaves a setting as it is."""
-    folder = None if negatives is None else str(negatives.expanduser().resolve())
+    folder = None if negatives is None else str(local_path(negatives).resolve())
     options = {"search.per_class": per_class, "train.backbone": backbone, "negatives.folder": folder}
     return dict(settings or {}) | {name: value for name, value in options.items() if value is not None}
 

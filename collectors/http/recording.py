@@ -31,6 +31,7 @@ from collectors.http.recording_files import (
 from workspace.clock import utc_now
 from workspace.errors import TransferFailed, WorkspaceError
 from workspace.files.atomic import write_atomic
+from workspace.names import local_path
 
 NOT_KEPT = "not-kept"
 """Replaces a key or a token in a recording."""
@@ -93,8 +94,8 @@ def open_cassette(record: str, replay: str) -> Cassette:
         WorkspaceError: `replay` holds no recording, or `record` cannot be written.
     """
     if replay:
-        return _Replayer(Path(replay))
-    return _Recorder(Path(record)) if record else _PassThrough()
+        return _Replayer(local_path(replay))
+    return _Recorder(local_path(record)) if record else _PassThrough()
 
 
 def record_key_names(record: str, names: Collection[str]) -> None:
@@ -103,8 +104,8 @@ def record_key_names(record: str, names: Collection[str]) -> None:
     Raises:
         WorkspaceError: the folder cannot be written.
     """
-    header = read_or_make_header(Path(record), utc_now())
-    write_header(Path(record), {**header, "keys": sorted({*header.get("keys", []), *names})})
+    header = read_or_make_header(local_path(record), utc_now())
+    write_header(local_path(record), {**header, "keys": sorted({*header.get("keys", []), *names})})
 
 
 def recorded_key_names(replay: str) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ def recorded_key_names(replay: str) -> tuple[str, ...]:
     Raises:
         WorkspaceError: the folder holds no recording.
     """
-    return tuple(read_header(Path(replay)).get("keys", ()))
+    return tuple(read_header(local_path(replay)).get("keys", ()))
 
 
 def without_secrets(text: str, secrets: Collection[str]) -> str:

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from workspace.errors import CollectAndTrainError
 from workspace.files.scratch import scratch_folder
+from workspace.names import local_path
 from workspace.spread.shards import Shared
 from workspace.storage.paths import Workspace
 
@@ -94,7 +94,7 @@ def _on_this_machine(task: ShardTask) -> Iterator[Any]:
     if not isinstance(workspace, Workspace) or not workspace.storage.files:
         yield task.shard  # in the workspace's folder, which every machine sees
         return
-    folder = scratch_folder(Path(task.scratch or tempfile.gettempdir()) / "collect-and-train")
+    folder = scratch_folder(local_path(task.scratch or tempfile.gettempdir()) / "collect-and-train")
     try:
         yield replace(task.shard, workspace=replace(workspace, root=folder))
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workspace.errors import CollectAndTrainError, WorkspaceError, os_failure
+from workspace.names import local_path
 
 _ANSWER_S = 5.0
 _STARTS = 3  # a port that another program takes at that very moment is no reason to give up
@@ -35,7 +36,7 @@ def prepare_server() -> None:
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_leave_failures_to_the_command)
     logging.getLogger("prefect").addFilter(_is_worth_a_line)
-    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    home = local_path(os.environ.get("PREFECT_HOME") or "~/.prefect")
     if not os.environ.get("PREFECT_API_URL"):
         _check_home(home)
     from prefect.settings import get_current_settings

@@ -32,6 +32,7 @@ from flows.server.deployments import (
 from flows.server.supervisor import ChildProcess
 from workspace.errors import ConfigError, WorkspaceError
 from workspace.files.atomic import write_atomic
+from workspace.names import local_path
 from workspace.terminal import say
 
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
@@ -120,7 +121,7 @@ def serve(settings: UpSettings) -> None:
     port = free_port(settings.host, settings.port)
     page = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
     environment = _environment(f"{page}/api")
-    home = Path(environment.get("PREFECT_HOME", Path.home() / ".prefect")).expanduser()
+    home = local_path(environment.get("PREFECT_HOME", Path.home() / ".prefect"))
     log = home / "collect-and-train-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")

@@ -12,6 +12,7 @@ from typing import Any
 from workspace.clock import utc_now
 from workspace.errors import WorkspaceError
 from workspace.files.atomic import write_json
+from workspace.names import local_path
 
 _LOG = logging.getLogger("collect_and_train.timing")
 _FORMAT = 1
@@ -43,7 +44,7 @@ def rates_file() -> Path:
     """Return the file of this machine's rates: in the folder COLLECT_AND_TRAIN_CACHE, else in the user's cache."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = os.environ.get("COLLECT_AND_TRAIN_CACHE") or f"{caches}/collect-and-train"
-    return Path(folder).expanduser() / "rates.json"
+    return local_path(folder) / "rates.json"
 
 
 def read_rate(key: str) -> Rate | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from collectors.sources.local.layout import read_photo_layout
 from training.fit.schedule import epochs_for, last_epochs
@@ -86,7 +85,7 @@ class _State:
         if search.sources != ("folder",):
             return None  # as many as there are, which nobody knows
         try:
-            layout = read_photo_layout(Path(search.folder.path))
+            layout = read_photo_layout(search.folder.place)
         except CollectAndTrainError:
             return None
         there = {

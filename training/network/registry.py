@@ -25,6 +25,7 @@ from torch import nn
 
 from training.network.stages import Stages, cut_resnet, cut_timm
 from workspace.errors import ConfigError, WeightsError
+from workspace.names import local_path
 from workspace.storage.artefact import why_no_tensors
 
 State = Mapping[str, torch.Tensor]
@@ -89,7 +90,7 @@ def find_weights(spec: BackboneSpec, weights_file: str = "", version: str = "ima
     """Return the file of a network's weights; arguments and errors as of `load_imagenet`."""
     if not weights_file:
         return spec.find_weights(version)
-    path = Path(weights_file).expanduser()
+    path = local_path(weights_file)
     if not path.is_file():
         raise WeightsError(f"{path} (train.weights_file) is not a file", _remedy(spec))
     return path

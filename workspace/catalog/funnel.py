@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from workspace.catalog.collection_stats import BY_A_PERSON, ClassCounts
 from workspace.config.model import WorkspaceConfig
@@ -140,7 +139,7 @@ def more_of(label: str, config: WorkspaceConfig, lacking: int = 0) -> str:
     word = next(iter(config.collected.get(label, ())), label)
     if config.search.sources == ("url_list",):
         return f"add {number} {rows} of {word!r} to {config.search.url_list.file}"
-    place = Path(config.search.folder.path).expanduser()
+    place = config.search.folder.place
     if (place / word).is_dir():
         return f"put {number} {pictures} into {place / word}"
     return f"add {number} {pictures} of {word!r} to {place}"

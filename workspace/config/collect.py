@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from workspace.config.section import THIS_RUN_ONLY, Section
 from workspace.config.sources import ApiConfig, FolderConfig, ResultsPageConfig, UrlListConfig, WebsiteConfig
-from workspace.names import is_text, normalised_name
+from workspace.names import is_text, local_path, normalised_name
 
 LICENSES = ("cc0", "pdm", "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd")
 """Short names of the Creative Commons licences and of its two marks for what belongs to everyone."""
@@ -137,6 +138,11 @@ class NegativesConfig(Section):
     folder: str = Field(
         "", description="Folder of your own pictures of this kind, at any depth; all of them are taken."
     )
+
+    @property
+    def place(self) -> Path:
+        """Where `folder` is on this machine."""
+        return local_path(self.folder)
 
     @field_validator("keywords", mode="before")
     @classmethod

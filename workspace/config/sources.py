@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, field_validator
 
 from workspace.config.section import Section
+from workspace.names import local_path
 
 
 def checked_url(url: str) -> str:
@@ -66,6 +69,11 @@ class FolderConfig(Section):
         "file with the columns path and label; absolute, or relative to the current folder.",
     )
 
+    @property
+    def place(self) -> Path:
+        """Where `path` is on this machine."""
+        return local_path(self.path)
+
 
 class UrlListConfig(Section):
     """The source `url_list`: a list of URLs that you already have."""
@@ -75,3 +83,7 @@ class UrlListConfig(Section):
         description="A txt, csv, tsv, jsonl or parquet file with the columns url and label (a keyword), or one file "
         "per keyword with {keyword} in its name.",
     )
+
+    def place(self, keyword: str) -> Path:
+        """Where the file of a keyword is on this machine."""
+        return local_path(self.file.replace("{keyword}", keyword))

@@ -18,7 +18,7 @@ from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from collectors.sources.local.layout import PhotoLayout, read_photo_layout
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed, TransferFailed
-from workspace.names import as_text
+from workspace.names import as_text, local_path
 
 SCHEME = "folder:"
 _PAGE_SIZE = 500
@@ -40,7 +40,7 @@ class Folder:
                 "the source folder needs path in [search.folder]: a folder with one subfolder per keyword, a zip of "
                 "one, or a table of path and label"
             )
-        self._path = Path(search.folder.path).expanduser()
+        self._path = search.folder.place
 
     @cached_property
     def _layout(self) -> PhotoLayout:
@@ -95,7 +95,7 @@ class LocalPhotos:
 
     @cached_property
     def _layout(self) -> PhotoLayout:
-        return read_photo_layout(Path(self._path).expanduser())
+        return read_photo_layout(local_path(self._path))
 
     def read(self, image_url: str, max_bytes: int) -> bytes:
         """Read the file of a url.
@@ -159,7 +159,7 @@ def _name(quoted: str) -> str:
 
 def _probe_keyword(search: SearchConfig) -> str:
     try:
-        return next(iter(read_photo_layout(Path(search.folder.path).expanduser()).folders), "cat")
+        return next(iter(read_photo_layout(search.folder.place).folders), "cat")
     except ConfigError:
         return "cat"  # the search itself reports the error
 

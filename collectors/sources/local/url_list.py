@@ -46,7 +46,7 @@ class UrlList:
             raise ConfigError(
                 f"search.url_list.file = {search.url_list.file!r}: the known types are {', '.join(TABLE_SUFFIXES)}"
             )
-        self._template = search.url_list.file
+        self._settings = search.url_list
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Read up to 2000 rows; the cursor is the number of rows read so far; see Source.search.
@@ -56,7 +56,7 @@ class UrlList:
                 suffix, or none of all its rows can be used.
         """
         rows_read = int(cursor or 0)
-        file, labelled = self._file(keyword), "{keyword}" not in self._template
+        file, labelled = self._file(keyword), "{keyword}" not in self._settings.file
         try:
             left = islice(read_rows(file), rows_read, None)
             rows = list(islice(left, _PAGE_SIZE))
@@ -86,7 +86,7 @@ class UrlList:
         return as_text(str(file)), status.st_size, status.st_mtime_ns
 
     def _file(self, keyword: str) -> Path:
-        return Path(self._template.replace("{keyword}", keyword)).expanduser()
+        return self._settings.place(keyword)
 
 
 def parse(rows: list[Row], keyword: str, file: str, *, labelled: bool) -> tuple[tuple[SearchHit, ...], str]:
@@ -154,7 +154,7 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 def _probe_keyword(search: SearchConfig) -> str:
     try:
-        row = next(read_rows(Path(search.url_list.file).expanduser()), Row(0))
+        row = next(read_rows(search.url_list.place("{keyword}")), Row(0))
     except (OSError, ValueError):
         return "cat"  # the search itself reports the error
     return row.first(LABEL_COLUMNS) or "cat"
