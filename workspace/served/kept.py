@@ -148,8 +148,11 @@ class KeptPictures:
                 # With the time of its file, so that it is settled at once, and taken in once.
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary = target.with_name(f".{target.name}.tmp")
-                shutil.copy2(self._file(record), temporary)
-                temporary.replace(target)
+                try:
+                    shutil.copy2(self._file(record), temporary)
+                    temporary.replace(target)
+                finally:
+                    temporary.unlink(missing_ok=True)  # of a failure: it would be a copy that `delete` does not find
             except OSError as error:
                 raise WorkspaceError(
                     f"cannot write {target.parent}: {os_failure(error, target, 'make the folder writable')}, "

@@ -82,6 +82,18 @@ def test_an_inbox_that_cannot_be_written_loses_nothing(workspace) -> None:
     assert [one.sha256 for one in kept.undecided()] == [sha]
 
 
+def test_a_copy_that_could_not_be_put_leaves_nothing_in_the_inbox(workspace) -> None:
+    kept, sha = KeptPictures(workspace), record(1).sha256
+    kept.keep(record(1), b"data", MANY)
+    in_the_way = workspace.inbox / "ape" / f"served-{sha}.png"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(WorkspaceError):
+        kept.put_into(sha, "ape")
+    assert list((workspace.inbox / "ape").iterdir()) == [in_the_way]
+    in_the_way.rmdir()
+    assert kept.put_into(sha, "ape")
+
+
 def test_delete_takes_the_copy_in_the_inbox_along(workspace) -> None:
     kept = KeptPictures(workspace)
     for number in range(3):
