@@ -117,6 +117,11 @@ def recorded_key_names(replay: str) -> tuple[str, ...]:
     return tuple(read_header(local_path(replay)).get("keys", ()))
 
 
+def without_keys(text: str) -> str:
+    """Replace the value of every URL parameter that is named like a key by `***`."""
+    return _KEY_IN_URL.sub(r"\1***", text)
+
+
 def without_secrets(text: str, secrets: Collection[str]) -> str:
     """Replace each secret in a text, in every way of quoting it, by `***`."""
     for secret in secrets:
@@ -268,8 +273,8 @@ def _request_key(url: str, is_form: bool, secrets: Collection[str]) -> str:
 
 
 def _redact(text: str, secrets: Collection[str]) -> str:
-    """Remove the known secrets, and the value of every url parameter that is named like a key."""
-    return _KEY_IN_URL.sub(r"\1***", without_secrets(text, secrets))
+    """Remove the known secrets, and what is named like one."""
+    return without_keys(without_secrets(text, secrets))
 
 
 def _redact_body(body: bytes, secrets: Collection[str], *, is_form: bool) -> bytes:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from collectors.http.recording import FetchResult, without_secrets
+from collectors.http.recording import FetchResult, without_keys, without_secrets
 from collectors.http.session import PoliteSession
 from collectors.http.usage_preferences import page_preferences
 from collectors.sources.parsing import looks_like_captcha, read_json
 from workspace.errors import SourceFailed, TransferFailed
 
 _MAX_ANSWER_BYTES = 8_000_000
-_KEY_IN_URL = re.compile(r"(api_key|access_token|client_secret)=[^&\s]+")
 
 
 def fetch_json(
@@ -103,10 +101,7 @@ class _KeyFilter(logging.Filter):
     """Removes keys from urllib3's debug log, which shows whole urls."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                _KEY_IN_URL.sub(r"\1=***", value) if isinstance(value, str) else value for value in record.args
-            )
+        record.msg, record.args = without_keys(record.getMessage()), ()  # also of URLs within exceptions
         return True
 
 

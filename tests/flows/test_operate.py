@@ -17,7 +17,7 @@ import requests
 
 from gallery.drawing.render import Spec, body_of
 from workspace.resolve import open_workspace
-from workspace.storage.champion import read_decisions
+from workspace.storage.champion import CHAMPION, read_decisions
 from workspace.storage.lock import hold, lock_owner
 from workspace.storage.paths import Workspace
 
@@ -214,12 +214,12 @@ def test_a_run_outlives_its_server_and_the_next_run_finishes_what_was_killed_wit
     assert command(*words).returncode == 0
     operating.wait("the features", lambda: any(workspace.cache.glob("features-*/*.json")))
     kill_part(operating, "worker start")
-    assert not workspace.champion_file.exists()
+    assert not (workspace.root / CHAMPION).exists()
 
     assert command(*words).returncode == 0
     operating.wait("the split", lambda: (workspace.runs / "latest").exists())
     kill_part(operating, "server start")
-    operating.wait("a decision", workspace.champion_file.exists)
+    operating.wait("a decision", (workspace.root / CHAMPION).exists)
 
     def finished() -> bool:
         try:

@@ -13,7 +13,7 @@ from training.evaluation.fair_test import fair_test, renamed_classes
 from workspace.catalog.records import Download, Hit, Override, Sample, Verdict, Withdrawal
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
-from workspace.storage.champion import read_champion, read_decisions, roll_back
+from workspace.storage.champion import DECISIONS, read_champion, read_decisions, roll_back
 from workspace.storage.dataset import dataset_bytes, read_dataset
 from workspace.storage.paths import Workspace
 
@@ -75,11 +75,11 @@ def test_the_first_model_is_published_a_better_one_too_and_a_worse_one_is_not(ar
         "not better, and no model can be until there are more test pictures: of 9 test"
     )
 
-    decisions = arena.decisions_file.read_bytes()
+    decisions = (arena.root / DECISIONS).read_bytes()
     again = publish.run(arena, config)
     assert (again.done, again.reused) == (0, 1)
     assert again.notes[0].startswith("nothing new: this model was decided on 2")
-    assert arena.decisions_file.read_bytes() == decisions
+    assert (arena.root / DECISIONS).read_bytes() == decisions
 
 
 def test_an_equal_model_is_not_published(arena, settings) -> None:

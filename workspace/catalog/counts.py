@@ -9,14 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from workspace.catalog.catalog import TABLES, Catalog
+from workspace.catalog.catalog import TABLES, Catalog, batched
 from workspace.catalog.records import Download, Hit, ImageFacts
 from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
-
-_AT_A_TIME = 500
-"""Values in one question to the database, which takes no more than 999 everywhere."""
-
 
 _REPEATED = ("label", "keyword", "source", "license", "license_url", "found_at")
 """Columns of hits in which few values repeat; each is stored once, or a million hits take 300 MB more."""
@@ -71,8 +67,7 @@ def stored_thumbs(catalog: Catalog, names: Sequence[str]) -> list[str]:
     table = TABLES[ImageFacts]
     found: dict[str, str] = {}
     with catalog.engine.connect() as connection:
-        for start in range(0, len(names), _AT_A_TIME):
-            batch = list(names[start : start + _AT_A_TIME])
+        for batch in batched(names):
             query = sa.select(table.c.sha256, table.c.thumb).where(table.c.sha256.in_(batch))
             found.update((str(sha), str(thumb)) for sha, thumb in connection.execute(query))
     return [found[name] for name in names]
@@ -121,8 +116,8 @@ def best_hits(catalog: Catalog, pairs: Collection[Pair]) -> dict[Pair, Hit]:
     joined = downloads.join(hits, hits.c.image_url == downloads.c.image_url)
     query = sa.select(downloads.c.sha256, *hits.c).select_from(joined).where(downloads.c.status == "ok")
     with catalog.engine.connect() as connection:
-        for start in range(0, len(files), _AT_A_TIME):
-            some = query.where(downloads.c.sha256.in_(files[start : start + _AT_A_TIME]))
+        for batch in batched(files):
+            some = query.where(downloads.c.sha256.in_(batch))
             for sha, *columns in connection.execute(some.order_by(hits.c.rank, hits.c.source, hits.c.image_url)):
                 best.setdefault((str(sha), columns[0]), Hit(*columns))
     return {pair: best[pair] for pair in pairs if pair in best}

@@ -132,7 +132,7 @@ class WorkspaceConfig(Section):
         return self.classes | ({NO_CLASS: self.negatives.keywords} if self.negatives.wanted else {})
 
     @model_validator(mode="after")
-    def _negatives_are_of_no_class(self, info: ValidationInfo) -> Self:
+    def _negatives_are_of_no_class(self) -> Self:
         owners = {name_key(word): label for label, words in self.classes.items() for word in (label, *words)}
         if shared := [word for word in self.negatives.keywords if name_key(word) in owners]:
             owner = owners[name_key(shared[0])]

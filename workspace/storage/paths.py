@@ -119,16 +119,6 @@ class Workspace:
         return self.root / "images"
 
     @property
-    def champion_file(self) -> Path:
-        """The decision that made the present model live, likewise: workspace.storage.champion.Decision."""
-        return self.root / "models" / "champion.json"
-
-    @property
-    def decisions_file(self) -> Path:
-        """Every decision about a model, one JSON line each, likewise."""
-        return self.root / "models" / "decisions.jsonl"
-
-    @property
     def cache(self) -> Path:
         """Decoded pixels, features, activations; may be deleted at any time."""
         return self.root / "cache"

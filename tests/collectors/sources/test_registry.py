@@ -372,3 +372,11 @@ def test_a_service_is_asked_with_the_pause_that_its_source_names(
 
 def test_a_source_is_named_as_its_module() -> None:
     assert [info.name for info in SOURCES.values()] == list(SOURCES)
+
+
+def test_the_log_of_requests_has_no_key_however_it_is_spelt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = "/x?API_KEY=s3cret&apikey=s3cret&client_id=s3cret&token=s3cret&client_secret=s3cret&q=cat"
+    logging.getLogger("urllib3.connectionpool").debug("%s %s %d", url, ValueError("/y?Access_Token=s3cret"), 200)
+    assert "s3cret" not in caplog.text
+    assert "q=cat" in caplog.text and caplog.text.rstrip().endswith("200")

@@ -12,7 +12,7 @@ import requests
 from pages.api.live_model import LiveModel
 from workspace.clock import utc_now
 from workspace.errors import CollectAndTrainError, WorkspaceError
-from workspace.storage.champion import Decision, answering_run, record_decision
+from workspace.storage.champion import CHAMPION, DECISIONS, Decision, answering_run, record_decision
 from workspace.storage.paths import Workspace
 
 
@@ -91,8 +91,8 @@ def test_a_champion_without_its_files_leaves_the_present_one_until_they_are_ther
 
 def test_a_champion_file_that_is_damaged_or_gone_changes_nothing(start, png, published, choose) -> None:
     url = start(choose)
-    published.champion_file.write_text("{")
-    published.decisions_file.write_text("{")
+    (published.root / CHAMPION).write_text("{")
+    (published.root / DECISIONS).write_text("{")
     assert "cannot be used" in wait_for(url, lambda found: found["problem"])["problem"]
     shutil.rmtree(published.run("first").model)
     assert requests.post(f"{url}/classify", data=png(1), timeout=30).status_code == 200

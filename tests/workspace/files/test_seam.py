@@ -6,7 +6,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 PACKAGES = ("workspace", "collectors", "preprocessing", "training", "pages", "flows", "cli")
 ALLOWED = ("workspace/storage/paths.py", "workspace/moving/")
-BESIDE = re.compile(r"workspace\.images\b|champion_file|decisions_file|workspace\.runs(?:\.(?:glob|iterdir)| /)")
+BESIDE = re.compile(r"workspace\.images\b|/ (?:CHAMPION|DECISIONS)\b|workspace\.runs(?:\.(?:glob|iterdir)| /)")
 
 
 def test_nothing_goes_to_their_folders_past_the_seam() -> None:

@@ -4,6 +4,7 @@ from workspace.clock import utc_now
 from workspace.errors import ConfigError, ModelError, WorkspaceError
 from workspace.storage.arrays import latest_features
 from workspace.storage.champion import (
+    CHAMPION,
     Decision,
     answering_run,
     finish_decision,
@@ -80,9 +81,9 @@ def test_a_person_may_publish_a_model_that_was_kept_out_and_go_back_from_it(tmp_
 def test_a_kill_between_the_history_and_the_pointer_is_made_good(tmp_path) -> None:
     workspace = Workspace(tmp_path)
     published(workspace, "a")
-    before = workspace.champion_file.read_bytes()
+    before = (workspace.root / CHAMPION).read_bytes()
     published(workspace, "b")
-    workspace.champion_file.write_bytes(before)
+    (workspace.root / CHAMPION).write_bytes(before)
     finish_decision(workspace)
     assert answering_run(workspace).run_id == "b"
 

@@ -13,7 +13,15 @@ from preprocessing.images.pixel_cache import PixelCache
 from workspace.config.clean import CleanConfig
 from workspace.errors import ModelError, WorkspaceError
 from workspace.storage.arrays import ArrayStore, drop_keys, latest_features, latest_features_name, point_to_features
-from workspace.storage.champion import Decision, finish_decision, read_champion, read_decisions, record_decision
+from workspace.storage.champion import (
+    CHAMPION,
+    DECISIONS,
+    Decision,
+    finish_decision,
+    read_champion,
+    read_decisions,
+    record_decision,
+)
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 
@@ -91,8 +99,8 @@ def test_a_damaged_pointer_to_the_live_model_is_read_from_the_history_and_mended
     live = Decision("a", "published", "a", "the first", "2026-11-25T00:00:00Z")
     record_decision(workspace, live)
     record_decision(workspace, Decision("b", "kept_champion", "a", "not better", "2026-11-26T00:00:00Z"))
-    damage(workspace.champion_file)
-    if workspace.champion_file.exists():
+    damage(workspace.root / CHAMPION)
+    if (workspace.root / CHAMPION).exists():
         assert read_champion(workspace) == live
         assert "champion.json cannot be used" in caplog.text
         assert "by decisions.jsonl a is live" in caplog.text
@@ -105,8 +113,8 @@ def test_a_damaged_pointer_to_the_live_model_is_read_from_the_history_and_mended
 def test_where_the_history_does_not_know_either_the_remedy_is_named(tmp_path) -> None:
     workspace = Workspace(tmp_path / "my pandas")
     record_decision(workspace, Decision("a", "published", "a", "the first", "2026-11-25T00:00:00Z"))
-    workspace.champion_file.write_bytes(b"")
-    workspace.decisions_file.unlink()
+    (workspace.root / CHAMPION).write_bytes(b"")
+    (workspace.root / DECISIONS).unlink()
     with pytest.raises(ModelError, match=r"champion.json cannot be used .* delete the first.*run -w '.*/my pandas'"):
         read_champion(workspace)
 
@@ -115,7 +123,7 @@ def test_where_the_history_does_not_know_either_the_remedy_is_named(tmp_path) ->
 def test_a_damaged_line_of_the_history_is_named(tmp_path, line) -> None:
     workspace = Workspace(tmp_path)
     record_decision(workspace, Decision("a", "published", "a", "the first", "2026-11-25T00:00:00Z"))
-    with workspace.decisions_file.open("a") as file:
+    with (workspace.root / DECISIONS).open("a") as file:
         file.write(line)
     with pytest.raises(ModelError, match=r"line 2 of .*decisions.jsonl cannot be used .* or delete the line"):
         read_decisions(workspace)
