@@ -153,7 +153,7 @@ def test_a_slow_host_keeps_no_other_waiting(start, site, path) -> None:
         done.wait(20)
 
     site.pages |= {"/slow": hang, "/to-slow": sends(b"", 302, Location="/slow")}
-    url = start(network=MINE.model_copy(update={"private_hosts": ("127.0.0.1", "localhost")}), fetch_timeout_s=2)
+    url = start(network=MINE.model_copy(update={"private_hosts": ("127.0.0.1", "localhost")}), fetch_timeout_s=4)
     slow = threading.Thread(target=answers, args=(url, *[f"{site.url}{path}?{number}" for number in range(20)]))
     site.pages |= {f"{path}?{number}": site.pages[path] for number in range(20)}
     slow.start()
@@ -163,7 +163,7 @@ def test_a_slow_host_keeps_no_other_waiting(start, site, path) -> None:
         began = time.monotonic()
         (other,) = answers(url, f"http://localhost:{site.server_port}/1.png")
         assert other.get("answered"), other
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3
     finally:
         done.set()
         slow.join()
