@@ -123,7 +123,7 @@ def _scores(
     """Score one set of answers, probabilities float32 [n, classes]."""
     labels = label_indices(samples, classes)
     predicted: Labels = probabilities.argmax(1).astype(np.int64)
-    groups = [sample.group or sample.sha256 for sample in samples]
+    groups = [sample.group_key for sample in samples]
     headline = score(labels, predicted, groups, len(classes), config.evaluate.bootstrap, config.seed)
     effective = effective_size(np.array(groups, dtype=np.str_))
     measured = Scores(
