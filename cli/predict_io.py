@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from collectors.http.picture import fetch_picture
 from collectors.http.session import PoliteSession
 from preprocessing.images.isolated_decode import read_file, read_stream
 from training.inference.classifier import ImageInput, Prediction
@@ -26,7 +26,6 @@ from workspace.text.csv_rows import csv_line
 STDIN = "-"
 """The word for a picture whose bytes come on standard input."""
 
-_ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _COLUMNS = ("picture", "label", "probability", "best", "reason", "error", "answered")
 
 
@@ -170,6 +169,4 @@ FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
 
 
 def _fetch(session: PoliteSession, url: str, max_bytes: int) -> bytes:
-    body = io.BytesIO()
-    session.fetch(url, body, max_bytes=max_bytes, accept=_ACCEPT)
-    return body.getvalue()
+    return fetch_picture(session, url, max_bytes, crawled=False)[0]

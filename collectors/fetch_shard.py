@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from collectors.http.hosts.lane import LaneOfHosts, LaneState, RedirectedElsewhere
+from collectors.http.picture import fetch_picture
 from collectors.http.recording import FetchResult
 from collectors.http.session import PoliteSession
 from collectors.http.urls import site_of
@@ -24,7 +24,6 @@ from workspace.errors import TransferFailed
 from workspace.storage.image_store import ImageStore
 from workspace.storage.paths import Workspace
 
-_ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _AHEAD = 4  # transfers queued per connection, so that memory does not grow with the number of urls
 _BATCH = 64  # rows per commit, and seconds after which a smaller batch is committed: what a kill loses at most
 _BATCH_S = 0.5
@@ -186,16 +185,14 @@ def fetch_image(
         WorkspaceError: the bytes cannot be stored.
         RedirectedElsewhere: it goes on at a host of another lane.
     """
-    body = io.BytesIO()
     local = photos if url.startswith(LOCAL_SCHEME) else None
     now = session.began if local else session.now
     try:
         if local:
-            fetched = FetchResult(url, None, "", body.write(local.read(url, intake.max_bytes)), 1)
+            data = local.read(url, intake.max_bytes)
+            fetched = FetchResult(url, None, "", len(data), 1)
         else:
-            fetched = session.fetch(
-                at or url, body, max_bytes=intake.max_bytes, accept=_ACCEPT, crawled=True, redirects=redirects
-            )
+            data, fetched = fetch_picture(session, at or url, intake.max_bytes, crawled=True, redirects=redirects)
     except TransferFailed as error:
         return failed_row(url, error, now())
     row = Download(
@@ -207,4 +204,4 @@ def fetch_image(
         fetched_at=now(),
         preferences=fetched.preferences,
     )
-    return intake.take(row, body.getvalue(), fetched.content_type)
+    return intake.take(row, data, fetched.content_type)

@@ -7,7 +7,6 @@ Strangers choose these addresses, so `network.allow_private_addresses` does not 
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,13 +14,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from collectors.http.picture import fetch_picture
 from collectors.http.session import PoliteSession
 from collectors.sources.registry import open_session
 from workspace.config.collect import NetworkConfig
 from workspace.config.operate import ServeConfig
 from workspace.errors import TransferFailed
 
-_ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8"
 _FETCHES, _PER_HOST = 8, 2  # at once
 _FETCHES_PER_SESSION = 1000  # it remembers each host, and strangers name the hosts
 
@@ -87,10 +86,8 @@ class Fetcher:
         return await asyncio.wrap_future(fetching)
 
     def _fetch(self, url: str) -> bytes:
-        body = io.BytesIO()
         with self._present() as session:
-            session.fetch(url, body, max_bytes=self._max_bytes, accept=_ACCEPT, crawled=True)
-        return body.getvalue()
+            return fetch_picture(session, url, self._max_bytes, crawled=True)[0]
 
     @contextmanager
     def _present(self) -> Iterator[PoliteSession]:

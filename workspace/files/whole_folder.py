@@ -31,6 +31,7 @@ def whole_folder(folder: Path, own: str) -> Iterator[Path]:
     """
     created = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         fresh = scratch_folder(folder / _UNFINISHED)
         try:
             yield fresh

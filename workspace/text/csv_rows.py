@@ -29,4 +29,5 @@ def csv_line(cells: Iterable[object]) -> str:
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    words = text.lstrip(" ")
+    return f"'{text}" if len(words) > 1 and words.startswith(_FORMULA) else text

@@ -10,6 +10,7 @@ import pytest
 from cli.predict_io import csv_lines
 from preprocessing.leaks import Leak, leaks_csv
 from training.inference.classifier import Prediction
+from workspace.text.csv_rows import csv_line
 
 CHECKOUT = Path(__file__).parents[3]
 PACKAGES = ("workspace", "collectors", "preprocessing", "training", "pages", "flows", "cli")
@@ -26,6 +27,10 @@ def test_a_file_whose_name_is_a_formula_is_none_in_leaks_and_predict(name: str) 
     assert of_leaks[-3:] == [f"'{name}", "0" * 64, f"'{name}.jpg"]
     of_predict = cells("\n".join(csv_lines([Prediction(f"{name}.jpg", None, f"{name}: no picture")])))
     assert f"'{name}.jpg" in of_predict and f"'{name}: no picture" in of_predict
+
+
+def test_numbers_and_single_signs_are_as_they_are() -> None:
+    assert csv_line([-2, 0.5, "-", "", None, 'a "b", c']) == '-2,0.5,-,,,"a ""b"", c"'
 
 
 def test_no_module_writes_csv_in_another_way() -> None:
