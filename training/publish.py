@@ -42,9 +42,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     The first model is published. A later one is published when it is right more often than the live one on the test
     images of both, by a paired test (`retrain.publish_level`). It is published unless it is worse, by the same test on
     the classes that both know, where they do not know the same classes, since those of `workspace.toml` have changed,
-    and where the live one has learnt from images that were withdrawn since. A class with a new name is the same class.
-    One that gives classes to more pictures of none, by the same test on the negatives of both, stays out either way. A
-    model that a person rolled back from stays out.
+    where the live one has learnt from images that were withdrawn since, and where it answers with names that classes no
+    longer have; a class with a new name is the same class. One that gives classes to more pictures of none, by the same
+    test on the negatives of both, stays out either way. A model that a person rolled back from stays out.
 
     Raises:
         WorkspaceError: there is no run yet, or the decision cannot be written.
@@ -137,6 +137,8 @@ def _why_lenient(fair: FairTest, known: Sequence[str], classes: Sequence[str]) -
     if fair.withdrawn:
         were = "was" if fair.withdrawn == 1 else "were"
         return f"the live model has learnt from {counted(fair.withdrawn, 'picture')} that {were} withdrawn since"
+    if fair.renamed:
+        return "classes have new names: " + ", ".join(f"{old!r} is {new!r}" for old, new in fair.renamed.items())
     return ""
 
 
