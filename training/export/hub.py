@@ -13,13 +13,13 @@ import yaml
 from training.export.job import ExportJob
 from training.export.timm_folder import OWN, TimmFolder, write_timm
 from training.report.credits import Credit, as_csv
-from training.report.templates import markdown
 from workspace.config.collect import LICENSES
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.files.base import Entry
 from workspace.files.whole_folder import whole_folder
 from workspace.storage.image_store import ImageStore
+from workspace.text.markdown import escaped
 
 FOLDER = "hub"
 CREDITS = "ATTRIBUTION.csv"
@@ -151,5 +151,5 @@ def _credits(examples: Mapping[str, Credit]) -> Sequence[str]:
     ]
     if examples:
         head += ["", "The pictures in examples/ keep their own licences:", ""]
-        head += [f"- {name}: {markdown(credit.text)}" for name, credit in examples.items()]
+        head += [f"- {name}: {escaped(credit.text)}" for name, credit in examples.items()]
     return head

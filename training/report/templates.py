@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import jinja2
 
 from training.report.folder_names import without_folders
+from workspace.text.markdown import escaped
 
 _FOLDER = Path(__file__).parent
 
@@ -44,7 +44,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "percent": _percent,
         "range": _range,
-        "md": markdown,
+        "md": escaped,
         "of": _of,
         "names_only": without_folders,
         "yaml": _yaml,
@@ -67,8 +67,3 @@ def _of(key: str, values: Mapping[str, Any]) -> Any:
 def _yaml(text: object) -> str:
     """A text as YAML, of which JSON's texts are a part."""
     return json.dumps(str(text), ensure_ascii=False)
-
-
-def markdown(text: object) -> str:
-    """Words of strangers in Markdown: nothing in them becomes markup, a link or a new line."""
-    return re.sub(r"([\\`*_{}\[\]<>()#|!~&])", r"\\\1", " ".join(str(text).split()))

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from workspace.catalog.records import Sample
 from workspace.storage.image_store import ImageStore
+from workspace.text.markdown import escaped, table_row
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 """Our splits, and their names in the library."""
@@ -118,16 +119,16 @@ def readme(samples: Sequence[Sample], name: str, loading: str, front_matter: Seq
     ]
     lines = [
         "",
-        f"# {_plain(name)}",
+        f"# {escaped(name)}",
         "",
         "Pictures that keyword searches found, cleaned and split by collect-and-train. Copies of a picture, and "
         "pictures by one creator at one source, never lie in two splits.",
         "",
         f"Load it with `{loading}`.",
         "",
-        "| class | " + " | ".join(split_counts(samples)) + " |",
+        table_row(("class", *split_counts(samples))),
         "|---|" + "---:|" * len(split_counts(samples)),
-        *(f"| {_plain(label)} | " + " | ".join(map(str, counts)) + " |" for label, counts in _per_class(samples)),
+        *(table_row((label, *counts)) for label, counts in _per_class(samples)),
         "",
         "## Licences",
         "",
@@ -136,7 +137,7 @@ def readme(samples: Sequence[Sample], name: str, loading: str, front_matter: Seq
         "",
         "| licence | pictures |",
         "|---|---:|",
-        *(f"| {_plain(key)} | {count} |" for key, count in sorted(licences.items(), key=lambda i: (-i[1], i[0]))),
+        *map(table_row, sorted(licences.items(), key=lambda item: (-item[1], item[0]))),
     ]
     return ("\n".join([*head, *lines]) + "\n").encode()
 
@@ -148,8 +149,3 @@ def _per_class(samples: Sequence[Sample]) -> Iterator[tuple[str, list[int]]]:
     counts = Counter((sample.label, SPLITS[sample.split]) for sample in samples)
     for label in classes_of(samples):
         yield label, [counts[label, split] for split in split_counts(samples)]
-
-
-def _plain(text: str) -> str:
-    """Escape untrusted text for a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

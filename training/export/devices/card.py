@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from training.report.templates import markdown
 from training.stats.ood import OodLimits
 from workspace.storage.artefact import Artefact, Part
 from workspace.storage.metrics import Share
+from workspace.text.markdown import escaped
 
 
 class DeviceScores(Part):
@@ -73,11 +73,11 @@ def readme(card: DeviceCard, title: str, name: str) -> str:
         title: of the format.
         name: of the workspace.
     """
-    return "\n".join([f"# {markdown(name)}: {title}", "", *_usage(card), *_figures(card)]) + "\n"
+    return "\n".join([f"# {escaped(name)}: {title}", "", *_usage(card), *_figures(card)]) + "\n"
 
 
 def _usage(card: DeviceCard) -> Iterator[str]:
-    yield f"{card.file}, {card.size_mb:.1f} MB, of run {card.run_id}; classes: {markdown(', '.join(card.classes))}."
+    yield f"{card.file}, {card.size_mb:.1f} MB, of run {card.run_id}; classes: {escaped(', '.join(card.classes))}."
     yield from ("", f"Input: {card.takes}.", "", "| output | is |", "|---|---|")
     yield from (f"| `{name}` | {words} |" for name, words in card.gives.items())
     yield ""
@@ -98,7 +98,7 @@ def _figures(card: DeviceCard) -> Iterator[str]:
         return
     found = card.measured
     yield f"On {found.n} test pictures that the model has not learnt from; the same class as the model's on "
-    yield f"{100 * found.agreement:.1f} % of them. {markdown(found.machine)}."
+    yield f"{100 * found.agreement:.1f} % of them. {escaped(found.machine)}."
     yield from ("", "| | the model | this file |", "|---|---:|---:|")
     for words, own, exported in rows(found):
         yield f"| {words} | {own} | {exported} |"
