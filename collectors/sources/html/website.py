@@ -15,13 +15,15 @@ from collectors.sources.parsing import looks_like_captcha
 from workspace.config.collect import SearchConfig
 from workspace.errors import ConfigError, SourceFailed
 from workspace.names import name_key
-from workspace.reasons import GIVEN_UP
+from workspace.reasons import GIVEN_UP, OPTED_OUT, RESERVED
 
 # Failures of the whole site, which stop the crawl for now; any other is of one page, which the crawl skips: it would
 # stand in the way of all that follow for as long as it fails. A host that fails page after page is given up.
 _OF_THE_SITE = frozenset(
     {"captcha", "rate_limited", "unknown_host", "robots_unreachable", GIVEN_UP, "stopped", "not_recorded"}
 )
+# What is met on any site, and needs no note: links that lead nowhere, to other files, or where nobody may go.
+_EXPECTED = frozenset({"http_404", "http_410", "changed", "too_large", "robots", OPTED_OUT, RESERVED})
 _MAX_URL_LENGTH = 1000  # characters; longer urls are crawler traps or session ids
 
 
@@ -77,13 +79,16 @@ class Website:
             return ResultPage((), None)
         url, depth = crawl.queue.pop(0)
         hits: tuple[SearchHit, ...] = ()
+        notes: tuple[str, ...] = ()
         try:
             hits = self._read(session, crawl, url, depth)
         except SourceFailed as error:
             redirected_elsewhere = bool(error.url) and _site(error.url) != _site(url)
             if (error.reason in _OF_THE_SITE and not redirected_elsewhere) or not (crawl.queue or crawl.read):
                 raise
-        return ResultPage(hits, _cursor(crawl) if crawl.queue else None)
+            if error.reason not in _EXPECTED:
+                notes = (f"a page was passed over: {error.detail}",)
+        return ResultPage(hits, _cursor(crawl) if crawl.queue else None, notes)
 
     def _resume(self, keyword: str, cursor: str | None) -> _Crawl:
         if cursor is not None:

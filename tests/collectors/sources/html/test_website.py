@@ -181,6 +181,17 @@ def test_a_page_that_always_fails_hides_none_that_follow(answer: str | int, site
         assert crawl(site, session) == ["/home.jpg", "/b.jpg"]
 
 
+@pytest.mark.parametrize(("answer", "note"), [(451, "answered 451"), (500, "500"), (404, ""), ("/a.pdf", "")])
+def test_a_page_that_is_passed_over_is_named_unless_it_is_no_page(
+    answer: str | int, note: str, site: Site, session: PoliteSession
+) -> None:
+    site.pages |= {"/": page("home", "/a", "/b"), "/a": answer, "/b": page("b")}
+    source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
+    found = source.search(session, "bear", source.search(session, "bear", None).next_cursor)
+    assert found.next_cursor is not None and bool(found.notes) == bool(note)
+    assert all(f"{site.url}/a" in line and note in line for line in found.notes)
+
+
 def test_a_busy_site_stops_the_crawl_and_the_next_run_goes_on_there(site: Site, session: PoliteSession) -> None:
     site.pages |= {"/": page("home", "/a", "/b"), "/a": 429, "/b": page("b")}
     source = Website(SearchConfig.model_validate({"website": {"start_pages": {"bear": [f"{site.url}/"]}}}))
