@@ -13,6 +13,7 @@ from workspace.served.answers import AnswersFile, Tally
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
+from workspace.text.markdown import escaped
 
 FEWEST = 50
 """Answers of a service below which nothing is compared."""
@@ -122,7 +123,7 @@ def drift_markdown(drift: Drift) -> str:
     for number, name in enumerate(drift.classes):
         low, high = classes.bands[number]
         share, expected = (tally.classes[number] / tally.n for tally in (drift.served, drift.test))
-        rows.append(f"| {_cell(name)} | {expected:.1%} | {share:.1%} | {low:.1%} to {high:.1%} | |")
+        rows.append(f"| {escaped(name)} | {expected:.1%} | {share:.1%} | {low:.1%} to {high:.1%} | |")
     rows.append(_row("all classes: total variation", "", classes))
     for name, words in _WORDS.items():
         if name in drift.tests:
@@ -149,10 +150,6 @@ def _value(tally: Tally, name: str) -> str:
     counts, widest = (tally.confidence, 1.0) if name == "confidence" else (tally.distance, 2.0)
     middles = (np.arange(len(counts)) + 0.5) / len(counts) * widest
     return f"{float(counts @ middles / counts.sum()):.2f}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _split(tally: Tally) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

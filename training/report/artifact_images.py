@@ -13,6 +13,7 @@ from workspace.storage.metrics import Metrics
 from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
+from workspace.text.markdown import escaped
 
 MISTAKES_SHOWN = 6
 """About 5 kB each, so that an artifact stays small beside the server's rows."""
@@ -36,7 +37,7 @@ def mistakes_markdown(workspace: Workspace, run: RunFolder) -> str:
     for mistake in wrong[:MISTAKES_SHOWN]:
         url = thumbnails.data_url(mistake.sha256)
         if url:
-            label, answer = _plain(mistake.label), _plain(mistake.predicted)
+            label, answer = escaped(mistake.label), escaped(mistake.predicted)
             lines += [
                 "",
                 f"![{label}]({url})",
@@ -65,8 +66,3 @@ def history_chart(decisions: Sequence[Decision]) -> str:
     svg = render("history_chart.svg.j2", {"chart": chart})
     url = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
     return f"![Test accuracy by decision: {', '.join(f'{value:.3f}' for value in candidate)}]({url})"
-
-
-def _plain(text: str) -> str:
-    """Escape a class's name for Markdown."""
-    return "".join(f"&#{ord(mark)};" if mark in "|*_`[]()<>!&\\" else mark for mark in text)

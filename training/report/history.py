@@ -9,6 +9,7 @@ from workspace.storage.champion import Decision, read_champion, read_decisions
 from workspace.storage.paths import Workspace
 from workspace.terminal import rendered
 from workspace.text.counts import counted
+from workspace.text.markdown import escaped, table_row
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
 _WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}
@@ -28,8 +29,8 @@ def history_markdown(workspace: Workspace) -> str:
     rows = _rows(workspace)
     lines = [f"# {workspace.root.name}: live model and decisions", ""]
     lines += ["| " + " | ".join(_COLUMNS[:-1]) + " |", "|" + "---|" * (len(_COLUMNS) - 1)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells[:-1]) + " |" for cells in rows]
-    lines += ["", *(f"- {cells[1]}: {cells[-1]}" for cells in rows)]
+    lines += [table_row(cells[:-1]) for cells in rows]
+    lines += ["", *(f"- {escaped(cells[1])}: {escaped(cells[-1])}" for cells in rows)]
     return "\n".join([*lines, "", history_chart(read_decisions(workspace))]).rstrip() + "\n"
 
 

@@ -12,6 +12,7 @@ from workspace.reasons import words_for
 from workspace.storage.metrics import Metrics
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
+from workspace.text.markdown import escaped, table_row
 
 Row = tuple[str, str, str]
 
@@ -68,11 +69,9 @@ def summary_markdown(workspace: Workspace, counts: Mapping[str, StepCounts]) -> 
     run = workspace.latest_run()
     lines = [f"# {workspace.root.name}", ""]
     lines += [f"- {measure}: **{value}**" for measure, value in accuracy_rows(run)]
-    lines += [f"- {note}" for note in counts["publish"].notes] if "publish" in counts else []
+    lines += [f"- {escaped(note)}" for note in counts["publish"].notes] if "publish" in counts else []
     lines += ["", f"Report: `{run.report_file.resolve()}`", "", f"Model: `{run.model.resolve()}`"]
     lines += [mistakes_markdown(workspace, run), "", "## What each step did", ""]
     lines += ["| step | outcome | count |", "|---|---|---:|"]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in summary_rows(workspace, counts)
-    ]
+    lines += map(table_row, summary_rows(workspace, counts))
     return "\n".join(lines) + "\n"

@@ -91,7 +91,7 @@ def test_what_has_moved_is_named_in_the_sentence_and_the_table(workspace) -> Non
     assert found is not None and found.drifted == ("none", "distance")
     assert found.sentence() == "the latest 400 answers are unlike those to the 80 test pictures in none, distance"
     table = drift_markdown(found)
-    assert "| ape\\|x | 50.0% | 50.0% |" in table and "&lt;b>ee" in table
+    assert "| ape\\|x | 50.0% | 50.0% |" in table and r"\<b\>ee" in table
     assert "| answered none | 5.0% | 50.0% |" in table and table.count("**yes**") == 2
 
 

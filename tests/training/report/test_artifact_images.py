@@ -24,7 +24,7 @@ def test_the_history_has_a_row_per_decision_and_a_chart_from_two_on(tmp_path) ->
     record_decision(place, decision("b", "kept_champion", "a", 0.7, **compared))
     record_decision(place, decision("c", "published", "c", 0.9, **compared))
     text = history_markdown(place)
-    assert text.count(": why | not") == 3
+    assert text.count(r": why \| not") == 3
     assert text.count("30 to 33 of 40") == 2
     assert [line.split("|")[2].strip() for line in text.splitlines() if "| 2026" in line] == ["a", "b", "c *"]
     assert "not published" in history_table(place)
