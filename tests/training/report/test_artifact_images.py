@@ -26,7 +26,7 @@ def test_the_history_has_a_row_per_decision_and_a_chart_from_two_on(tmp_path) ->
     text = history_markdown(place)
     assert text.count(r": why \| not") == 3
     assert text.count("30 to 33 of 40") == 2
-    assert [line.split("|")[2].strip() for line in text.splitlines() if "| 2026" in line] == ["a", "b", "c *"]
+    assert [line.split("|")[2].strip() for line in text.splitlines() if "| 2026" in line] == ["a", "b", r"c \*"]
     assert "not published" in history_table(place)
     address = re.search(
         r"!\[Test accuracy by decision: 0.800, 0.700, 0.900\]\(data:image/svg\+xml;base64,(\S+)\)", text
