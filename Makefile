@@ -46,10 +46,10 @@ format: $(ENVIRONMENT) ## Put the style right
 	$(BIN)/ruff check --fix .
 
 test: lint ## Everything that must hold: lint, then the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL, S3; what is not installed is skipped, and says so
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 $(VENV)/.cluster: $(ENVIRONMENT)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster,dask]'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,11 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     own = {"test_n": test.n, "test_accuracy": test.accuracy.value}
     earlier = _earlier_decision(workspace, folder, champion)
     if earlier:
-        return _counts(workspace, earlier, done=False)
+        counts = _counts(workspace, earlier, done=False)
+        if champion and earlier.champion == folder.run_id != champion.champion:
+            again = f"{workspace.command('rollback')} --to {folder.run_id}"
+            counts = replace(counts, notes=(*counts.notes, f"a person went back from it since; to go forward: {again}"))
+        return counts
     if champion is None:
         decision = Decision(folder.run_id, "published", folder.run_id, "the first model", utc_now(), own)
     else:
@@ -146,6 +150,8 @@ def _judge(result: PairedTest, lenient: str, common: int, level: float) -> tuple
     """Decide by the paired test; `common` is the number of classes that both models know."""
     if lenient and common < 2:
         return True, f"{lenient}, and the models share {counted(common, 'class')}, too few to compare them"
+    if lenient and not result.pictures:
+        return True, f"{lenient}, and there is no test picture of theirs that neither has learnt from"
     if lenient and result.p_worse < level:
         return False, f"{lenient}, but on the classes that both models know the new one is worse: {result}"
     if lenient:

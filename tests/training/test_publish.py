@@ -100,6 +100,7 @@ def test_a_model_that_was_rolled_back_from_stays_out(arena, settings) -> None:
     roll_back(arena)
     again = publish.run(arena, settings())  # the latest run is still `good`
     assert again.done == 0
+    assert again.notes[-1].startswith("a person went back from it since; to go forward: collect-and-train rollback")
     assert read_champion(arena).champion == "bad"
 
 
