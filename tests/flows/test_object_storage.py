@@ -175,7 +175,7 @@ def test_forget_deletes_the_picture_and_names_the_run(both) -> None:
         row = next(row for row in catalog.all(Download) if row.status == "ok")
     said = run("forget", "-w", both.placed.root, "--url", row.image_url, "--yes")
     assert f"run {latest(both.placed).run_id} has 1 of them; its model is live" in said
-    assert f"folder in {both.placed.runs} and {both.address}/runs if these must go too" in said
+    assert f"folders in {both.placed.runs} and {both.address}/runs if these must go too" in said
     assert not ImageStore(both.placed).exists(row.sha256)
     assert not [entry for entry in both.objects.entries("images") if row.sha256 in entry.name]
 
