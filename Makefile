@@ -7,8 +7,6 @@ ENVIRONMENT := $(VENV)/.installed
 
 .PHONY: help demo up test test-cluster lint wheel audit format bench docs setup-browser clean-demo
 .DEFAULT_GOAL := help
-# One more than there are cores: the tests wait for servers, timeouts and other processes two fifths of their time.
-TESTERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,7 +46,7 @@ format: $(ENVIRONMENT) ## Put the style right
 	$(BIN)/ruff check --fix .
 
 test: lint ## Everything that must hold: lint, then the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(VENV)/.cluster ## The tests of several machines: Ray, PostgreSQL, S3; what is not installed is skipped, and says so
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster --numprocesses auto --dist loadfile --no-loadscope-reorder

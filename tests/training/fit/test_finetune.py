@@ -112,7 +112,7 @@ def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_a
     for option in ("", "mixup", "label_smoothing"):
         changed = {option: 0.4} if option else {}
         own = with_config(job, head_lr=0.003, backbone_lr=0.0003, **changed)
-        own = dataclasses.replace(own, epochs=8, fingerprint=option)
+        own = dataclasses.replace(own, epochs=12, fingerprint=option)
         losses[option] = finetune(fresh(config), own, CPU, SILENT)[-1]["loss"]
     assert min(losses["mixup"], losses["label_smoothing"]) > losses[""] + 0.05
 
