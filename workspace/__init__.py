@@ -4,7 +4,7 @@ Folders:
     config: workspace.toml as models, one file per section, its template, and the names that settings had before.
     catalog: the tables of the catalogue, and what they say of a class, an image, a failure or a decision.
     database: SQLite and PostgreSQL below the catalogue: addresses, errors in words, schema, lock.
-    text: encodings of files, counts with their nouns, and sentences about values that are refused.
+    text: encodings of files, counts with their nouns, CSV, Markdown, and sentences about values that are refused.
     migrations: how the tables of an earlier version become today's.
     spread: shards of work, done in this process or over several machines.
     served: what `serve --api` leaves: counts of its answers, and pictures that it keeps.

@@ -1,1 +1,1 @@
-"""Text that people read and write: encodings, counts, and sentences about values that are refused."""
+"""Text that people read and write: encodings, counts, CSV, Markdown, and sentences about values that are refused."""
