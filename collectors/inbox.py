@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -94,17 +94,30 @@ def waiting(workspace: Workspace, config: WorkspaceConfig) -> list[str]:
         WorkspaceError: the inbox or the catalogue cannot be read.
     """
     places, notes = _class_folders(workspace, config)
-    files, _ = _files(places)
-    if not files:
-        return [*notes]
-    with workspace.open_catalog() as catalog:
-        known = set(urls_found_by(catalog, SOURCE))
-    new = Counter(file.place.label for file in files if file.url not in known)
+    new = _not_taken_in(workspace, places)
     if not new:
         return [*notes]
     classes = ", ".join(f"{label} {count}" for label, count in new.items())
     number = counted(new.total(), "file")
     return [f"{number} not taken in yet ({classes}); to take in: {workspace.command('watch')}", *notes]
+
+
+def waiting_by_class(workspace: Workspace, config: WorkspaceConfig) -> Mapping[str, int]:
+    """Count the files that were not taken in yet, of the inbox and of the negatives' folder; changes nothing.
+
+    Raises:
+        WorkspaceError: the inbox, the negatives' folder or the catalogue cannot be read.
+    """
+    return _not_taken_in(workspace, _places(workspace, config)[0])
+
+
+def _not_taken_in(workspace: Workspace, places: Sequence[_Place]) -> Counter[str]:
+    files, _ = _files(places)
+    known: set[str] = set()
+    if files and workspace.has_catalog():
+        with workspace.open_catalog() as catalog:
+            known = set(urls_found_by(catalog, SOURCE))
+    return Counter(file.place.label for file in files if file.url not in known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ _NUMBERS = {
     "challenger_right": "right by the new model",
     "champion_right": "right by the earlier model",
 }
-_WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
 
 
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
@@ -187,10 +186,12 @@ def _right(
 
 def _counts(workspace: Workspace, decision: Decision, done: bool) -> StepCounts:
     numbers = {words: decision.numbers.get(name) for name, words in _NUMBERS.items()}
-    by_reason = {_WORDS[decision.action]: 1, **{words: value for words, value in numbers.items() if value is not None}}
-    word, day = _WORDS[decision.action], decision.made_at.partition("T")[0]
+    by_reason = {decision.words: 1, **{words: value for words, value in numbers.items() if value is not None}}
+    day = decision.made_at.partition("T")[0]
     notes = [
-        f"{word}: {decision.why}" if done else f"nothing new: this model was decided on {day}: {word}, {decision.why}"
+        f"{decision.words}: {decision.why}"
+        if done
+        else f"nothing new: this model was decided on {day}: {decision.words}, {decision.why}"
     ]
     if flagged := decision.numbers.get("flagged"):
         notes.append(

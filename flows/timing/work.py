@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from collectors.inbox import waiting_by_class
 from collectors.sources.local.layout import read_photo_layout
 from training.fit.schedule import epochs_for, last_epochs
 from workspace.catalog.catalog import Catalog
@@ -77,11 +78,20 @@ class _State:
             return class_progress(catalog, self.config.collected)
 
     @cached_property
+    def in_inbox(self) -> Mapping[str, int]:
+        """Files by class that are not taken in yet."""
+        return waiting_by_class(self.workspace, self.config)
+
+    def to_search(self, state: ClassProgress) -> int:
+        """Files that a class still needs from its sources, beside those of the inbox."""
+        return max(0, state.still_to_fetch(self.config.search.per_class) - self.in_inbox.get(state.label, 0))
+
+    @cached_property
     def to_find(self) -> int | None:
         """Hits that search will still bring."""
         search, states = self.config.search, self.progress.values()
         if search.per_class < ALL_PICTURES:
-            return sum(max(0, state.still_to_fetch(search.per_class) - state.waiting) for state in states)
+            return sum(max(0, self.to_search(state) - state.waiting) for state in states)
         if search.sources != ("folder",):
             return None  # as many as there are, which nobody knows
         try:
@@ -98,15 +108,14 @@ class _State:
     def to_fetch(self) -> int | None:
         if self.to_find is None:
             return None
-        wanted = self.config.search.per_class
-        return self.to_find + sum(min(state.waiting, state.still_to_fetch(wanted)) for state in self.progress.values())
+        return self.to_find + sum(min(state.waiting, self.to_search(state)) for state in self.progress.values())
 
     @cached_property
     def to_examine(self) -> int | None:
         """Files to decode; of those that cannot be fetched some are counted too many."""
-        return (
-            None if self.to_fetch is None else self.to_fetch + sum(state.unjudged for state in self.progress.values())
-        )
+        if self.to_fetch is None:
+            return None
+        return self.to_fetch + sum(state.unjudged for state in self.progress.values()) + sum(self.in_inbox.values())
 
     @cached_property
     def kept(self) -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ from workspace.text.counts import counted
 from workspace.text.markdown import escaped, table_row
 
 _COLUMNS = ("when (UTC)", "run", "decision", "accuracy on its own test", "paired test", "why")
-_WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "rolled back to"}
 
 
 def history_table(workspace: Workspace) -> str:
@@ -47,4 +46,4 @@ def _row(decision: Decision, *, is_live: bool) -> tuple[str, ...]:
         paired = f"{numbers['challenger_right']} to {numbers['champion_right']} of {numbers['pictures']}"
     mark = " *" if is_live else ""
     when = decision.made_at.removesuffix("+00:00").replace("T", " ")
-    return when, f"{decision.run_id}{mark}", _WORDS.get(decision.action, decision.action), own, paired, decision.why
+    return when, f"{decision.run_id}{mark}", decision.words, own, paired, decision.why

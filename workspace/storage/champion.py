@@ -30,6 +30,7 @@ CHAMPION, DECISIONS = "models/champion.json", "models/decisions.jsonl"
 """The decision that made the present model live, and every decision, one JSON line each."""
 
 _LOG = logging.getLogger("collect_and_train")
+_WORDS = {"published": "published", "kept_champion": "not published", "rolled_back": "live again"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Decision:
     why: str
     made_at: str
     numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What happened to the run's model, as people read it."""
+        return _WORDS.get(self.action, self.action)  # a later version may know other actions
 
 
 def read_champion(workspace: Workspace) -> Decision | None:

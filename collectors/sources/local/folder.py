@@ -8,6 +8,7 @@ no url of another source, be it `file:///etc/passwd` or `folder:../../x`, reads 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -56,9 +57,9 @@ class Folder:
             files = self._layout.files(keyword)
         except (ConfigError, OSError) as error:
             raise SourceFailed("unreachable", f"search.folder.path = {str(self._path)!r}: {error}") from error
-        after = _name(cursor) if cursor is not None else ""
-        remaining = [name for name in files.versions if name > after]
-        page = remaining[:_PAGE_SIZE]
+        names = list(files.versions)
+        start = bisect_right(names, _name(cursor)) if cursor is not None else 0
+        page = names[start : start + _PAGE_SIZE]
         others = {name: why for name in page if (why := self._layout.why_not_image(name))}
         note = self._layout.passed_over_note(others if cursor else {**files.passed_over, **others})
         hits = tuple(
@@ -66,7 +67,7 @@ class Folder:
             for name in page
             if name not in others
         )
-        return ResultPage(hits, _quoted(page[-1]) if len(remaining) > len(page) else None, (note,) if note else ())
+        return ResultPage(hits, _quoted(page[-1]) if start + len(page) < len(names) else None, (note,) if note else ())
 
     def left_out(self, keywords: Iterable[str]) -> tuple[str, ...]:
         """See Labelled.left_out."""

@@ -24,6 +24,7 @@ from workspace.licenses import license_from
 from workspace.names import as_text, same_name
 
 _PAGE_SIZE = 2000
+_MOST_OPEN = 16
 _URL_COLUMNS = ("url", "image_url")
 
 
@@ -47,6 +48,7 @@ class UrlList:
                 f"search.url_list.file = {search.url_list.file!r}: the known types are {', '.join(TABLE_SUFFIXES)}"
             )
         self._settings = search.url_list
+        self._readings: dict[str, _Reading] = {}
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
         """Read up to 2000 rows; the cursor is the number of rows read so far; see Source.search.
@@ -58,10 +60,9 @@ class UrlList:
         rows_read = int(cursor or 0)
         file, labelled = self._file(keyword), "{keyword}" not in self._settings.file
         try:
-            left = islice(read_rows(file), rows_read, None)
-            rows = list(islice(left, _PAGE_SIZE))
+            rows = self._page(keyword, file, rows_read)
             # A block of bad rows hides none that follow it.
-            if rows and not rows_read and all(_problem(row, labelled) for row in chain(rows, left)):
+            if rows and not rows_read and all(_problem(row, labelled) for row in chain(rows, read_rows(file))):
                 raise _unusable(rows, file)
         except OSError as error:
             raise SourceFailed(
@@ -85,8 +86,33 @@ class UrlList:
             return as_text(str(file))
         return as_text(str(file)), status.st_size, status.st_mtime_ns
 
+    def _page(self, keyword: str, file: Path, rows_read: int) -> list[Row]:
+        """Read the rows after the first `rows_read`: a long file is read once, not from its start for every page."""
+        reading = self._readings.pop(keyword, None)
+        if reading is None or reading.rows_read != rows_read:
+            reading = _Reading(read_rows(file))
+            reading.read(rows_read)
+        rows = reading.read(_PAGE_SIZE)
+        if len(rows) == _PAGE_SIZE:
+            self._readings[keyword] = reading
+        if len(self._readings) > _MOST_OPEN:  # each holds its file open
+            del self._readings[next(iter(self._readings))]
+        return rows
+
     def _file(self, keyword: str) -> Path:
         return self._settings.place(keyword)
+
+
+class _Reading:
+    """A file that is being read, and how many of its rows were."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self.rows_read, self._rows = 0, rows
+
+    def read(self, count: int) -> list[Row]:
+        rows = list(islice(self._rows, count))
+        self.rows_read += len(rows)
+        return rows
 
 
 def parse(rows: list[Row], keyword: str, file: str, *, labelled: bool) -> tuple[tuple[SearchHit, ...], str]:

@@ -1,6 +1,7 @@
 """Estimates: measured on this machine or absent, and made of the work that is left."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def test_what_was_never_measured_is_unknown_and_says_so(opened) -> None:
     }
     assert {name for name, one in found.items() if one.seconds is not None} == {"publish"}
     assert found["features"].basis == "no `features` with resnet50 on auto was measured on this machine yet"
+
+
+def test_what_waits_in_the_inbox_is_counted_and_needs_no_search(opened, tmp_path) -> None:
+    workspace, config = opened
+    for name in ("1", "2", "3"):
+        file = workspace.inbox / "ape" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tmp_path / "photos" / "ape" / f"{name}.png", file)
+    found = estimated(opened)
+    assert [found[name].work.left for name in ("search", "download", "clean", "features")] == [20, 20, 23, 23]
+    few = config.model_copy(update={"search": config.search.model_copy(update={"per_class": 10})})
+    found = estimated((workspace, few))
+    assert [found[name].work.left for name in ("search", "download", "clean")] == [17, 17, 20]
+    find_step("inbox").run(workspace, few)
+    found = estimated((workspace, few))
+    assert [found[name].work.left for name in ("search", "download", "clean")] == [17, 17, 20]
 
 
 def test_a_step_is_measured_and_its_rate_counts_for_other_workspaces(opened) -> None:

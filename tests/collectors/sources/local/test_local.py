@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from collectors.http.session import PoliteSession
+from collectors.sources.local import url_list
 from collectors.sources.local.folder import Folder, LocalPhotos
-from collectors.sources.local.url_list import UrlList
+from collectors.sources.local.table import Row
+from collectors.sources.local.url_list import UrlList, read_rows
 from collectors.sources.registry import check
 from workspace.config.collect import NetworkConfig, SearchConfig
 from workspace.config.sources import FolderConfig, UrlListConfig
@@ -172,17 +175,41 @@ def test_a_file_per_keyword_needs_no_label(tmp_path: Path) -> None:
         source.search(SESSION, "dog", None)
 
 
-def test_a_long_list_comes_in_pages_and_none_is_lost(tmp_path: Path) -> None:
+def test_a_long_list_comes_in_pages_is_read_once_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "list.csv"
-    lines = [f"https://p.example/{n}.jpg,{'cat' if n % 2 else 'dog'}" for n in range(5000)]
+    words = [f"class {number}" for number in range(20)]  # more than may be open at once
+    addresses = [f"https://p.example/{number}.jpg" for number in range(5000)]
+    lines = [f"{address},{words[number % 20]}" for number, address in enumerate(addresses)]
     file.write_text("url,label\n" + "\n".join(lines))
-    source, cursor, found = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file)))), None, []
-    while True:
-        page = source.search(SESSION, "cat", cursor)
-        found += [picture.image_url for picture in page.hits]
-        if (cursor := page.next_cursor) is None:
-            break
-    assert found == [f"https://p.example/{n}.jpg" for n in range(1, 5000, 2)]
+    opened = []
+
+    def opening(file: Path) -> Iterator[Row]:
+        opened.append(file)
+        yield from read_rows(file)
+
+    monkeypatch.setattr(url_list, "read_rows", opening)
+
+    def everything(words: list[str]) -> list[list[str]]:
+        source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file))))
+        cursors, found = dict.fromkeys(words), {word: [] for word in words}
+        while cursors:  # page by page in turns, as the step asks
+            for word, cursor in list(cursors.items()):
+                page = source.search(SESSION, word, cursor)
+                found[word] += [picture.image_url for picture in page.hits]
+                cursors[word] = page.next_cursor
+                if page.next_cursor is None:
+                    del cursors[word]
+        return list(found.values())
+
+    assert everything(words[:2]) == [addresses[0::20], addresses[1::20]]
+    assert len(opened) == 2
+    assert everything(words) == [addresses[number::20] for number in range(20)]
+    source = UrlList(SearchConfig(url_list=UrlListConfig(file=str(file))))
+    first, second = (source.search(SESSION, words[0], cursor).hits for cursor in (None, "2000"))
+    assert source.search(SESSION, words[0], "2000").hits == second  # a page is asked for again after a failure
+    assert source.search(SESSION, words[0], None).hits == first
 
 
 @pytest.mark.parametrize(
