@@ -38,11 +38,11 @@ def _sample(sha256: str, label: str, split: str, group: str) -> Sample:
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """Settings that train a random efficientnet_lite0 in seconds; any may be changed by its dotted name."""
+    """Settings that train a very small random network in seconds; any may be changed by its dotted name."""
 
     def make(**overrides: object) -> WorkspaceConfig:
         values = {
-            "train.backbone": "efficientnet_lite0",
+            "train.backbone": "timm:test_efficientnet",
             "train.weights": "random",
             "train.device": "cpu",
             "train.epochs": 2,

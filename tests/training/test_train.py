@@ -59,7 +59,8 @@ def outcome(workspace):
 
 
 def test_the_whole_step_leaves_a_model_its_card_and_its_history(trainable, settings, passes):
-    workspace, config, listener = trainable("w"), settings(), Listener()
+    config, listener = settings(train__backbone="efficientnet_lite0"), Listener()
+    workspace = trainable("w", config)
     first = train.run(workspace, config, listener)
     assert (first.done, first.reused) == (1, 0)
     assert first.by_reason == {"classes": 3, "train": 15, "val": 6}

@@ -44,8 +44,10 @@ def state_bytes() -> Callable[[nn.Module], dict[str, bytes]]:
 
 
 @pytest.fixture
-def config(settings):
-    return settings(train__epochs=4, train__batch_size=6)
+def config(request, settings):
+    """Settings of the job; its parameter, where a test gives one, is the network."""
+    named = {"train__backbone": request.param} if hasattr(request, "param") else {}
+    return settings(train__epochs=4, train__batch_size=6, **named)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def job(tmp_path, trainable, config):
     samples = [sample for sample in read_dataset(workspace.latest_run().dataset_file) if sample.split == "train"]
     names = sorted({sample.label for sample in samples})
     backbone, _ = load_backbone(config.train, config.seed)
-    frozen = CPU.put(with_folded_batch_norm(backbone.stages[:3], backbone.spec.crop_px))
+    frozen = CPU.put(with_folded_batch_norm(backbone.stages[:-1], backbone.spec.crop_px))
     augmenter = Augmenter(preset_for(5), config.augment)
     return Job(
         keys=tuple(sample.sha256 for sample in samples),

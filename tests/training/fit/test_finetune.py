@@ -19,6 +19,8 @@ from workspace.errors import ConfigError
 from workspace.progress import SILENT
 
 CPU = choose_device("cpu")
+of_a_real_network = pytest.mark.parametrize("config", ["efficientnet_lite0"], indirect=True)
+"""What learns needs a network whose random features tell pictures apart."""
 
 
 class Stops:
@@ -81,6 +83,7 @@ def test_it_stops_when_told_to_and_goes_on_from_there(tmp_path, job, config, fre
     assert state_bytes(again) == state_bytes(whole)
 
 
+@of_a_real_network
 def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config, fresh, state_bytes):
     network = fresh(config)
     before, frozen = state_bytes(network), state_bytes(job.frozen)
@@ -91,6 +94,7 @@ def test_the_frozen_stages_do_not_change_and_no_statistic_does(job, config, fres
     assert state_bytes(job.frozen) == frozen
 
 
+@of_a_real_network
 def test_the_batch_norms_alone_can_be_trained(job, config, fresh, state_bytes):
     network = fresh(config, batch_norm_only=True)
     before = state_bytes(network)
@@ -107,6 +111,7 @@ def test_the_batch_norms_alone_can_be_trained(job, config, fresh, state_bytes):
         TunedNetwork(nn.Sequential(nn.Linear(3, 3)), nn.Linear(3, 2), batch_norm_only=True)
 
 
+@of_a_real_network
 @pytest.mark.parametrize("option", ["mixup", "label_smoothing"])
 def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_away(job, config, option, fresh):
     losses = []
@@ -117,6 +122,7 @@ def test_mixed_pictures_and_smoothed_labels_leave_a_loss_that_cannot_be_learnt_a
     assert losses[1] > losses[0] + 0.05
 
 
+@of_a_real_network
 def test_it_learns_and_answers_pictures_that_it_has_not_seen(job, config, fresh):
     rows = np.arange(len(job.keys)) % 5 > 0
     part = dataclasses.replace(

@@ -9,7 +9,7 @@ from training.network import features
 from training.network.backbone import load_backbone, normalised
 from training.network.device import choose_device
 from training.network.features import Extractor
-from training.network.views import clean_view
+from training.network.view_source import clean_views
 from workspace.errors import ConfigError
 from workspace.progress import SILENT
 
@@ -54,11 +54,11 @@ def test_every_kept_picture_gets_the_networks_own_features_once(trainable, setti
     stored = extractor(workspace, config)
     backbone, _ = load_backbone(config.train, config.seed)
     pixels = PixelCache(workspace, config.clean)
-    views = torch.from_numpy(np.stack([clean_view(pixels.read(key)) for key in keys[:3]]))
+    views = torch.from_numpy(clean_views(pixels, backbone.spec, keys[:3]))
     with torch.inference_mode():
         inputs = normalised(views, backbone.spec.mean, backbone.spec.std)
-        activations = backbone.stages[:3](inputs)
-        expected = backbone.stages[3](activations).numpy()
+        activations = backbone.stages[:-1](inputs)
+        expected = backbone.stages[-1](activations).numpy()
         assert np.allclose(stored.head_features(keys[:3]), backbone(inputs).numpy(), atol=1e-4)
     assert np.allclose(stored.features.get(keys[:3]), expected, atol=1e-4)
     pooled = stored.pooled(keys[:3])
