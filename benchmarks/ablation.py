@@ -24,9 +24,11 @@ import numpy as np
 from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.support.rivals import Answer, Rows, ours
 from benchmarks.train import BACKBONES, file_name, remembered, tested, with_backbone
+from training.network.views import PRESETS
 from training.stats.fold_comparison import FoldComparison, compare_folds
 from training.stats.scores import Floats
 from workspace.storage.model_card import Preset
+from workspace.storage.run import RECIPE_VERSION
 
 SHIPPED = "as shipped"
 
@@ -39,44 +41,49 @@ Table = dict[str, dict[str, FoldComparison]]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The recipe with something changed: settings of [train], or names of training.fit.selection."""
+    """The recipe with something changed: settings by their dotted names, or names of training.fit.selection."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     def answer(self, photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         """Train it and answer the test images."""
-        config = photos.config.model_copy(update={"train": photos.config.train.model_copy(update=dict(self.settings))})
+        config = photos.config
+        for name, value in self.settings.items():
+            section, setting = name.split(".")
+            changed_section = getattr(config, section).model_copy(update={setting: value})
+            config = config.model_copy(update={section: changed_section})
         changed = mock.patch.multiple("training.fit.selection", **self.constants) if self.constants else nullcontext()
         with changed:
             return ours(replace(photos, config=config), train, test, seed)
 
 
-def always(preset: Preset) -> Variant:
-    """Augment by this preset, however many pictures there are."""
-    return Variant(constants={"preset_for": lambda per_class: preset})
+def views_of(preset: Preset) -> Variant:
+    """Augment by this preset."""
+    return Variant(constants={"PRESETS": dict.fromkeys(PRESETS, preset)})
 
 
 VARIANTS: Mapping[str, Variant] = {
     SHIPPED: Variant(),
-    "head alone": Variant({"regime": "frozen"}),
-    "last half": Variant({"regime": "head-first"}),
-    "every stage": Variant({"regime": "all-layers"}),
-    "half the epochs": Variant({"epochs": 6}),
-    "twice the epochs": Variant({"epochs": 24}),
-    "backbone_lr 0.001": Variant({"backbone_lr": 0.001}),
-    "backbone_lr 0.01": Variant({"backbone_lr": 0.01}),
-    "stage_decay 0.5": Variant({"stage_decay": 0.5}),
-    "batches of 32": Variant({"batch_size": 32}),
-    "batch norm only": Variant({"batch_norm_only": True, "backbone_lr": 0.01}),
-    "mixup 0.2": Variant({"mixup": 0.2}),
-    "label smoothing 0.1": Variant({"label_smoothing": 0.1}),
-    "larger crops": always(Preset("larger", 0.7)),
-    "smaller crops": always(Preset("smaller", 0.2)),
-    "more colour": always(Preset("colour", 0.5, colour=0.4, hue=0.1)),
-    "hardly any change": always(Preset("gentle", 0.7, colour=0.1, hue=0.0, degrees=0.0, jpeg=90, holes=0.0)),
+    "head alone": Variant({"train.regime": "frozen"}),
+    "last half": Variant({"train.regime": "head-first"}),
+    "every stage": Variant({"train.regime": "all-layers"}),
+    "half the epochs": Variant({"train.epochs": 6}),
+    "twice the epochs": Variant({"train.epochs": 24}),
+    "backbone_lr 0.001": Variant({"train.backbone_lr": 0.001}),
+    "backbone_lr 0.01": Variant({"train.backbone_lr": 0.01}),
+    "stage_decay 0.5": Variant({"train.stage_decay": 0.5}),
+    "batches of 32": Variant({"train.batch_size": 32}),
+    "batch norm only": Variant({"train.batch_norm_only": True, "train.backbone_lr": 0.01}),
+    "mixup 0.2": Variant({"train.mixup": 0.2}),
+    "label smoothing 0.1": Variant({"train.label_smoothing": 0.1}),
+    "medium views": Variant({"augment.strength": "medium"}),
+    "strong views": Variant({"augment.strength": "strong"}),
+    "medium, larger crops": views_of(replace(PRESETS["medium"], crop_scale=0.7)),
+    "light, smaller crops": views_of(replace(PRESETS["light"], crop_scale=0.5)),
+    "light, more colour": views_of(replace(PRESETS["light"], colour=0.4, hue=0.1)),
     "full rate at the end": Variant(constants={"LAST_RATE": 1.0}),
-    "head on the last stage": Variant({"head_stages": 1}),
+    "head on the last stage": Variant({"train.head_stages": 1}),
 }
 
 
@@ -96,7 +103,7 @@ def main() -> None:
     seeds = [int(given.seeds[1:])] if given.seeds.startswith("=") else list(range(int(given.seeds)))
     with tempfile.TemporaryDirectory() as scratch:
         root = given.keep or Path(scratch)
-        folder = root / "variants" / f"{given.backbone}-{given.device}"
+        folder = root / "variants" / f"{given.backbone}-{given.device}-recipe-{RECIPE_VERSION}"
         table: Table = {}
         for source in given.sets.split(","):
             photos = with_backbone(collect(source, root, "efficientnet_lite0"), given.backbone, given.device)

@@ -53,7 +53,7 @@ def features_of_views(photographs: Sequence[Pixels], views: int, size_px: int) -
     backbone, _ = load_backbone(TrainConfig(backbone="efficientnet_lite0"), seed=0)
     device = choose_device("cpu")
     device.put(backbone).eval()
-    augmenter = Augmenter(PRESETS[0][1], AugmentConfig(), size_px)
+    augmenter = Augmenter(PRESETS["medium"], AugmentConfig(), size_px)
     resize_px = round(size_px * backbone.spec.resize_px / backbone.spec.crop_px)
     rows = []
     for start in range(0, len(photographs) * views, _BATCH):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.support.photo_sets import FOLDS
+from benchmarks.train import OURS, file_name
 from training.fit.choice import PULL, USUAL_SHARE, averaged, choose_share
 from training.stats.scores import balanced_accuracy, log_loss, softmax
 
@@ -46,10 +48,12 @@ def main() -> None:
 def scores_of(folder: Path) -> dict[str, Scores]:
     """By set: balanced accuracy and log-loss on the test of each pair, the mean over the folds that are there."""
     found: dict[str, list[Scores]] = {}
-    for path in sorted(folder.glob("*-this-project-*.npz")):
-        with np.load(path) as kept:
-            if "tuned" in kept.files:
-                found.setdefault(path.name.split("-this-project-")[0], []).append(one_fold(dict(kept)))
+    for seed in range(FOLDS):
+        pattern = file_name("*", OURS, seed)
+        for path in sorted(folder.glob(pattern)):
+            with np.load(path) as kept:
+                if "tuned" in kept.files:
+                    found.setdefault(path.name.removesuffix(pattern[1:]), []).append(one_fold(dict(kept)))
     return {name: average(folds) for name, folds in found.items()}
 
 

@@ -25,7 +25,7 @@ from training.network.device import Device, choose_device
 from training.network.features import Extractor
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
-from training.network.views import Augmenter, clean_view, preset_for
+from training.network.views import PRESETS, Augmenter, clean_view
 from workspace.config.model import WorkspaceConfig, parse_config
 from workspace.progress import SILENT
 from workspace.storage.paths import Workspace
@@ -102,7 +102,7 @@ def feature_step(workspace: Workspace, config: WorkspaceConfig, keys: list[str],
 
 def augmentation(workspace: Workspace, config: WorkspaceConfig, keys: list[str]) -> float:
     """Views made from the pixel cache."""
-    cache, augmenter = PixelCache(workspace, config.clean), Augmenter(preset_for(30), config.augment)
+    cache, augmenter = PixelCache(workspace, config.clean), Augmenter(PRESETS[config.augment.strength], config.augment)
     return rate(len(keys), lambda: [augmenter.view(cache.read(key), (0, 1, key)) for key in keys])
 
 
@@ -112,7 +112,7 @@ def job_of(
     """Fine-tuning of the last stages: an epoch to warm up, and those that are measured."""
     backbone, _ = load_backbone(config.train, 0)
     frozen = backbone.stages[: len(backbone.stages) - stages]
-    augmenter = Augmenter(preset_for(30), config.augment, backbone.spec.crop_px)
+    augmenter = Augmenter(PRESETS[config.augment.strength], config.augment, backbone.spec.crop_px)
     network = TunedNetwork(backbone.copy_of_last(stages), nn.Linear(backbone.spec.feature_dim, CLASSES))
     job = Job(
         keys=tuple(keys),

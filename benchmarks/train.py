@@ -29,6 +29,7 @@ from benchmarks.support.photo_sets import FOLDS, SETS_HELP, PhotoSet, collect
 from benchmarks.support.rivals import METHODS, Answer, Method
 from training.stats.fold_comparison import FoldComparison, compare_folds
 from training.stats.scores import Floats, balanced_accuracy
+from workspace.storage.run import RECIPE_VERSION
 
 OURS = "this project"
 
@@ -38,6 +39,9 @@ BACKBONES = {
     "efficientnet_lite2": {"train.backbone": "timm:tf_efficientnet_lite2"},
 }
 """Networks whose ImageNet weights a package brings; all but the first are installed for this benchmark alone."""
+
+OF_RECIPE = frozenset({OURS, "LP-FT"})
+"""Methods that the recipe shapes: LP-FT learns from the same augmented views."""
 
 Answers = dict[tuple[str, int], Answer]
 
@@ -104,8 +108,9 @@ def with_backbone(photos: PhotoSet, backbone: str, device: str) -> PhotoSet:
 
 
 def file_name(photos: str, method: str, seed: int) -> str:
-    """Name the file of a remembered answer."""
-    return f"{photos}-{''.join(c if c.isalnum() else '-' for c in method)}-{seed}.npz"
+    """Name the file of a remembered answer; what the recipe shapes has another name for each of its versions."""
+    made_by = f"{method} recipe {RECIPE_VERSION}" if method in OF_RECIPE else method
+    return f"{photos}-{''.join(c if c.isalnum() else '-' for c in made_by)}-{seed}.npz"
 
 
 def remembered(photos: PhotoSet, path: Path, method: str, measure: Method, seed: int, again: bool = False) -> Answer:

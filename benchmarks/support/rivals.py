@@ -29,7 +29,7 @@ from training.network.backbone import Backbone, load_backbone, normalised
 from training.network.device import Device, choose_device
 from training.network.features import Extractor
 from training.network.registry import BackboneSpec, build_network, load_imagenet, spec_of
-from training.network.views import Augmenter, clean_view, preset_for
+from training.network.views import PRESETS, Augmenter, clean_view
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT
 from workspace.storage.paths import Workspace
@@ -178,8 +178,8 @@ def lp_ft(photos: PhotoSet, train: Rows, test: Rows, seed: int) -> Answer:
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
     device.put(head)
-    per_class = int(np.median(np.bincount(photos.labels[train])))
-    augmenter = Augmenter(preset_for(per_class), photos.config.augment, spec.crop_px)
+    switches = photos.config.augment
+    augmenter = Augmenter(PRESETS[switches.strength], switches, spec.crop_px)
     groups = [{"params": [*tuned.parameters()], "peak": 0.0033}, {"params": [*head.parameters()], "peak": 0.01}]
     optimizer = torch.optim.SGD(groups, lr=0.0033, momentum=0.9)
     batches = -(-len(train) // 16)

@@ -21,7 +21,7 @@ from training.network.device import Device
 from training.network.features import Extractor
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
-from training.network.views import Augmenter, preset_for
+from training.network.views import PRESETS, Augmenter
 from training.stats.folds import OutOfFold, grouped_folds
 from training.stats.scores import Floats, Groups, Labels
 from workspace.config.model import WorkspaceConfig
@@ -49,11 +49,6 @@ class TrainingSet:
     labels: Labels
     groups: Groups
     classes: int
-
-    @property
-    def per_class(self) -> int:
-        """Pictures of the median class."""
-        return int(np.median(np.bincount(self.labels, minlength=self.classes)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +221,8 @@ def _put_together(setup: Setup, head: LinearHead, tuned: TunedNetwork | None, sh
 
 
 def _augmenter(setup: Setup) -> Augmenter:
-    return Augmenter(preset_for(setup.pictures.per_class), setup.config.augment, setup.backbone.spec.crop_px)
+    switches = setup.config.augment
+    return Augmenter(PRESETS[switches.strength], switches, setup.backbone.spec.crop_px)
 
 
 def _history(setup: Setup, strength: float, evidence: Evidence, copy: TunedCopy | None, choice: Choice) -> History:

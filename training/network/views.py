@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -34,18 +34,15 @@ Pixels = npt.NDArray[np.uint8]
 _GREY = 127
 
 
-PRESETS: tuple[tuple[int, Preset], ...] = (
-    (50, Preset("few", 0.5)),
-    (201, Preset("some", 0.35)),
-    (10**9, Preset("many", 0.2)),
-)
-"""The preset for fewer than so many images per class (docs/decisions/0008-training.md): with few images a small
-crop too often misses what the image is about."""
-
-
-def preset_for(per_class: int) -> Preset:
-    """Choose the preset by the number of training images of the median class."""
-    return next(preset for limit, preset in PRESETS if per_class < limit)
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("light", 0.7, colour=0.1, hue=0.0, degrees=0.0, jpeg=90, holes=0.0),
+        Preset("medium", 0.5),
+        Preset("strong", 0.2),
+    )
+}
+"""By `augment.strength`; light is what measured best (docs/decisions/0011-what-the-head-sees.md)."""
 
 
 def clean_view(pixels: Pixels, resize_px: int = 256, crop_px: int = 224) -> Pixels:
@@ -74,7 +71,8 @@ class Augmenter:
 
     def __init__(self, preset: Preset, switches: AugmentConfig, size_px: int = 224) -> None:
         numbers = [VIEWS_VERSION, *astuple(preset)[1:]]  # without the preset's name: equal numbers, equal views
-        self.name = f"{preset.name}-{digest(numbers, switches.model_dump(), size_px, length=8)}"
+        allowed = switches.model_dump(exclude={"strength"})  # which the numbers are
+        self.name = f"{preset.name}-{digest(numbers, allowed, size_px, length=8)}"
         self._made_of = (preset, switches, size_px)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations drops an argument it does not know with only a warning

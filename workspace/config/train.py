@@ -32,6 +32,11 @@ class FeaturesConfig(Section):
 class AugmentConfig(Section):
     """Changes that augmentation may make to a training picture."""
 
+    strength: Literal["light", "medium", "strong"] = Field(
+        "light",
+        description="How far the views of a training picture differ from it. Medium and strong are for photographs to "
+        "come that differ more from those collected: closer, in other light, partly hidden.",
+    )
     flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
     vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
     hue: bool = Field(True, description="Shift colours a little. Off where colour is the label.")

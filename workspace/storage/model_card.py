@@ -54,7 +54,7 @@ class Augmentation(Part):
     name: str = Field(
         description="Digest of the values that shape a view and of the drawing's version; part of the caches' names."
     )
-    preset: Preset = Field(description="Strength, chosen by the number of images in the median class.")
+    preset: Preset = Field(description="Strength, by `augment.strength`.")
     switches: AugmentConfig = Field(description="Section [augment] of the run: which changes are allowed.")
     size_px: int = Field(description="Side of the views, which are square.")
     views: int = Field(description="Augmented views of each image, numbered from 1; view 0 is the clean one.")

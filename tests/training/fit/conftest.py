@@ -15,7 +15,7 @@ from training.network.device import choose_device
 from training.network.prefetch import Workers
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
-from training.network.views import Augmenter, preset_for
+from training.network.views import PRESETS, Augmenter
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.dataset import read_dataset
 
@@ -58,7 +58,7 @@ def job(tmp_path, trainable, config):
     names = sorted({sample.label for sample in samples})
     backbone, _ = load_backbone(config.train, config.seed)
     frozen = CPU.put(with_folded_batch_norm(backbone.stages[:-1], backbone.spec.crop_px))
-    augmenter = Augmenter(preset_for(5), config.augment)
+    augmenter = Augmenter(PRESETS["light"], config.augment)
     return Job(
         keys=tuple(sample.sha256 for sample in samples),
         labels=np.array([names.index(sample.label) for sample in samples]),

@@ -7,9 +7,9 @@ import albumentations
 import numpy as np
 import pytest
 
-from training.network.views import Augmenter, clean_view, preset_for, sheet
+from training.network.views import PRESETS, Augmenter, clean_view, sheet
 from workspace.config.train import AugmentConfig
-from workspace.storage.model_card import Input, ModelCard, TrainedOn
+from workspace.storage.model_card import Input, ModelCard, Preset, TrainedOn
 
 
 def picture(height: int = 256, width: int = 300, seed: int = 0) -> np.ndarray:
@@ -30,8 +30,8 @@ def card(augmentation) -> ModelCard:
     )
 
 
-def augmenter(per_class: int = 30, **switches: bool) -> Augmenter:
-    return Augmenter(preset_for(per_class), AugmentConfig(**switches))
+def augmenter(strength: str = "medium", **switches: bool) -> Augmenter:
+    return Augmenter(PRESETS[strength], AugmentConfig(strength=strength, **switches))
 
 
 def test_a_view_depends_on_its_key_alone():
@@ -47,7 +47,7 @@ def test_a_view_depends_on_its_key_alone():
 
 def test_the_transforms_draw_independently():
     """With Compose(seed=…) of 2.0.8 every transform starts from the same number, so their chances go together."""
-    made = augmenter(per_class=30)
+    made = augmenter()
     mirrored, holes = [], []
     for number in range(120):
         view = made.view(picture(), (0, 1, str(number))).astype(float)
@@ -95,12 +95,21 @@ def test_hue_off_keeps_the_colour():
     assert gap[False] < 3 < 10 < gap[True]
 
 
-def test_more_pictures_allow_smaller_crops():
-    assert [preset_for(count).crop_scale for count in (3, 49, 50, 200, 201, 10_000)] == [0.5, 0.5, 0.35, 0.35, 0.2, 0.2]
+def test_a_stronger_preset_leaves_less_of_the_picture():
+    ramp = np.linspace(0, 255, 256, dtype=np.uint8)
+    pixels = np.stack([*np.meshgrid(ramp, ramp), np.full((256, 256), 90, np.uint8)], axis=2)
+
+    def change(strength: str) -> float:
+        views = [augmenter(strength, flip=False).view(pixels, (0, 1, str(number))) for number in range(40)]
+        return float(np.mean([np.abs(view.astype(float) - clean_view(pixels)).mean() for view in views]))
+
+    light, medium, strong = map(change, PRESETS)
+    assert light < 0.8 * medium < 0.8 * strong
+    assert AugmentConfig().strength == "light"
 
 
 def test_the_name_says_what_the_views_depend_on():
-    names = [augmenter().name, augmenter(flip=False).name, augmenter(hue=False).name, augmenter(per_class=100).name]
+    names = [augmenter().name, augmenter(flip=False).name, augmenter(hue=False).name, augmenter("strong").name]
     assert len(set(names)) == 4
     assert augmenter().name == names[0]
 
@@ -138,7 +147,7 @@ def test_the_clean_view_of_any_size_keeps_the_middle(size):
 
 def test_the_sheet_shows_the_views_that_are_learnt_from():
     pictures = [("a" * 64, picture()), ("b" * 64, picture(seed=1))]
-    made = Augmenter(preset_for(30), AugmentConfig(hue=False), 96)
+    made = Augmenter(PRESETS["light"], AugmentConfig(hue=False), 96)
     page = sheet(pictures, card(made.record(seed=4, views=3)), side_px=96)
     assert page.shape == (2 * 96, 4 * 96, 3)
     assert np.array_equal(page[:96, :96], clean_view(pictures[0][1], 128, 96))
@@ -154,5 +163,6 @@ def test_no_sheet_is_drawn_of_what_is_not_known_or_would_be_drawn_otherwise():
 
 
 def test_the_caches_of_before_keep_their_names():
-    names = [augmenter(per_class).name for per_class in (30, 100, 1000)]
+    presets = Preset("few", 0.5), Preset("some", 0.35), Preset("many", 0.2)
+    names = [Augmenter(preset, AugmentConfig()).name for preset in presets]
     assert names == ["few-bec678d3", "some-0727356b", "many-41893eea"]

@@ -45,7 +45,7 @@ from workspace.storage.paths import Workspace
 LABELS = ("고양이", "كلب", "<b>bold")
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.test/x.png onerror='alert(2)'>"
 PICTURES = 14  # per class and kept
-AUGMENTER = Augmenter(PRESETS[-1][1], AugmentConfig(flip=False), 96)  # of none of the settings that hold here
+AUGMENTER = Augmenter(PRESETS["strong"], AugmentConfig(flip=False), 96)  # of none of the settings that hold here
 
 
 class Fixed:
@@ -508,7 +508,7 @@ def test_the_augmented_views_shown_are_those_that_training_drew(made):
     expected = sheet([(first[label], made.cache.read(first[label])) for label in sorted(first)], card)
     assert expected.shape == (3 * 112, 4 * 112, 3)  # the clean view and the three that were drawn
     assert shown["src"] == jpeg_data_url(Image.fromarray(expected))
-    assert "preset many, 3 of 96 px for each picture, seed 7" in shown.find_next("figcaption").text
+    assert "preset strong, 3 of 96 px for each picture, seed 7" in shown.find_next("figcaption").text
 
 
 @pytest.mark.parametrize(
@@ -518,7 +518,7 @@ def test_the_augmented_views_shown_are_those_that_training_drew(made):
         (None, "Training used no augmented views"),
         (
             AUGMENTER.record(seed=7, views=3).model_dump() | {"name": "many-of-another-version"},
-            "preset many), drawn by another version",
+            "preset strong), drawn by another version",
         ),
     ],
 )
