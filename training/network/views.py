@@ -31,7 +31,8 @@ VIEWS_SHOWN = 5
 
 Pixels = npt.NDArray[np.uint8]
 
-_GREY = 127
+_GREY, _WHITE = 127, 255
+_GAP = ((0, 4), (0, 4), (0, 0))  # below and beside a view on the sheet
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -147,8 +148,9 @@ def sheet(images: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 
         side_px: of each view on the sheet.
 
     Returns:
-        uint8 [len(images) * side_px, (1 + views) * side_px, 3] with at most VIEWS_SHOWN views; None where training
-        used no augmented views, or the card does not say which, or this program would draw other ones.
+        uint8 [len(images) * cell, (1 + views) * cell, 3], a cell being `side_px` and a white gap, with at most
+        VIEWS_SHOWN views; None where training used no augmented views, or the card does not say which, or this
+        program would draw other ones.
     """
     used = card.augmentation
     augmenter = Augmenter.of(used) if used and used.views else None
@@ -159,5 +161,5 @@ def sheet(images: Sequence[tuple[str, Pixels]], card: ModelCard, side_px: int = 
         clean = clean_view(pixels, card.input.resize_px, card.input.crop_px)
         row = [clean, *(augmenter.view(pixels, (used.seed, number, key)) for number in numbers)]
         small = [Image.fromarray(view).resize((side_px, side_px), Image.Resampling.BICUBIC) for view in row]
-        rows.append(np.concatenate([np.asarray(view) for view in small], axis=1))
+        rows.append(np.concatenate([np.pad(np.asarray(view), _GAP, constant_values=_WHITE) for view in small], axis=1))
     return np.concatenate(rows)

@@ -149,10 +149,11 @@ def test_the_sheet_shows_the_views_that_are_learnt_from():
     pictures = [("a" * 64, picture()), ("b" * 64, picture(seed=1))]
     made = Augmenter(PRESETS["light"], AugmentConfig(hue=False), 96)
     page = sheet(pictures, card(made.record(seed=4, views=3)), side_px=96)
-    assert page.shape == (2 * 96, 4 * 96, 3)
+    assert page.shape == (2 * 100, 4 * 100, 3)
     assert np.array_equal(page[:96, :96], clean_view(pictures[0][1], 128, 96))
-    assert np.array_equal(page[96:, 192:288], made.view(pictures[1][1], (4, 2, "b" * 64)))
-    assert sheet(pictures, card(made.record(seed=4, views=9))).shape == (2 * 112, 6 * 112, 3)
+    assert np.array_equal(page[100:196, 200:296], made.view(pictures[1][1], (4, 2, "b" * 64)))
+    assert (page[:, 96:100] == 255).all() and (page[96:100] == 255).all()
+    assert sheet(pictures, card(made.record(seed=4, views=9))).shape == (2 * 116, 6 * 116, 3)
 
 
 def test_no_sheet_is_drawn_of_what_is_not_known_or_would_be_drawn_otherwise():

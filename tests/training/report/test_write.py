@@ -506,7 +506,7 @@ def test_the_augmented_views_shown_are_those_that_training_drew(made):
     card = ModelCard.read(made.folder.model / "card.json")
     first = {one.label: one.sha256 for one in reversed(made.samples) if one.split == "train"}
     expected = sheet([(first[label], made.cache.read(first[label])) for label in sorted(first)], card)
-    assert expected.shape == (3 * 112, 4 * 112, 3)  # the clean view and the three that were drawn
+    assert expected.shape == (3 * 116, 4 * 116, 3)  # the clean view and the three that were drawn, with gaps
     assert shown["src"] == jpeg_data_url(Image.fromarray(expected))
     assert "preset strong, 3 of 96 px for each picture, seed 7" in shown.find_next("figcaption").text
 
