@@ -51,8 +51,8 @@ class Variant:
         config = photos.config
         for name, value in self.settings.items():
             section, setting = name.split(".")
-            changed_section = getattr(config, section).model_copy(update={setting: value})
-            config = config.model_copy(update={section: changed_section})
+            values = getattr(config, section).model_copy(update={setting: value})
+            config = config.model_copy(update={section: values})
         changed = mock.patch.multiple("training.fit.selection", **self.constants) if self.constants else nullcontext()
         with changed:
             return ours(replace(photos, config=config), train, test, seed)

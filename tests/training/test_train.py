@@ -221,6 +221,15 @@ def test_nothing_to_learn_from_is_an_error_that_says_so(trainable, settings):
         train.run(workspace, settings())
 
 
+@pytest.mark.parametrize("strength", ["light", "strong"])
+def test_the_views_are_as_strong_as_the_settings_say(trainable, settings, strength):
+    config = settings(train__epochs=1, train__guard=False, augment__strength=strength)
+    workspace = trainable("w", config)
+    train.run(workspace, config, SILENT)
+    augmentation = outcome(workspace)[0]["augmentation"]
+    assert (augmentation["preset"]["name"], augmentation["switches"]["strength"]) == (strength, strength)
+
+
 def test_frozen_tunes_nothing_and_every_layer_can_be_tuned(trainable, settings, passes):
     for regime, stages in (("frozen", 0), ("all-layers", 4)):
         config = settings(train__regime=regime, train__epochs=1, train__batch_size=21)

@@ -72,7 +72,7 @@ class Augmenter:
 
     def __init__(self, preset: Preset, switches: AugmentConfig, size_px: int = 224) -> None:
         numbers = [VIEWS_VERSION, *astuple(preset)[1:]]  # without the preset's name: equal numbers, equal views
-        allowed = switches.model_dump(exclude={"strength"})  # which the numbers are
+        allowed = switches.model_dump(exclude={"strength"})  # the numbers say it; older cards have no such setting
         self.name = f"{preset.name}-{digest(numbers, allowed, size_px, length=8)}"
         self._made_of = (preset, switches, size_px)
         with warnings.catch_warnings():

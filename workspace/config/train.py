@@ -34,8 +34,8 @@ class AugmentConfig(Section):
 
     strength: Literal["light", "medium", "strong"] = Field(
         "light",
-        description="How far the views of a training picture differ from it. Medium and strong are for photographs to "
-        "come that differ more from those collected: closer, in other light, partly hidden.",
+        description="How far the views of a training picture differ from it. Medium and strong are for a model that "
+        "will see other photographs than those collected: closer, in other light, partly hidden.",
     )
     flip: bool = Field(True, description="Mirror left to right. Off for text, hands, traffic signs.")
     vertical_flip: bool = Field(False, description="Mirror top to bottom. On for pictures from above.")
