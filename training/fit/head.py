@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -29,6 +28,13 @@ TOLERANCE = 1e-7
 
 SEARCH_TOLERANCE = 1e-4
 """While C is chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
+
+FLOOR = 0.5
+"""Share of the mean deviation of a stage's features that is added, in squares, to the deviation of each.
+
+Many channels of a last stage are all but dead on the images of one set. Divided by their own deviation alone they would
+be blown up: where a new image wakes one, by hundreds of deviations, it outweighs all others and the answer is wrong and
+certain (docs/decisions/0011)."""
 
 _BLAS: dict[str, Any] = {"limits": 1, "user_api": "blas"}
 """One thread: in the solver's many small products OpenBLAS's threads wait for each other; two were 3 times slower."""
@@ -159,7 +165,7 @@ def _average(heads: Sequence[LinearHead]) -> LinearHead:
 
 
 class _Span:
-    """Standardised features of some blocks in the span of the images, with what does not depend on C done once.
+    """Scaled features of some blocks in the span of the images, with what does not depend on C done once.
 
     The ridge penalty does not see rotations, so the same solution is found in that span: exact, and several times
     faster where there are fewer images than features.
@@ -168,13 +174,12 @@ class _Span:
     def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int]) -> None:
         self._unused = features.shape[1] - sum(blocks) if blocks else 0
         rows = features[:, : features.shape[1] - self._unused].astype(np.float64)
-        self._scaler = StandardScaler(copy=False)  # the rows are a copy already, and the largest thing here
-        sizes = np.array(blocks or rows.shape[1:])
-        self._block_weight = np.repeat(np.sqrt(sizes[0] / sizes), sizes)
-        standard = self._scaler.fit_transform(rows)
-        standard *= self._block_weight
-        self._axes = _axes(standard)
-        self._inputs = standard @ self._axes.T
+        self._mean = rows.mean(axis=0)
+        rows -= self._mean  # in place, as what follows: they are the largest thing here
+        self._scale = _scale(np.sqrt(np.einsum("ij,ij->j", rows, rows) / len(rows)), blocks or rows.shape[1:])
+        rows *= self._scale
+        self._axes = _axes(rows)
+        self._inputs = rows @ self._axes.T
         self._labels = labels
         self._class_weights = dict(enumerate(class_weights(labels, classes)))
         # Each C starts where the one before ended, which is near.
@@ -188,10 +193,19 @@ class _Span:
         if len(self._class_weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
             intercept = np.concatenate([-intercept, intercept]) / 2
-        weight = coefficients * self._block_weight / self._scaler.scale_
-        bias = intercept - weight @ self._scaler.mean_
+        weight = coefficients * self._scale
+        bias = intercept - weight @ self._mean
         weight = np.pad(weight, ((0, 0), (0, self._unused)))
         return LinearHead(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def _scale(deviations: npt.NDArray[np.float64], blocks: Sequence[int]) -> npt.NDArray[np.float64]:
+    """What centred features [dim] are multiplied by: each by its spread, and each block so that it weighs the same."""
+    factors = []
+    for part in np.split(deviations, np.cumsum(blocks)[:-1]):
+        spread = np.hypot(part, FLOOR * part.mean())
+        factors.append(np.sqrt(blocks[0] / len(part)) / np.where(spread > 0, spread, 1))
+    return np.concatenate(factors)
 
 
 def _axes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

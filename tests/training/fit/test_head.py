@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from training.fit.head import STRENGTHS, cross_validate, fit_head
 from training.stats.folds import grouped_folds
@@ -20,17 +19,23 @@ def cloud(counts: list[int], dim: int = 40, gap: float = 0.8, seed: int = 0):
     return features, labels, np.array([str(place) for place in range(len(labels))])
 
 
+def scaled(features, learnt):
+    """Centred, and divided by the deviation among what was learnt from and half of the mean deviation, in squares."""
+    features, learnt = features.astype(np.float64), learnt.astype(np.float64)
+    deviations = learnt.std(axis=0)
+    return (features - learnt.mean(axis=0)) / np.sqrt(deviations**2 + (deviations.mean() / 2) ** 2)
+
+
 @pytest.mark.parametrize("counts", [[30, 31, 29], [20, 22], [60, 20, 15]], ids=["three", "two", "unbalanced"])
 @pytest.mark.parametrize("dim", [40, 300], ids=["more pictures", "more features"])
 def test_the_folded_layer_gives_scikit_learns_probabilities(counts, dim):
     both, twice, _ = cloud([2 * count for count in counts], dim)
     features, labels, fresh = both[::2], twice[::2], both[1::2]
     head = fit_head(features, labels, len(counts), 0.1)
-    scaler = StandardScaler().fit(features.astype(np.float64))
     weights = dict(enumerate(class_weights(labels, len(counts))))
     own = LogisticRegression(C=0.1, class_weight=weights, solver="newton-cholesky", tol=1e-10)
-    own.fit(scaler.transform(features.astype(np.float64)), labels)
-    expected = own.predict_proba(scaler.transform(fresh.astype(np.float64)))
+    own.fit(scaled(features, features), labels)
+    expected = own.predict_proba(scaled(fresh, features))
     with torch.inference_mode():
         folded = head.layer()(torch.from_numpy(fresh)).softmax(1).numpy()
     assert np.abs(folded - expected).max() < 1e-4
@@ -81,10 +86,10 @@ def test_the_head_is_the_mean_of_one_on_the_last_stage_and_one_on_all():
     features = np.concatenate([last, earlier], 1)
     head = fit_head(features, labels, 3, 0.1, blocks=(40, 5))
     alone = fit_head(last, labels, 3, 0.1)
-    scaled = np.concatenate([StandardScaler().fit_transform(rows.astype(np.float64)) for rows in (last, earlier)], 1)
-    scaled[:, 40:] *= np.sqrt(40 / 5)
-    every = LogisticRegression(C=0.1, solver="newton-cholesky", tol=1e-10).fit(scaled, labels)
-    expected = (alone.logits(last) + every.decision_function(scaled)) / 2
+    rows = np.concatenate([scaled(block, block) for block in (last, earlier)], 1)
+    rows[:, 40:] *= np.sqrt(40 / 5)
+    every = LogisticRegression(C=0.1, solver="newton-cholesky", tol=1e-10).fit(rows, labels)
+    expected = (alone.logits(last) + every.decision_function(rows)) / 2
     assert np.abs(softmax(head.logits(features)) - softmax(expected)).max() < 1e-4
 
 
@@ -108,6 +113,16 @@ def test_a_dead_feature_does_no_harm():
     head = fit_head(features, labels, 2)
     assert np.isfinite(head.weight).all()
     assert balanced_accuracy(head.probabilities(features), labels) > 0.9
+
+
+def test_a_channel_that_slept_while_learning_does_not_decide_when_it_wakes():
+    """One image wakes it by a hundred thousand deviations, which is no more than the others' usual spread."""
+    features, labels, _ = cloud([30, 30, 30])
+    features[:, 3] = np.where(labels == 0, 1e-5, 0) + np.random.default_rng(1).normal(0, 1e-6, len(labels))
+    head = fit_head(features, labels, 3)
+    woken = features.copy()
+    woken[:, 3] = features.std(axis=0).mean()
+    assert np.abs(head.logits(woken) - head.logits(features)).max() < 0.1
 
 
 def test_same_seed_same_bits():
