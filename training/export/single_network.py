@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -25,6 +24,7 @@ from training.evaluation.predictions import label_indices, outputs_of
 from training.inference.classifier import Classifier, Outputs
 from training.network.backbone import Network
 from training.network.registry import TIMM, build_network, spec_of
+from training.stats.scaling import Scaling
 from workspace.catalog.records import Sample
 from workspace.errors import ModelError
 from workspace.progress import SILENT
@@ -141,11 +141,11 @@ class _KeptStages:
 
 def _fit_layer(found: Outputs) -> tuple[Floats, Floats]:
     """Fit a linear layer on features to logits: weight float32 [classes, dim] and bias float32 [classes]."""
-    scaler = StandardScaler()
+    rows = found.features.astype(np.float64)
+    scaling = Scaling.of(rows)
     with threadpool_limits(limits=1, user_api="blas"):
-        fitted = RidgeCV(_PENALTIES).fit(scaler.fit_transform(found.features.astype(np.float64)), found.logits)
-    weight = np.atleast_2d(fitted.coef_) / scaler.scale_
-    return weight.astype(np.float32), (fitted.intercept_ - weight @ scaler.mean_).astype(np.float32)
+        fitted = RidgeCV(_PENALTIES).fit(rows, found.logits)
+    return scaling.folded(np.atleast_2d(fitted.coef_), fitted.intercept_)
 
 
 def _fill(layer: nn.Linear, weight: Floats, bias: Floats) -> None:

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from training.stats.scaling import Scaling
 from training.stats.scores import Floats, Labels, class_weights, log_losses, softmax
 
 STRENGTHS: tuple[float, ...] = (1e-2, 1e-1, 1.0)
@@ -28,13 +29,6 @@ TOLERANCE = 1e-7
 
 SEARCH_TOLERANCE = 1e-4
 """While C is chosen; at 1e-3 a weakly held head was stopped so early that its log-loss was wrong by a fifth."""
-
-FLOOR = 0.5
-"""Share of the mean deviation of a stage's features that is added, in squares, to the deviation of each.
-
-Many channels of a last stage are all but dead on the images of one set. Divided by their own deviation alone they would
-be blown up: where a new image wakes one, by hundreds of deviations, it outweighs all others and the answer is wrong and
-certain (docs/decisions/0011)."""
 
 _BLAS: dict[str, Any] = {"limits": 1, "user_api": "blas"}
 """One thread: in the solver's many small products OpenBLAS's threads wait for each other; two were 3 times slower."""
@@ -174,10 +168,7 @@ class _Span:
     def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int]) -> None:
         self._unused = features.shape[1] - sum(blocks) if blocks else 0
         rows = features[:, : features.shape[1] - self._unused].astype(np.float64)
-        self._mean = rows.mean(axis=0)
-        rows -= self._mean  # in place, as what follows: they are the largest thing here
-        self._scale = _scale(np.sqrt(np.einsum("ij,ij->j", rows, rows) / len(rows)), blocks or rows.shape[1:])
-        rows *= self._scale
+        self._scaling = Scaling.of(rows, blocks)
         self._axes = _axes(rows)
         self._inputs = rows @ self._axes.T
         self._labels = labels
@@ -193,19 +184,8 @@ class _Span:
         if len(self._class_weights) == 2:  # scikit-learn keeps one row then: the logit of class 1 against class 0
             coefficients = np.concatenate([-coefficients, coefficients]) / 2
             intercept = np.concatenate([-intercept, intercept]) / 2
-        weight = coefficients * self._scale
-        bias = intercept - weight @ self._mean
-        weight = np.pad(weight, ((0, 0), (0, self._unused)))
-        return LinearHead(weight.astype(np.float32), bias.astype(np.float32))
-
-
-def _scale(deviations: npt.NDArray[np.float64], blocks: Sequence[int]) -> npt.NDArray[np.float64]:
-    """What centred features [dim] are multiplied by: each by its spread, and each block so that it weighs the same."""
-    factors = []
-    for part in np.split(deviations, np.cumsum(blocks)[:-1]):
-        spread = np.hypot(part, FLOOR * part.mean())
-        factors.append(np.sqrt(blocks[0] / len(part)) / np.where(spread > 0, spread, 1))
-    return np.concatenate(factors)
+        weight, bias = self._scaling.folded(coefficients, intercept)
+        return LinearHead(np.pad(weight, ((0, 0), (0, self._unused))), bias)
 
 
 def _axes(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
