@@ -115,8 +115,8 @@ def _judge(
     proposed = "drop" if config.curate.apply else "flag"
     verdicts = []
     for row, (sha, label) in enumerate(pairs):
-        # The lower of the two is the score of the image; both lie in [0, 1].
-        scores = {OFF_TOPIC: float(typical[row]), LABEL_ISSUE: float(issues.confidence[row])}
+        # The lower of the two is the score of the image; both are written in [0, 1].
+        scores = {OFF_TOPIC: max(0.0, float(typical[row])), LABEL_ISSUE: float(issues.confidence[row])}
         reasons = [name for name, chosen in ((OFF_TOPIC, off_topic), (LABEL_ISSUE, mislabelled)) if chosen[row]]
         reason = min(reasons, key=lambda name: scores[name], default="")
         score = round(min(scores.values()), 4)

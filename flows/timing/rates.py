@@ -17,7 +17,8 @@ from workspace.names import local_path
 _LOG = logging.getLogger("collect_and_train.timing")
 _FORMAT = 1
 _FORGETTING = 0.5
-"""Weight of all that was measured before, at each new measurement: machines and programs change."""
+"""Share of what was measured before that a measurement of as much work or more replaces: machines and programs change.
+One of less work replaces less, since much of its time is that of beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,10 @@ def keep_rate(key: str, units: int, seconds: float) -> None:
     """Add a measurement; where the file cannot be written, the next estimate is as before."""
     before = read_rate(key)
     past = (before.units, before.seconds) if before else (0.0, 0.0)
+    kept = 1 - _FORGETTING * min(1, units / past[0]) if past[0] else 0
     rate = {
-        "units": past[0] * _FORGETTING + units,
-        "seconds": past[1] * _FORGETTING + seconds,
+        "units": past[0] * kept + units,
+        "seconds": past[1] * kept + seconds,
         "at": utc_now()[:10],
     }
     try:

@@ -43,7 +43,8 @@ def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
         groups: numbers of groups, [n].
 
     Returns:
-        Scores in [0, 1], [n]: 0 the strongest outlier; 1 where there is nothing to compare with.
+        Scores of at most 1, [n]: below 0 where an image is less like its class than others are, which the strongest
+        outliers are; 1 where there is nothing to compare with.
     """
     scores = np.ones(len(vectors), np.float32)
     for label in np.unique(labels):
@@ -54,7 +55,7 @@ def outlier_scores(vectors: Floats, labels: Ints, groups: Ints) -> Floats:
         if np.isfinite(similarity).any() and np.isfinite(foreign).any():
             low, middle = np.nanmedian(foreign), np.nanmedian(similarity)
             span = max(float(middle - low), 1e-6)
-            scores[own] = np.nan_to_num(np.clip(0.5 * (similarity - low) / span, 0, 1), nan=1.0)
+            scores[own] = np.nan_to_num(np.minimum(0.5 * (similarity - low) / span, 1), nan=1.0)
     return scores
 
 

@@ -284,6 +284,7 @@ def test_a_class_has_a_new_name_where_most_of_its_pictures_bear_it() -> None:
     assert renamed_classes(old, rows(a="bird", e="bird", f="bird")) == {}  # made one
     assert renamed_classes(old, rows(a="dog", b="dog", d="dog")) == {}  # taken into another
     assert renamed_classes(old, rows(x="Katze", d="dog")) == {}  # nothing in common
+    assert renamed_classes(old, rows(a="tiger", d="dog")) == {}  # one of two or more went over to a new class
 
 
 def test_a_live_model_that_is_damaged_is_replaced_and_the_reason_kept(arena, settings) -> None:

@@ -79,11 +79,11 @@ def fair_test(workspace: Workspace, champion: RunFolder, challenger: RunFolder) 
 def renamed_classes(old: Sequence[Sample], new: Sequence[Sample]) -> dict[str, str]:
     """Find the classes of an earlier dataset that have another name in a newer one: new names by old ones.
 
-    A class is one with a new name where most of its images that are in both datasets bear that name now, and nothing
-    bore it before.
+    A class is one with a new name where most of its images are in the newer dataset too and bear that name now, and
+    nothing bore it before. A few that went over to a new class do not make it the same class.
     """
     today = {sample.sha256: sample.label for sample in new}
-    before, after = {sample.label for sample in old}, set(today.values())
+    before, after = Counter(sample.label for sample in old), set(today.values())
     names: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for sample in old:
         if sample.label not in after and sample.sha256 in today:
@@ -92,8 +92,8 @@ def renamed_classes(old: Sequence[Sample], new: Sequence[Sample]) -> dict[str, s
     renamed = {
         label: name for label, (name, most) in found.items() if name not in before and 2 * most > names[label].total()
     }
-    twice = {name for name, count in Counter(renamed.values()).items() if count > 1}  # classes that were made one
-    return {label: name for label, name in renamed.items() if name not in twice}
+    once = {name for name, count in Counter(renamed.values()).items() if count == 1}  # else classes were made one
+    return {label: name for label, name in renamed.items() if name in once and 2 * found[label][1] > before[label]}
 
 
 def _relabelled(sample: Sample, override: Override | None) -> Sample:

@@ -14,7 +14,7 @@ from training.evaluation.predictions import Answered, groups_of, outputs_of
 from training.inference.classifier import Classifier
 from training.stats.calibration import Calibration, fit_temperature
 from training.stats.folds import OutOfFold
-from training.stats.ood import NegativeScores, fit_limits, neighbour_distances, own_distances
+from training.stats.ood import NegativeScores, far_out, fit_limits, neighbour_distances, own_distances
 from training.stats.scores import Floats, softmax
 from workspace.catalog.records import Sample
 from workspace.config.model import WorkspaceConfig
@@ -48,6 +48,8 @@ class Reference:
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """A calibration, and the scores of the held-out images that its limits were fitted on, float32 [m] each.
+
+    Images that lie far out of their class are not among them.
 
     `probability` is that of the best class, `distance` None where it is not measured.
     """
@@ -126,15 +128,33 @@ def calibrate(held_out: OutOfFold, reference: Reference, accept: float, negative
     probability = softmax(held_out.logits, temperature).max(1)
     distance = held_out.distance
     if distance is None and reference.samples:
-        row_of = {sample.sha256: row for row, sample in enumerate(reference.samples)}
-        kept = [row for row, sha256 in enumerate(held_out.sha256) if sha256 in row_of]
-        rows = [row_of[held_out.sha256[row]] for row in kept]
-        distance = own_distances(reference.features, groups_of(reference.samples))[rows]
+        kept, distance = limit_setting(held_out.sha256, reference.features, reference.samples)
         probability = probability[kept]
     bank = reference.features if reference.samples else None
     others = negative_scores(negatives, temperature, bank) if negatives else None
     limits = tuple(fit_limits(probability, distance, share, others) for share in dict.fromkeys([accept, *SHARES]))
     return Fitted(Calibration(temperature, limits, reference.features, len(held_out.sha256)), probability, distance)
+
+
+def limit_setting(
+    sha256: Sequence[str], features: npt.NDArray[np.float16], samples: Sequence[Sample]
+) -> tuple[list[int], Floats]:
+    """Choose the held-out images that limits are fitted on, and measure their distances to the others.
+
+    Args:
+        sha256: of the held-out images.
+        features: of the training images, [n, dim].
+        samples: the training images, n.
+
+    Returns:
+        Rows of `sha256`, less those that are no training images and those that lie far out of their class, where any
+        others are left; and their distances, float32.
+    """
+    own, place = own_distances(features, groups_of(samples)), {one.sha256: row for row, one in enumerate(samples)}
+    far = far_out(own, np.array([sample.label for sample in samples]))
+    known = [row for row, sha in enumerate(sha256) if sha in place]
+    rows = [row for row in known if not far[place[sha256[row]]]] or known
+    return rows, own[[place[sha256[row]] for row in rows]]
 
 
 def negative_scores(negatives: Answered, temperature: float, bank: npt.NDArray[np.float16] | None) -> NegativeScores:

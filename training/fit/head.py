@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from training.stats.scaling import Scaling
-from training.stats.scores import Floats, Labels, class_weights, log_losses, softmax
+from training.stats.scores import Floats, Labels, bounded_log_losses, class_weights, softmax
 
 STRENGTHS: tuple[float, ...] = (1e-2, 1e-1, 1.0)
 """The values of C, scikit-learn's inverse regularisation, that cross-validation chooses from."""
@@ -118,7 +118,7 @@ def cross_validate(
     """
     with threadpool_limits(**_BLAS):
         answers, last_stage = _search(features, labels, fold, classes, blocks)
-    losses = np.array([log_losses(logits, labels) for logits in answers])
+    losses = np.array([bounded_log_losses(logits, labels) for logits in answers])
     found, last = np.zeros_like(answers[0]), np.zeros_like(answers[0])
     for number in range(int(fold.max()) + 1):
         held_out = fold == number

@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from training.stats.ood import OodLimits
-from training.stats.scores import Floats, Labels, log_loss, log_losses, softmax
+from training.stats.scores import Floats, Labels, bounded_log_losses, log_loss, softmax
 from workspace.errors import ModelError
 from workspace.files.atomic import write_atomic
 from workspace.storage.artefact import Artefact, why_no_tensors
@@ -123,11 +123,12 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         labels: int64 [n].
     """
     values = logits.astype(np.float64)
-    return _best_temperature(
-        lambda log_temperature: float(
-            0.5 * (log_temperature / PRIOR_SPREAD) ** 2 + log_losses(values / np.exp(log_temperature), labels).sum()
-        )
-    )
+
+    def loss(log_temperature: float) -> float:
+        losses = bounded_log_losses(values / np.exp(log_temperature), labels)
+        return float(0.5 * (log_temperature / PRIOR_SPREAD) ** 2 + losses.sum())
+
+    return _best_temperature(loss)
 
 
 def match_temperature(logits: Floats, probabilities: Floats) -> float:

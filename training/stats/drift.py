@@ -7,6 +7,7 @@ distribution nor a large sample is assumed, and the test images' own sampling no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ def compare_all(
     Args:
         measures: by name the test images' counts, the service's, and the statistic.
         level: of all of them together.
-        draws: random divisions of each.
+        draws: random divisions of each, at least; as many as it takes for the smallest chance to lie below the level.
     """
+    draws = max(draws, math.ceil(2 * len(measures) / level))
     return {name: compare(*measure, level / len(measures), draws) for name, measure in measures.items()}

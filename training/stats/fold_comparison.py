@@ -83,13 +83,16 @@ def balanced_mean(values: Values, labels: Labels, groups: Groups) -> tuple[float
         groups: [n]; images of one group go together.
 
     Returns:
-        The standard error is infinite where there is a single group.
+        The standard error of a single group is that of its images taken as independent, a lower bound: with an infinite
+        one anything would pass for not worse. Of a single image it is infinite.
     """
     _, stratum, counts = np.unique(labels, return_inverse=True, return_counts=True)
     _, group = np.unique(groups, return_inverse=True)
     weights = 1 / (len(counts) * counts[stratum])
     mean = float(weights @ values)
     every = int(group.max()) + 1
+    if every < 2:  # what they have in common cannot be told from what they differ in
+        group, every = np.arange(len(values)), len(values)
     if every < 2:
         return mean, float("inf")
     within = np.bincount(np.unique(np.stack([stratum, group]), axis=1)[0])  # groups of each class

@@ -28,6 +28,9 @@ _PAIRS, _LEVEL = 33, 0.05  # pairs of limits that are compared, and the level of
 NEIGHBOURS = 5
 """The k of the distance; more than 1, so that a single off-topic training image does not let others like it pass."""
 
+FENCE = 2.0
+"""Interquartile ranges above the upper quartile of its class, beyond which a distance sets no limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class OodLimits:
@@ -58,11 +61,12 @@ class OodLimits:
             probability: of that class.
             distance: None where it was not measured.
         """
-        if self.max_distance is not None and distance is not None and distance > np.float32(self.max_distance):
+        # Written so that NaN, which is on neither side of a limit, gets no class.
+        if self.max_distance is not None and distance is not None and not distance <= np.float32(self.max_distance):
             far, limit = _distinguishable(distance, self.max_distance)
             nearest = f"best class: {label}, {probability:.2f}"
             return f"unlike the training pictures: distance {far}, own ones have at most {limit}; {nearest}"
-        if probability < np.float32(self.min_probability):
+        if not probability >= np.float32(self.min_probability):
             low, limit = _distinguishable(probability, self.min_probability)
             return f"unsure: {label} {low}, own pictures have at least {limit}"
         return ""
@@ -157,6 +161,24 @@ def _pairs(scores: Sequence[Floats], ordered: Sequence[Floats], spare: int) -> l
         further = np.cumsum(~unsure[by_nearness]) + np.count_nonzero(unsure)
         pairs.append((int(first), min(int(np.searchsorted(further, spare, side="right")), len(nearness) - 1)))
     return pairs
+
+
+def far_out(distances: Floats, classes: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Find the images that lie much farther from the others than their class does, bool [n]: most are off topic.
+
+    Fifty held-out images have one or two at the limit, so that a single off-topic one would move it to where strangers
+    pass. Classes are fenced one by one (Tukey 1977), since a diverse one lies farther apart than the others.
+
+    Args:
+        distances: of `own_distances`, [n].
+        classes: names, [n].
+    """
+    far = np.zeros(len(distances), np.bool_)
+    for name in np.unique(classes):
+        rows = classes == name
+        lower, upper = np.quantile(distances[rows], (0.25, 0.75))
+        far[rows] = distances[rows] > upper + FENCE * (upper - lower)
+    return far
 
 
 def neighbour_distances(

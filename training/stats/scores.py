@@ -9,6 +9,10 @@ from sklearn import metrics
 
 from training.stats.metrics import Tally
 
+DOUBT = 0.003
+"""Chance that a label is wrong, in the losses that choose the temperature and the head's C: one answered surely
+would cost as much as a hundred images, and choose them by itself (docs/decisions/0011)."""
+
 UNBALANCED = 1.5
 """Largest class over smallest class above which classes are weighted."""
 
@@ -35,6 +39,12 @@ def log_losses(logits: npt.NDArray[np.floating], labels: Labels) -> npt.NDArray[
     """Compute each image's negative log-likelihood in nats, [n], from logits [n, classes]."""
     log_probabilities = special.log_softmax(logits.astype(np.float64), axis=1)
     return np.asarray(-log_probabilities[np.arange(len(labels)), labels], dtype=np.float64)
+
+
+def bounded_log_losses(logits: npt.NDArray[np.floating], labels: Labels) -> npt.NDArray[np.float64]:
+    """Compute the same where a label is wrong with the chance DOUBT, and then any other: some 8 nats at most."""
+    given = np.exp(-log_losses(logits, labels))
+    return np.asarray(-np.log((1 - DOUBT) * given + DOUBT / logits.shape[1]), dtype=np.float64)
 
 
 def log_loss(probabilities: Floats, labels: Labels) -> float:

@@ -77,7 +77,7 @@ class ServeConfig(Section):
     )
     drift_level: float = Field(
         0.01,
-        gt=0,
+        ge=0.0001,
         le=0.5,
         description="Chance that a comparison finds drift where there is none: the width of the bands.",
     )

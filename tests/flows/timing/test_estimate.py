@@ -123,6 +123,15 @@ def test_older_measurements_count_half_and_a_damaged_file_counts_as_none() -> No
     assert read_rate("clean") is not None
 
 
+def test_many_small_runs_do_not_drown_a_large_one() -> None:
+    """Of a run of two pictures nearly all is the start of a process."""
+    keep_rate("clean", 1000, 35)
+    for _ in range(10):
+        keep_rate("clean", 2, 8)
+    rate = read_rate("clean")
+    assert rate is not None and rate.seconds_per_unit < 0.2
+
+
 def test_rates_that_cannot_be_written_stop_nothing(monkeypatch, tmp_path, opened) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COLLECT_AND_TRAIN_CACHE", str(tmp_path / "file" / "below"))

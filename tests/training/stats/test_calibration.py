@@ -48,6 +48,15 @@ def test_answers_that_are_all_right_do_not_become_certainties_and_good_ones_stay
     assert fit_temperature(sure, labels) == pytest.approx(1.0, abs=0.1)
 
 
+def test_one_wrong_label_does_not_set_the_temperature():
+    logits, labels = _drawn(80, 1.0)
+    before = fit_temperature(logits, labels)
+    surest = int(logits.max(1).argmax())
+    logits[surest] *= 92 / logits[surest].max()
+    labels[surest] = logits[surest].argmin()
+    assert fit_temperature(logits, labels) == pytest.approx(before, rel=0.2)
+
+
 def test_calibration_lowers_the_error_of_overconfident_answers_and_no_fold_helps_itself():
     logits, labels = _drawn(900, 4.0)
     fold = np.arange(900) % 5

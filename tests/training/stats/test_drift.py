@@ -25,6 +25,12 @@ def test_the_sampling_noise_of_few_test_pictures_widens_the_band() -> None:
     assert few.limit > 3 * many.limit and many.drifted and not few.drifted
 
 
+@pytest.mark.parametrize("level", [0.01, 0.001, 0.0001])
+def test_what_is_far_off_is_found_at_any_level_that_can_be_set(level: float) -> None:
+    measures = {str(each): (np.array([20, 20, 20]), np.array([1000, 0, 0]), total_variation) for each in range(4)}
+    assert all(found.drifted for found in compare_all(measures, level).values())
+
+
 def test_counts_of_one_kind_alone_are_no_drift() -> None:
     same = compare(np.array([0, 30]), np.array([0, 500]), total_variation, 0.01)
     assert not same.drifted and same.p == 1

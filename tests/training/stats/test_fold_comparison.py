@@ -65,6 +65,14 @@ def test_right_answers_of_too_much_confidence_fail_by_their_log_loss():
     assert compare_folds(head, answers(LABELS, [0, 1, 2, 3], scale=2.5), LABELS, ALONE).passes
 
 
+def test_pictures_of_a_single_group_count_each_for_itself_so_that_harm_is_seen():
+    """One photographer in the held-out fold: with an infinite error anything would pass for not worse."""
+    head, both, one = answers(LABELS, [0, 1]), answers(LABELS, list(range(12))), np.full(40, "Ada")
+    found = compare_folds(head, both, LABELS, one)
+    assert found == compare_folds(head, both, LABELS, ALONE)
+    assert not found.passes
+
+
 def test_a_loss_on_one_group_of_copies_counts_once():
     head, both = answers(LABELS, []), answers(LABELS, list(range(8)))
     together = ALONE.copy()

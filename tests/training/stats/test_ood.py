@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from training.stats.ood import NegativeScores, OodLimits, fit_limits, neighbour_distances, own_distances
+from training.stats.ood import NegativeScores, OodLimits, far_out, fit_limits, neighbour_distances, own_distances
 
 SHARES = st.floats(0.5, 1.0)
 SCORES = arrays(np.float32, st.integers(1, 80), elements=st.floats(0, 1, width=32))
@@ -51,6 +51,23 @@ def test_the_reason_names_the_score_and_its_limit():
     assert "distance 0.402, own ones have at most 0.400" in limits.why_none("cat", 0.7, 0.402)
     assert limits.why_none("cat", 0.59996, 0.3) == "unsure: cat 0.59996, own pictures have at least 0.60000"
     assert OodLimits(0.95, 0.6, None).why_none("cat", 0.7, 1.9) == ""
+
+
+def test_not_a_number_gets_no_class_and_a_reason():
+    limits = OodLimits(0.95, 0.6, 0.4)
+    for probability, distance in ((np.nan, 0.1), (0.9, np.nan), (np.nan, np.nan)):
+        assert not limits.accepts(np.float32([probability]), np.float32([distance])).any()
+        assert limits.why_none("cat", probability, distance)
+
+
+def test_far_out_is_judged_within_each_class():
+    rng = np.random.default_rng(0)
+    narrow, wide = rng.normal(0.2, 0.02, 40), rng.normal(0.8, 0.1, 12)
+    distances = np.float32([*narrow, *wide, 0.6, 0.9])
+    classes = np.array([*["narrow"] * 40, *["wide"] * 12, "narrow", "wide"])
+    assert np.flatnonzero(far_out(distances, classes)).tolist() == [52]
+    assert not far_out(np.float32([0.1, 1.9]), np.array(["a", "a"])).any()
+    assert not far_out(np.float32([0.1, 1.9]), np.array(["a", "b"])).any()
 
 
 def test_distances_are_those_of_sorting_every_pair():

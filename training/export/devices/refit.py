@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.held_out import negative_scores, read_held_out, reference_samples
+from training.evaluation.held_out import limit_setting, negative_scores, read_held_out, reference_samples
 from training.evaluation.predictions import TEST, answered, groups_of, outputs_of
 from training.export.devices.device_format import Run
 from training.export.job import ExportJob
@@ -79,7 +79,7 @@ def _limits(
     bank = reference_samples(job.model.card, held_out, job.samples)
     if len(bank) != len(own.reference):
         return ()
-    row_of = {sha256: row for row, sha256 in enumerate(held_out.sha256)}
+    row_of = {held_out.sha256[row]: row for row in limit_setting(held_out.sha256, own.reference, bank)[0]}
     asked = [row for row, sample in enumerate(samples) if sample.sha256 in row_of]
     probability = softmax(held_out.logits, own.temperature).max(1)[[row_of[samples[row].sha256] for row in asked]]
     distance = distances_to_others(
