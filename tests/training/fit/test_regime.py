@@ -58,7 +58,7 @@ def test_the_numbers_mean_what_they_say():
     one_right = diagnose(pooled, labels, groups, outputs, seed=0)
     assert one_right.source_head == pytest.approx(2 / (labels.max() + 1))
     assert abs(diagnosis.doubling_gain) < 0.05
-    noisy, labels, groups = training_set(15, 0.5, 0.5)
+    noisy, labels, groups = training_set(20, 0.5, 0.5)
     assert diagnose(noisy, labels, groups, None, 0).doubling_gain > 0.03
 
 
