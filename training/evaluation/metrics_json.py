@@ -76,7 +76,7 @@ def measure(
         crossed = _scores(answered, calibrated, classes, config, _by_fold(held_out))
     if held_out and fitted:
         calibration = _calibration(held_out, calibrated, fitted.calibration, test)
-        rejection = _rejection(held_out, fitted, test, answers[TEST], negatives)
+        rejection = _rejection(fitted, test, answers[TEST], negatives)
     measured = Metrics(
         format=2,
         classes=classes,
@@ -204,9 +204,7 @@ def _calibration(
     )
 
 
-def _rejection(
-    held_out: OutOfFold, fitted: Fitted, test: Predictions, answers: Floats, negatives: Answered | None
-) -> Rejection:
+def _rejection(fitted: Fitted, test: Predictions, answers: Floats, negatives: Answered | None) -> Rejection:
     """For each set of limits, count the test images that are answered, how many of those rightly, and negatives."""
     calibration = fitted.calibration
     default = calibration.limits[0]
@@ -234,7 +232,7 @@ def _rejection(
             accept=default.accept, min_probability=default.min_probability, max_distance=default.max_distance
         ),
         n=len(test.labels),
-        held_out_n=len(held_out.sha256),
+        held_out_n=len(fitted.probability),
         table=tuple(row(limits) for limits in sorted(calibration.limits, key=lambda limits: -limits.accept)),
         own_scores=OwnScores(
             probability=tuple(fitted.probability.tolist()),

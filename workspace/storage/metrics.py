@@ -159,7 +159,7 @@ class Rejection(Part):
 
     default: RejectionLimits
     n: int = Field(description="Test images.")
-    held_out_n: int = Field(description="Out-of-fold images.")
+    held_out_n: int = Field(description="Out-of-fold images that the limits were set by.")
     table: tuple[RejectionRow, ...] = Field(description="By `accept`, the largest first.")
     own_scores: OwnScores
     test_distance: tuple[float, ...] | None = Field(
