@@ -142,7 +142,7 @@ class _KeptStages:
 def _fit_layer(found: Outputs) -> tuple[Floats, Floats]:
     """Fit a linear layer on features to logits: weight float32 [classes, dim] and bias float32 [classes]."""
     rows = found.features.astype(np.float64)
-    scaling = Scaling.of(rows)
+    scaling = Scaling.fit_in_place(rows)
     with threadpool_limits(limits=1, user_api="blas"):
         fitted = RidgeCV(_PENALTIES).fit(rows, found.logits)
     return scaling.folded(np.atleast_2d(fitted.coef_), fitted.intercept_)

@@ -168,7 +168,7 @@ class _Span:
     def __init__(self, features: Floats, labels: Labels, classes: int, blocks: Sequence[int]) -> None:
         self._unused = features.shape[1] - sum(blocks) if blocks else 0
         rows = features[:, : features.shape[1] - self._unused].astype(np.float64)
-        self._scaling = Scaling.of(rows, blocks)
+        self._scaling = Scaling.fit_in_place(rows, blocks)
         self._axes = _axes(rows)
         self._inputs = rows @ self._axes.T
         self._labels = labels

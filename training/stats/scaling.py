@@ -28,8 +28,8 @@ class Scaling:
     factor: Values
 
     @classmethod
-    def of(cls, rows: Values, blocks: Sequence[int] = ()) -> Scaling:
-        """Find the scaling of some rows, and apply it to them in place: they may be the largest thing in memory.
+    def fit_in_place(cls, rows: Values, blocks: Sequence[int] = ()) -> Scaling:
+        """Find the scaling of some rows and scale them, in place: they may be the largest thing in memory.
 
         Args:
             rows: float64 [n, dim].
