@@ -115,14 +115,14 @@ def test_a_dead_feature_does_no_harm():
     assert balanced_accuracy(head.probabilities(features), labels) > 0.9
 
 
-def test_a_channel_that_slept_while_learning_does_not_decide_when_it_wakes():
-    """One image wakes it by a hundred thousand deviations, which is no more than the others' usual spread."""
+def test_a_channel_that_hardly_varied_while_learning_does_not_decide_alone():
+    """In one image it is a hundred thousand of its deviations away, which is no more than the others' usual spread."""
     features, labels, _ = cloud([30, 30, 30])
     features[:, 3] = np.where(labels == 0, 1e-5, 0) + np.random.default_rng(1).normal(0, 1e-6, len(labels))
     head = fit_head(features, labels, 3)
-    woken = features.copy()
-    woken[:, 3] = features.std(axis=0).mean()
-    assert np.abs(head.logits(woken) - head.logits(features)).max() < 0.1
+    changed = features.copy()
+    changed[:, 3] = features.std(axis=0).mean()
+    assert np.abs(head.logits(changed) - head.logits(features)).max() < 0.1
 
 
 def test_same_seed_same_bits():
