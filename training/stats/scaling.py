@@ -15,9 +15,9 @@ Values = npt.NDArray[np.float64]
 FLOOR = 0.5
 """Share of the mean deviation of a stage's features that is added, in squares, to the deviation of each.
 
-Many channels of a last stage hardly vary on the images of one set. Divided by its own deviation alone, such a channel can
-be hundreds of deviations from its mean in a new image; it then outweighs all others, and the answer is wrong and certain
-(docs/decisions/0011)."""
+Many channels of a last stage hardly vary on the images of one set. Divided by its own deviation alone, such a channel
+can be hundreds of deviations from its mean in a new image; it then outweighs all others, and the answer is wrong and
+certain (docs/decisions/0011)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
