@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import lock_descriptor, unlock_descriptor
@@ -32,12 +33,33 @@ LOCK_WAIT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The owner of the lock: its command (`what`), its machine, its process and when it started (UTC ISO 8601)."""
+    """The owner of the lock.
+
+    Attributes:
+        what: its command.
+        host: the name of its machine, or of its container.
+        pid: its process.
+        started: when it started, UTC ISO 8601.
+        boot: which start of which kernel it ran on; empty where the system gives no such number.
+    """
 
     what: str
     host: str
     pid: int
     started: str
+    boot: str = ""
+
+    @classmethod
+    def this_process(cls, what: str) -> Owner:
+        """The owner that this process is, with this command."""
+        return cls(what, socket.gethostname(), os.getpid(), utc_now(), _boot())
+
+    def shares_locks_with(self, other: Owner) -> bool:
+        """Whether one kernel holds the locks of both: on one machine, or in two containers of it.
+
+        Names alone do not tell: every container has its own, and a laptop's may follow the network.
+        """
+        return self.host == other.host or bool(self.boot) and self.boot == other.boot
 
     def __str__(self) -> str:
         return f"`{self.what}` (process {self.pid} on {self.host}, since {self.started})"
@@ -99,7 +121,7 @@ def hold_database(
     on_wait: Callable[[str], None] | None = None,
 ) -> Iterator[None]:
     """Hold the lock in a database while the block runs; `hold` describes the rest."""
-    owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
+    owner = Owner.this_process(what)
     _take(workspace, lambda: _try_database(lock, owner), time.monotonic() + wait_s, on_wait)
     yield
     lock.free()
@@ -110,7 +132,7 @@ def hold_folder(
     workspace: Workspace, what: str, *, wait_s: float = 0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """Hold the lock in the folder while the block runs; `hold` describes the rest."""
-    owner = Owner(what, socket.gethostname(), os.getpid(), utc_now())
+    owner = Owner.this_process(what)
     deadline = time.monotonic() + wait_s
     file = workspace.lock_file
     with ExitStack() as undo:
@@ -140,7 +162,7 @@ def lock_owner(workspace: Workspace) -> Owner | None:
         return None
     try:
         owner = _read(handle)
-        if owner is None or owner.host != socket.gethostname():
+        if owner is None or not owner.shares_locks_with(Owner.this_process("")):
             return owner
         return None if _locked(handle) else owner
     except OSError:
@@ -167,7 +189,7 @@ def _try(handle: int, owner: Owner) -> tuple[Owner | None, bool] | None:
     if not _locked(handle):
         return _read(handle), True
     before = _read(handle)
-    if before and before.host != owner.host:
+    if before and not before.shares_locks_with(owner):
         unlock_descriptor(handle)
         return before, False
     os.ftruncate(handle, 0)
@@ -207,6 +229,13 @@ def _read(handle: int) -> Owner | None:
     os.lseek(handle, 1, os.SEEK_SET)
     data = os.read(handle, 4096)
     return _owner_in(data if data.startswith(b"{") else b"{" + data)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):  # not Linux
+        return ""
 
 
 def _owner_in(data: bytes | str) -> Owner | None:

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,20 @@ def test_an_owner_of_another_machine_that_did_not_sign_off_counts_as_alive(tmp_p
     with pytest.raises(WorkspaceBusy, match=f"on another machine.*delete {workspace.lock_file}"):
         hold(workspace, "run").__enter__()
     workspace.lock_file.unlink()
+    with hold(workspace, "run"):
+        pass
+
+
+def test_a_killed_container_of_this_machine_does_not_keep_the_lock_though_the_next_one_has_another_name(
+    tmp_path, other, monkeypatch
+) -> None:
+    workspace = Workspace(tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "the-next-container")
+    with pytest.raises(WorkspaceBusy, match=r"in use by `retrain`"):
+        hold(workspace, "run").__enter__()
+    other.kill()
+    other.wait()
+    assert lock_owner(workspace) is None
     with hold(workspace, "run"):
         pass
 
