@@ -47,16 +47,19 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A calibration, and the scores of the held-out images that its limits were fitted on, float32 [m] each.
+    """A calibration, and the scores of the n held-out images.
 
-    Images that lie far out of their class are not among them.
-
-    `probability` is that of the best class, `distance` None where it is not measured.
+    Attributes:
+        calibration: temperature and limits.
+        probability: of the best class, float32 [n].
+        distance: to the training images, float32 [n], NaN for an image that is none of them; None: not measured.
+        sets_limits: the images that the limits were fitted on, bool [n]; those far out of their class are not.
     """
 
     calibration: Calibration
     probability: Floats
     distance: Floats | None
+    sets_limits: npt.NDArray[np.bool_]
 
 
 def read_held_out(folder: RunFolder, samples: Sequence[Sample]) -> OutOfFold | None:
@@ -126,35 +129,39 @@ def calibrate(held_out: OutOfFold, reference: Reference, accept: float, negative
     """
     temperature = fit_temperature(held_out.logits, held_out.labels)
     probability = softmax(held_out.logits, temperature).max(1)
-    distance = held_out.distance
+    distance, setting = held_out.distance, np.ones(len(probability), np.bool_)
     if distance is None and reference.samples:
-        kept, distance = limit_setting(held_out.sha256, reference.features, reference.samples)
-        probability = probability[kept]
+        distance, setting = limit_setting(held_out.sha256, reference.features, reference.samples)
     bank = reference.features if reference.samples else None
     others = negative_scores(negatives, temperature, bank) if negatives else None
-    limits = tuple(fit_limits(probability, distance, share, others) for share in dict.fromkeys([accept, *SHARES]))
-    return Fitted(Calibration(temperature, limits, reference.features, len(held_out.sha256)), probability, distance)
+    own = probability[setting], None if distance is None else distance[setting]
+    limits = tuple(fit_limits(*own, share, others) for share in dict.fromkeys([accept, *SHARES]))
+    calibration = Calibration(temperature, limits, reference.features, len(held_out.sha256))
+    return Fitted(calibration, probability, distance, setting)
 
 
 def limit_setting(
     sha256: Sequence[str], features: npt.NDArray[np.float16], samples: Sequence[Sample]
-) -> tuple[list[int], Floats]:
-    """Choose the held-out images that limits are fitted on, and measure their distances to the others.
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Measure the distances of held-out images to the others, and choose those that limits are fitted on.
 
     Args:
-        sha256: of the held-out images.
-        features: of the training images, [n, dim].
-        samples: the training images, n.
+        sha256: of the held-out images, n.
+        features: of the training images, [m, dim].
+        samples: the training images, m.
 
     Returns:
-        Rows of `sha256`, less those that are no training images and those that lie far out of their class, where any
-        others are left; and their distances, float32.
+        Their distances, float32 [n], NaN for those that are no training images; and which set limits, bool [n]: all
+        that have a distance, less those that lie far out of their class, where any others are left.
     """
     own, place = own_distances(features, groups_of(samples)), {one.sha256: row for row, one in enumerate(samples)}
     far = far_out(own, np.array([sample.label for sample in samples]))
     known = [row for row, sha in enumerate(sha256) if sha in place]
-    rows = [row for row in known if not far[place[sha256[row]]]] or known
-    return rows, own[[place[sha256[row]] for row in rows]]
+    places = [place[sha256[row]] for row in known]
+    distance, setting = np.full(len(sha256), np.nan, np.float32), np.zeros(len(sha256), np.bool_)
+    distance[known] = own[places]
+    setting[known] = ~far[places] if not far[places].all() else True
+    return distance, setting
 
 
 def negative_scores(negatives: Answered, temperature: float, bank: npt.NDArray[np.float16] | None) -> NegativeScores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -211,7 +212,9 @@ def _rejection(fitted: Fitted, test: Predictions, answers: Floats, negatives: An
     distance = None
     if default.max_distance is not None:
         distance = neighbour_distances(calibration.reference, test.features)
-    right = answers.argmax(1) == test.labels
+    right, setting = answers.argmax(1) == test.labels, fitted.sets_limits
+    own_probability = fitted.probability[setting]
+    own_distance = None if fitted.distance is None else fitted.distance[setting]
 
     def row(limits: OodLimits) -> RejectionRow:
         answered = limits.accepts(answers.max(1), distance)
@@ -220,7 +223,7 @@ def _rejection(fitted: Fitted, test: Predictions, answers: Floats, negatives: An
             accept=limits.accept,
             min_probability=limits.min_probability,
             max_distance=limits.max_distance,
-            held_out_share=float(limits.accepts(fitted.probability, fitted.distance).mean()),
+            held_out_share=float(limits.accepts(own_probability, own_distance).mean()),
             test_answered=int(answered.sum()),
             test_share=float(answered.mean()),
             test_accuracy=float(right[answered].mean()) if answered.any() else None,
@@ -232,14 +235,19 @@ def _rejection(fitted: Fitted, test: Predictions, answers: Floats, negatives: An
             accept=default.accept, min_probability=default.min_probability, max_distance=default.max_distance
         ),
         n=len(test.labels),
-        held_out_n=len(fitted.probability),
+        held_out_n=len(own_probability),
         table=tuple(row(limits) for limits in sorted(calibration.limits, key=lambda limits: -limits.accept)),
         own_scores=OwnScores(
-            probability=tuple(fitted.probability.tolist()),
-            distance=None if fitted.distance is None else tuple(fitted.distance.tolist()),
+            probability=tuple(own_probability.tolist()),
+            distance=None if own_distance is None else tuple(own_distance.tolist()),
         ),
+        held_out_distance=None if fitted.distance is None else tuple(map(_number, fitted.distance.tolist())),
         test_distance=None if distance is None else tuple(distance.tolist()),
     )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _warnings(test: Scores) -> list[str]:

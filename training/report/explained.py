@@ -86,7 +86,7 @@ def refused(metrics: Metrics) -> set[tuple[str, str]]:
     if metrics.rejection is None:
         return set()
     found, lead = metrics.rejection, metrics.leading
-    distances = found.test_distance if metrics.leads == "test" else found.own_scores.distance
+    distances = found.test_distance if metrics.leads == "test" else found.held_out_distance
     unknown = (None,) * len(lead.predictions)
     limits = OodLimits(found.default.accept, found.default.min_probability, found.default.max_distance)
     return {

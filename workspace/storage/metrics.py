@@ -119,7 +119,7 @@ class RejectionLimits(Part):
 class RejectionRow(RejectionLimits):
     """The effect of one set of limits."""
 
-    held_out_share: float = Field(description="Share of the out-of-fold images that is answered.")
+    held_out_share: float = Field(description="Share of the out-of-fold images that set the limits that is answered.")
     test_answered: int = Field(description="Test images that are answered.")
     test_share: float = Field(description="The same as a share.")
     test_accuracy: float | None = Field(description="Of those that are answered; null where none is.")
@@ -162,6 +162,11 @@ class Rejection(Part):
     held_out_n: int = Field(description="Out-of-fold images that the limits were set by.")
     table: tuple[RejectionRow, ...] = Field(description="By `accept`, the largest first.")
     own_scores: OwnScores
+    held_out_distance: tuple[float | None, ...] | None = Field(
+        None,
+        description="Of all out-of-fold images, in the order of their predictions, also of those that set no limit; "
+        "null where no distance is asked for, or none is known.",
+    )
     test_distance: tuple[float, ...] | None = Field(
         None, description="Of the test images, in the order of their predictions; null where no distance is asked for."
     )

@@ -314,7 +314,9 @@ def _cross_validated(made: Made) -> None:
     probability = held_out.probabilities(np.array(held_out.sha256)).max(1)
     distance = np.linspace(0.1, 0.5, len(samples), dtype=np.float32)
     limits = tuple(fit_limits(probability, distance, share) for share in (0.95, 0.8))
-    fitted = Fitted(Calibration(1.5, limits, np.ones((5, 4), np.float16), len(samples)), probability, distance)
+    setting = np.arange(len(samples)) != 1  # the second lies far out of its class
+    calibration = Calibration(1.5, limits, np.ones((5, 4), np.float16), len(samples))
+    fitted = Fitted(calibration, probability, distance, setting)
     made.measure(held_out, fitted)
     metrics = json.loads(made.folder.metrics_file.read_text())
     wrong = worst_mistakes(Metrics.read(made.folder.metrics_file).leading)
@@ -363,10 +365,11 @@ def test_a_mistake_that_predict_would_refuse_is_no_answer(made):
     lead = Metrics.read(made.folder.metrics_file).leading
     wrong = worst_mistakes(lead)
     metrics = json.loads(made.folder.metrics_file.read_text())
-    far = metrics["rejection"]["own_scores"]["distance"]
+    far = metrics["rejection"]["held_out_distance"]
+    assert len(far) == len(lead.predictions) == len(metrics["rejection"]["own_scores"]["distance"]) + 1
     place = [(row.sha256, row.label) for row in lead.predictions].index((wrong[2].sha256, wrong[2].label))
     metrics["rejection"]["default"] |= {"min_probability": 0.0, "max_distance": 1.0}
-    metrics["rejection"]["own_scores"]["distance"] = [*far[:place], 1.5, *far[place + 1 :]]
+    metrics["rejection"]["held_out_distance"] = [*far[:place], 1.5, *far[place + 1 :]]
     write_json(made.folder.metrics_file, metrics)
     page = made.report()
     told = ["predict answers none" in one.text for one in page.find_all(class_="mistake")]
