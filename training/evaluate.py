@@ -12,6 +12,7 @@ from training.evaluation.predictions import TEST, VALIDATION, answered, predict_
 from training.inference.classifier import Classifier
 from training.inference.gradcam import explain
 from training.network.weights_origin import Origin
+from training.stats.calibration import Calibration
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.digest import digest
@@ -49,11 +50,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if earlier and calibrated and earlier.inputs == inputs and card.metrics == card_metrics(earlier):
         workspace.keep(folder)
         return _counts(earlier, done=False)
-    for file in (folder.calibration_file, folder.reference_file):
-        file.unlink(missing_ok=True)
-    model, cache = Classifier.load(folder.model, config.train.device), PixelCache(workspace, config.clean)
     samples, negatives = frozen.samples(), frozen.negatives()
     refuse_withdrawn(workspace, folder, [*samples, *negatives])
+    _drop_damaged_calibration(folder, progress)
+    model, cache = Classifier.load(folder.model, config.train.device), PixelCache(workspace, config.clean)
     held_out, fitted, others, set_by = read_held_out(folder, samples), None, None, 0
     predictions = predict_splits(model, cache, samples, (TEST,) if held_out else (TEST, VALIDATION), progress)
     if held_out:
@@ -71,8 +71,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         "gradcam": explain(model, cache, explained),
     }
     metrics = measured.model_copy(update=added)
-    if fitted:
+    if fitted:  # until now a live model has answered with the limits that it had
         fitted.calibration.write(folder.model)
+    else:
+        _drop_calibration(folder)
     card.model_copy(update={"metrics": card_metrics(metrics)}).write(folder.card_file)
     metrics.write(folder.metrics_file)
     workspace.keep(folder)
@@ -95,6 +97,20 @@ def _measured_before(folder: RunFolder, progress: Progress) -> Metrics | None:
     except ModelError as error:
         progress.warn(str(error))
         return None
+
+
+def _drop_damaged_calibration(folder: RunFolder, progress: Progress) -> None:
+    """Remove a calibration that cannot be read: the model could not be loaded with it, and gets another."""
+    try:
+        Calibration.read(folder.model)
+    except ModelError as error:
+        progress.warn(str(error))
+        _drop_calibration(folder)
+
+
+def _drop_calibration(folder: RunFolder) -> None:
+    for file in (folder.calibration_file, folder.reference_file):
+        file.unlink(missing_ok=True)
 
 
 def _inputs(folder: RunFolder, config: WorkspaceConfig) -> str:

@@ -223,6 +223,33 @@ def test_out_of_fold_answers_calibrate_the_model_and_lead_where_pictures_are_few
     assert evaluate.run(workspace, config).done == 12
 
 
+def test_a_model_keeps_its_calibration_where_measuring_it_again_fails(trained, monkeypatch):
+    workspace, config = trained
+    _answered_out_of_fold(workspace)
+    evaluate.run(workspace, config)
+    before = Classifier.load(workspace.latest_run().model, "cpu").calibration
+    monkeypatch.setattr(evaluate, "measure", _fail)
+    with pytest.raises(ModelError, match="no answer"):
+        evaluate.run(workspace, _config(evaluate={"bootstrap": 300}, train={"device": "cpu"}))
+    after = Classifier.load(workspace.latest_run().model, "cpu").calibration
+    assert before.limits and after.limits == before.limits and after.temperature == before.temperature
+
+
+def _fail(*_: object) -> None:
+    raise ModelError("no answer")
+
+
+def test_a_damaged_calibration_is_made_anew(trained):
+    workspace, config = trained
+    _answered_out_of_fold(workspace)
+    evaluate.run(workspace, config)
+    folder, listener = workspace.latest_run(), Listener()
+    write_atomic(folder.reference_file, b"cut off")
+    folder.metrics_file.unlink()
+    assert evaluate.run(workspace, config, listener).done == 12
+    assert Classifier.load(folder.model, "cpu").calibration.limits and len(listener.warned) == 1
+
+
 def test_a_fine_tuned_network_has_no_distance_limit_without_distances_of_its_folds(trained):
     workspace, config = trained
     _answered_out_of_fold(workspace)
