@@ -22,7 +22,7 @@ from training.network.features import Extractor
 from training.network.stages import with_folded_batch_norm
 from training.network.view_source import ViewSource
 from training.network.views import PRESETS, Augmenter
-from training.stats.folds import OutOfFold, grouped_folds
+from training.stats.folds import OutOfFold, grouped_folds, most_certain_fold
 from training.stats.scores import Floats, Groups, Labels
 from workspace.config.model import WorkspaceConfig
 from workspace.digest import digest
@@ -35,10 +35,6 @@ Mask = npt.NDArray[np.bool_]
 START_STRENGTH = 1e-2
 """C of the logistic regression that a fine-tuned copy's head starts from: a weakly fitted one leaves a loss to learn
 from (Kumar et al. 2022, LP-FT, arXiv 2202.10054)."""
-
-
-HELD_OUT = 0
-"""The fold that fine-tuning first leaves out, and is measured on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +101,8 @@ def learn(setup: Setup, progress: Progress) -> TrainingResult:
         crossed = cross_validate(features, pictures.labels, fold, pictures.classes, setup.backbone.blocks)
         not_tuned = _why_not_tuned(setup, decision)
         if not not_tuned:
-            plan = _plan(setup, features, fold == HELD_OUT, decision.tuned_stages(len(setup.backbone.stages)))
+            held_out = _held_out(pictures, fold)
+            plan = _plan(setup, features, held_out, decision.tuned_stages(len(setup.backbone.stages)))
             copy = train_copy(plan, setup.device, train.time_limit_s, progress)
             not_tuned = copy.cut_short
         evidence = _evidence(setup, fold, crossed, copy, not_tuned)
@@ -132,7 +129,13 @@ def fitted_on(pictures: TrainingSet, config: WorkspaceConfig) -> list[int]:
     fold = grouped_folds(pictures.labels, pictures.groups, config.seed, config.train.folds)
     if fold is None or not config.train.epochs:
         return []
-    return [int((fold != HELD_OUT).sum()), len(fold)]
+    return [int((~_held_out(pictures, fold)).sum()), len(fold)]
+
+
+def _held_out(pictures: TrainingSet, fold: Labels) -> Mask:
+    """The images that fine-tuning first leaves out, and is measured on: those of one fold, bool [n]."""
+    number = most_certain_fold(pictures.labels, pictures.groups, fold)
+    return np.equal(fold, number)
 
 
 _NOTHING_HELD_OUT = (
@@ -207,7 +210,7 @@ def _evidence(setup: Setup, fold: Labels, crossed: CrossValidation, copy: TunedC
     head = OutOfFold(pictures.keys, pictures.labels, crossed.logits, fold)
     if copy is None or copy.answers is None:
         return Evidence(head, crossed.last_stage, pictures.groups, not_tuned=not_tuned)
-    known = fold == HELD_OUT
+    known = _held_out(pictures, fold)
     tuned = np.zeros_like(crossed.logits)
     tuned[known] = copy.answers
     return Evidence(head, crossed.last_stage, pictures.groups, tuned, known)

@@ -20,7 +20,7 @@ from workspace.storage.model_card import ModelCard
 from workspace.storage.paths import Workspace
 from workspace.storage.run_folder import RunFolder
 
-RECIPE_VERSION = 5
+RECIPE_VERSION = 6
 """Part of a run's id: raise it whenever the same images and settings would be trained to another model."""
 
 SHAPING_SECTIONS = ("features", "augment", "train")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.stats.folds import OutOfFold, grouped_folds
+from training.stats.folds import OutOfFold, grouped_folds, most_certain_fold
 from workspace.errors import WorkspaceError
 
 
@@ -40,6 +40,28 @@ def test_a_class_of_one_group_has_no_folds_and_two_groups_are_enough():
     labels = np.array([0, 0, 0, 1, 1, 1])
     assert grouped_folds(labels, np.array(["a", "b", "c", "d", "d", "d"]), 0) is None
     assert grouped_folds(labels, np.array(["a", "b", "c", "d", "d", "e"]), 0) is not None
+
+
+def test_the_fold_of_a_creator_with_many_pictures_is_not_the_one_to_measure_on():
+    labels = np.repeat([0, 1, 2], 50)
+    groups = np.array([f"creator of {row}" for row in range(150)])
+    groups[:12] = "a creator of twelve"
+    chosen = []
+    for seed in range(10):
+        fold = grouped_folds(labels, groups, seed)
+        assert fold is not None
+        chosen.append(most_certain_fold(labels, groups, fold) == fold[0])
+    assert not any(chosen)
+
+
+def test_the_fold_to_measure_on_shows_every_class():
+    labels, fold = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 2])
+    assert most_certain_fold(labels, np.arange(6).astype(str), fold) == 1
+
+
+def test_of_folds_that_are_alike_the_first_is_measured_on():
+    labels, fold = np.tile([0, 1], 10), np.repeat([0, 1, 2, 3, 4], 4)
+    assert most_certain_fold(labels, np.arange(20).astype(str), fold) == 0
 
 
 def test_answers_come_back_as_they_were_written(tmp_path):
