@@ -82,6 +82,6 @@ class History(Artefact):
     parts: tuple[PartScores, ...] = Field((), description="Last-stage head, head, fine-tuned copy, both averaged.")
     tuned_share: float = Field(0.0, description="Weight of the copy's logits in what ships; 0: the head alone.")
     members: int = Field(0, description="In files of programs that averaged so many fine-tuned networks.")
-    cut_short: str = Field("", description="What train.time_limit_s left out, in a sentence.")
+    cut_short: str = Field("", description="What train.time_limit_s or a divergence left out, in a sentence.")
     chosen: str = Field("", description="What ships: `head` or `finetuned`.")
     why: str = Field("", description="Why, in a sentence.")

@@ -7,8 +7,11 @@ epochs than the first part alone.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass
+
+import numpy as np
 
 from training.fit.finetune import Epochs, Job, TunedNetwork, finetune, predicted
 from training.network.device import Device
@@ -44,10 +47,10 @@ class TunedCopy:
     """What a fine-tuning ends with.
 
     Attributes:
-        network: trained, on the CPU; None where the time limit came before the first part had ended.
+        network: trained, on the CPU; None where the time limit came before the first part had ended, or it diverged.
         answers: to the held-out images after the first part, float32 [n, classes]; None where there is no network.
         epochs: of both parts.
-        cut_short: what the time limit left out, in a sentence; empty when nothing.
+        cut_short: what the time limit or a divergence left out, in a sentence; empty when nothing.
     """
 
     network: TunedNetwork | None
@@ -59,7 +62,7 @@ class TunedCopy:
 def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: Progress) -> TunedCopy:
     """Train the copy, for as long as the time limit allows.
 
-    A part that the limit ends is dropped: its learning rate has not come to rest.
+    A part that the limit ends is dropped: its learning rate has not come to rest. So is one that diverged.
 
     Args:
         plan: what to train, and on what.
@@ -77,8 +80,10 @@ def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: 
     progress.say(f"fine-tuning on {len(plan.held_in.keys)} pictures; {len(plan.keys)} are held out to measure it on")
     first = finetune(network, plan.held_in, device, timed, late)
     if len(first) < plan.held_in.epochs:
-        return TunedCopy(None, None, [], _warn(progress, time_limit_s, "before the copy was finished; it is dropped"))
+        return TunedCopy(None, None, [], _ended(progress, time_limit_s, "before the copy was finished; it is dropped"))
     answers = predicted(network, plan.held_in, plan.keys, device)
+    if not (_is_finite(network, first) and np.isfinite(answers).all()):
+        return TunedCopy(None, None, [], _diverged(progress, "the copy is dropped"))
     scores = {
         "val_loss": log_loss(softmax(answers), plan.labels),
         "val_accuracy": balanced_accuracy(answers, plan.labels),
@@ -90,15 +95,30 @@ def train_copy(plan: TuningPlan, device: Device, time_limit_s: float, progress: 
     second = finetune(network, plan.everything, device, timed, late)
     if len(second) < plan.everything.epochs:
         left_out = "before the held-out pictures were learnt from too; the copy is the one without them"
-        return TunedCopy(finished, answers, first, _warn(progress, time_limit_s, left_out))
+        return TunedCopy(finished, answers, first, _ended(progress, time_limit_s, left_out))
+    if not _is_finite(network, second):
+        left_out = "the copy is the one that has not learnt from the held-out pictures"
+        return TunedCopy(finished, answers, first, _diverged(progress, left_out))
     numbered = [{**row, "epoch": plan.held_in.epochs + row["epoch"]} for row in second]
     return TunedCopy(network.cpu(), answers, first + numbered)
 
 
-def _warn(progress: Progress, time_limit_s: float, left_out: str) -> str:
-    sentence = f"train.time_limit_s = {time_limit_s:g} ended fine-tuning {left_out}"
+def _ended(progress: Progress, time_limit_s: float, left_out: str) -> str:
+    return _warned(progress, f"train.time_limit_s = {time_limit_s:g} ended fine-tuning {left_out}")
+
+
+def _diverged(progress: Progress, left_out: str) -> str:
+    remedy = "lower train.head_lr and train.backbone_lr"
+    return _warned(progress, f"fine-tuning diverged to values that are no numbers, so {left_out}; {remedy}")
+
+
+def _warned(progress: Progress, sentence: str) -> str:
     progress.warn(sentence)
     return sentence
+
+
+def _is_finite(network: TunedNetwork, epochs: Epochs) -> bool:
+    return math.isfinite(epochs[-1]["loss"]) and all(bool(part.isfinite().all()) for part in network.parameters())
 
 
 class _Timed:

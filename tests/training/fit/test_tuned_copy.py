@@ -52,6 +52,20 @@ def test_held_out_images_are_answered_before_they_are_learnt_from(plan, by_hand,
     assert copy.cut_short == ""
 
 
+def test_a_copy_that_diverges_is_dropped_with_a_reason(plan):
+    plan.network.head.weight.data.fill_(float("nan"))
+    copy = train_copy(plan, CPU, 0, SILENT)
+    assert copy.network is None and copy.answers is None and copy.epochs == []
+    assert "diverged" in copy.cut_short and "backbone_lr" in copy.cut_short
+
+
+def test_a_copy_that_diverges_on_every_picture_is_the_one_before(plan, by_hand, state_bytes):
+    wild = dataclasses.replace(plan.everything, rate=1e33)
+    copy = train_copy(dataclasses.replace(plan, everything=wild), CPU, 0, SILENT)
+    assert state_bytes(copy.network) == by_hand[0] and copy.answers.tobytes() == by_hand[1].tobytes()
+    assert "the one that has not learnt from the held-out pictures" in copy.cut_short
+
+
 class Ends:
     """A clock whose time is over once fine-tuning says a word."""
 

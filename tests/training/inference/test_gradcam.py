@@ -1,10 +1,11 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from training.inference.gradcam import gradcam
+from training.inference.gradcam import NoFeatureMap, gradcam
 from training.network.backbone import Backbone, Network, averaged_network
-from training.network.registry import BACKBONES, build_network
+from training.network.registry import BACKBONES, build_network, spec_of
 
 SPEC = BACKBONES["efficientnet_lite0"]
 
@@ -77,3 +78,19 @@ def test_the_map_of_a_tuned_network_is_that_of_both_paths_together() -> None:
     assert [output.shape for output in kept] == [(1, SPEC.feature_dim, 3, 3)] * 2
     direct = torch.einsum("c,chw->hw", network.head.weight[2], torch.cat(kept, 1)[0]).relu()
     np.testing.assert_allclose(maps[0], (direct / direct.max()).detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:swin_tiny_patch4_window7_224"])
+def test_a_transformer_has_no_map_rather_than_a_meaningless_one(name: str) -> None:
+    spec = spec_of(name)
+    network = Network(Backbone(spec, build_network(spec, 1)), nn.Linear(spec.feature_dim, 2)).eval()
+    with pytest.raises(NoFeatureMap, match=name):
+        gradcam(network, torch.zeros(1, 3, 224, 224), [0])
+
+
+@pytest.mark.parametrize("name", ["timm:mobilenetv3_small_050", "timm:convnext_atto", "timm:ecaresnet26t"])
+def test_convolutional_networks_of_timm_have_a_map(name: str) -> None:
+    spec = spec_of(name)
+    network = Network(Backbone(spec, build_network(spec, 1)), nn.Linear(spec.feature_dim, 2)).eval()
+    maps = gradcam(network, torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)), [0])
+    assert maps.shape == (1, 3, 3)

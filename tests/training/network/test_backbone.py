@@ -268,6 +268,20 @@ def test_a_bad_weights_file_is_an_error_that_names_it(tmp_path, content):
         load_backbone(TrainConfig(weights_file=str(path)), 0)
 
 
+def test_what_a_training_program_saved_beside_the_weights_is_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"epoch": 3, "state_dict": build_network(RESNET).state_dict()}, path)
+    with pytest.raises(WeightsError, match=r"checkpoint\.pth do not fit resnet50") as caught:
+        load_backbone(TrainConfig(weights_file=str(path)), 0)
+    assert "state_dict of resnet50" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "timm:test_efficientnet"])
+def test_a_version_of_weights_that_a_network_does_not_have_is_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} has no weights imagenet-v2"):
+        load_backbone(TrainConfig(backbone=name, weights="imagenet-v2"), 0)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save(build_network(LITE0).state_dict(), path)

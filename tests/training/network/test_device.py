@@ -18,12 +18,19 @@ MPS = Device(torch.device("mps"), torch.float32)
 def gpus(monkeypatch):
     """Sets which GPUs torch says it sees."""
 
-    def see(cuda: bool = False, mps: bool = False) -> None:
+    def see(cuda: bool = False, mps: bool = False, bfloat16: bool = True) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
-        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+        monkeypatch.setattr(
+            "torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation or bfloat16
+        )
         monkeypatch.setattr("torch.backends.mps.is_available", lambda: mps)
 
     return see
+
+
+def test_a_gpu_that_would_emulate_bfloat16_gets_float16(gpus):
+    gpus(cuda=True, bfloat16=False)
+    assert choose_device("auto").name == "cuda-float16"
 
 
 @pytest.mark.parametrize(
