@@ -19,7 +19,10 @@ _WORDS = {"-nc": "non-?commercial", "-nd": "no-?deriv", "-sa": "share-?alike"}
 
 def license_name(license_url: str) -> str:
     """Return the short name of a Creative Commons licence by its URL: `by-sa`, `cc0`; empty for any other URL."""
-    parts = urlsplit(license_url)
+    try:
+        parts = urlsplit(license_url)
+    except ValueError:
+        return ""  # such as http://[…: people type these into licence fields
     if (parts.hostname or "").removeprefix("www.") != _LICENSE_HOST:
         return ""
     match = _LICENSE_PATH.search(parts.path)
@@ -36,10 +39,7 @@ def license_from(text: str) -> str:
     `Public domain`, `Creative Commons Attribution-ShareAlike 4.0`.
     """
     if "://" in text:
-        try:
-            return license_name(text)
-        except ValueError:
-            return ""  # such as http://[…: people type these into licence fields
+        return license_name(text)
     name = re.sub(r"[\s_]+", "-", text.strip().lower())
     if _ZERO.match(name):
         return "cc0"

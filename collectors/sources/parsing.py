@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, UnicodeDammit
+from bs4.exceptions import ParserRejectedMarkup
 
 from collectors.sources.base import SearchHit
 from workspace.errors import SourceFailed
@@ -24,6 +25,7 @@ _NO_RESULTS = re.compile(
     re.I,
 )
 _MANY_ROWS = 5
+_TAG = re.compile(r"<[^<>]*>")
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON: not the text of a backslash before u0000
 
 
@@ -71,6 +73,26 @@ def expect_hits(rows: Collection[Any], hits: tuple[SearchHit, ...]) -> tuple[Sea
     return hits
 
 
+def parse_html(html: bytes) -> BeautifulSoup:
+    """Parse a page from the network, in whatever encoding it declares.
+
+    Python's parser refuses a page for one malformed marked section, such as `<![ endif]-->`. Browsers read such a
+    section as a comment up to the next `>` (HTML standard, "markup declaration open state"), and so does this.
+
+    Raises:
+        SourceFailed: `changed`: it cannot be parsed.
+    """
+    try:
+        try:
+            return BeautifulSoup(html, "html.parser")
+        except ParserRejectedMarkup:
+            text = UnicodeDammit(html, is_html=True).unicode_markup or ""
+            # `</!` begins such a comment too, and is one in every version of the parser.
+            return BeautifulSoup(text.replace("<![", "</!["), "html.parser")
+    except (ParserRejectedMarkup, ValueError) as error:
+        raise SourceFailed("changed", f"a page cannot be parsed as HTML: {repr(error)[:200]}") from error
+
+
 def looks_like_captcha(body: bytes) -> bool:
     """Return whether a page asks its reader to prove to be human; for pages without the expected content."""
     return _CAPTCHA.search(body) is not None
@@ -89,10 +111,13 @@ def plain_text(value: object) -> str:
     """
     text = str(value if value is not None else "")
     if "<" in text:
-        soup = BeautifulSoup(text, "html.parser")
-        for hidden in soup.select('[style*="display:none"], [style*="display: none"]'):
-            hidden.decompose()
-        text = soup.get_text(" ")
+        try:
+            soup = BeautifulSoup(text, "html.parser")
+            for hidden in soup.select('[style*="display:none"], [style*="display: none"]'):
+                hidden.decompose()
+            text = soup.get_text(" ")
+        except (ParserRejectedMarkup, ValueError):  # a malformed section: text that people type, such as `<![love]`
+            text = _TAG.sub(" ", text)
     return " ".join(html.unescape(text).replace("\0", "").split())
 
 

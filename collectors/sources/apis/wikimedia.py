@@ -105,7 +105,10 @@ def _hit(row: Mapping[str, Any], info: Mapping[str, Any]) -> SearchHit:
 
 def without_tracking(url: str) -> str:
     """Remove `utm_…` parameters from a url: they differ between searches that find the same image."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # it is refused where it is fetched, and costs no other picture of the answer
     kept = [(key, value) for key, value in parse_qsl(parts.query, True) if not key.startswith("utm_")]
     return urlunsplit(parts._replace(query=urlencode(kept))) if "utm_" in parts.query else url
 

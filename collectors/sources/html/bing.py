@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from collectors.sources.fetch import captcha, fetch_html
-from collectors.sources.parsing import looks_like_captcha, pixels, plain_text, read_json, says_no_results
+from collectors.sources.parsing import looks_like_captcha, parse_html, pixels, plain_text, read_json, says_no_results
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 
@@ -53,7 +53,7 @@ def parse(html: bytes) -> tuple[SearchHit, ...]:
     Raises:
         SourceFailed: `captcha`, or `changed` when no tile can be parsed and the page does not say that there are none.
     """
-    page = BeautifulSoup(html, "html.parser")
+    page = parse_html(html)
     tiles = page.select("a.iusc")
     hits: dict[str, SearchHit] = {}
     for tile in tiles:

@@ -10,7 +10,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from collectors.sources.base import SearchHit
-from collectors.sources.parsing import pixels
+from collectors.sources.parsing import parse_html, pixels
 from workspace.licenses import license_name
 
 LAZY_ATTRIBUTES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image")
@@ -44,15 +44,14 @@ def read_page(html: bytes, url: str) -> PageContent:
         html: the page, in whatever encoding it declares.
         url: url of the page, which resolves relative urls.
     """
-    page = BeautifulSoup(_XML_DECLARATION.sub(b"", html), "html.parser")  # XHTML is read as html
-    base = page.find("base", href=True)
-    base_url = _resolve(url, str(base["href"])) or url if isinstance(base, Tag) else url
+    page = parse_html(_XML_DECLARATION.sub(b"", html))  # XHTML is read as html
+    base_url = base_of(page, url)
     directives = {
         word.strip().lower()
         for tag in page.find_all("meta", attrs={"name": re.compile(r"^robots$", re.I)})
         for word in str(tag.get("content") or "").split(",")
     }
-    links = [link for tag in page.find_all(["a", "area"], href=True) if (link := _resolve(base_url, str(tag["href"])))]
+    links = [link for tag in page.find_all(["a", "area"], href=True) if (link := resolve(base_url, str(tag["href"])))]
     pages = (
         () if directives & {"nofollow", "none"} else tuple(dict.fromkeys(link for link in links if _may_be_page(link)))
     )
@@ -61,7 +60,7 @@ def read_page(html: bytes, url: str) -> PageContent:
 
 def _images(page: BeautifulSoup, base_url: str, page_url: str) -> tuple[SearchHit, ...]:
     license_link = page.find(["a", "link"], rel="license", href=True)
-    license_url = _resolve(base_url, str(license_link["href"])) if isinstance(license_link, Tag) else ""
+    license_url = resolve(base_url, str(license_link["href"])) if isinstance(license_link, Tag) else ""
     heading = _words(page.title.get_text() if page.title else "")
     hits: dict[str, SearchHit] = {}
 
@@ -71,22 +70,22 @@ def _images(page: BeautifulSoup, base_url: str, page_url: str) -> tuple[SearchHi
             hits.setdefault(image_url, hit)
 
     for tag in page.find_all("meta", attrs={"property": re.compile(r"^og:image(:url|:secure_url)?$")}):
-        add(_resolve(base_url, str(tag.get("content") or "")), heading)
+        add(resolve(base_url, str(tag.get("content") or "")), heading)
     for image in page.find_all("img"):
         width, height = pixels(image.get("width")), pixels(image.get("height"))
         if image.find_parent(_SKIPPED_PARTS) or min(width or _ICON_PX, height or _ICON_PX) < _ICON_PX:
             continue
         title = _words(str(image.get("alt") or image.get("title") or ""))
         parent_link = image.find_parent("a", href=True)
-        linked = _resolve(base_url, str(parent_link["href"])) if parent_link else ""
+        linked = resolve(base_url, str(parent_link["href"])) if parent_link else ""
         if _IMAGE_FILE.search(urlsplit(linked).path):
             add(linked, title)
         else:
             image_url, is_declared = best_image_url(image)
-            add(_resolve(base_url, image_url), title, *((width, height) if is_declared else (None, None)))
+            add(resolve(base_url, image_url), title, *((width, height) if is_declared else (None, None)))
     for link in page.find_all("a", href=_IMAGE_FILE):
         if not link.find_parent(_SKIPPED_PARTS):
-            add(_resolve(base_url, str(link["href"])), _words(link.get_text(" ")))
+            add(resolve(base_url, str(link["href"])), _words(link.get_text(" ")))
     return tuple(hits.values())
 
 
@@ -140,12 +139,20 @@ def _may_be_page(url: str) -> bool:
     return not _IMAGE_FILE.search(path) and not _OTHER_FILE.search(path)
 
 
-def _resolve(base_url: str, url: str) -> str:
+def base_of(page: BeautifulSoup, url: str) -> str:
+    """Return the url that resolves the relative urls of a page: that of its `base`, else the page's own."""
+    base = page.find("base", href=True)
+    return resolve(url, str(base["href"])) or url if isinstance(base, Tag) else url
+
+
+def resolve(base_url: str, url: str) -> str:
     """Resolve a url against the base URL, without its fragment; empty unless it is a valid http or https url."""
     if not url.strip():
         return ""
     try:
         absolute = urldefrag(urljoin(base_url, url.strip())).url
-        return absolute if urlsplit(absolute).scheme in {"http", "https"} and urlsplit(absolute).hostname else ""
+        parts = urlsplit(absolute)
+        _ = parts.port  # raises where it is no number of a port
+        return absolute if parts.scheme in {"http", "https"} and parts.hostname else ""
     except ValueError:
         return ""

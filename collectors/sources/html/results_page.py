@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 from collectors.http.session import PoliteSession
 from collectors.sources.base import ResultPage, SearchHit, SourceInfo
 from collectors.sources.fetch import captcha, fetch_page
-from collectors.sources.html.images import best_image_url
-from collectors.sources.parsing import looks_like_captcha, says_no_results
+from collectors.sources.html.images import base_of, best_image_url, resolve
+from collectors.sources.parsing import looks_like_captcha, parse_html, says_no_results
 from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 from workspace.licenses import license_name
@@ -56,29 +56,30 @@ def parse(html: bytes, url: str) -> tuple[tuple[SearchHit, ...], str | None]:
         html: the page.
         url: url of the page, which resolves relative urls.
     """
-    page = BeautifulSoup(html, "html.parser")
-    base = page.find("base", href=True)
-    base_url = urljoin(url, str(base["href"])) if isinstance(base, Tag) else url
+    page = parse_html(html)
+    base_url = base_of(page, url)
     hits: dict[str, SearchHit] = {}
     for image in page.find_all("img"):
         if image.find_parent(_SKIPPED_PARTS) is None and (hit := _hit(image, base_url)):
             hits.setdefault(hit.image_url, hit)
     following = page.find(["a", "link"], rel="next", href=True)
-    return tuple(hits.values()), urljoin(base_url, str(following["href"])) if isinstance(following, Tag) else None
+    next_url = resolve(base_url, str(following["href"])) if isinstance(following, Tag) else ""
+    return tuple(hits.values()), next_url or None
 
 
 def _hit(image: Tag, base_url: str) -> SearchHit | None:
     image_src, _is_declared = best_image_url(image)
     link = image.find_parent("a", href=True)
-    if not image_src or link is None:
+    image_url = resolve(base_url, image_src)
+    if not image_url or link is None:
         return None
     tile = image.find_parent(["figure", "li", "article"]) or link
     license_link = tile.find("a", rel="license", href=True)
-    license_url = str(license_link["href"]) if isinstance(license_link, Tag) else ""
+    license_url = resolve(base_url, str(license_link["href"])) if isinstance(license_link, Tag) else ""
     creator = tile.find(rel="author") or tile.find(class_="creator")
     return SearchHit(
-        image_url=urljoin(base_url, image_src),
-        page_url=urljoin(base_url, str(link["href"])),
+        image_url=image_url,
+        page_url=resolve(base_url, str(link["href"])),
         title=str(image.get("alt") or image.get("title") or "").strip(),
         creator=creator.get_text(" ", strip=True) if isinstance(creator, Tag) else "",
         license=license_name(license_url),

@@ -129,9 +129,13 @@ def _cursor(crawl: _Crawl) -> str:
     return json.dumps({"queue": crawl.queue, "seen": crawl.seen, "read": crawl.read}, separators=(",", ":"))
 
 
-def _site(url: str) -> tuple[str, int | None]:
-    parts = urlsplit(url)
-    return (parts.hostname or "").removeprefix("www."), parts.port
+def _site(url: str) -> tuple[str, int | None] | None:
+    """Return host and port of a url, alike with and without `www.`; None where it has no valid ones."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "").removeprefix("www."), parts.port
+    except ValueError:
+        return None
 
 
 def _probe_keyword(search: SearchConfig) -> str:
