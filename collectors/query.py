@@ -60,11 +60,13 @@ def query_next_page(
     state: Search,
     known: dict[str, str],
     licenses: Sequence[str] | None,
+    asked: set[int] | None = None,
 ) -> QueryOutcome:
     """Request the page at the query's cursor, and record the hits first, then the query's new state.
 
     A url of an image that the class has at another url is recorded as skipped. An exhausted query requests its first
-    page again, and stays exhausted.
+    page again, and stays exhausted. A query whose next page was asked for before is exhausted too: a service that names
+    such a page would name them for ever.
 
     Args:
         catalog: receives the hits and the state.
@@ -73,7 +75,10 @@ def query_next_page(
         state: the query and its cursor.
         known: from `known_images`; images new to the class are added.
         licenses: the accepted licences (SearchConfig.wanted_licenses); None: any.
+        asked: hashes of the query's earlier cursors in this run; this one is added. Cursors themselves can be long.
     """
+    asked = set() if asked is None else asked
+    asked.add(hash(state.cursor))
     try:
         page = source.search(session, state.keyword, state.cursor)
     except SourceFailed as error:
@@ -90,6 +95,8 @@ def query_next_page(
             )
         )
     else:
+        if hash(page.next_cursor) in asked:
+            page = replace(page, next_cursor=None)
         outcome = _record(catalog, state, page, known, licenses, session.now())
     catalog.put([outcome.state])
     return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from collectors.http.session import PoliteSession
@@ -131,6 +131,8 @@ class _Searching:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
         self._finished = {"exhausted"} if retry_failed else {"exhausted", "failed"}
         self._states = class_progress(catalog, config.collected)
+        # Hashes of the cursors of each query.
+        self._asked: defaultdict[tuple[str, str, str], set[int]] = defaultdict(set)
         self.notes: list[str] = []
 
     def fill(self, label: str) -> None:
@@ -179,7 +181,8 @@ class _Searching:
     def query(self, state: Search, known: dict[str, str]) -> QueryOutcome:
         """Request one page of a query."""
         source, licenses = self._sources[state.source], self._config.search.wanted_licenses
-        outcome = query_next_page(self._catalog, self._session, source, state, known, licenses)
+        asked = self._asked[state.label, state.keyword, state.source]
+        outcome = query_next_page(self._catalog, self._session, source, state, known, licenses, asked)
         self.notes += outcome.notes
         return outcome
 

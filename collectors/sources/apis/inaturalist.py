@@ -42,7 +42,9 @@ class INaturalist:
         hits, last_id, total = parse(self._api.get(session, self._params(field, keyword, id_below), "/observations"))
         if field == "taxon_name" and not id_below and not total:
             return ResultPage((), "q:")
-        return ResultPage(hits, f"{field}:{last_id}" if last_id is not None else None)
+        # Ids that do not fall come from a service that leaves id_below unheeded: they would never end.
+        more = last_id is not None and (not id_below or last_id < int(id_below))
+        return ResultPage(hits, f"{field}:{last_id}" if more else None)
 
     def _params(self, field: str, keyword: str, id_below: str) -> dict[str, str]:
         params = {

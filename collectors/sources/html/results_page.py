@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from urllib.parse import quote
 
 from bs4 import Tag
@@ -15,7 +18,24 @@ from workspace.config.collect import SearchConfig
 from workspace.errors import SourceFailed
 from workspace.licenses import license_name
 
+_MAX_PAGES = 1000  # per keyword: a site may name a next page without end
 _SKIPPED_PARTS = ("header", "footer", "nav", "aside")
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """The cursor: the page to ask for, digests of the addresses and contents of those before it, and their number."""
+
+    url: str
+    seen: tuple[str, ...] = ()
+    read: int = 0
+
+    def after(self, final_url: str, content: str, next_url: str | None) -> _Position | None:
+        """Return the position after this page; None where no page follows that was not asked for before."""
+        seen = tuple(dict.fromkeys([*self.seen, _digest(self.url), _digest(final_url), content]))
+        if next_url is None or _digest(next_url) in seen or self.read + 1 >= _MAX_PAGES:
+            return None
+        return _Position(next_url, seen, self.read + 1)
 
 
 class ResultsPage:
@@ -33,8 +53,13 @@ class ResultsPage:
         return self._template
 
     def search(self, session: PoliteSession, keyword: str, cursor: str | None) -> ResultPage:
-        """Request one page; the next one is the page's rel=next link; see Source.search."""
-        url = cursor or self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1")
+        """Request one page; the next one is the page's rel=next link; see Source.search.
+
+        The end is also a page that links to itself or to an earlier one, and one that shows what an earlier one did:
+        many sites do so past their last page.
+        """
+        position = self._resume(keyword, cursor)
+        url = position.url
         html, final_url = fetch_page(session, url)
         hits, next_url = parse(html, final_url)
         if not hits and looks_like_captcha(html):
@@ -44,7 +69,22 @@ class ResultsPage:
                 "changed",
                 f"{url} has no linked picture and does not say that there are none: is it the site's search page?",
             )
-        return ResultPage(hits, next_url)
+        content = _digest("\n".join(hit.image_url for hit in hits))
+        if content in position.seen:
+            return ResultPage((), None)
+        following = position.after(final_url, content, next_url)
+        return ResultPage(hits, json.dumps(asdict(following), separators=(",", ":")) if following else None)
+
+    def _resume(self, keyword: str, cursor: str | None) -> _Position:
+        if cursor is None:
+            return _Position(self._template.replace("{keyword}", quote(keyword, safe="")).replace("{page}", "1"))
+        if not cursor.startswith("{"):
+            return _Position(cursor)  # of an earlier version, whose cursor was the url
+        return _Position(**json.loads(cursor))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def parse(html: bytes, url: str) -> tuple[tuple[SearchHit, ...], str | None]:
@@ -91,7 +131,7 @@ INFO = SourceInfo(
     name="results_page",
     factory=ResultsPage,
     summary="One site's own image search: its page of results.",
-    limits="as many pages as the site links (rel=next)",
+    limits="as many pages as the site links (rel=next), at most 1,000 per keyword",
     licenses=True,
     crawled=True,
     settings=("url",),
