@@ -33,6 +33,7 @@ _FALSELY_GLOBAL = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services, which only its machines reach
 )
 
+_LEAST_CONNECT_S = 0.01  # a timeout of zero would mean "do not wait at all"
 
 for _name in ("urllib3.connection", "urllib3.response"):
     # Odd headers are reported by the reason of the row, not by a traceback on the terminal.
@@ -183,14 +184,26 @@ def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket
 
 
 def _connect_to_first(connection: HTTPConnection, addresses: list[str]) -> socket.socket:
+    """Connect to the first address that answers, within connect_timeout_s over all of them.
+
+    Each has an equal share of the time that is left, so that a silent one leaves time for the others.
+    """
     last: OSError | None = None
-    for address in addresses:
+    timed_out: TimeoutError | None = None
+    deadline = time.monotonic() + (connection.timeout or 0.0)
+    for index, address in enumerate(addresses):
+        share_s = connection.timeout
+        if share_s is not None:
+            share_s = max((deadline - time.monotonic()) / (len(addresses) - index), _LEAST_CONNECT_S)
         try:
-            return create_connection(
-                (address, connection.port), connection.timeout, socket_options=connection.socket_options
-            )
-        except TimeoutError:
-            raise  # urllib3 makes a ConnectTimeoutError of it
+            made = create_connection((address, connection.port), share_s, socket_options=connection.socket_options)
+        except TimeoutError as error:
+            timed_out = error
         except OSError as error:
             last = error
+        else:
+            made.settimeout(connection.timeout)  # the TLS handshake has the whole time, as with one address
+            return made
+    if timed_out is not None:
+        raise timed_out  # urllib3 makes a ConnectTimeoutError of it
     raise NewConnectionError(connection, f"no connection to {connection._dns_host}: {last}") from last

@@ -1,5 +1,9 @@
 import io
 import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,3 +101,70 @@ def test_what_is_not_a_plain_web_address_is_refused_without_a_try(url: str) -> N
     error = refusal(url)
     assert (error.status, error.reason, error.attempts) == ("refused", "bad_url", 1)
     assert "secret" not in str(error)
+
+
+def addresses_of(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let every name have these addresses; those of literal addresses stay as they are."""
+    real = socket.getaddrinfo
+
+    def look_up(host, port, *args, **more):
+        if host[0].isdigit():
+            return real(host, port, *args, **more)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.fixture
+def silent() -> Iterator[Callable[..., list[str]]]:
+    """Addresses on loopback at which connections to a port time out, since their queues are full."""
+    with ExitStack() as ending:
+
+        def fill(port: int, count: int = 1) -> list[str]:
+            addresses = [f"127.0.0.{number + 2}" for number in range(count)]
+            for address in addresses:
+                ending.enter_context(socket.create_server((address, port), backlog=0))
+                for _ in range(3):
+                    waiting = ending.enter_context(socket.socket())
+                    waiting.setblocking(False)
+                    waiting.connect_ex((address, port))
+            return addresses
+
+        yield fill
+
+
+def timed(url: str, **network: object) -> tuple[str, float]:
+    """Fetch a url; return the reason of the failure, if any, and the seconds."""
+    began = time.monotonic()
+    settings = NetworkConfig.model_validate({"attempts": 1, "allow_private_addresses": True} | network)
+    with PoliteSession(settings) as session:
+        try:
+            session.fetch(url, io.BytesIO(), max_bytes=1000)
+        except TransferFailed as error:
+            return error.reason, time.monotonic() - began
+    return "", time.monotonic() - began
+
+
+@pytest.mark.parametrize("dead", [1, 3])
+def test_a_host_answers_at_its_second_address_although_the_first_is_silent(
+    dead: int, answers, silent, monkeypatch
+) -> None:
+    port = urlsplit(answers(lambda _request: (200, [], b"here"))).port
+    addresses_of(monkeypatch, *silent(port, dead), "127.0.0.1")
+    assert timed(f"http://dual.example:{port}/x.jpg", connect_timeout_s=2)[0] == ""
+
+
+def test_a_host_that_is_silent_at_every_address_has_the_time_of_one(silent, monkeypatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        addresses_of(monkeypatch, *silent(port, 3), "127.0.0.9")  # nobody listens at the last
+        reason, seconds = timed(f"http://dual.example:{port}/x.jpg", connect_timeout_s=0.6)
+    assert reason == "timeout" and 0.3 < seconds < 1.5
+
+
+def test_the_handshake_after_the_connection_has_the_whole_timeout(monkeypatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        addresses_of(monkeypatch, "127.0.0.1", "127.0.0.9", "127.0.0.8", "127.0.0.7")
+        url = f"https://dual.example:{listening.getsockname()[1]}/x.jpg"
+        reason, seconds = timed(url, connect_timeout_s=0.8)  # it accepts, and says nothing
+    assert reason == "timeout" and seconds > 0.7
