@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
@@ -241,7 +242,10 @@ class PoliteSession:
         """Send one request: return the response, or the Location of a redirect."""
         host = parse_url(url).hostname or ""
         is_trial = self._breaker.admit(host_port(url))
-        stated = self._check_site(url) if request.crawled else []
+        stated: list[Preference] = []
+        if request.crawled:
+            with self._breaker.trial(host_port(url)) if is_trial else nullcontext():
+                stated = self._check_site(url)
         with self._rate_limiter.slot(host):
             if self.stopped.is_set():
                 raise AttemptFailed("stopped", "the run was stopped", retryable=False, sent=False)

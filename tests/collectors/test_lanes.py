@@ -119,6 +119,31 @@ def test_a_host_that_was_given_up_stays_so_in_its_lanes_next_shard(tmp_path, ove
         assert len(given_up) >= 9 and {row.attempts for row in given_up} == {0}
 
 
+@pytest.mark.parametrize("robots", [True, False])
+def test_a_host_that_recovers_is_asked_again_by_the_later_shards_of_its_lane(
+    robots: bool, tmp_path, over_threads, monkeypatch
+) -> None:
+    workspace, give_up_s, ended, keep = Workspace(tmp_path), 0.1, [], KnownHosts.keep
+    with Hosts(1, broken=(0,)) as hosts:
+
+        def keep_and_wait(known: KnownHosts, *state: object) -> None:
+            """As while the shards of other lanes are fetched."""
+            keep(known, *state)
+            ended.append(state)
+            time.sleep(1.2 * give_up_s)
+            if len(ended) == 4:  # by now it was given up
+                hosts.broken = ()
+
+        monkeypatch.setattr(KnownHosts, "keep", keep_and_wait)
+        urls = [hosts.url(0, f"{number}.png") for number in range(8)]
+        config = settings(give_up_after=2, give_up_s=give_up_s, robots=robots, per_host_pause_s=0)
+        download.run(workspace, config, urls=urls, spread=over_threads(places=1, shard=2))
+        assert len(ended) == 8, "one url a shard"
+        found = {row.image_url: row.reason for row in rows(workspace)}
+        failed = "robots_unreachable" if robots else "http_503"
+        assert [found[url] for url in urls] == [failed] * 4 + [""] * 4
+
+
 def test_a_host_rests_before_a_lost_workers_urls_are_asked_again(tmp_path, over_threads) -> None:
     lost = over_threads(places=2, shard=8, lose=lambda _shard, tries: tries == 1)
     with Hosts(2) as hosts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from collectors.http.transfer import AttemptFailed
@@ -17,6 +18,7 @@ class _HostState:
     last_success: float = float("-inf")
     trial_at: float | None = None  # set while the circuit is open: when one request may try the host again
     reason: str = ""
+    trial_thread: int | None = None  # whose requests belong to the trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,30 @@ class CircuitBreaker:
             state = self._hosts.get(host)
             if state is None or state.trial_at is None:
                 return False
+            if state.trial_thread == threading.get_ident():
+                return True
             now = time.monotonic()
             if now >= state.trial_at:
                 state.trial_at = now + self._pause_s  # one request tries, the others wait for its result
                 return True
             detail = f"{host} failed {state.failures} times in a row, last with {state.reason}, and was given up"
         raise AttemptFailed(GIVEN_UP, detail, retryable=False, sent=False)
+
+    @contextmanager
+    def trial(self, host: str) -> Iterator[None]:
+        """Admit, as part of a trial, what this thread requests from the host in the block.
+
+        The files of the host's site are needed before the url that tries the host; refusing them would end every trial.
+        """
+        self._set_trial_thread(host, threading.get_ident())
+        try:
+            yield
+        finally:
+            self._set_trial_thread(host, None)
+
+    def _set_trial_thread(self, host: str, thread: int | None) -> None:
+        with self._lock:
+            self._hosts[host].trial_thread = thread
 
     def record_success(self, host: str) -> None:
         """Record a response that shows the host to be alive, whatever its status."""

@@ -1,13 +1,17 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
 from collectors import download, search
-from collectors.http.hosts.circuit_breaker import CircuitBreaker
+from collectors.http.hosts.circuit_breaker import CircuitBreaker, HostFailures
+from collectors.http.hosts.lane import LaneOfHosts, LaneState
+from collectors.http.session import PoliteSession
 from collectors.http.transfer import AttemptFailed
 from workspace.catalog.records import Download, Hit
+from workspace.config.collect import NetworkConfig
 
 
 def admitted(breaker: CircuitBreaker, host: str = "a") -> bool:
@@ -129,3 +133,44 @@ def test_bad_files_among_good_ones_do_not_cost_the_host(site, workspace, prepare
         site.misbehave(path, "500")
     counts = download.run(workspace, config)
     assert dict(counts.by_reason) == {"ok": 4, "failed: http_404": 6, "failed: http_500": 2}
+
+
+@pytest.mark.parametrize("robots", [True, False], ids=["robots", "reservations alone"])
+def test_the_trial_of_a_host_reads_the_files_of_its_site_first(robots: bool, host) -> None:
+    known = {urlsplit(host.url).netloc: HostFailures(2, "http_503", 0.0)}
+    network = NetworkConfig.model_validate(
+        {"private_hosts": ["127.0.0.1"], "per_host_pause_s": 0, "attempts": 1, "give_up_s": 60, "robots": robots}
+    )
+    with PoliteSession(network, lane=LaneOfHosts(state=LaneState(failures=known))) as session:
+        assert host.outcome(session, f"{host.url}/1.jpg") == ("ok", "")
+        assert host.outcome(session, f"{host.url}/2.jpg") == ("ok", "")
+        assert session.lane_state().failures == {}
+    assert host.asked == ["/robots.txt", "/.well-known/tdmrep.json", "/1.jpg", "/2.jpg"]
+
+
+def test_a_trial_whose_robots_txt_fails_ends_there_and_the_host_stays_given_up(host) -> None:
+    host.pages["/robots.txt"] = 503
+    known = {urlsplit(host.url).netloc: HostFailures(2, "http_503", 0.0)}
+    network = NetworkConfig.model_validate(
+        {"private_hosts": ["127.0.0.1"], "per_host_pause_s": 0, "attempts": 1, "give_up_after": 2, "give_up_s": 60}
+    )
+    with PoliteSession(network, lane=LaneOfHosts(state=LaneState(failures=known))) as session:
+        assert host.outcome(session, f"{host.url}/1.jpg") == ("failed", "robots_unreachable")
+        assert host.outcome(session, f"{host.url}/2.jpg") == ("failed", "host_given_up")
+    assert host.asked == ["/robots.txt"]
+
+
+def test_a_trial_lets_its_own_thread_pass_and_no_other() -> None:
+    breaker = CircuitBreaker(limit=1, pause_s=60, known={"a": HostFailures(1, "timeout", 0.0)})
+    assert breaker.admit("a") is True
+    assert not admitted(breaker)
+    others: list[bool] = []
+    with breaker.trial("a"):
+        assert breaker.admit("a") is True
+        bad(breaker, 1, "b")
+        assert not admitted(breaker, "b")
+        thread = threading.Thread(target=lambda: others.append(admitted(breaker)))
+        thread.start()
+        thread.join()
+    assert others == [False]
+    assert not admitted(breaker)
