@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from collectors.fetch_shard import FetchBatch, FetchShard, WantedUrl, fetch_shard
 from collectors.intake import INBOX_SCHEME
 from collectors.lanes import fetch_in_lanes
+from collectors.moved_files import drop_moved_files
 from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
@@ -65,7 +66,7 @@ def run(
             catalog.put(batch.rows)
             progress.advance(len(batch.rows))
         by_reason = download_counts(catalog)
-        notes = given_up_notes(catalog)
+        notes = (*given_up_notes(catalog), *drop_moved_files(workspace, config, catalog))
         for note in notes:
             progress.warn(note)
     return StepCounts(

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from collectors.intake import INBOX_SCHEME, Intake, failed_row
+from collectors.moved_files import NEGATIVES, drop_moved_files
 from collectors.sources.local.folder import read_capped
 from workspace.catalog.counts import urls_found_by
 from workspace.catalog.failures import lost_urls
@@ -78,10 +79,11 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
                     passed_over[file.place.root][f"{file.place.name}{file.name}"] = words_for(row.reason)
             catalog.add_new([_hit(kept, config, file, rank + start + index) for index, file in enumerate(batch)])
             progress.advance(len(batch))
+        moved = drop_moved_files(workspace, config, catalog)
         imported = [row for row in catalog.all(Download) if row.image_url.startswith(INBOX_SCHEME)]
     reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
     reasons |= Counter({"still being written": unsettled} if unsettled else {})
-    notes = (*notes, *filter(None, (passed_over_note(str(root), those) for root, those in passed_over.items())))
+    notes = (*notes, *moved, *filter(None, (passed_over_note(str(root), those) for root, those in passed_over.items())))
     for note in notes:
         progress.warn(note)
     return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
@@ -165,7 +167,7 @@ def _places(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[_Place]
                 f"negatives.folder = {config.negatives.folder!r} cannot be read: {error.strerror}; name a folder of "
                 "pictures, or leave it empty"
             ) from error
-        places.append(_Place(folder, "", NO_CLASS, f"{INBOX_SCHEME}/negatives/", 0.0))
+        places.append(_Place(folder, "", NO_CLASS, NEGATIVES, 0.0))
     return places, notes
 
 

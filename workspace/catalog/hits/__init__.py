@@ -1,0 +1,1 @@
+"""Which hits and labels count."""
