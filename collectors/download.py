@@ -14,6 +14,7 @@ from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.failures import given_up_notes, lost_urls, urls_to_retry
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import StepCounts
 from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig
@@ -53,8 +54,10 @@ def run(
         record_lost_files(workspace, catalog)
         if urls is None:
             wanted = config.collected, config.search.per_class
-            urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
-            urls += lost_urls(catalog, config.collected)
+            asked = Questions.of(config)
+            urls = urls_to_fetch(catalog, *wanted, asked)
+            urls += urls_to_retry(catalog, *wanted, config.network.give_up_s, asked)
+            urls += lost_urls(catalog, config.collected, asked)
         urls = [url for url in urls if not url.startswith(INBOX_SCHEME)]
         progress.begin("Downloading", len(urls))
         if warn_of_contact and not config.network.contact and _asks_strangers(urls, config.network):
