@@ -44,6 +44,17 @@ def failed_urls(catalog: Catalog, reasons: Collection[str], questions: Questions
         return [str(url) for url in connection.execute(query.order_by(table.c.image_url)).scalars()]
 
 
+def failures_under(catalog: Catalog, scheme: str) -> list[tuple[str, str, str]]:
+    """List (url, status, reason) of the URLs of a scheme, such as `inbox:`, that failed or were refused, in order."""
+    table = TABLES[Download]
+    # Not LIKE, which no index of SQLite answers.
+    of_scheme = sa.and_(table.c.image_url >= scheme, table.c.image_url < scheme[:-1] + chr(ord(scheme[-1]) + 1))
+    query = sa.select(table.c.image_url, table.c.status, table.c.reason).order_by(table.c.image_url)
+    with catalog.engine.connect() as connection:
+        rows = connection.execute(query.where(of_scheme, table.c.status.in_(("failed", "refused"))))
+        return [(str(url), str(status), str(reason)) for url, status, reason in rows]
+
+
 def failed_searches(catalog: Catalog, reasons: Collection[str]) -> list[Search]:
     """List the searches that failed for one of these reasons, in the order of their keys."""
     return [search for search in catalog.all(Search) if search.status == "failed" and search.reason in reasons]
