@@ -16,6 +16,7 @@ from workspace.catalog import curation
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.funnel import funnel_text, remedy_for
+from workspace.catalog.hits.questions import Questions, leftover_notes
 from workspace.catalog.records import Sample
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.model import WorkspaceConfig
@@ -43,6 +44,7 @@ def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
         states = class_progress(catalog, config.collected)
         usable = catalog.kept(ignoring=[curation.STAGE])
         renamed = plan_carry_over(catalog, config.collected)
+        leftovers = leftover_notes(catalog, Questions.of(config))
     negatives = read_negatives(run.negatives_file) if run else []
     champion, decisions, owner = read_champion(workspace), read_decisions(workspace), lock_owner(workspace)
     live = workspace.run(champion.champion) if champion else None
@@ -60,6 +62,7 @@ def read_status(workspace: Workspace, config: WorkspaceConfig) -> Status:
         notes={
             "classes": [f"{note}, with the next step" for note in renamed.notes],
             "decisions": list(renamed.waiting),
+            "removed": [*leftovers],
             "too few": _small_classes(workspace, config, states),
             "settings": _own_settings(workspace, config, live),
             "inbox": _inbox(workspace, config),
@@ -135,7 +138,7 @@ def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mappin
     if not small:
         return []
     with workspace.open_catalog() as catalog:
-        stats = read_collection_stats(catalog, small).by_class
+        stats = read_collection_stats(catalog, small, Questions.of(config)).by_class
     return [f"{label}: {funnel_text(stats[label])}; {remedy_for(stats[label], label, config)}" for label in small]
 
 

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 from collectors.fetch_shard import FetchBatch, FetchShard, WantedUrl, fetch_shard
 from collectors.intake import INBOX_SCHEME
 from collectors.lanes import fetch_in_lanes
+from collectors.moved_files import drop_moved_files
 from collectors.sources.local.folder import SCHEME as LOCAL_SCHEME
 from workspace.catalog.class_progress import urls_to_fetch
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
 from workspace.catalog.failures import given_up_notes, lost_urls, urls_to_retry
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import StepCounts
 from workspace.config.collect import NetworkConfig
 from workspace.config.model import WorkspaceConfig
@@ -52,8 +54,10 @@ def run(
         record_lost_files(workspace, catalog)
         if urls is None:
             wanted = config.collected, config.search.per_class
-            urls = urls_to_fetch(catalog, *wanted) + urls_to_retry(catalog, *wanted, config.network.give_up_s)
-            urls += lost_urls(catalog, config.collected)
+            asked = Questions.of(config)
+            urls = urls_to_fetch(catalog, *wanted, asked)
+            urls += urls_to_retry(catalog, *wanted, config.network.give_up_s, asked)
+            urls += lost_urls(catalog, config.collected, asked)
         urls = [url for url in urls if not url.startswith(INBOX_SCHEME)]
         progress.begin("Downloading", len(urls))
         if warn_of_contact and not config.network.contact and _asks_strangers(urls, config.network):
@@ -65,7 +69,7 @@ def run(
             catalog.put(batch.rows)
             progress.advance(len(batch.rows))
         by_reason = download_counts(catalog)
-        notes = given_up_notes(catalog)
+        notes = (*given_up_notes(catalog), *drop_moved_files(workspace, config, catalog))
         for note in notes:
             progress.warn(note)
     return StepCounts(

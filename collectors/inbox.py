@@ -16,9 +16,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from collectors.intake import INBOX_SCHEME, Intake, failed_row
+from collectors.moved_files import NEGATIVES, drop_moved_files
 from collectors.sources.local.folder import read_capped
+from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import urls_found_by
-from workspace.catalog.failures import lost_urls
+from workspace.catalog.failures import failures_under
 from workspace.catalog.records import Download, Hit, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -42,6 +44,8 @@ _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".filepart")
 def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILENT) -> StepCounts:
     """Import every new or replaced file of the inbox; each becomes a row of downloads, with a reason where it fails.
 
+    One that failed is tried again, as is one that was too large and fits `download.max_mb` now.
+
     A file that changed less than `retrain.settle_s` ago, or that is named like an unfinished download, is left for the
     next run. Folders are matched to classes by name or by one of the class's keywords; inbox/none/ takes negatives,
     where the settings want any.
@@ -51,10 +55,9 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     places, notes = _places(workspace, config)
     with workspace.open_catalog() as catalog:
-        found = urls_found_by(catalog, SOURCE)
         record_lost_files(workspace, catalog)
-        known = set(found).difference(lost_urls(catalog, config.collected))
-        rank = len(found)
+        found, again = _found_and_again(catalog, config)
+        known, rank = found - again, len(found)
         unsettled, new = 0, []
         files, passed_over = _files(places)
         for file in files:
@@ -68,23 +71,25 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         intake = Intake(
             ImageStore(workspace), withdrawn_files(catalog), max_bytes=int(config.download.max_mb * 1e6), durable=True
         )
-        kept = KeptPictures(workspace)
+        kept, failed_again = KeptPictures(workspace), 0
         for start in range(0, len(new), _BATCH):
             batch = new[start : start + _BATCH]
             rows = [_import(intake, file) for file in batch]
             catalog.put(rows)  # before the hits, which mark the files as imported
             for file, row in zip(batch, rows, strict=True):
+                failed_again += row.status == "failed" and row.image_url in again
                 if row.status != "ok":
                     passed_over[file.place.root][f"{file.place.name}{file.name}"] = words_for(row.reason)
             catalog.add_new([_hit(kept, config, file, rank + start + index) for index, file in enumerate(batch)])
             progress.advance(len(batch))
+        moved = drop_moved_files(workspace, config, catalog)
         imported = [row for row in catalog.all(Download) if row.image_url.startswith(INBOX_SCHEME)]
     reasons = Counter("taken in" if row.status == "ok" else f"{row.status}: {row.reason}" for row in imported)
     reasons |= Counter({"still being written": unsettled} if unsettled else {})
-    notes = (*notes, *filter(None, (passed_over_note(str(root), those) for root, those in passed_over.items())))
+    notes = (*notes, *moved, *filter(None, (passed_over_note(str(root), those) for root, those in passed_over.items())))
     for note in notes:
         progress.warn(note)
-    return StepCounts("inbox", len(new), len(known), in_order(reasons), notes=notes)
+    return StepCounts("inbox", len(new) - failed_again, len(known) + failed_again, in_order(reasons), notes=notes)
 
 
 def waiting(workspace: Workspace, config: WorkspaceConfig) -> list[str]:
@@ -94,7 +99,7 @@ def waiting(workspace: Workspace, config: WorkspaceConfig) -> list[str]:
         WorkspaceError: the inbox or the catalogue cannot be read.
     """
     places, notes = _class_folders(workspace, config)
-    new = _not_taken_in(workspace, places)
+    new = _not_taken_in(workspace, config, places)
     if not new:
         return [*notes]
     classes = ", ".join(f"{label} {count}" for label, count in new.items())
@@ -108,16 +113,32 @@ def waiting_by_class(workspace: Workspace, config: WorkspaceConfig) -> Mapping[s
     Raises:
         WorkspaceError: the inbox, the negatives' folder or the catalogue cannot be read.
     """
-    return _not_taken_in(workspace, _places(workspace, config)[0])
+    return _not_taken_in(workspace, config, _places(workspace, config)[0])
 
 
-def _not_taken_in(workspace: Workspace, places: Sequence[_Place]) -> Counter[str]:
+def _not_taken_in(workspace: Workspace, config: WorkspaceConfig, places: Sequence[_Place]) -> Counter[str]:
     files, _ = _files(places)
     known: set[str] = set()
     if files and workspace.has_catalog():
         with workspace.open_catalog() as catalog:
-            known = set(urls_found_by(catalog, SOURCE))
+            found, again = _found_and_again(catalog, config)
+            known = found - again
     return Counter(file.place.label for file in files if file.url not in known)
+
+
+def _found_and_again(catalog: Catalog, config: WorkspaceConfig) -> tuple[set[str], set[str]]:
+    """Read the urls of all files that were seen before, and of those to be read again although they did not change."""
+    again = {
+        url
+        for url, status, reason in failures_under(catalog, INBOX_SCHEME)
+        if status == "failed" or (reason == "too_large" and _fits(url, config))
+    }
+    return set(urls_found_by(catalog, SOURCE)), again
+
+
+def _fits(url: str, config: WorkspaceConfig) -> bool:
+    size = url.rpartition("?")[2].partition("-")[0]
+    return size.isdecimal() and int(size) <= int(config.download.max_mb * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +186,7 @@ def _places(workspace: Workspace, config: WorkspaceConfig) -> tuple[list[_Place]
                 f"negatives.folder = {config.negatives.folder!r} cannot be read: {error.strerror}; name a folder of "
                 "pictures, or leave it empty"
             ) from error
-        places.append(_Place(folder, "", NO_CLASS, f"{INBOX_SCHEME}/negatives/", 0.0))
+        places.append(_Place(folder, "", NO_CLASS, NEGATIVES, 0.0))
     return places, notes
 
 

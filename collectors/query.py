@@ -11,6 +11,7 @@ from collectors.url_identity import MAX_URL_BYTES, canonical_url, image_key, is_
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import urls_of
 from workspace.catalog.exclusions import record_exclusions
+from workspace.catalog.hits.questions import Removed, adopt_found_again
 from workspace.catalog.records import Download, Hit, Search
 from workspace.errors import SourceFailed
 from workspace.reasons import find_reason
@@ -29,9 +30,12 @@ class QueryOutcome:
     notes: tuple[str, ...] = ()
 
 
-def known_images(catalog: Catalog, label: str) -> dict[str, str]:
-    """Map the images found for a class, by `image_key`, to the url at which each was found."""
-    return {image_key(url): url for url in urls_of(catalog, label)}
+def known_images(catalog: Catalog, label: str, removed: Removed) -> dict[str, str]:
+    """Map the images found for a class, by `image_key`, to the url at which each was found.
+
+    One that only `removed` found, and that was not fetched, is not among them, so that it is found anew.
+    """
+    return {image_key(url): url for url in urls_of(catalog, label, removed)}
 
 
 def current_state(catalog: Catalog, query: Search, scope: str) -> Search:
@@ -60,6 +64,7 @@ def query_next_page(
     state: Search,
     known: dict[str, str],
     licenses: Sequence[str] | None,
+    removed: Removed,
     asked: set[int] | None = None,
 ) -> QueryOutcome:
     """Request the page at the query's cursor, and record the hits first, then the query's new state.
@@ -75,6 +80,7 @@ def query_next_page(
         state: the query and its cursor.
         known: from `known_images`; images new to the class are added.
         licenses: the accepted licences (SearchConfig.wanted_licenses); None: any.
+        removed: from `removed_questions`; what they found and this query finds too belongs to this query from then on.
         asked: hashes of the query's earlier cursors in this run; this one is added. Cursors themselves can be long.
     """
     asked = set() if asked is None else asked
@@ -97,17 +103,24 @@ def query_next_page(
     else:
         if hash(page.next_cursor) in asked:
             page = replace(page, next_cursor=None)
-        outcome = _record(catalog, state, page, known, licenses, session.now())
+        outcome = _record(catalog, state, page, known, licenses, removed, session.now())
     catalog.put([outcome.state])
     return outcome
 
 
 def _record(
-    catalog: Catalog, state: Search, page: ResultPage, known: dict[str, str], licenses: Sequence[str] | None, now: str
+    catalog: Catalog,
+    state: Search,
+    page: ResultPage,
+    known: dict[str, str],
+    licenses: Sequence[str] | None,
+    removed: Removed,
+    now: str,
 ) -> QueryOutcome:
     is_repeat = state.cursor is None and state.found > 0  # the first page again: ranks restart, most hits are known
     hits = hit_rows(replace(state, found=0) if is_repeat else state, page, now)
     new_urls, excluded = _add(catalog, hits, known, licenses)
+    adopt_found_again(catalog, removed, hits)
     is_exhausted = page.next_cursor is None or state.status == "exhausted"
     after = replace(
         state,

@@ -7,6 +7,7 @@ from collections import Counter
 from collectors.query import current_state, known_images, query_next_page
 from collectors.sources.registry import make_sources, open_session, search_scope, with_recorded_keys
 from workspace.catalog.class_progress import class_progress
+from workspace.catalog.hits.questions import Questions, removed_questions
 from workspace.catalog.records import Search, StepCounts
 from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig
@@ -32,11 +33,12 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         sources = make_sources(config.search)
         with workspace.open_catalog() as catalog, open_session(config.network) as session:
             progress.begin("Refreshing searches", len(due))
+            removed = removed_questions(catalog, Questions.of(config))
             for query in due:
                 source = sources[query.source]
                 state = current_state(catalog, query, search_scope(config, query.source, source, query.keyword))
-                known = known_images(catalog, state.label)
-                outcome = query_next_page(catalog, session, source, state, known, config.search.wanted_licenses)
+                known, licenses = known_images(catalog, state.label, removed), config.search.wanted_licenses
+                outcome = query_next_page(catalog, session, source, state, known, licenses, removed)
                 after = outcome.state
                 for note in outcome.notes:
                     progress.warn(note)
@@ -57,15 +59,15 @@ def due_searches(workspace: Workspace, config: WorkspaceConfig) -> list[Search]:
     if not interval_h:
         return []
     latest, now = utc_now(ago_s=3600 * interval_h), utc_now()
+    questions = Questions.of(config)
     with workspace.open_catalog() as catalog:
         states = catalog.all(Search)
-        classes = class_progress(catalog, config.collected)
+        classes = class_progress(catalog, config.collected, questions)
     lacking = {label for label, state in classes.items() if state.still_to_fetch(config.search.per_class)}
     return [
         state
         for state in states
         if state.label in lacking
-        and state.keyword in config.collected.get(state.label, ())
-        and state.source in config.search.sources
+        and questions.has(state)
         and not latest < state.asked_at <= now  # one of the future was written by a clock that was wrong
     ]

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from collectors import download, search
 from collectors.intake import INBOX_SCHEME
 from workspace.catalog.failures import failed_searches, failed_urls, failure_counts
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ConfigError
@@ -21,7 +22,8 @@ def run(
 ) -> StepCounts:
     """Repeat the searches and downloads that failed for these reasons.
 
-    Each row is replaced as soon as its new outcome is known. New hits are left to the next download.
+    Each row is replaced as soon as its new outcome is known. New hits are left to the next download. What was found by
+    a keyword or source that the settings no longer name is left out.
 
     Args:
         workspace: whose catalogue it is.
@@ -46,7 +48,7 @@ def run(
             raise ConfigError(f"nothing failed for the reason {', '.join(unknown)}; failures: {existing or 'none'}")
         chosen = reasons or [reason for reason in failed if is_retryable(reason)]
         searches = failed_searches(catalog, chosen)
-        urls = [url for url in failed_urls(catalog, chosen) if not url.startswith(INBOX_SCHEME)]
+        urls = [url for url in failed_urls(catalog, chosen, Questions.of(config)) if not url.startswith(INBOX_SCHEME)]
     repeated = search.retry_searches(workspace, config, searches, progress) if searches else 0
     if urls:
         download.run(workspace, config, progress, urls=urls)

@@ -13,6 +13,7 @@ from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
+from workspace.catalog.hits.questions import Questions, removed_questions
 from workspace.catalog.records import Search, StepCounts
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
@@ -101,16 +102,12 @@ def retry_searches(
     """
     config = with_recorded_keys(config)
     sources = make_sources(config.search)
-    current = [
-        state
-        for state in searches
-        if state.source in sources and state.keyword in config.collected.get(state.label, ())
-    ]
+    current = [state for state in searches if Questions.of(config).has(state)]
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         progress.begin("Repeating failed searches", len(current))
         searching = _Searching(catalog, session, sources, config, retry_failed=True)
         for state in current:
-            searching.query(searching.current(state), known_images(catalog, state.label))
+            searching.query(searching.current(state), searching.known(state.label))
             progress.advance()
         for note in dict.fromkeys(searching.notes):
             progress.warn(note)
@@ -130,9 +127,11 @@ class _Searching:
     ) -> None:
         self._catalog, self._session, self._sources, self._config = catalog, session, sources, config
         self._finished = {"exhausted"} if retry_failed else {"exhausted", "failed"}
-        self._states = class_progress(catalog, config.collected)
         # Hashes of the cursors of each query.
         self._asked: defaultdict[tuple[str, str, str], set[int]] = defaultdict(set)
+        questions = Questions.of(config)
+        self._states = class_progress(catalog, config.collected, questions)
+        self._removed = removed_questions(catalog, questions)
         self.notes: list[str] = []
 
     def fill(self, label: str) -> None:
@@ -143,7 +142,7 @@ class _Searching:
             return
         limit = search.max_found_per_picture * search.per_class
         queries, unqueried = self._queries(label)
-        known = known_images(self._catalog, label)
+        known = self.known(label)
         failed = False
         while queries and found < limit and (waiting < wanted or unqueried):
             state_before = queries.pop(0)
@@ -178,11 +177,15 @@ class _Searching:
         scope = search_scope(self._config, query.source, self._sources[query.source], query.keyword)
         return current_state(self._catalog, query, scope)
 
+    def known(self, label: str) -> dict[str, str]:
+        """Read the images that are known for a class; see known_images."""
+        return known_images(self._catalog, label, self._removed)
+
     def query(self, state: Search, known: dict[str, str]) -> QueryOutcome:
         """Request one page of a query."""
         source, licenses = self._sources[state.source], self._config.search.wanted_licenses
-        asked = self._asked[state.label, state.keyword, state.source]
-        outcome = query_next_page(self._catalog, self._session, source, state, known, licenses, asked)
+        asked, removed = self._asked[state.label, state.keyword, state.source], self._removed
+        outcome = query_next_page(self._catalog, self._session, source, state, known, licenses, removed, asked)
         self.notes += outcome.notes
         return outcome
 

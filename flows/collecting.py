@@ -10,6 +10,7 @@ from preprocessing.split import refuse_small_classes
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.collection_stats import ClassCounts, read_collection_stats
 from workspace.catalog.funnel import funnel_text, has_losses, is_mostly_kept, remedy_for
+from workspace.catalog.hits.questions import Questions, leftover_notes
 from workspace.catalog.records import Search, StepCounts
 from workspace.catalog.renamed_classes import plan_carry_over
 from workspace.config.collect import ALL_PICTURES
@@ -44,27 +45,29 @@ def collect_until_clean(workspace: Workspace, config: WorkspaceConfig, run_step:
     Each round asks for what is missing, divided by the share of pictures that turned out clean so far.
 
     Returns:
-        The counts of each step over all rounds; the notes of `search` say how every class ended, and which decisions
-        wait for a class.
+        The counts of each step over all rounds; the notes of `search` say how every class ended, what it keeps of
+        removed keywords and sources, and which decisions wait for a class.
     """
     totals = {"inbox": run_step("inbox", 1)} if workspace.inbox.is_dir() or config.negatives.folder else {}
     before: list[ClassProgress] = []
+    questions = Questions.of(config)
     for number in range(1, config.search.max_rounds + 1):
         for name in steps_of(Phase.COLLECT):
             counts = run_step(name, number)
             totals[name] = _together(totals[name], counts) if name in totals else counts
         with workspace.open_catalog() as catalog:
-            states = list(class_progress(catalog, config.collected).values())
-            searches = [search for search in catalog.all(Search) if _is_asked(search, config)]
+            states = list(class_progress(catalog, config.collected, questions).values())
+            searches = [search for search in catalog.all(Search) if questions.has(search)]
         if states == before or not any(_may_grow(state, searches, config) for state in states):
             break
         before = states
     lacking = [state.label for state in states if state.clean < config.search.per_class]
     with workspace.open_catalog() as catalog:
-        stats = read_collection_stats(catalog, lacking).by_class if lacking else {}
+        stats = read_collection_stats(catalog, lacking, questions).by_class if lacking else {}
         waiting = plan_carry_over(catalog, config.collected).waiting
+        leftovers = leftover_notes(catalog, questions)
     endings = tuple(ending(state, searches, stats.get(state.label), config, rounds=number) for state in states)
-    return totals | {"search": replace(totals["search"], notes=(*endings, *waiting))}
+    return totals | {"search": replace(totals["search"], notes=(*endings, *leftovers, *waiting))}
 
 
 def ending(
@@ -102,11 +105,6 @@ def ending(
     if stats is not None and lost and not (takes_all and is_mostly_kept(stats)):
         clauses.append(remedy_for(stats, state.label, config))
     return "; ".join(clauses)
-
-
-def _is_asked(question: Search, config: WorkspaceConfig) -> bool:
-    """Return whether a recorded search is still among today's sources and keywords."""
-    return question.source in config.search.sources and question.keyword in config.collected.get(question.label, ())
 
 
 def _may_grow(state: ClassProgress, searches: Iterable[Search], config: WorkspaceConfig) -> bool:

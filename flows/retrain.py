@@ -28,8 +28,8 @@ def retrain(
 ) -> dict[str, StepCounts]:
     """Take in the inbox, clean, train a challenger, and publish it only if it is better than the live model.
 
-    One retraining of a workspace at a time: another waits for it, and then finds its work done. What arrives in the
-    meantime counts for the next one.
+    One process at work in a workspace at a time: a retraining waits for another at most 10 minutes, and fails if that
+    takes longer. After another retraining it finds its work done. What arrives in the meantime counts for the next one.
 
     Args:
         workspace: The workspace's folder; empty: the only one under data/.
@@ -38,6 +38,9 @@ def retrain(
 
     Returns:
         What each step did, by its name.
+
+    Raises:
+        WorkspaceBusy: another process is still at work in the workspace; names it.
     """
     logger = get_run_logger()
     opened, today = open_workspace(workspace_folder(workspace), (), settings)

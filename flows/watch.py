@@ -16,6 +16,8 @@ from flows.cluster.spread import spread_for
 from flows.each_workspace import look_at_each
 from flows.steps import step_task
 from preprocessing.dataset.new_images import NewImages, count_new_images
+from workspace.catalog.class_progress import class_progress
+from workspace.config.model import WorkspaceConfig
 from workspace.files.atomic import write_json
 from workspace.resolve import open_workspace
 from workspace.storage.champion import read_decisions
@@ -63,7 +65,7 @@ def _look(folder: Path, logger: Logger) -> NewImages:
             taken_more = step_task("download")(workspace, config).done
         else:
             taken_more = 0
-        if taken.done or taken_more:
+        if taken.done or taken_more or _has_uncleaned(workspace, config):
             step_task("clean")(workspace, config)
         found = count_new_images(workspace, config)
         enough = found.enough(config)
@@ -77,6 +79,15 @@ def _look(folder: Path, logger: Logger) -> NewImages:
         limit = config.retrain.min_new_images
         logger.info("%s: %d of the %d new clean pictures that start a retraining", folder.name, found.new, limit)
     return found
+
+
+def _has_uncleaned(workspace: Workspace, config: WorkspaceConfig) -> bool:
+    """Return whether an earlier `watch` took in pictures and was killed, or failed, before it had cleaned them."""
+    with workspace.open_catalog() as catalog:
+        if catalog.files_to_examine():
+            return True
+        # Bytes that are known already need no decoding, but a verdict under the class that has them now.
+        return any(state.unjudged for state in class_progress(catalog, config.collected).values())
 
 
 def _told_before(workspace: Workspace) -> bool:

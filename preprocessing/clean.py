@@ -21,7 +21,7 @@ from workspace.catalog.counts import (
     same_bytes_count,
     stored_thumbs,
 )
-from workspace.catalog.records import ImageFacts, StepCounts, Verdict
+from workspace.catalog.records import ImageFacts, Override, StepCounts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
@@ -40,8 +40,8 @@ def run(
 ) -> StepCounts:
     """Extract the facts of new files, then judge the whole catalogue anew from its facts.
 
-    Verdicts depend on facts and settings alone, so changed limits need no decoding. Labels that are no longer in the
-    config get no verdict.
+    Verdicts depend on facts, hits, decisions and settings alone, so changed limits need no decoding. Labels that are
+    no longer in the config get no verdict.
 
     Args:
         workspace: whose files.
@@ -71,6 +71,7 @@ def run(
             clean,
             partial(register_pairs, workspace, clean, progress=progress, spread=spread),
             spread,
+            catalog.all(Override),
         )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))

@@ -18,6 +18,7 @@ from preprocessing.verdicts import copy_verdicts
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import best_ranks, licensed_files
 from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.hits.label_ranks import FOUND, REVIEWED, LabelRank, label_rank
 from workspace.catalog.records import ImageFacts, Override, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.progress import SILENT, Progress
@@ -28,7 +29,7 @@ from workspace.storage.paths import Workspace
 STAGE = "near_copy"
 """The stage of the verdicts made here."""
 
-_PROTECTED = -1_000_000  # the rank of a label that a person has set: before every other
+_REVIEWED, _UNRANKED = label_rank(REVIEWED, 0), label_rank(FOUND, 0)
 
 
 class EditedCopies(NamedTuple):
@@ -72,7 +73,7 @@ def find_edited_copies(
     ranks = _ranks(catalog, config.collected)
     store = latest_features(workspace)
     licensed = licensed_files(catalog)
-    by_person = {sha for sha, labels in ranks.items() if _PROTECTED in labels.values()}
+    by_person = {sha for sha, labels in ranks.items() if _REVIEWED in labels.values()}
     ordered = sorted(
         (
             fingerprint_of(facts)
@@ -102,13 +103,13 @@ def find_edited_copies(
     return EditedCopies(sorted(relevant, key=lambda verdict: (verdict.sha256, verdict.label)), recall)
 
 
-def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, int]]:
-    """Return the kept images with their best rank under each label; a label set by a person ranks first."""
+def _ranks(catalog: Catalog, labels: Collection[str]) -> dict[str, dict[str, LabelRank]]:
+    """Return the kept images with the rank of each of their labels."""
     best = {(sha, label): rank for sha, label, rank in best_ranks(catalog)}
     for override in catalog.all(Override):
-        best[override.sha256, override.new_label or override.label] = _PROTECTED
-    ranks: dict[str, dict[str, int]] = {}
+        best[override.sha256, override.new_label or override.label] = _REVIEWED
+    ranks: dict[str, dict[str, LabelRank]] = {}
     for sha, label in catalog.kept(ignoring=FEATURE_STAGES):
         if label in labels:
-            ranks.setdefault(sha, {})[label] = best.get((sha, label), 0)
+            ranks.setdefault(sha, {})[label] = best.get((sha, label), _UNRANKED)
     return ranks

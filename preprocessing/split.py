@@ -17,6 +17,7 @@ from workspace.catalog.catalog import Catalog
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.counts import appearances, creators, sizes
 from workspace.catalog.funnel import funnel_text, remedy_for
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import Hit, Sample, StepCounts, Verdict
 from workspace.config.model import WorkspaceConfig
 from workspace.config.storage import StorageConfig
@@ -168,7 +169,7 @@ def _refuse_small_classes(catalog: Catalog, kept: Iterable[tuple[str, str]], con
     small = [label for label in config.classes if counts[label] < config.split.min_per_class]
     if not small:
         return
-    stats = read_collection_stats(catalog, small)
+    stats = read_collection_stats(catalog, small, Questions.of(config))
     lines = []
     for label in small:
         failed = "".join(

@@ -11,14 +11,16 @@ from preprocessing.duplicates.match import EDITED
 from preprocessing.duplicates.orientation import MIRRORED
 from preprocessing.duplicates.registration_cache import RegisterPairs
 from preprocessing.quality.checks import Finding, judge
-from workspace.catalog.records import Hit, ImageFacts, Verdict
+from workspace.catalog.hits.label_ranks import REVIEWED, LabelRank, better_rank, label_rank
+from workspace.catalog.overrides import KEEP, RELABEL
+from workspace.catalog.records import Hit, ImageFacts, Override, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.names import NO_CLASS
 from workspace.reasons import COPY_OF_CLASS, EDITED_COPY
 from workspace.spread.shards import HERE, Spread
 
-Ranks = Mapping[str, Mapping[str, int]]
-"""By sha256, the best rank under every label that found it."""
+Ranks = Mapping[str, Mapping[str, LabelRank]]
+"""By sha256, the rank of every label that it has."""
 
 STAGES = ("decode", "check", "copy")
 """The stages whose verdicts are made here, in the order in which an image passes them."""
@@ -31,6 +33,7 @@ def verdicts_for(
     clean: CleanConfig,
     register: RegisterPairs | None = None,
     spread: Spread = HERE,
+    decisions: Iterable[Override] = (),
 ) -> list[Verdict]:
     """Judge every (sha256, label) that appears. Depends only on the arguments, not on their order.
 
@@ -41,15 +44,16 @@ def verdicts_for(
         clean: the limits.
         register: registers pairs that may be edited copies.
         spread: where hashes are searched.
+        decisions: of people; under a label that one of them gave, an image loses all its others.
 
     Returns:
         By sha256, label and stage. An image that a stage drops has no verdict of the later ones.
     """
-    ranks: dict[str, dict[str, int]] = {}
+    ranks: dict[str, dict[str, LabelRank]] = {}
     licensed: set[str] = set()
     for sha, hit in appearances:
         labels = ranks.setdefault(sha, {})
-        labels[hit.label] = min(hit.rank, labels.get(hit.label, hit.rank))
+        labels[hit.label] = better_rank(hit, labels.get(hit.label))
         if hit.license:
             licensed.add(sha)
     verdicts: list[Verdict] = []
@@ -68,8 +72,24 @@ def verdicts_for(
         verdicts += _each_label(sha, ranks, "decode", Finding("drop", "file_missing", 0.0))
     ordered = sorted(passed, key=lambda image: best_first(image, image.sha256 in licensed))
     copies = find_copies(passed, thumbs, licensed, clean, register, spread)
-    verdicts += copy_verdicts("copy", ordered, ranks, copies, clean.rank_margin)
+    with_decisions = _with_decisions(ranks, decisions)
+    judged = copy_verdicts("copy", ordered, with_decisions, copies, clean.rank_margin)
+    verdicts += (verdict for verdict in judged if verdict.label in ranks[verdict.sha256])
     return sorted(verdicts, key=lambda verdict: (verdict.sha256, verdict.label, STAGES.index(verdict.stage)))
+
+
+def _with_decisions(ranks: Ranks, decisions: Iterable[Override]) -> Ranks:
+    """Rank first the labels that people gave in `review`, whether or not a hit has found the image under them.
+
+    The only label of an image that was moved keeps its verdict, which counts again once the decision is undone.
+    """
+    decided: dict[str, dict[str, LabelRank]] = {}
+    for row in decisions:
+        found = ranks.get(row.sha256, {})
+        if row.action == KEEP or (row.action == RELABEL and found.keys() - {row.label, row.new_label}):
+            labels = decided.setdefault(row.sha256, dict(found))
+            labels[row.new_label or row.label] = label_rank(REVIEWED, 0)
+    return {**ranks, **decided} if decided else ranks
 
 
 def _each_label(sha256: str, ranks: Ranks, stage: str, finding: Finding) -> Iterator[Verdict]:
@@ -93,7 +113,8 @@ def copy_verdicts(
         ordered: the images, the best first (`best_first`).
         ranks: for each of them, its rank under every label that it has.
         copies: the copies and near-duplicate groups among them.
-        margin: difference of rank between two labels of an image from which on the better one keeps it.
+        margin: difference of rank between two labels of an image from which on the better one keeps it; that of another
+            origin is always the better or the worse one.
     """
     stars: dict[str, list[Fingerprint]] = {}
     for image in ordered:
@@ -118,16 +139,17 @@ def copy_verdicts(
     return verdicts
 
 
-def _winner(ranks: Iterable[Mapping[str, int]], margin: int) -> str | None:
-    """Choose the label that keeps an image: the only class, or the one that ranks it higher by the margin."""
-    best: dict[str, int] = {}
+def _winner(ranks: Iterable[Mapping[str, LabelRank]], margin: int) -> str | None:
+    """Choose the label that keeps an image: the only class, or the one that ranks it higher by origin or the margin."""
+    best: dict[str, LabelRank] = {}
     for labels in ranks:
         for label, rank in labels.items():
             best[label] = min(rank, best.get(label, rank))
     order = sorted(best.keys() - {NO_CLASS} or best, key=lambda label: (best[label], label))
-    if len(order) == 1 or best[order[0]] + margin <= best[order[1]]:
+    if len(order) == 1:
         return order[0]
-    return None
+    first, second = best[order[0]], best[order[1]]
+    return order[0] if first.origin < second.origin or first.rank + margin <= second.rank else None
 
 
 def _difference(copy: Fingerprint, kept: Fingerprint, copies: Copies) -> str:

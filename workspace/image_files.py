@@ -44,7 +44,20 @@ class FolderFile:
     @property
     def version(self) -> str:
         """A text that differs after the file was changed or replaced."""
-        return f"{self.size}-{self.mtime_ns}"
+        return _version(self.size, self.mtime_ns)
+
+
+def version_of(path: Path) -> str:
+    """Return FolderFile.version of the file at a path; empty where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return ""
+    return _version(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else ""
+
+
+def _version(size: int, mtime_ns: int) -> str:
+    return f"{size}-{mtime_ns}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,10 @@ def deploy(workspace: DefaultWorkspace = None, watch_every: WatchEvery = 900) ->
 @app.command(rich_help_panel=OPERATE)
 @resumable()
 def watch(folder: Folder) -> None:
-    """Take in the inbox, repeat earlier searches, and say whether there is enough new to retrain."""
+    """Take in the inbox, repeat earlier searches, and say whether there is enough new to retrain.
+
+    A workspace in which another process is at work is left for the next time.
+    """
     from flows.server.local import prepare_server
 
     prepare_server()
@@ -72,7 +75,10 @@ def watch(folder: Folder) -> None:
 @app.command(rich_help_panel=OPERATE)
 @resumable()
 def retrain(folder: Folder, settings: Settings = None) -> None:
-    """Train on the new pictures with the live model's settings; publish the result only if it is better."""
+    """Train on the new pictures with the live model's settings; publish the result only if it is better.
+
+    Waits at most 10 minutes for another process that is at work in the workspace, and then fails and names it.
+    """
     from flows.server.local import prepare_server
     from training.report.summary import summary_table
     from workspace.resolve import open_workspace

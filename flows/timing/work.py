@@ -12,6 +12,7 @@ from training.fit.schedule import epochs_for, last_epochs
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import ClassProgress, class_progress
 from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import StepCounts
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
@@ -75,7 +76,7 @@ class _State:
         if not self.workspace.has_catalog():
             return {label: ClassProgress(label) for label in self.config.collected}
         with self.workspace.open_catalog() as catalog:
-            return class_progress(catalog, self.config.collected)
+            return class_progress(catalog, self.config.collected, Questions.of(self.config))
 
     @cached_property
     def in_inbox(self) -> Mapping[str, int]:

@@ -164,3 +164,44 @@ def test_links_within_a_folder_are_followed_without_end_and_a_folder_of_a_class_
     heard = Heard()
     assert inbox.run(workspace, CONFIG, heard).by_reason == {"taken in": 2}
     assert "cat/deep/loop (a link to ., which is listed), cat/gone.png (a link that leads nowhere" in heard.words[0]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_and_counts_once_it_can(tmp_path, monkeypatch) -> None:
+    workspace = Workspace(tmp_path)
+    drop(workspace, "cat/1.png", 1)
+
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "read_capped", refuse)
+        assert inbox.run(workspace, CONFIG).by_reason == {"failed: unreadable": 1}
+        again = inbox.run(workspace, CONFIG)
+        assert (again.done, again.by_reason) == (0, {"failed: unreadable": 1})
+        assert inbox.waiting_by_class(workspace, CONFIG) == {"cat": 1}
+    counts = inbox.run(workspace, CONFIG)  # made readable, which changes neither size nor time
+    assert (counts.done, counts.by_reason) == (1, {"taken in": 1})
+    assert (inbox.run(workspace, CONFIG).done, len(hits(workspace))) == (0, 1)
+
+
+def test_a_file_that_was_too_large_is_taken_under_a_larger_limit(tmp_path) -> None:
+    workspace, folder = Workspace(tmp_path / "w"), tmp_path / "negatives"
+    drop(workspace, "cat/1.png", 1)
+    for name in ("cat/2.png", "cat/huge.png"):
+        drop(workspace, name, 2)
+        with (workspace.inbox / name).open("ab") as out:
+            out.write(bytes(4_000_000 if "huge" in name else 2_000_000))
+        os.utime(workspace.inbox / name, (time.time() - 60,) * 2)
+    folder.mkdir()
+    (folder / "3.png").write_bytes((workspace.inbox / "cat/2.png").read_bytes())
+
+    def limited(max_mb: float) -> WorkspaceConfig:
+        values = {"classes": dict(CONFIG.classes), "negatives": {"folder": str(folder)}}
+        return WorkspaceConfig.model_validate(values | {"download": {"max_mb": max_mb}})
+
+    assert inbox.run(workspace, limited(1)).by_reason == {"taken in": 1, "refused: too_large": 3}
+    assert inbox.run(workspace, limited(1)).done == 0
+    assert inbox.waiting_by_class(workspace, limited(3)) == {"cat": 1, "none": 1}
+    counts = inbox.run(workspace, limited(3))
+    assert (counts.done, counts.by_reason) == (2, {"taken in": 3, "refused: too_large": 1})
+    assert inbox.run(workspace, limited(3)).done == 0

@@ -10,13 +10,14 @@ import dataclasses
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.curation import FEATURE_STAGES
+from workspace.catalog.hits.questions import Questions, Removed, removed_questions
 from workspace.catalog.records import Download, Hit, Override, Verdict
 from workspace.catalog.standing import DROP, FLAG, ImageCounts, count_images, effective_verdicts, worst
 
@@ -36,6 +37,7 @@ class ClassProgress:
         clean: pictures that cleaning kept, or a person; what curation says later is not counted.
         found: distinct URLs.
         waiting: of these, to be fetched.
+        not_asked: found only by keywords or sources that are no longer named, and not fetched.
         unjudged: fetched, and not yet cleaned.
         settled: fetched and cleaned, or failed.
         left_out: not asked for: the wrong licence, withdrawn, the same picture elsewhere, or its host was given up.
@@ -46,6 +48,7 @@ class ClassProgress:
     clean: int = 0
     found: int = 0
     waiting: int = 0
+    not_asked: int = 0
     unjudged: int = 0
     settled: int = 0
     left_out: int = 0
@@ -63,9 +66,19 @@ class ClassProgress:
         return max(0, math.ceil((wanted - self.clean) / share) - self.unjudged)
 
 
-def class_progress(catalog: Catalog, labels: Iterable[str]) -> dict[str, ClassProgress]:
-    """Count the progress of each of these classes, in their order."""
+def class_progress(
+    catalog: Catalog, labels: Iterable[str], questions: Questions | None = None
+) -> dict[str, ClassProgress]:
+    """Count the progress of each of these classes, in their order.
+
+    Args:
+        catalog: whose rows are counted.
+        labels: the classes.
+        questions: of today, by which URLs wait to be fetched; None: those of every search that was made.
+    """
     counts = _url_counts(catalog)
+    if removed := removed_questions(catalog, questions):
+        _count_not_asked(counts, catalog, removed)
     clean, images = _image_counts(catalog)
     return {
         label: ClassProgress(
@@ -96,6 +109,23 @@ def _url_counts(catalog: Catalog) -> defaultdict[str, Counter[str]]:
         for label, count in connection.execute(_unjudged(urls)):
             counts[label].update(settled=-int(count), unjudged=int(count))
     return counts
+
+
+def _count_not_asked(counts: Mapping[str, Counter[str]], catalog: Catalog, removed: Removed) -> None:
+    """Divide the URLs that wait into those that a present search has found and the others."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    urls = sa.select(hits.c.image_url, hits.c.label).where(sa.not_(removed.found(hits))).distinct().subquery()
+    query = (
+        sa.select(urls.c.label, sa.func.count())
+        .outerjoin(downloads, urls.c.image_url == downloads.c.image_url)
+        .where(downloads.c.image_url.is_(None))
+        .group_by(urls.c.label)
+    )
+    with catalog.engine.connect() as connection:
+        asked = {str(label): int(count) for label, count in connection.execute(query)}
+    for label, of_class in counts.items():
+        of_class["not_asked"] = of_class["waiting"] - asked.get(label, 0)
+        of_class["waiting"] = asked.get(label, 0)
 
 
 def _unjudged(urls: sa.Subquery) -> sa.Select[str, int]:
@@ -135,21 +165,30 @@ def _image_counts(catalog: Catalog) -> tuple[defaultdict[str, ImageCounts], defa
     return both[0], both[1]
 
 
-def urls_of(catalog: Catalog, label: str) -> list[str]:
-    """List the distinct URLs that were found for a class, in order."""
-    hits = TABLES[Hit]
+def urls_of(catalog: Catalog, label: str, removed: Removed) -> list[str]:
+    """List the distinct URLs that were found for a class, but for those that `removed` alone found, in order.
+
+    Of these, the ones that were tried are listed.
+    """
+    hits, downloads = TABLES[Hit], TABLES[Download]
     query = sa.select(hits.c.image_url).where(hits.c.label == label).distinct().order_by(hits.c.image_url)
+    if removed:
+        was_tried = sa.exists().where(downloads.c.image_url == hits.c.image_url)
+        query = query.where(sa.or_(sa.not_(removed.found(hits)), was_tried))
     with catalog.engine.connect() as connection:
         return [str(url) for url in connection.execute(query).scalars()]
 
 
-def urls_to_fetch(catalog: Catalog, labels: Collection[str], per_class: int) -> list[str]:
+def urls_to_fetch(
+    catalog: Catalog, labels: Collection[str], per_class: int, questions: Questions | None = None
+) -> list[str]:
     """Choose the URLs to fetch next: as many as each class still needs, its sources in turns, best rank first.
 
     A source from which less was fetched comes first, so that no class is all of one source. Classes take turns too.
+    Only what `questions` found is fetched; None: what any search found.
     """
     needs = {label: progress.still_to_fetch(per_class) for label, progress in class_progress(catalog, labels).items()}
-    queues = _waiting(catalog, needs)
+    queues = _waiting(catalog, needs, removed_questions(catalog, questions))
     fetched = _fetched_per_source(catalog)
     order: dict[str, int] = {}
     for label, need in needs.items():
@@ -176,7 +215,7 @@ def _standing(status: str | None) -> str:
     return "left_out" if status in NOT_TRIED else "settled"
 
 
-def _waiting(catalog: Catalog, needs: dict[str, int]) -> dict[str, dict[str, Iterator[str]]]:
+def _waiting(catalog: Catalog, needs: dict[str, int], removed: Removed) -> dict[str, dict[str, Iterator[str]]]:
     """Group the URLs that were not tried by label and source, best rank first, for the labels that need any."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
@@ -185,6 +224,8 @@ def _waiting(catalog: Catalog, needs: dict[str, int]) -> dict[str, dict[str, Ite
         .where(downloads.c.image_url.is_(None), hits.c.label.in_([label for label, need in needs.items() if need]))
         .order_by(hits.c.rank, hits.c.image_url)
     )
+    if removed:  # else an index alone answers, which has no keyword
+        query = query.where(sa.not_(removed.found(hits)))
     queues: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     with catalog.engine.connect() as connection:
         for label, source, url in connection.execute(query):

@@ -12,6 +12,7 @@ from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import best_hits, best_ranks
 from workspace.catalog.curation import open_proposals
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import Download, Hit, ImageFacts, Override, Search, Verdict
 from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
@@ -23,12 +24,13 @@ BY_A_PERSON = {"drop": "dropped by a person", "relabel": "moved by a person"}
 class ClassCounts:
     """One class, or all together.
 
-    `found` = `downloaded` + `waiting` + all of `not_downloaded`, and `downloaded` = `same_file` + all of `dropped` +
-    `unjudged` + `kept` - `moved_here`. A url or file found under two classes counts under both.
+    `found` = `downloaded` + `waiting` + `not_asked` + all of `not_downloaded`, and `downloaded` = `same_file` + all of
+    `dropped` + `unjudged` + `kept` - `moved_here`. A url or file found under two classes counts under both.
 
     Attributes:
         found: distinct URLs.
         waiting: URLs not tried yet.
+        not_asked: URLs not tried, which only keywords or sources have found that are no longer named.
         downloaded: URLs downloaded.
         not_downloaded: the other URLs, by `status: reason`.
         same_file: URLs that gave the same bytes as another URL.
@@ -40,6 +42,7 @@ class ClassCounts:
 
     found: int = 0
     waiting: int = 0
+    not_asked: int = 0
     downloaded: int = 0
     not_downloaded: Counter[str] = field(default_factory=Counter)
     same_file: int = 0
@@ -81,11 +84,20 @@ class CollectionStats:
     flagged: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_collection_stats(catalog: Catalog, classes: Iterable[str]) -> CollectionStats:
-    """Count what the catalogue holds for these classes; other labels are left out."""
-    states = class_progress(catalog, classes)
+def read_collection_stats(
+    catalog: Catalog, classes: Iterable[str], questions: Questions | None = None
+) -> CollectionStats:
+    """Count what the catalogue holds for these classes; other labels are left out.
+
+    Args:
+        catalog: whose rows are counted.
+        classes: the labels.
+        questions: of today, by which URLs wait to be fetched; None: those of every search that was made.
+    """
+    states = class_progress(catalog, classes, questions)
     by_class = {
-        label: ClassCounts(found=state.found, waiting=state.waiting, kept=state.kept) for label, state in states.items()
+        label: ClassCounts(found=state.found, waiting=state.waiting, not_asked=state.not_asked, kept=state.kept)
+        for label, state in states.items()
     }
     _count_downloads(by_class, catalog)
     dropped = _count_files(by_class, catalog)
@@ -183,7 +195,7 @@ def _details(catalog: Catalog) -> dict[str, str]:
 def _sum(parts: Iterable[ClassCounts]) -> ClassCounts:
     total = ClassCounts()
     for part in parts:
-        for name in ("found", "waiting", "downloaded", "same_file", "unjudged", "kept", "moved_here"):
+        for name in ("found", "waiting", "not_asked", "downloaded", "same_file", "unjudged", "kept", "moved_here"):
             setattr(total, name, getattr(total, name) + getattr(part, name))
         total.not_downloaded += part.not_downloaded
         total.dropped += part.dropped

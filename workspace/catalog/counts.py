@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog, batched
+from workspace.catalog.hits.label_ranks import FOUND, GIVEN, GIVEN_SOURCES, LabelRank, label_rank
 from workspace.catalog.records import Download, Hit, ImageFacts
 from workspace.catalog.standing import Pair
 from workspace.reasons import in_order
@@ -123,12 +124,16 @@ def best_hits(catalog: Catalog, pairs: Collection[Pair]) -> dict[Pair, Hit]:
     return {pair: best[pair] for pair in pairs if pair in best}
 
 
-def best_ranks(catalog: Catalog) -> Iterator[tuple[str, str, int]]:
-    """Yield (sha256, label, the best rank under it) of every downloaded file, in no order."""
+def best_ranks(catalog: Catalog) -> Iterator[tuple[str, str, LabelRank]]:
+    """Yield (sha256, label, its rank) of every downloaded file, in no order; no decision of `review` is in it."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     columns = downloads.c.sha256, hits.c.label
-    query = _found(*columns, sa.func.min(hits.c.rank)).group_by(*columns)
-    return ((str(sha), sys.intern(label), int(rank)) for sha, label, rank in _rows(catalog, query))
+    origin = sa.case((hits.c.source.in_(GIVEN_SOURCES), GIVEN), else_=FOUND)
+    query = _found(*columns, sa.func.min(origin), sa.func.min(hits.c.rank)).group_by(*columns)
+    return (
+        (str(sha), sys.intern(label), label_rank(int(origin), int(rank)))
+        for sha, label, origin, rank in _rows(catalog, query)
+    )
 
 
 def licensed_files(catalog: Catalog) -> set[str]:

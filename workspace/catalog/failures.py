@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from workspace.catalog.catalog import TABLES, Catalog
 from workspace.catalog.class_progress import class_progress
+from workspace.catalog.hits.questions import Questions, Removed, removed_questions
 from workspace.catalog.records import Download, Hit, Search
 from workspace.clock import utc_now
 from workspace.reasons import FILE_LOST, GIVEN_UP
@@ -30,12 +31,28 @@ def _counted(connection: sa.Connection, reason: sa.Column[str], where: sa.Column
     return Counter({str(name): int(count) for name, count in connection.execute(query)})
 
 
-def failed_urls(catalog: Catalog, reasons: Collection[str]) -> list[str]:
-    """List the URLs that failed or were refused for one of these reasons, in order."""
-    table = TABLES[Download]
+def failed_urls(catalog: Catalog, reasons: Collection[str], questions: Questions | None = None) -> list[str]:
+    """List the URLs that failed or were refused for one of these reasons, in order.
+
+    Only those that one of `questions` has found; None: all.
+    """
+    table, hits = TABLES[Download], TABLES[Hit]
     query = sa.select(table.c.image_url).where(table.c.status.in_(("failed", "refused")), table.c.reason.in_(reasons))
+    if removed := removed_questions(catalog, questions):
+        query = query.where(sa.exists().where(hits.c.image_url == table.c.image_url, _is_asked(removed)))
     with catalog.engine.connect() as connection:
         return [str(url) for url in connection.execute(query.order_by(table.c.image_url)).scalars()]
+
+
+def failures_under(catalog: Catalog, scheme: str) -> list[tuple[str, str, str]]:
+    """List (url, status, reason) of the URLs of a scheme, such as `inbox:`, that failed or were refused, in order."""
+    table = TABLES[Download]
+    # Not LIKE, which no index of SQLite answers.
+    of_scheme = sa.and_(table.c.image_url >= scheme, table.c.image_url < scheme[:-1] + chr(ord(scheme[-1]) + 1))
+    query = sa.select(table.c.image_url, table.c.status, table.c.reason).order_by(table.c.image_url)
+    with catalog.engine.connect() as connection:
+        rows = connection.execute(query.where(of_scheme, table.c.status.in_(("failed", "refused"))))
+        return [(str(url), str(status), str(reason)) for url, status, reason in rows]
 
 
 def failed_searches(catalog: Catalog, reasons: Collection[str]) -> list[Search]:
@@ -43,10 +60,12 @@ def failed_searches(catalog: Catalog, reasons: Collection[str]) -> list[Search]:
     return [search for search in catalog.all(Search) if search.status == "failed" and search.reason in reasons]
 
 
-def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float) -> list[str]:
+def urls_to_retry(
+    catalog: Catalog, labels: Collection[str], per_class: int, pause_s: float, questions: Questions | None = None
+) -> list[str]:
     """List the URLs not tried because their host was given up, once it has been left alone for `pause_s` seconds.
 
-    Only those of classes that still need pictures.
+    Only those of classes that still need pictures, and that one of `questions` has found; None: any search.
     """
     hits, downloads = TABLES[Hit], TABLES[Download]
     latest, now = utc_now(ago_s=pause_s), utc_now()
@@ -56,6 +75,7 @@ def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pau
         sa.select(hits.c.label, hits.c.image_url)
         .join(downloads, hits.c.image_url == downloads.c.image_url)
         .where(downloads.c.status == "failed", downloads.c.reason == GIVEN_UP, is_left_alone)
+        .where(_is_asked(removed_questions(catalog, questions)))
     )
     with catalog.engine.connect() as connection:
         found = [(str(label), str(url)) for label, url in connection.execute(query)]
@@ -65,13 +85,18 @@ def urls_to_retry(catalog: Catalog, labels: Collection[str], per_class: int, pau
     return sorted({url for label, url in found if label in states and states[label].still_to_fetch(per_class)})
 
 
-def lost_urls(catalog: Catalog, labels: Collection[str]) -> list[str]:
-    """List the URLs of these classes whose stored file was lost, in order."""
+def _is_asked(removed: Removed) -> sa.ColumnElement[bool]:
+    return sa.not_(removed.found(TABLES[Hit])) if removed else sa.true()
+
+
+def lost_urls(catalog: Catalog, labels: Collection[str], questions: Questions | None = None) -> list[str]:
+    """List the URLs of these classes whose stored file was lost, in order; `questions` as for `urls_to_retry`."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     query = (
         sa.select(hits.c.label, hits.c.image_url)
         .join(downloads, hits.c.image_url == downloads.c.image_url)
         .where(downloads.c.status == "failed", downloads.c.reason == FILE_LOST)
+        .where(_is_asked(removed_questions(catalog, questions)))
     )
     with catalog.engine.connect() as connection:
         return sorted({str(url) for label, url in connection.execute(query) if label in labels})

@@ -10,7 +10,7 @@ from workspace.config.model import WorkspaceConfig
 from workspace.names import name_key
 from workspace.reasons import LICENSE_NOT_WANTED, LICENSE_UNKNOWN, find_reason, in_order
 
-_SAME_FILE, _WAITING, _UNJUDGED = "same file", "waiting", "unjudged"
+_SAME_FILE, _WAITING, _NOT_ASKED, _UNJUDGED = "same file", "waiting", "not asked", "unjudged"
 _STATUS_WORDS = {"failed": "failed", "refused": "refused", "skipped": "left out", "withdrawn": "withdrawn"}
 
 _SETTINGS = {
@@ -36,6 +36,8 @@ _REMEDIES = {
     _SAME_FILE: "many of them are one and the same file, such as a notice in place of the picture: open one, then name "
     "other sources or files",
     _WAITING: "they were not fetched yet: run `collect-and-train collect` again",
+    _NOT_ASKED: "they were found only by keywords or sources that were removed: name those again, or give the class "
+    "more keywords",
     _UNJUDGED: "they were not cleaned yet: run `collect-and-train clean`",
     LICENSE_UNKNOWN: "relax search.licenses or search.exclude_licenses, or name sources that give licences",
     LICENSE_NOT_WANTED: "relax search.licenses or search.exclude_licenses, or name other sources",
@@ -82,6 +84,8 @@ def funnel_text(counts: ClassCounts) -> str:
         reasons = {name.partition(": ")[2]: n for name, n in counts.not_downloaded.items() if name.startswith(status)}
         parts += _part(word, reasons)
     parts += [f"{counts.waiting:,} not fetched yet"] if counts.waiting else []
+    if counts.not_asked:
+        parts.append(f"{counts.not_asked:,} found only by removed keywords or sources, and not fetched")
     parts += [f"{counts.same_file:,} the same file as another"] if counts.same_file else []
     parts += _part("dropped", counts.dropped)
     parts += [f"{counts.unjudged:,} not cleaned yet"] if counts.unjudged else []
@@ -180,7 +184,14 @@ def remedy_of(name: str, config: WorkspaceConfig, more: str = _MORE) -> str:
 def _losses(counts: ClassCounts) -> Counter[str]:
     """Count the losses by reason, in the order in which they happen."""
     losses = Counter({name.partition(": ")[2]: count for name, count in counts.not_downloaded.items()})
-    losses.update({_WAITING: counts.waiting, _SAME_FILE: counts.same_file, _UNJUDGED: counts.unjudged})
+    losses.update(
+        {
+            _WAITING: counts.waiting,
+            _NOT_ASKED: counts.not_asked,
+            _SAME_FILE: counts.same_file,
+            _UNJUDGED: counts.unjudged,
+        }
+    )
     return +(losses + counts.dropped)
 
 

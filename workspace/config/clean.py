@@ -86,8 +86,9 @@ class CleanConfig(Section):
     rank_margin: int = Field(
         10,
         ge=1,
-        description="A picture found under two classes stays in the one where it ranks at least this many "
-        "positions higher; with a smaller margin it is dropped from both.",
+        description="A picture that searches found under two classes stays in the one where it ranks at least this "
+        "many positions higher; with a smaller margin it is dropped from both. A person's label counts before a "
+        "search's.",
     )
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
     decoder_timeout_s: float = Field(60, gt=0, description="Time limit for decoding one file, in seconds.")

@@ -28,7 +28,9 @@ _LOOKS = 3  # whoever only looks whether the lock is taken has it for an instant
 _LOOK_S = 0.01
 
 LOCK_WAIT_S = 600.0
-"""How long a run or a retraining waits for whoever is at work, in seconds; a watch takes a few."""
+"""How long a run, a retraining or a step waits for whoever is at work, in seconds; a watch does not wait.
+
+The help of `retrain` and the documents name it: tests/docs/test_waiting.py."""
 
 
 @dataclass(frozen=True, slots=True)

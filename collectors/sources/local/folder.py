@@ -128,6 +128,17 @@ class LocalPhotos:
             raise TransferFailed("failed", "unreadable", f"{image_url} in {where}: {error}") from error
 
 
+def listed_urls(search: SearchConfig, keyword: str) -> frozenset[str] | None:
+    """List the urls of all files of a keyword; None: no folder is named, or it cannot be read."""
+    if not search.folder.path:
+        return None
+    try:
+        versions = read_photo_layout(search.folder.place).files(keyword).versions
+    except (ConfigError, OSError):
+        return None
+    return frozenset(f"{SCHEME}{_quoted(name)}?{version}" for name, version in versions.items())
+
+
 def read_capped(file: Path, max_bytes: int) -> bytes:
     """Read a local file of at most `max_bytes`.
 

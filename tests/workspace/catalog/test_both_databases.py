@@ -12,6 +12,7 @@ from workspace.catalog.catalog import KEYS
 from workspace.catalog.class_progress import ClassProgress, class_progress, urls_to_fetch
 from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.counts import appearances, best_ranks, same_bytes_count
+from workspace.catalog.hits.label_ranks import FOUND, GIVEN
 from workspace.catalog.records import Cluster, Download, Hit, ImageFacts, Override, Search, Verdict, Withdrawal
 from workspace.errors import WorkspaceError
 
@@ -110,6 +111,9 @@ def test_progress_and_what_the_report_counts_are_the_same_everywhere(catalog) ->
     assert urls_to_fetch(catalog, ["cat", "dog"], 100) == ["http://x/4"]
     assert same_bytes_count(catalog) == 1
     assert [pair[0] for pair in appearances(catalog, ["dog"])] == ["1"]
-    assert sorted(best_ranks(catalog)) == [("0", "cat", 0), ("1", "cat", 0), ("1", "dog", 3), ("2", "cat", 0)]
+    catalog.add_new([Hit("dog", "dog", "inbox", 7, "http://x/1")])
+    assert sorted(best_ranks(catalog)) == [
+        ("0", "cat", (FOUND, 0)), ("1", "cat", (FOUND, 0)), ("1", "dog", (GIVEN, 3)), ("2", "cat", (FOUND, 0)),
+    ]  # fmt: skip
     stats = read_collection_stats(catalog, ["cat", "dog"])
     assert (stats.total.downloaded, stats.total.same_file, stats.total.unjudged) == (5, 1, 2)
