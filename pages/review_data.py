@@ -17,6 +17,7 @@ from workspace.catalog.collection_stats import read_collection_stats
 from workspace.catalog.counts import appearances
 from workspace.catalog.curation import STAGE
 from workspace.catalog.funnel import funnel_text
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.overrides import Change, ChangeResult, decide
 from workspace.catalog.records import Cluster, Hit, ImageFacts, Override, Verdict
 from workspace.catalog.standing import Pair, count_images, effective_verdicts
@@ -57,6 +58,7 @@ class ReviewData:
     def __init__(self, workspace: Workspace, config: WorkspaceConfig, catalog: Catalog) -> None:
         self.workspace = workspace
         self.classes = tuple(config.collected)
+        self._questions = Questions.of(config)
         self._catalog = catalog
         self._lock = threading.Lock()
         self._stamp: tuple[float, ...] | None = None
@@ -108,7 +110,7 @@ class ReviewData:
         empty = [item["label"] for item in self.overview() if not item["pictures"]]
         if not empty:
             return {}
-        stats = read_collection_stats(self._catalog, empty).by_class
+        stats = read_collection_stats(self._catalog, empty, self._questions).by_class
         return {label: funnel_text(counts) for label, counts in stats.items()}
 
     def first_class(self) -> str:

@@ -19,6 +19,7 @@ from training.report.templates import render, template_texts
 from training.report.thumbnails import ThumbnailCache, jpeg_data_url
 from training.tracking.track import track
 from workspace.catalog.collection_stats import read_collection_stats
+from workspace.catalog.hits.questions import Questions
 from workspace.catalog.records import StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.digest import digest
@@ -48,7 +49,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     """
     frozen = open_run(workspace)
     folder, config = frozen.folder, frozen.settings(config, progress)
-    data = _read(frozen)
+    data = _read(frozen, Questions.of(config))
     write_credits(folder, data.samples)
     readme = render("model_card.md.j2", card_context(data)).encode()
     mark = _mark(data)
@@ -72,12 +73,12 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     )
 
 
-def _read(frozen: Run) -> ReportData:
+def _read(frozen: Run, questions: Questions) -> ReportData:
     workspace, folder = frozen.workspace, frozen.folder
     card, metrics = frozen.card(), Metrics.read(folder.metrics_file)
     regime = RegimeRecord.read_if_present(folder.regime_file)
     with workspace.open_catalog() as catalog:
-        collected = read_collection_stats(catalog, metrics.classes)
+        collected = read_collection_stats(catalog, metrics.classes, questions)
     return ReportData(
         name=workspace.root.resolve().name,
         run_id=folder.run_id,
