@@ -157,8 +157,7 @@ class Extractor:
         missing = sorted({key for store in stores for key in store.missing(keys)})
         progress.begin("Computing features", len(missing))
         config, whole = self._config.without_keys(), self._config.features.batch_size
-        # Whole batches, so that they are those of one machine: with one thread a number's last digits may depend on how
-        # many pictures are in its batch.
+        # Whole batches, so that few are padded.
         size = max(1, spread.shard_size() // whole) * whole
         shards = (FeatureShard(some, self._workspace, config, self.name) for some in divide(missing, size))
         _LOADED[self.name] = self  # for shards that are done in this process
@@ -175,15 +174,21 @@ class Extractor:
         return len(missing)
 
     def compute(self, keys: Sequence[str], pixels: PixelCache) -> Iterator[FeatureBatch]:
-        """Compute the features of clean views of pictures, a batch at a time, and store nothing."""
+        """Compute the features of clean views of pictures, a batch at a time, and store nothing.
+
+        A batch is filled up with black pictures to `features.batch_size`: on some processors a number's last digits
+        depend on how many pictures are in its batch, and so on what was computed before a run was killed.
+        """
         for batch, views in self._views(keys, pixels):
-            activations, found = self._inputs(views), {}
+            full = np.zeros((self._config.features.batch_size, *views.shape[1:]), views.dtype)
+            full[: len(batch)] = views
+            activations, found = self._inputs(full), {}
             with torch.inference_mode(), self._device.autocast():
                 for stage, layers in self._backbone.stages.named_children():
                     activations = layers(activations)
                     if stage in self._middle:
-                        found[stage] = self._backbone.statistics(activations).cpu().numpy()
-            yield FeatureBatch(batch, activations.float().cpu().numpy(), found)
+                        found[stage] = self._backbone.statistics(activations)[: len(batch)].cpu().numpy()
+            yield FeatureBatch(batch, activations[: len(batch)].float().cpu().numpy(), found)
 
     def pooled(self, keys: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
         """Every channel's mean over clean views that were extracted: [n, channels] by stage, the last first."""

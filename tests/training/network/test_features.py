@@ -87,7 +87,7 @@ def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, 
     there = len(keys) - len(extractor(broken, config).features.missing(keys))
     assert there == 16
     shards = {path: path.read_bytes() for path in broken.cache.glob("features-*/*")}
-    resumed = features.run(broken, settings(features__batch_size=5))  # other batches than before, too
+    resumed = features.run(broken, settings(features__workers=2))
     assert (resumed.done, resumed.reused) == (8, 16)
     assert all(path.read_bytes() == data for path, data in shards.items())
     one, two = (extractor(place, config) for place in (whole, broken))
@@ -95,6 +95,23 @@ def test_a_kill_loses_one_batch_at_most_and_changes_no_bit(trainable, settings, 
     assert all(
         np.array_equal(one.statistics[stage].get(keys), two.statistics[stage].get(keys)) for stage in one.statistics
     )
+
+
+def test_no_bit_depends_on_how_many_pictures_are_computed_at_once(trainable, settings):
+    config, whole, parted = settings(), trainable("whole"), trainable("parted")
+    features.run(whole, config)
+    keys, counts = kept(parted), [1, 2, 3, 5, 13]
+    for count in counts:
+        some, keys = keys[:count], keys[count:]
+        extractor(parted, config).extract_clean(some, SILENT)
+    assert not keys
+    one, two = (extractor(place, config) for place in (whole, parted))
+    keys = kept(whole)
+    for first, second in (
+        (one.features, two.features),
+        *zip(one.statistics.values(), two.statistics.values(), strict=True),
+    ):
+        assert np.array_equal(first.get(keys), second.get(keys))
 
 
 def test_what_the_numbers_depend_on_names_their_folder(trainable, settings):

@@ -79,12 +79,13 @@ def _limits(
     bank = reference_samples(job.model.card, held_out, job.samples)
     if len(bank) != len(own.reference):
         return ()
-    row_of = {held_out.sha256[row]: row for row in limit_setting(held_out.sha256, own.reference, bank)[0]}
+    setting = limit_setting(held_out.sha256, own.reference, bank)[1]
+    row_of = {held_out.sha256[row]: row for row in np.flatnonzero(setting)}
     asked = [row for row, sample in enumerate(samples) if sample.sha256 in row_of]
     probability = softmax(held_out.logits, own.temperature).max(1)[[row_of[samples[row].sha256] for row in asked]]
     distance = distances_to_others(
         found.features[asked], groups_of([samples[row] for row in asked]), own.reference, groups_of(bank)
     )
-    setting = answered(model, job.cache, [sample for sample in job.negatives if sample.split != TEST], SILENT)
-    others = negative_scores(setting, temperature, own.reference) if setting else None
+    negatives = answered(model, job.cache, [sample for sample in job.negatives if sample.split != TEST], SILENT)
+    others = negative_scores(negatives, temperature, own.reference) if negatives else None
     return tuple(fit_limits(probability, distance, limits.accept, others) for limits in own.limits)
