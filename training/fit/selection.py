@@ -99,13 +99,12 @@ def learn(setup: Setup, progress: Progress) -> TrainingResult:
     crossed, copy, evidence = None, None, Evidence(None, not_tuned=_NOTHING_HELD_OUT)
     if fold is not None and decision is not None:
         crossed = cross_validate(features, pictures.labels, fold, pictures.classes, setup.backbone.blocks)
-        not_tuned = _why_not_tuned(setup, decision)
+        held_out, not_tuned = _held_out(pictures, fold), _why_not_tuned(setup, decision)
         if not not_tuned:
-            held_out = _held_out(pictures, fold)
             plan = _plan(setup, features, held_out, decision.tuned_stages(len(setup.backbone.stages)))
             copy = train_copy(plan, setup.device, train.time_limit_s, progress)
             not_tuned = copy.cut_short
-        evidence = _evidence(setup, fold, crossed, copy, not_tuned)
+        evidence = _evidence(setup, fold, held_out, crossed, copy, not_tuned)
     choice = choose(evidence, train.guard)
     strength = crossed.strength if crossed else DEFAULT_STRENGTH
     tuned = copy.network if copy and choice.chosen == "finetuned" else None
@@ -204,16 +203,17 @@ def _plan(setup: Setup, features: Floats, held_out: Mask, stages: int) -> Tuning
     return TuningPlan(network, held_in, everything, tuple(keys[held_out].tolist()), labels[held_out])
 
 
-def _evidence(setup: Setup, fold: Labels, crossed: CrossValidation, copy: TunedCopy | None, not_tuned: str) -> Evidence:
+def _evidence(
+    setup: Setup, fold: Labels, held_out: Mask, crossed: CrossValidation, copy: TunedCopy | None, not_tuned: str
+) -> Evidence:
     """What the head and the copy answer to images that they had not learnt from."""
     pictures = setup.pictures
     head = OutOfFold(pictures.keys, pictures.labels, crossed.logits, fold)
     if copy is None or copy.answers is None:
         return Evidence(head, crossed.last_stage, pictures.groups, not_tuned=not_tuned)
-    known = _held_out(pictures, fold)
     tuned = np.zeros_like(crossed.logits)
-    tuned[known] = copy.answers
-    return Evidence(head, crossed.last_stage, pictures.groups, tuned, known)
+    tuned[held_out] = copy.answers
+    return Evidence(head, crossed.last_stage, pictures.groups, tuned, held_out)
 
 
 def _put_together(setup: Setup, head: LinearHead, tuned: TunedNetwork | None, share: float) -> Network:
