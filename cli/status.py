@@ -144,13 +144,14 @@ def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mappin
 
 def _run_line(status: Status) -> str:
     run = status.last_run
+    go_on = Workspace(Path(status.workspace)).command("run")
     if run is None:
-        return f"none yet: {Workspace(Path(status.workspace)).command('run')}"
+        return f"none yet: {go_on}"
     text = f"{run.run_id}, {counted(run.pictures, 'picture')}"
     if not run.trained:
-        return f"{text}, not trained to its end"
+        return f"{text}, not trained to its end; go on with: {go_on}"
     if run.scores is None:
-        return f"{text}, trained, not evaluated"
+        return f"{text}, trained, not evaluated; go on with: {go_on}"
     test = run.scores.test
     text += f", test accuracy {test.accuracy.value:.3f} on {test.pictures}"
     if (found := run.scores.negatives) is not None:
