@@ -21,6 +21,8 @@ from pathlib import Path
 
 import httpx
 
+from flows.server.client import connected
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = ("tests/flows/test_plugin.py", "tests/flows/test_deployments.py")
 _START_S = 900.0
@@ -96,7 +98,9 @@ def run_bare_name(environment: Mapping[str, str]) -> str:
 
 
 def _as_it_should_be(api: str) -> str:
-    deployments = httpx.post(f"{api}/deployments/filter", json={}, timeout=30).json()
+    with connected(api, timeout_s=30, retries=5) as client:
+        deployments = client.request("POST", "/deployments/filter", json={}).json()
+        runs = client.request("POST", "/flow_runs/filter", json={}).json()
     for deployment in deployments:
         limit = (deployment.get("global_concurrency_limit") or {}).get("limit")
         strategy = (deployment.get("concurrency_options") or {}).get("collision_strategy")
@@ -105,7 +109,6 @@ def _as_it_should_be(api: str) -> str:
         slugs = [schedule.get("slug") for schedule in deployment["schedules"]]
         if len(slugs) > 1 or not all(slugs):
             return f"{deployment['name']} has the schedules {slugs}"
-    runs = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
     local = next(deployment["id"] for deployment in deployments if deployment["name"] == "local")
     return "" if any(run["deployment_id"] == local for run in runs) else "no run of local was made"
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from prefect.plugins import HookContext, SetupResult, register_hook
 
@@ -20,6 +19,7 @@ NOTE = "collect-and-train-up.json"
 """In Prefect's home: the address of the API that `collect-and-train up` serves, and its process."""
 
 _TIMEOUT_S = 5.0
+_RETRIES = 2  # a busy server is asked three times within 6 s; Prefect gives a plugin 20 s
 _FLAGS = {"--watch", "--no-watch", "--help", "-h"}  # options of `deployment run` that take no value
 
 
@@ -67,30 +67,16 @@ def _running_server() -> str | None:
         return None
 
 
-def api_credentials() -> dict[str, Any]:
-    """Return the headers and the password that Prefect's settings hold, as arguments for httpx."""
-    from prefect.settings import get_current_settings
-
-    settings: Any = get_current_settings().api
-    headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"} if settings.key else {}
-    name_and_password = settings.auth_string.get_secret_value().split(":", 1) if settings.auth_string else []
-    password = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
-    return {"headers": headers, "auth": password}
-
-
 def _deployments_of(api_url: str, flow_name: str) -> list[str]:
     """List the deployments of flows of this name, two at most; none when the server does not answer as expected."""
     import httpx
 
+    from flows.server.client import connected
+
     question = {"flows": {"name": {"any_": [flow_name]}}, "limit": 2}
     try:
-        answer = httpx.post(
-            f"{api_url.rstrip('/')}/deployments/filter",
-            json=question,
-            timeout=_TIMEOUT_S,
-            **api_credentials(),
-        )
-        answer.raise_for_status()
+        with connected(api_url, timeout_s=_TIMEOUT_S, retries=_RETRIES) as client:
+            answer = client.request("POST", "/deployments/filter", json=question)
         return [str(deployment["name"]) for deployment in answer.json()]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         return []  # Prefect will say what is wrong with its server

@@ -1,6 +1,5 @@
 """The built wheel, in an environment that has the dependencies and no checkout: `make test-wheel`."""
 
-import json
 import os
 import re
 import shutil
@@ -14,12 +13,14 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+from uuid import UUID
 
 import numpy
 import pytest
-import requests
 import yaml
 
+from flows.server.client import connected
 from gallery.drawing.render import Spec, body_of
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(600)]
@@ -152,15 +153,13 @@ def test_the_deployments_run_outside_of_a_checkout(installed: Installed, photos:
         shipped = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
         assert deployments.keys() == {each["name"] for each in shipped}
         assert deployments["collect"]["entrypoint"] == "collect_and_train.flows.collect.collect"
-        started = requests.post(
-            f"{api}/deployments/{deployments['collect']['id']}/create_flow_run",
-            json={"parameters": {"photos": str(photos)}, "state": {"type": "SCHEDULED"}},
-            timeout=30,
-        )
-        started.raise_for_status()
+        with connected(api, timeout_s=30, retries=5) as client:
+            started = client.create_flow_run_from_deployment(
+                UUID(str(deployments["collect"]["id"])), parameters={"photos": str(photos)}
+            )
 
         def ended() -> bool:
-            states = [run["state_type"] for run in ask(api, "flow_runs") if run["id"] == started.json()["id"]]
+            states = [run["state_type"] for run in ask(api, "flow_runs") if run["id"] == str(started.id)]
             assert set(states) <= {"SCHEDULED", "PENDING", "RUNNING", "COMPLETED"}, log.read_text()
             return states == ["COMPLETED"]
 
@@ -171,10 +170,10 @@ def test_the_deployments_run_outside_of_a_checkout(installed: Installed, photos:
         up.wait(60)
 
 
-def ask(api: str, what: str) -> list[dict[str, object]]:
-    answer = requests.post(f"{api}/{what}/filter", json={"limit": 200}, timeout=30)
-    answer.raise_for_status()
-    return json.loads(answer.text)  # type: ignore[no-any-return]
+def ask(api: str, what: Literal["deployments", "flow_runs"]) -> list[dict[str, object]]:
+    with connected(api, timeout_s=30, retries=5) as client:
+        rows: list[dict[str, object]] = client.request("POST", f"/{what}/filter", json={"limit": 200}).json()
+    return rows
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

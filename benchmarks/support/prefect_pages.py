@@ -20,10 +20,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
-import httpx
 from PIL import Image
 
+from flows.server.client import connected
 from gallery.drawing.render import Spec, body_of
 from gallery.site import Gallery
 from workspace.resolve import open_workspace
@@ -104,10 +105,12 @@ def wait_for(condition: Callable[[], bool], up: subprocess.Popen[bytes]) -> None
         time.sleep(1)
 
 
-def ask(page: str, what: str, question: Mapping[str, object]) -> dict[str, str]:
+def ask(
+    page: str, route: Literal["/artifacts/latest/filter", "/flow_runs/filter"], question: Mapping[str, object]
+) -> dict[str, str]:
     """Return the first row of an answer of Prefect's API."""
-    answer = httpx.post(f"{page}/api/{what}/filter", json=question, timeout=60).raise_for_status()
-    row: dict[str, str] = answer.json()[0]
+    with connected(f"{page}/api", timeout_s=60, retries=5) as client:
+        row: dict[str, str] = client.request("POST", route, json=question).json()[0]
     return row
 
 
@@ -117,9 +120,9 @@ def photograph(page: str, chromium: str) -> None:
 
     shots = {"runs": "/runs", "deployments": "/deployments"}
     retraining = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
-    shots["retrain"] = f"/runs/flow-run/{ask(page, 'flow_runs', retraining)['id']}"
+    shots["retrain"] = f"/runs/flow-run/{ask(page, '/flow_runs/filter', retraining)['id']}"
     for key in ("report", "models"):
-        latest = ask(page, "artifacts/latest", {"artifacts": {"key": {"any_": [key]}}})
+        latest = ask(page, "/artifacts/latest/filter", {"artifacts": {"key": {"any_": [key]}}})
         shots[key] = f"/artifacts/artifact/{latest['latest_id']}"
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

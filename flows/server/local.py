@@ -13,12 +13,18 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from workspace.errors import CollectAndTrainError, WorkspaceError, os_failure
 from workspace.names import local_path
 
+if TYPE_CHECKING:
+    import httpx
+    from prefect.client.orchestration import SyncPrefectClient
+
 _ANSWER_S = 5.0
+_RETRIES = 2
+_TOO_BUSY = (429, 502, 503, 504)
 _STARTS = 3  # a port that another program takes at that very moment is no reason to give up
 _ROOM_BYTES = 1_000_000  # Prefect's new database
 _ENDS_OF_FAILURE = ("Crash detected!", "Finished in state Failed(", "Finished in state Crashed(")
@@ -108,16 +114,15 @@ def _check_home(home: Path) -> None:
 def _check_answer(url: str) -> None:
     import httpx
 
-    from flows.plugin import api_credentials
+    from flows.server.client import connected
 
-    remedy = (
-        "start it (`collect-and-train up`, or `prefect server start`), or do without it: "
-        "`prefect config unset PREFECT_API_URL`, and unset the environment variable PREFECT_API_URL"
+    without = (
+        "do without it: `prefect config unset PREFECT_API_URL`, and unset the environment variable PREFECT_API_URL"
     )
+    remedy = f"start it (`collect-and-train up`, or `prefect server start`), or {without}"
     try:
-        with httpx.Client(timeout=_ANSWER_S, **api_credentials()) as client:
-            health = client.get(f"{url.rstrip('/')}/health")
-            version = client.get(f"{url.rstrip('/')}/admin/version")
+        with connected(url, timeout_s=_ANSWER_S, retries=_RETRIES) as client:
+            health, version = _get(client, "/health"), _get(client, "/admin/version")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         why = str(error) or type(error).__name__
         raise WorkspaceError(f"Prefect's server at {url} (PREFECT_API_URL) does not answer: {why}; {remedy}") from error
@@ -126,11 +131,26 @@ def _check_answer(url: str) -> None:
             f"Prefect's server at {url} (PREFECT_API_URL) refuses us: HTTP {version.status_code}; set "
             "PREFECT_API_AUTH_STRING=name:password as the server has it, or PREFECT_API_KEY for Prefect Cloud"
         )
+    if health.status_code in _TOO_BUSY:
+        raise WorkspaceError(
+            f"Prefect's server at {url} (PREFECT_API_URL) is too busy: HTTP {health.status_code}; try again, or "
+            f"{without}"
+        )
     if not health.is_success or "json" not in health.headers.get("content-type", ""):
         raise WorkspaceError(
             f"what answers at {url} (PREFECT_API_URL) is not Prefect's API: HTTP {health.status_code}; the address "
             f"ends in /api as a rule. Correct it, or {remedy}"
         )
+
+
+def _get(client: SyncPrefectClient, route: Literal["/health", "/admin/version"]) -> httpx.Response:
+    """The answer, whatever its status."""
+    import httpx
+
+    try:
+        return client.request("GET", route)
+    except httpx.HTTPStatusError as error:
+        return error.response
 
 
 def _start_temporary(home: Path) -> None:

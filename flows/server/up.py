@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from flows.plugin import NOTE
+from flows.server.client import connected
 from flows.server.deployments import (
     IN_CHECKOUT,
     POOL,
@@ -182,14 +183,22 @@ def _what_next(page: str, defaults: Defaults) -> list[str | tuple[str, str]]:
 
 
 def _show_killed_runs_as_crashed(environment: Mapping[str, str]) -> None:
-    """Create the automation where no earlier `up` did."""
-    name_and_password = environment.get("PREFECT_API_AUTH_STRING", "").split(":", 1)
-    auth = (name_and_password[0], name_and_password[1]) if len(name_and_password) == 2 else None
-    with httpx.Client(base_url=environment["PREFECT_API_URL"], auth=auth, timeout=20) as client:
-        question = {"automations": {"name": {"any_": [_CRASHED_WITHOUT_HEARTBEAT["name"]]}}}
-        existing = client.post("/automations/filter", json=question).raise_for_status().json()
-        if not existing:
-            client.post("/automations/", json=_CRASHED_WITHOUT_HEARTBEAT).raise_for_status()
+    """Create the automation where no earlier `up` did.
+
+    Raises:
+        WorkspaceError: the server does not take it.
+    """
+    question = {"automations": {"name": {"any_": [_CRASHED_WITHOUT_HEARTBEAT["name"]]}}}
+    api, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
+    try:
+        with connected(api, timeout_s=20, retries=5, password=password) as client:
+            if not client.request("POST", "/automations/filter", json=question).json():
+                client.request("POST", "/automations/", json=_CRASHED_WITHOUT_HEARTBEAT)
+    except httpx.HTTPError as error:
+        why = str(error) or type(error).__name__
+        raise WorkspaceError(
+            f"Prefect's server at {api} does not take the automation that shows killed runs: {why}"
+        ) from error
 
 
 def _wait_until_healthy(url: str, server: ChildProcess) -> None:
@@ -199,7 +208,8 @@ def _wait_until_healthy(url: str, server: ChildProcess) -> None:
             if httpx.get(url, timeout=2).is_success:
                 return
         except httpx.HTTPError:
-            time.sleep(0.3)
+            pass
+        time.sleep(0.3)
     raise WorkspaceError(f"Prefect's server did not start; its log is {server.log}")
 
 

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import httpx
 import psutil
 import pytest
-import requests
 
+from flows.server.client import connected
 from gallery.drawing.render import Spec, body_of
 from workspace.resolve import open_workspace
 from workspace.storage.champion import CHAMPION, read_decisions
@@ -38,10 +40,12 @@ class Operating:
     log: Path
     folder: Path
 
+    def request(self, method: Literal["PATCH", "POST"], route: str, body: object) -> httpx.Response:
+        with connected(self.api, timeout_s=30, retries=5) as client:
+            return client.request(method, route, json=body)  # type: ignore[arg-type]  # a route with an id in it
+
     def ask(self, what: str, **question: object) -> list[dict[str, object]]:
-        answer = requests.post(f"{self.api}/{what}/filter", json={"limit": 200} | question, timeout=30)
-        answer.raise_for_status()
-        rows: list[dict[str, object]] = answer.json()
+        rows: list[dict[str, object]] = self.request("POST", f"/{what}/filter", {"limit": 200} | question).json()
         return rows
 
     def wait(self, what: str, until: Callable[[], bool], seconds: float = 300) -> None:
@@ -107,14 +111,12 @@ def test_from_the_literal_command_to_a_champion_and_from_new_pictures_to_a_decis
     names = [str(run["name"]) for run in operating.ask("flow_runs")]
     assert f"{workspace.root.name}: retrain, 30 new pictures" in names
     assert sum("retrain" in name for name in names) == 1
-    events = requests.post(
-        f"{operating.api}/events/filter", json={"filter": {"event": {"name": ["images.arrived"]}}}, timeout=30
-    ).json()["events"]
+    arrived = {"filter": {"event": {"name": ["images.arrived"]}}}
+    events = operating.request("POST", "/events/filter", arrived).json()["events"]
     assert [event["payload"]["new"] for event in events] == [30]
     watching = next(deployment for deployment in operating.ask("deployments") if deployment["name"] == "watch")
-    address = f"{operating.api}/deployments/{watching['id']}"
-    # It has been seen; from here on it would only cost time. 503: the server's database is busy.
-    operating.wait("a rest", lambda: requests.patch(address, json={"paused": True}, timeout=30).status_code == 204)
+    # It has been seen; from here on it would only cost time.
+    operating.request("PATCH", f"/deployments/{watching['id']}", {"paused": True})
 
 
 def test_by_hand_the_same_command_has_nothing_left_to_do_and_says_what_there_is(operating, command, site) -> None:
@@ -224,7 +226,7 @@ def test_a_run_outlives_its_server_and_the_next_run_finishes_what_was_killed_wit
     def finished() -> bool:
         try:
             runs = operating.ask("flow_runs", sort="START_TIME_DESC")
-        except requests.RequestException:
+        except httpx.HTTPError:
             return False  # the server is on its way
         return any(run["state_type"] == "COMPLETED" and str(run["name"]).startswith("killed: ") for run in runs)
 

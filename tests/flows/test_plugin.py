@@ -1,9 +1,11 @@
 """The bare name in `prefect deployment run NAME`, without Prefect's command line."""
 
+import itertools
 import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
@@ -35,16 +37,19 @@ def test_where_the_bare_name_stands(words: str, position: int | None) -> None:
 @pytest.fixture
 def api() -> Iterator[SimpleNamespace]:
     """An API that answers the one question with the deployments it was given."""
-    state = SimpleNamespace(names=[], status=200, asked=[])
+    state = SimpleNamespace(names=[], statuses=itertools.repeat(200), asked=[])
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             state.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             body = json.dumps([{"name": name} for name in state.names]).encode()
-            self.send_response(state.status)
+            self.send_response(next(state.statuses))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.send_error(404)  # no CSRF tokens, as Prefect's server by default
 
         def log_message(self, *_: object) -> None: ...
 
@@ -68,9 +73,17 @@ def test_a_name_that_fits_one_deployment_is_completed_and_any_other_left_alone(m
         assert run(monkeypatch, api.url, "/bin/prefect deployment run it") is None
         assert sys.argv[-1] == expected
     assert api.asked[0]["flows"] == {"name": {"any_": ["it"]}}
-    api.names, api.status = ["local"], 500
+    api.names, api.statuses = ["local"], itertools.repeat(500)
     run(monkeypatch, api.url, "/bin/prefect deployment run it")
     assert sys.argv[-1] == "it"
+
+
+def test_a_server_that_is_busy_is_asked_again(monkeypatch, api) -> None:
+    """503 is what Prefect's server answers while another request holds its SQLite database."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    api.names, api.statuses = ["local"], iter([503, 503, 200])
+    run(monkeypatch, api.url, "/bin/prefect deployment run it")
+    assert (sys.argv[-1], len(api.asked)) == ("it/local", 3)
 
 
 def test_other_programs_are_left_alone(monkeypatch, api) -> None:

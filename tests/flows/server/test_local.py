@@ -63,6 +63,14 @@ def test_a_server_with_a_password_names_the_setting(answering, monkeypatch) -> N
         prepare_server()
 
 
+@pytest.mark.parametrize("answering", [(503, "application/json")], indirect=True)
+def test_a_server_that_stays_busy_is_not_called_another_program(answering, monkeypatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setenv("PREFECT_API_URL", answering)
+    with settings_with(answering), pytest.raises(WorkspaceError, match="is too busy: HTTP 503; try again, or do wit"):
+        prepare_server()
+
+
 @pytest.mark.parametrize("answering", [(200, "application/json")], indirect=True)
 def test_a_server_that_answers_is_used_whatever_the_home(answering, monkeypatch, tmp_path) -> None:
     (tmp_path / "file").write_bytes(b"")

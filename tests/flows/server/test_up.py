@@ -1,10 +1,15 @@
 """What `up` refuses, and how it starts, restarts and stops its processes; the whole of it is in test_operate.py."""
 
+import base64
+import itertools
+import json
 import os
 import signal
 import socket
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -131,3 +136,39 @@ def test_under_nohup_a_closed_terminal_changes_nothing(hang_up) -> None:
     with up._stopped_by_signals():
         os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_a_server_whose_database_is_busy_is_asked_again_for_the_automation(monkeypatch) -> None:
+    """Prefect's server answers 503 while another request holds its SQLite database: no reason to end `up`."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    statuses, made = iter([503, 200, 503, 201]), []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)  # no CSRF tokens, as Prefect's server by default
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status = next(statuses)
+            if status == 201:
+                made.append((self.path, asked["name"], self.headers["Authorization"]))
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        environment = {"PREFECT_API_URL": f"http://127.0.0.1:{server.server_address[1]}/api"}
+        up._show_killed_runs_as_crashed(environment | {"PREFECT_API_AUTH_STRING": "me:secret"})
+        statuses = itertools.repeat(500)
+        with pytest.raises(WorkspaceError, match="does not take the automation that shows killed runs: Server error"):
+            up._show_killed_runs_as_crashed(environment)
+        server.shutdown()
+        thread.join()
+    ((path, name, password),) = made
+    assert (path, name) == ("/api/automations/", "collect-and-train: killed runs are shown as crashed")
+    assert password == "Basic " + base64.b64encode(b"me:secret").decode()
