@@ -93,16 +93,17 @@ def ending(
         f"{search.source} failed for {search.keyword!r}: {search.reason}" for search in own if search.status == "failed"
     ]
     exhausted = [f"{search.source} ({search.keyword!r})" for search in own if search.status == "exhausted"]
+    goes_on = _may_grow(state, own, config)
     if state.clean < wanted:
         if state.found >= _limit(config):
             clauses.append(f"{state.found} found, the limit is {_limit(config)} (search.max_found_per_picture)")
-        elif _may_grow(state, own, config):
+        elif goes_on:
             clauses.append(
                 f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again"
             )
         elif exhausted and not takes_all:
             clauses.append("exhausted: " + ", ".join(exhausted))
-    if stats is not None and lost and not (takes_all and is_mostly_kept(stats)):
+    if stats is not None and (not (takes_all and is_mostly_kept(stats)) if lost else not (takes_all or goes_on)):
         clauses.append(remedy_for(stats, state.label, config))
     return "; ".join(clauses)
 

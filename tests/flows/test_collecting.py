@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from cli.demo import demo_config
-from flows.collecting import collect_until_clean
+from flows.collecting import collect_until_clean, ending
 from flows.step_table import step_function
 from gallery.site import Gallery
 from workspace.catalog.catalog import KEYS
-from workspace.catalog.class_progress import class_progress
+from workspace.catalog.class_progress import ClassProgress, class_progress
+from workspace.catalog.collection_stats import ClassCounts
 from workspace.catalog.records import Download, Hit, Search, StepCounts
 from workspace.config.model import WorkspaceConfig
 from workspace.config.template import render_config
@@ -145,6 +146,24 @@ def test_sources_that_are_no_longer_asked_keep_nobody_waiting(junk, tmp_path) ->
     counts, _ = collect(workspace, config)
     ending = counts["search"].notes[0]
     assert f"; exhausted: results_page ({label!r}); " in ending and "openverse" not in ending and "old" not in ending
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "end"),
+    [
+        (7, "exhausted", "a: 7 of 90 clean pictures; exhausted: openverse ('a'); give the class more keywords under "),
+        (0, "exhausted", "a: 0 of 90 clean pictures; exhausted: openverse ('a'); no source found anything for its "),
+        (7, "failed", "a: 7 of 90 clean pictures; openverse failed for 'a': blocked; give the class more keywords "),
+        (7, "open", "a: 7 of 90 clean pictures; stopped after round 4 (search.max_rounds is 10); run it again"),
+    ],
+)
+def test_a_class_that_lost_nothing_and_lacks_pictures_is_told_what_helps(junk, found, status, end) -> None:
+    config = settings(junk, per_class=90).model_copy(update={"classes": {"a": ("a",), "b": ("b",)}})
+    search = Search("a", "a", "openverse", status, reason="blocked" if status == "failed" else None)
+    counts = ClassCounts(found=found, downloaded=found, kept=found)
+    said = ending(ClassProgress("a", found=found, clean=found), [search], counts, config, rounds=4)
+    assert said.startswith(end)
+    assert status != "open" or said == end
 
 
 def recorded(workspace: Workspace) -> int:
