@@ -63,8 +63,6 @@ def retrain(
         counts = {
             name: step_task(name)(opened, config) for name in ("inbox", "clean", *steps_of(Phase.DATASET, Phase.RUN))
         }
-    for note in counts["publish"].notes:
-        logger.info("%s", note)
     show_result(opened, counts, logger)
     return counts
 

@@ -11,7 +11,7 @@ from flows.cluster.spread import UNSEEN, ShardRuns, spread_for
 from workspace.catalog.records import StepCounts
 from workspace.catalog.renamed_classes import carry_over
 from workspace.config.model import WorkspaceConfig
-from workspace.progress import SILENT, Progress
+from workspace.progress import SILENT, Progress, Remembering
 from workspace.storage.paths import Workspace
 
 
@@ -62,7 +62,8 @@ class Step:
         """Run the step; rounds are counted from 1, and `shard_runs` shows what is done on several machines.
 
         Before it looks at the catalogue, what was filed under a class that has another name now goes to that class. A
-        long step is announced with the time that it will take, where an earlier one was measured on this machine.
+        long step is announced with the time that it will take, where an earlier one was measured on this machine. The
+        notes of the counts that the step has not told by itself are told at its end.
         """
         spread = {"spread": spread_for(config.cluster, shard_runs)} if self.is_spread else {}
         if self.phase is not Phase.RUN:
@@ -72,10 +73,14 @@ class Step:
         from flows.timing.estimate import run_timed  # its modules, which `--help` need not wait for
 
         options = self.later_rounds if round_number > 1 else {}
-        run = importlib.import_module(self.module).run
-        return run_timed(
-            self.name, workspace, config, progress, lambda: run(workspace, config, progress, **options, **spread)
+        run, reports = importlib.import_module(self.module).run, Remembering(progress)
+        counts = run_timed(
+            self.name, workspace, config, reports, lambda: run(workspace, config, reports, **options, **spread)
         )
+        for note in counts.notes:
+            if note not in reports.told:
+                progress.say(note)
+        return counts
 
 
 STEPS = (

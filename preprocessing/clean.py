@@ -76,9 +76,10 @@ def run(
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))
         assumed = assumed_count(catalog)
-    return StepCounts(
-        "clean", done=len(todo), reused=reused, by_reason=by_reason, notes=_notes(workspace, lost, assumed)
-    )
+    notes = _notes(workspace, lost, assumed)
+    for note in notes:
+        progress.warn(note)
+    return StepCounts("clean", done=len(todo), reused=reused, by_reason=by_reason, notes=notes)
 
 
 def _notes(workspace: Workspace, lost: int, assumed: int) -> tuple[str, ...]:

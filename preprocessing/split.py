@@ -87,12 +87,15 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     workspace.keep(folder)
     workspace.point_to(folder.run_id)
     counts = Counter(sample.split for sample in samples)
+    notes = (*_notes(samples), *_negative_notes(negatives, config))
+    for note in notes:
+        progress.warn(note)
     return StepCounts(
         "split",
         done=0 if exists else len(samples),
         reused=len(samples) if exists else 0,
         by_reason={split: counts[split] for split in SPLITS} | ({"negatives": len(negatives)} if negatives else {}),
-        notes=(*_notes(samples), *_negative_notes(negatives, config)),
+        notes=notes,
     )
 
 

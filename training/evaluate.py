@@ -45,6 +45,7 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     folder, config = frozen.folder, frozen.settings(config, progress)
     inputs = _inputs(folder, config)
     earlier = _measured_before(folder, progress)
+    _drop_damaged_calibration(folder, progress)
     calibrated = earlier is not None and (earlier.calibration is None) != folder.calibration_file.is_file()
     card = frozen.card()
     if earlier and calibrated and earlier.inputs == inputs and card.metrics == card_metrics(earlier):
@@ -52,7 +53,6 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
         return _counts(earlier, done=False)
     samples, negatives = frozen.samples(), frozen.negatives()
     refuse_withdrawn(workspace, folder, [*samples, *negatives])
-    _drop_damaged_calibration(folder, progress)
     model, cache = Classifier.load(folder.model, config.train.device), PixelCache(workspace, config.clean)
     held_out, fitted, others, set_by = read_held_out(folder, samples), None, None, 0
     predictions = predict_splits(model, cache, samples, (TEST,) if held_out else (TEST, VALIDATION), progress)

@@ -58,8 +58,10 @@ def run(workspace: Workspace, config: WorkspaceConfig, progress: Progress = SILE
     if earlier:
         counts = _counts(workspace, earlier, done=False)
         if champion and earlier.champion == folder.run_id != champion.champion:
-            again = f"{workspace.command('rollback')} --to {folder.run_id}"
-            counts = replace(counts, notes=(*counts.notes, f"a person went back from it since; to go forward: {again}"))
+            by_a_person = champion.action == "rolled_back"
+            since = "a person went back from it" if by_a_person else f"a later model, {champion.champion}, replaced it"
+            note = f"{since} since; to make it live again: {workspace.command('rollback')} --to {folder.run_id}"
+            counts = replace(counts, notes=(*counts.notes, note))
         return counts
     if champion is None:
         decision = Decision(folder.run_id, "published", folder.run_id, "the first model", utc_now(), own)

@@ -38,3 +38,33 @@ class Silent:
 
 
 SILENT: Progress = Silent()
+
+
+class Remembering:
+    """Passes all reports on, and remembers the messages.
+
+    Attributes:
+        told: every message so far.
+    """
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+        self.told: set[str] = set()
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Pass it on."""
+        self._inner.begin(what, total)
+
+    def advance(self, count: int = 1) -> None:
+        """Pass it on."""
+        self._inner.advance(count)
+
+    def say(self, message: str) -> None:
+        """Pass it on and remember it."""
+        self.told.add(message)
+        self._inner.say(message)
+
+    def warn(self, message: str) -> None:
+        """Pass it on and remember it."""
+        self.told.add(message)
+        self._inner.warn(message)

@@ -126,14 +126,16 @@ def run_flow(workspace: Workspace, overrides: dict[str, Any]) -> None:
     from cli.results import run_document
     from flows.collect_and_train import collect_and_train
     from training.report.summary import summary_table
+    from workspace.storage.champion import read_champion
 
     counts = collect_and_train(workspace=str(workspace.root), settings=overrides or None)
-    latest = workspace.latest_run()
-    notes = "\n".join(counts["search"].notes)
+    latest, live = workspace.latest_run(), read_champion(workspace)
+    other = "" if live is None or live.champion == latest.run_id else f" (`predict` uses the live one, {live.champion})"
+    notes = "\n".join((*counts["search"].notes, *counts["publish"].notes))
     output.answer(
         run_document(workspace, counts),
         lambda: (
             f"{rendered(summary_table(workspace, counts))}\n{notes}\n\n"
-            f"Report: {latest.report_file}\nModel:  {latest.model}"
+            f"Report: {latest.report_file}\nModel:  {latest.model}{other}"
         ),
     )

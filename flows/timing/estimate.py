@@ -11,6 +11,7 @@ from flows.timing.work import Work, work_done, work_left
 from workspace.catalog.records import StepCounts
 from workspace.clock import duration
 from workspace.config.model import WorkspaceConfig
+from workspace.errors import CollectAndTrainError
 from workspace.progress import Progress
 from workspace.storage.paths import Workspace
 
@@ -49,7 +50,10 @@ def run_timed(
     step: str, workspace: Workspace, config: WorkspaceConfig, progress: Progress, run: Callable[[], StepCounts]
 ) -> StepCounts:
     """Run a step: say before how long it will take where that is known and long, and keep how fast it was."""
-    work = work_left(step, workspace, config)
+    try:
+        work = work_left(step, workspace, config)
+    except CollectAndTrainError:
+        work = None  # a folder that this step does not read, such as that of the negatives, must not fail it
     if work is None:
         return run()
     expected = _estimate(step, work)

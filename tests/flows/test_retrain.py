@@ -42,6 +42,19 @@ def test_training_is_as_it_was_and_collection_as_it_is_today(tmp_path) -> None:
     assert settings_of_champion(workspace, today, overrides).config.train.epochs == 5
 
 
+def test_where_and_how_fast_is_as_it_is_today(tmp_path) -> None:
+    """The model was trained on another machine: what cannot be had here must not fail every retraining."""
+    there = {"train.device": "cuda", "train.processes": 4, "features.batch_size": 512, "clean.workers": 64}
+    workspace = with_champion(tmp_path, **there, **{"train.epochs": 3})
+    for old, new in (('"cuda"', '"cpu"'), ("processes = 4", "processes = 1"), ("batch_size = 512", "batch_size = 8")):
+        change(workspace, old, new)
+    change(workspace, "workers = 64", "workers = 2")
+    settings = settings_of_champion(workspace, load_config(workspace.config_file))
+    config = settings.config
+    assert (config.train.device, config.train.processes, config.features.batch_size) == ("cpu", 1, 8)
+    assert (config.clean.workers, config.train.epochs, settings.differing) == (2, 3, ())
+
+
 def test_without_a_champion_today_s_settings_count(tmp_path) -> None:
     workspace, today = open_workspace(tmp_path, ["cat", "dog"], {"train.epochs": 3})
     assert settings_of_champion(workspace, today) == ChampionSettings(today)

@@ -15,8 +15,10 @@ from workspace.catalog.records import StepCounts
 from workspace.config.template import render_config
 from workspace.errors import CollectError, ConfigError, WeightsError
 from workspace.files.atomic import write_atomic
+from workspace.progress import Progress
 from workspace.resolve import open_workspace
 from workspace.storage.paths import Workspace
+from workspace.terminal import LogProgress
 
 
 @pytest.fixture
@@ -69,6 +71,21 @@ def test_a_later_round_tells_a_step_not_to_ask_again_what_failed(monkeypatch, tm
     for number in (1, 2):
         find_step("search").run(workspace, config, round_number=number)
     assert handed == [{}, {"retry_failed": False}]
+
+
+def test_every_note_of_a_step_is_told_once_also_where_the_step_tells_only_some(monkeypatch, tmp_path, caplog) -> None:
+    def run(_workspace: object, _config: object, progress: Progress) -> StepCounts:
+        progress.warn("a warning")
+        return StepCounts("publish", 0, 1, notes=("a warning", "why it was not published"))
+
+    monkeypatch.setattr("training.publish.run", run)
+    workspace, config = open_workspace(tmp_path, ["cat", "dog"])
+    with caplog.at_level(logging.INFO):
+        find_step("publish").run(workspace, config, LogProgress(logging.getLogger("told")))
+    assert [(row.levelname, row.message) for row in caplog.records] == [
+        ("WARNING", "a warning"),
+        ("INFO", "why it was not published"),
+    ]
 
 
 def test_the_steps_stand_in_the_order_of_the_path() -> None:

@@ -100,8 +100,15 @@ def test_a_model_that_was_rolled_back_from_stays_out(arena, settings) -> None:
     roll_back(arena)
     again = publish.run(arena, settings())  # the latest run is still `good`
     assert again.done == 0
-    assert again.notes[-1].startswith("a person went back from it since; to go forward: collect-and-train rollback")
+    assert again.notes[-1].startswith("a person went back from it since; to make it live again: collect-and-t")
     assert read_champion(arena).champion == "bad"
+
+
+def test_of_a_model_that_another_replaced_it_is_not_said_that_a_person_went_back(arena, settings) -> None:
+    for run_id in ("bad", "good", "bad"):
+        arena.point_to(run_id)
+        said = publish.run(arena, settings()).notes
+    assert said[-1].startswith("a later model, good, replaced it since; to make it live again: collect-and-train roll")
 
 
 def test_after_a_rollback_a_model_of_the_same_pictures_that_was_kept_out_is_not_published_either(

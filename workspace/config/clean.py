@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from workspace.config.section import Fraction, Section
+from workspace.config.section import EXECUTION_ONLY, Fraction, Section
 
 
 class CleanConfig(Section):
@@ -90,10 +90,17 @@ class CleanConfig(Section):
         "many positions higher; with a smaller margin it is dropped from both. A person's label counts before a "
         "search's.",
     )
-    workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
-    decoder_timeout_s: float = Field(60, gt=0, description="Time limit for decoding one file, in seconds.")
+    workers: int = Field(
+        0, ge=0, description="Processes that decode; 0: one per core.", json_schema_extra=EXECUTION_ONLY
+    )
+    decoder_timeout_s: float = Field(
+        60, gt=0, description="Time limit for decoding one file, in seconds.", json_schema_extra=EXECUTION_ONLY
+    )
     decoder_memory_mb: float = Field(
-        2000, ge=200, description="Memory limit for decoding one file, in megabytes (10^6 bytes)."
+        2000,
+        ge=200,
+        description="Memory limit for decoding one file, in megabytes (10^6 bytes).",
+        json_schema_extra=EXECUTION_ONLY,
     )
 
 

@@ -17,10 +17,11 @@ from workspace.clock import utc_now
 from workspace.config.model import WorkspaceConfig, load_config
 from workspace.errors import ConfigError, ModelError
 from workspace.storage.paths import Workspace
-from workspace.storage.run import differing_settings
+from workspace.storage.run import differing_settings, execution_settings, with_settings
 from workspace.storage.run_folder import RunFolder
 
-# How to collect, when to retrain, on which machines and what to log to are as today; all else is the live model's.
+# How to collect, when to retrain, on which machines and what to log to are as today, and so is what says where and
+# how fast something is computed; all else is the live model's.
 _OF_TODAY = frozenset(
     {"classes", "negatives", "search", "network", "download", "retrain", "cluster", "storage", "serve", "tracking"}
 )
@@ -235,7 +236,7 @@ def settings_of_champion(
 
     Args:
         workspace: whose live model; where there is none, or its settings are gone, those of workspace.toml count.
-        today: the settings of workspace.toml.
+        today: the settings of workspace.toml, with the overrides.
         overrides: settings by dotted name that win over both.
 
     Raises:
@@ -250,4 +251,5 @@ def settings_of_champion(
     config = load_config(file, overrides, frozen=True).model_copy(
         update={name: getattr(today, name) for name in _OF_TODAY}
     )
+    config = with_settings(config, execution_settings(today))
     return ChampionSettings(config, tuple(differing_settings(config, today)))

@@ -75,7 +75,7 @@ class Run:
                 f"run {self.folder.run_id} keeps the settings that it was frozen with ({values}); "
                 f"for a run with those of today: {self.workspace.command('split')}"
             )
-        return _with_settings(today, frozen)
+        return with_settings(today, frozen)
 
     def refuse_changes(self, asked: WorkspaceConfig, names: Collection[str]) -> None:
         """Refuse settings named by the user that would need another model than this run's.
@@ -131,6 +131,18 @@ def model_settings(config: WorkspaceConfig) -> dict[str, Any]:
             if field.json_schema_extra != EXECUTION_ONLY
         }
     return found
+
+
+def execution_settings(config: WorkspaceConfig) -> dict[str, Any]:
+    """List the settings that say where and how fast something is computed, by dotted name."""
+    sections = [(name, getattr(config, name)) for name in WorkspaceConfig.model_fields]
+    return {
+        f"{name}.{key}": getattr(section, key)
+        for name, section in sections
+        if isinstance(section, BaseModel)
+        for key, field in type(section).model_fields.items()
+        if field.json_schema_extra == EXECUTION_ONLY
+    }
 
 
 def differing_settings(a: WorkspaceConfig, b: WorkspaceConfig) -> list[str]:
@@ -204,7 +216,8 @@ def next_run(workspace: Workspace, given: Mapping[str, Any] | None = None) -> st
     return workspace.command("run") + set_options(own | dict(given or {}))
 
 
-def _with_settings(config: WorkspaceConfig, values: Mapping[str, Any]) -> WorkspaceConfig:
+def with_settings(config: WorkspaceConfig, values: Mapping[str, Any]) -> WorkspaceConfig:
+    """Replace settings, by dotted name, with values of their types."""
     sections: dict[str, Any] = {}
     for name, value in values.items():
         section, _, key = name.rpartition(".")

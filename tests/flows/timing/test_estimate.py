@@ -174,3 +174,10 @@ def test_a_training_that_fine_tuned_nothing_says_nothing_of_views_per_second(tmp
     file.write_text(json.dumps(history | {"finetune": history["finetune"] or epochs if fine_tuned else []}))
     planned = Work("views of pictures", "network", 100)
     assert work_done("train", workspace, planned, StepCounts("train", done=1)) == units
+
+
+def test_a_step_is_not_stopped_by_a_folder_that_its_estimate_alone_would_read(opened, monkeypatch) -> None:
+    workspace, config = opened
+    negatives = config.negatives.model_copy(update={"folder": "/nowhere/at-all"})
+    monkeypatch.setattr("training.train.run", lambda *_: StepCounts("train", 1, 0))
+    assert find_step("train").run(workspace, config.model_copy(update={"negatives": negatives})).done == 1
