@@ -44,7 +44,10 @@ def look_at_each(workspace: str, look: Callable[[Path], Found | None], logger: L
                 continue
             seen = look(folder)
         except WorkspaceBusy as busy:
-            logger.info("%s is in use by %s; it is looked at the next time", folder, busy.owner)
+            if busy.is_certain:
+                logger.info("%s is in use by %s; it is looked at the next time", folder, busy.owner)
+            else:  # it may wait for ever
+                logger.warning("%s", busy)
         except Exception as error:  # whatever is wrong with one workspace, the others are looked at
             if workspace:
                 raise

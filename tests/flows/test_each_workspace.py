@@ -1,5 +1,6 @@
 """The scheduled flows over all workspaces: one that is broken or in use keeps no other waiting."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_a_workspace_in_use_waits_for_the_next_time(caplog) -> None:
         assert set(watch.watch.fn()) == {"data/a"}
     assert "data/b is in use by `a test`" in caplog.text
     assert set(watch.watch.fn()) == {"data/a", "data/b"}
+
+
+def test_a_lock_that_may_never_be_given_back_is_told_with_the_remedy(caplog) -> None:
+    workspace = _published("a")
+    owner = {"what": "run", "host": "before the restart", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}
+    workspace.lock_file.write_text(json.dumps(owner))
+    assert watch.watch.fn() == {}
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"delete {workspace.lock_file} and run the same command again" in told
 
 
 def test_a_named_workspace_fails_in_its_own_words(tmp_path) -> None:

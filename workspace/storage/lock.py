@@ -1,4 +1,4 @@
-"""The workspace lock: one writer at a time; it names its owner, and a dead owner cannot keep it."""
+"""The workspace lock: one writer at a time; it names its owner, and a dead owner of this machine cannot keep it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import dataclasses
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,11 +79,12 @@ class WorkspaceBusy(WorkspaceError):
 
     Attributes:
         owner: which one; None when it has not yet said so.
+        is_certain: whether it is alive; of one on another machine that did not sign off nobody knows.
     """
 
-    def __init__(self, text: str, owner: Owner | None) -> None:
+    def __init__(self, text: str, owner: Owner | None, is_certain: bool = True) -> None:
         super().__init__(text)
-        self.owner = owner
+        self.owner, self.is_certain = owner, is_certain
 
 
 @contextmanager
@@ -179,7 +183,7 @@ def _take(workspace: Workspace, attempt: Attempt, deadline: float, on_wait: Call
         if busy is None:
             return
         if time.monotonic() >= deadline:
-            raise WorkspaceBusy(_text(workspace, busy[0], busy[1]), busy[0])
+            raise WorkspaceBusy(_text(workspace, *busy), *busy)
         if on_wait:
             on_wait(f"waiting for {busy[0] or 'another process'}, which is at work in {workspace.root}")
             on_wait = None
@@ -233,10 +237,14 @@ def _read(handle: int) -> Owner | None:
     return _owner_in(data if data.startswith(b"{") else b"{" + data)
 
 
+@cache
 def _boot() -> str:
     try:
+        if sys.platform == "darwin":  # where the machine's name follows the network
+            asked = ["sysctl", "-n", "kern.bootsessionuuid"]
+            return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):  # not Linux
+    except (OSError, ValueError, subprocess.SubprocessError):  # neither Linux nor macOS
         return ""
 
 

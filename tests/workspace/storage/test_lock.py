@@ -12,7 +12,7 @@ import pytest
 from filelock import lock_descriptor
 
 from workspace.errors import WorkspaceError
-from workspace.storage.lock import WorkspaceBusy, hold, lock_owner
+from workspace.storage.lock import WorkspaceBusy, _boot, hold, lock_owner
 from workspace.storage.paths import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -130,6 +130,19 @@ def test_a_killed_container_of_this_machine_does_not_keep_the_lock_though_the_ne
     assert lock_owner(workspace) is None
     with hold(workspace, "run"):
         pass
+
+
+def test_a_mac_whose_name_follows_the_network_is_the_same_machine(tmp_path, monkeypatch) -> None:
+    program = tmp_path / "bin" / "sysctl"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$*" = "-n kern.bootsessionuuid" ] && echo 5C71\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _boot.__wrapped__() == "5C71"
+    program.unlink()
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert _boot.__wrapped__() == ""
 
 
 def test_a_half_written_lock_is_nobody_s(tmp_path) -> None:
