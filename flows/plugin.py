@@ -16,10 +16,11 @@ from pathlib import Path
 from prefect.plugins import HookContext, SetupResult, register_hook
 
 NOTE = "collect-and-train-up.json"
-"""In Prefect's home: the address of the API that `collect-and-train up` serves, and its process."""
+"""In Prefect's home: the address of the API that `collect-and-train up` serves, its process and when that started."""
 
 _TIMEOUT_S = 5.0
 _RETRIES = 2  # a busy server is asked three times within 6 s; Prefect gives a plugin 20 s
+_SAME_START_S = 2.0
 _FLAGS = {"--watch", "--no-watch", "--help", "-h"}  # options of `deployment run` that take no value
 
 
@@ -62,8 +63,9 @@ def _running_server() -> str | None:
 
     try:
         note = json.loads((Path(get_current_settings().home) / NOTE).read_text(encoding="utf-8"))
-        return str(note["api_url"]) if psutil.pid_exists(int(note["pid"])) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        started = psutil.Process(int(note["pid"])).create_time()  # after a restart another program may have its number
+        return str(note["api_url"]) if abs(started - float(note["started"])) < _SAME_START_S else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
 
 

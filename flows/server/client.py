@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import httpx
     from prefect.client.orchestration import SyncPrefectClient
 
 
@@ -23,7 +24,8 @@ def connected(
     Args:
         api_url: such as http://127.0.0.1:4200/api.
         timeout_s: for each request.
-        retries: of each request that the server was too busy for; the waits are about 2, 4, 8 … s.
+        retries: of each request that the server was too busy for; the waits are about 2, 4, 8 … s, whatever the server
+            wishes.
         password: `name:password`, in place of the one in Prefect's settings.
 
     Raises:
@@ -38,7 +40,16 @@ def connected(
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: retries}),
         SyncPrefectClient(
-            api_url, auth_string=password or own, api_key=key, httpx_settings={"timeout": timeout_s}
+            api_url,
+            auth_string=password or own,
+            api_key=key,
+            httpx_settings={"timeout": timeout_s, "event_hooks": {"response": [_without_wishes]}},
         ) as client,
     ):
         yield client
+
+
+def _without_wishes(response: httpx.Response) -> None:
+    """Drop what would let Prefect's client wait for ever: a maintenance page may ask for an hour."""
+    for name in ("Retry-After", "Prefect-Maintenance"):
+        response.headers.pop(name, None)

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 import httpx
+import psutil
 
 from flows.plugin import NOTE
 from flows.server.client import connected
@@ -217,11 +218,14 @@ def _wait_until_healthy(url: str, server: ChildProcess) -> None:
 def _announced(home: Path, api: str) -> Iterator[None]:
     """Record the server's address where flows/plugin.py looks, so that Prefect's command finds it."""
     note = home / NOTE
-    write_atomic(note, json.dumps({"api_url": api, "pid": os.getpid()}).encode())
+    text = json.dumps({"api_url": api, "pid": os.getpid(), "started": psutil.Process().create_time()}).encode()
+    write_atomic(note, text)
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if note.read_bytes() == text:  # not that of another `up`
+                note.unlink()
 
 
 @contextlib.contextmanager

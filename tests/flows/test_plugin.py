@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from prefect.settings import PREFECT_HOME, temporary_settings
 
@@ -99,8 +100,13 @@ def test_without_an_address_that_of_a_running_up_is_used_and_never_that_of_a_dea
     note = tmp_path / plugin.NOTE
     with temporary_settings({PREFECT_HOME: tmp_path}):
         assert run(monkeypatch, None, "/bin/prefect deployment run it") is None
-        for pid, expected in ((os.getpid(), "it/local"), (2**22 + 1, "it")):
-            note.write_text(json.dumps({"api_url": api.url, "pid": pid}))
+        began = psutil.Process().create_time()
+        for pid, started, expected in (
+            (os.getpid(), began, "it/local"),
+            (2**22 + 1, began, "it"),
+            (os.getpid(), began - 60, "it"),  # the number of a dead one, which another program has now
+        ):
+            note.write_text(json.dumps({"api_url": api.url, "pid": pid, "started": started}))
             result = run(monkeypatch, None, "/bin/prefect deployment run it")
             assert sys.argv[-1] == expected
             assert (result.env if result else None) == (

@@ -29,6 +29,7 @@ def answering(request) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            self.send_header("Retry-After", "3600")  # as a proxy's maintenance page has it
             self.end_headers()
             self.wfile.write(b"true")
 
@@ -65,10 +66,12 @@ def test_a_server_with_a_password_names_the_setting(answering, monkeypatch) -> N
 
 @pytest.mark.parametrize("answering", [(503, "application/json")], indirect=True)
 def test_a_server_that_stays_busy_is_not_called_another_program(answering, monkeypatch) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: None)
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
     monkeypatch.setenv("PREFECT_API_URL", answering)
     with settings_with(answering), pytest.raises(WorkspaceError, match="is too busy: HTTP 503; try again, or do wit"):
         prepare_server()
+    assert waits and sum(waits) < 60
 
 
 @pytest.mark.parametrize("answering", [(200, "application/json")], indirect=True)
