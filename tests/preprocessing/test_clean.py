@@ -236,11 +236,13 @@ def test_kill_9_in_mid_work_loses_a_batch_and_leaves_no_worker_behind(collected,
     script.write_text(KILLED)
     paths = os.pathsep.join(sys.path)
     with subprocess.Popen([sys.executable, script, root], env={**os.environ, "PYTHONPATH": paths}) as process:
-        while len(everything(collected)[0]) < 6:
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.kill()
-    (root / "killed").touch()
+        try:
+            while len(everything(collected)[0]) < 6:
+                assert process.poll() is None
+                time.sleep(0.02)
+        finally:
+            process.kill()
+            (root / "killed").touch()
     workers = [int(path.name.removeprefix("worker-")) for path in root.glob("worker-*")]
     deadline = time.monotonic() + 60
     while any(command_line(pid) for pid in workers):
