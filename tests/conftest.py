@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from safetensors.torch import save_file
 from torch import Generator as Random
 from torch import nn
@@ -33,6 +34,10 @@ from workspace.config.cluster import ClusterConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+
+# No verdict by the clock, and equal examples in each run: a commit is not blamed for the luck of its draw.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 SETUP_BROWSER = "make setup-browser"
 

@@ -126,8 +126,8 @@ def _configure(site: Gallery, **sections: object) -> WorkspaceConfig:
         "network": {
             "allow_private_addresses": True,
             "per_host_pause_s": 0,
-            "read_timeout_s": 0.6,
-            "transfer_timeout_s": 1.5,
+            "read_timeout_s": 8,
+            "transfer_timeout_s": 30,
         },
         "download": {"per_host_connections": 8},
     }

@@ -41,7 +41,7 @@ def test_what_is_there_is_committed_while_a_slow_one_is_under_way(workspace, con
 
     def fetch(_session, url, *_args, **_more) -> Download:
         if url == "u0000":
-            may_end.wait(20)
+            may_end.wait(150)
         return Download(url, "ok")
 
     monkeypatch.setattr(fetch_shard, "fetch_image", fetch)
@@ -49,7 +49,7 @@ def test_what_is_there_is_committed_while_a_slow_one_is_under_way(workspace, con
     runner = threading.Thread(target=download.run, args=(workspace, config))
     runner.start()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(rows(workspace)) < 9 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(rows(workspace)) == 9

@@ -1,9 +1,12 @@
 """Downloads beside each other: each host is asked by one session at a time, and the outcomes are the same."""
 
 import dataclasses
+import itertools
 import pickle
+import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,8 +14,10 @@ from hypothesis import strategies as st
 
 from collectors import download
 from collectors.fetch_shard import WantedUrl
+from collectors.http.hosts import rate_limit
 from collectors.http.hosts.circuit_breaker import HostFailures
 from collectors.http.hosts.lane import LaneState
+from collectors.http.hosts.rate_limit import RateLimiter
 from collectors.http.urls import site_of
 from collectors.lanes import KnownHosts
 from tests.support.hosts import Hosts
@@ -44,14 +49,46 @@ def rows(workspace: Workspace) -> list[Download]:
         return [dataclasses.replace(row, fetched_at="") for row in catalog.all(Download)]
 
 
+class Grants:
+    """When requests to each host were allowed, by its name: a busy machine sends and notes them later."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[str, float]] = []
+
+    def keep_pause(self, hosts: Hosts, host: int, pause_s: float) -> bool:
+        """Whether every request to a host was allowed, and each so long after the one before."""
+        allowed = sorted(at for name, at in self.at if name == f"127.0.0.{host + 1}")
+        gaps = [later - earlier for earlier, later in itertools.pairwise(allowed)]
+        return len(allowed) == sum(one.host == host for one in hosts.asked) and min(gaps) > pause_s - 1e-6
+
+
 @pytest.fixture
-def alike(tmp_path, over_threads) -> Callable[..., Download]:
+def grants(monkeypatch) -> Grants:
+    """Notes what the limiters of all sessions of this process allow."""
+    made, latest, wait = Grants(), threading.local(), RateLimiter._wait
+
+    def monotonic() -> float:
+        latest.now = time.monotonic()
+        return latest.now
+
+    def noted(limiter: RateLimiter, host: str) -> None:
+        wait(limiter, host)
+        made.at.append((host, latest.now))  # the look at the clock that let it pass
+
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(RateLimiter, "_wait", noted)
+    return made
+
+
+@pytest.fixture
+def alike(tmp_path, over_threads, grants) -> Callable[..., Download]:
     """Download here and over two workers, with equal rows and files; returns the rows and the spread."""
 
     def run(urls: list[str], config: WorkspaceConfig, shard: int = 6, between: Callable[[], object] = lambda: None):
         here, spread = Workspace(tmp_path / "here"), over_threads(places=2, shard=shard)
         download.run(here, config, urls=urls)
         between()
+        grants.at.clear()
         there = Workspace(tmp_path / "there")
         download.run(there, config, urls=urls, spread=spread)
         assert rows(there) == rows(here)
@@ -62,7 +99,7 @@ def alike(tmp_path, over_threads) -> Callable[..., Download]:
     return run
 
 
-def test_pauses_and_connections_of_each_host_are_kept_over_two_workers(alike) -> None:
+def test_pauses_and_connections_of_each_host_are_kept_over_two_workers(alike, grants) -> None:
     with Hosts(4, robots={3: "User-agent: *\nCrawl-delay: 0.2\n"}, answer_s=0.05) as hosts:
         urls = [hosts.url(number % 4, f"{number}.png") for number in range(32)]
         found, spread = alike(urls, settings(), between=hosts.asked.clear)
@@ -70,14 +107,14 @@ def test_pauses_and_connections_of_each_host_are_kept_over_two_workers(alike) ->
         assert max(spread.engine.submitted.values()) == 1
         assert len(spread.engine.submitted) == 12, "each host's 8 urls, 3 a shard"
         for host in range(4):
-            assert hosts.keeps_pause(host, 0.2 if host == 3 else PAUSE_S), host
+            assert grants.keep_pause(hosts, host, 0.2 if host == 3 else PAUSE_S), host
             assert hosts.most_at_once(host) <= 2
         began = [min(one.began for one in hosts.asked if one.host == host) for host in range(4)]
         ended = [max(one.ended for one in hosts.asked if one.host == host) for host in range(4)]
         assert any(began[a] < began[b] < ended[a] for a in range(4) for b in range(4) if a != b), "side by side"
 
 
-def test_a_redirect_to_another_lane_is_taken_up_there_and_asked_once(alike) -> None:
+def test_a_redirect_to_another_lane_is_taken_up_there_and_asked_once(alike, grants) -> None:
     with Hosts(4) as hosts:
         urls = [hosts.url(number % 3, f"to/3/{number}.png") for number in range(9)]
         urls += [hosts.url(number % 3, f"to/1/to/2/{100 + number}.png") for number in range(3)]
@@ -86,7 +123,7 @@ def test_a_redirect_to_another_lane_is_taken_up_there_and_asked_once(alike) -> N
         assert {row.status for row in found} == {"ok"} and len(found) == 18
         assert {row.final_url for row in found if row.image_url.endswith("to/3/4.png")} == {hosts.url(3, "4.png")}
         for host in range(4):
-            assert hosts.keeps_pause(host, PAUSE_S), host
+            assert grants.keep_pause(hosts, host, PAUSE_S), host
             assert hosts.most_at_once(host) <= 2
         assert [hosts.times_asked(number % 3, f"/to/3/{number}.png") for number in range(9)] == [1] * 9
         assert [hosts.times_asked(3, f"/{number}.png") for number in range(9)] == [1] * 9
@@ -99,12 +136,12 @@ def test_redirects_without_end_over_two_lanes_end_as_on_one_machine(alike) -> No
         assert sorted(row.reason for row in found) == ["", "too_many_redirects"]
 
 
-def test_where_robots_txt_is_on_another_host_the_two_share_a_lane(alike) -> None:
+def test_where_robots_txt_is_on_another_host_the_two_share_a_lane(alike, grants) -> None:
     with Hosts(2, robots={0: 1, 1: "User-agent: *\nDisallow: /4.png\n"}) as hosts:
         urls = [hosts.url(number % 2, f"{number}.png") for number in range(8)]
         found, _ = alike(urls, settings(), shard=8, between=hosts.asked.clear)
         assert sorted(row.reason for row in found) == [""] * 7 + ["robots"]
-        assert hosts.keeps_pause(0, PAUSE_S) and hosts.keeps_pause(1, PAUSE_S)
+        assert grants.keep_pause(hosts, 0, PAUSE_S) and grants.keep_pause(hosts, 1, PAUSE_S)
         assert hosts.times_asked(0, "/robots.txt") == 2, "once in its own lane, once in the shared one"
 
 
@@ -144,14 +181,14 @@ def test_a_host_that_recovers_is_asked_again_by_the_later_shards_of_its_lane(
         assert [found[url] for url in urls] == [failed] * 4 + [""] * 4
 
 
-def test_a_host_rests_before_a_lost_workers_urls_are_asked_again(tmp_path, over_threads) -> None:
+def test_a_host_rests_before_a_lost_workers_urls_are_asked_again(tmp_path, over_threads, grants) -> None:
     lost = over_threads(places=2, shard=8, lose=lambda _shard, tries: tries == 1)
     with Hosts(2) as hosts:
         urls = [hosts.url(number % 2, f"{number}.png") for number in range(16)]
         download.run(Workspace(tmp_path), settings(), urls=urls, spread=lost)
         assert [row.status for row in rows(Workspace(tmp_path))] == ["ok"] * 16
         assert set(lost.engine.submitted.values()) == {2}
-        assert hosts.keeps_pause(0, PAUSE_S) and hosts.keeps_pause(1, PAUSE_S)
+        assert grants.keep_pause(hosts, 0, PAUSE_S) and grants.keep_pause(hosts, 1, PAUSE_S)
 
 
 def test_what_ends_every_worker_is_named_the_rest_is_stored_and_the_next_run_goes_on(tmp_path, over_threads) -> None:
@@ -200,13 +237,13 @@ def test_a_host_is_in_one_lane_and_no_url_is_lost(sites, size) -> None:
 
 def test_what_one_session_knows_of_its_hosts_the_next_one_is_told() -> None:
     hosts = KnownHosts()
-    known = {"a.example:80": HostFailures(3, "http_500", 10.0), "a.example:443": HostFailures(1, "timeout", None)}
-    hosts.keep({"a.example", "b.example"}, LaneState({"www.a.example": 5.0, "b.example": 0.01}, known))
+    known = {"a.example:80": HostFailures(3, "http_500", 1000.0), "a.example:443": HostFailures(1, "timeout", None)}
+    hosts.keep({"a.example", "b.example"}, LaneState({"www.a.example": 500.0, "b.example": 0.01}, known))
     time.sleep(0.02)
     state = hosts.state({"a.example", "b.example", "c.example"})
-    assert state.rests_s.keys() == {"www.a.example"} and 4 < state.rests_s["www.a.example"] < 5
+    assert state.rests_s.keys() == {"www.a.example"} and 400 < state.rests_s["www.a.example"] < 500
     assert state.failures["a.example:443"] == known["a.example:443"]
-    assert 9 < (state.failures["a.example:80"].trial_in_s or 0) < 10
+    assert 900 < (state.failures["a.example:80"].trial_in_s or 0) < 1000
     assert hosts.state({"b.example"}) == LaneState()
     hosts.keep({"a.example"}, pickle.loads(pickle.dumps(LaneState())))
     assert hosts.state({"a.example"}) == LaneState()

@@ -16,7 +16,7 @@ from workspace.reasons import is_retryable
 @pytest.fixture
 def failed(site, workspace, configure):
     """A workspace whose downloads failed: two with 503, one with 403, one that was too large; the settings."""
-    config = configure(site, network={"attempts": 1, "read_timeout_s": 5, "transfer_timeout_s": 10})
+    config = configure(site, network={"attempts": 1}, download={"max_mb": 1})
     search.run(workspace, config)
     with workspace.open_catalog() as catalog:
         paths = [hit.image_url.removeprefix(site.base_url) for hit in catalog.all(Hit) if hit.label == "cat"]

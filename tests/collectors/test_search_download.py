@@ -1,9 +1,11 @@
 import hashlib
 import io
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from unittest.mock import patch
@@ -208,12 +210,15 @@ def test_a_licence_filter_leaves_out_what_is_not_known_to_fit(site, workspace, c
 
 
 def test_each_failure_is_a_row_and_the_good_pictures_beside_it_are_stored(site, workspace, configure) -> None:
-    config = configure(site, network={"attempts": 2})
+    config = configure(site, network={"attempts": 2}, download={"max_mb": 1})
     search.run(workspace, config)
     urls = [hit.image_url for hit in rows(workspace, Hit) if hit.label == "cat"]
     faults = ["403", "reset", "hang", "svg", "endless"]
     for url, fault in zip(urls, faults, strict=False):
         site.misbehave(url.removeprefix(site.base_url), fault, times=2)
+    only_the_hanging_one = {"read_timeout_s": 0.3, "robots": False, "reservations": False}
+    hasty = config.model_copy(update={"network": config.network.model_copy(update=only_the_hanging_one)})
+    assert dict(download.run(workspace, hasty, urls=[urls[2]]).by_reason) == {"ok": 0, "failed: timeout": 1}
     counts = download.run(workspace, config)
     assert dict(counts.by_reason) == {
         "ok": 7,
@@ -256,20 +261,31 @@ download.run(workspace, load_config(workspace.config_file))
 """
 
 
-def test_a_killed_download_goes_on_and_repeats_nothing_that_was_done(site, workspace, configure) -> None:
-    config = configure(site, download={"connections": 2, "per_host_connections": 2})
+def test_a_killed_download_goes_on_and_repeats_nothing_that_was_done(site, workspace, configure, monkeypatch) -> None:
+    patient = {"read_timeout_s": 170, "transfer_timeout_s": 170}
+    config = configure(site, download={"connections": 2, "per_host_connections": 2}, network=patient)
     search.run(workspace, config)
     workspace.config_file.write_text(render_config(config))
-    site.delay_s = 0.15
+    killed, numbers, count = threading.Event(), itertools.count(1), site.count
+
+    def answer_four(kind: str) -> None:
+        count(kind)
+        if kind == "image" and next(numbers) > 4:
+            killed.wait(170)
+
+    monkeypatch.setattr(site, "count", answer_four)
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(workspace.root)])
-    deadline = time.monotonic() + 30
-    while not (done := rows(workspace, Download)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    site.delay_s = 0
+    try:
+        deadline = time.monotonic() + 150
+        while not rows(workspace, Download) or site.requests["image"] < 6:  # four answered, two held
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        killed.set()
     done = rows(workspace, Download)
-    assert 0 < len(done) < 12
+    assert 0 < len(done) <= 4
     before = site.requests["image"]
     counts = download.run(workspace, config)
     assert (counts.done, counts.reused) == (12 - len(done), len(done))

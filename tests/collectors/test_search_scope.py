@@ -20,7 +20,7 @@ def rows(workspace: Workspace, kind):
 
 
 def settings(**search_settings: object) -> WorkspaceConfig:
-    network = {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1, "read_timeout_s": 1}
+    network = {"allow_private_addresses": True, "per_host_pause_s": 0, "attempts": 1}
     values = {
         "classes": {"cat": "cat", "fox": "fox"},
         "search": {"per_class": 50} | search_settings,

@@ -12,7 +12,7 @@ FIXTURES = Path(__file__).parents[2].parent / "shared" / "fixtures" / "openverse
 
 
 def search(gallery: Gallery, **parameters: object) -> dict[str, object]:
-    answer = requests.get(gallery.openverse_url + "/images/", params=parameters, timeout=10)
+    answer = requests.get(gallery.openverse_url + "/images/", params=parameters, timeout=30)
     assert answer.status_code == 200
     return answer.json()
 
@@ -36,14 +36,14 @@ def test_photos_are_found_by_their_folders_name_in_any_form(folder):
         for query in ("고양이", unicodedata.normalize("NFD", "고양이")):
             answer = search(gallery, q=query)
             assert answer["result_count"] == 3
-            served = [requests.get(r["url"], timeout=10).content for r in answer["results"]]
+            served = [requests.get(r["url"], timeout=30).content for r in answer["results"]]
             class_folder = folder / unicodedata.normalize("NFD", "고양이")
             assert served == [p.read_bytes() for p in sorted(class_folder.iterdir())]
             assert [r["width"] for r in answer["results"]] == [40, 41, 42]
         assert search(gallery, q="red panda")["result_count"] == 4
         assert {p.kind for p in gallery.truth()} == {"honest"}
         assert len(gallery.truth()) == 7
-        page = requests.get(gallery.results_url.format(keyword="고양이", page=1), timeout=10)
+        page = requests.get(gallery.results_url.format(keyword="고양이", page=1), timeout=30)
         assert page.text.count("<figure") == 3
 
 
@@ -103,11 +103,11 @@ def test_recorded_pages_are_merged_paged_anew_and_keep_what_they_say(tmp_path):
             path = tmp_path / "thumbs" / f"{original['id']}.jpg"
             for address in (result["url"], result["thumbnail"]):
                 assert address.startswith(gallery.base_url)
-                answer = requests.get(address, timeout=10)
+                answer = requests.get(address, timeout=30)
                 assert answer.status_code == (200 if path.exists() else 404)
                 assert not path.exists() or answer.content == path.read_bytes()
         assert search(gallery, q="cat", license="by-nd")["result_count"] == 1
-        page = requests.get(gallery.results_url.format(keyword="cat", page=1), timeout=10)
+        page = requests.get(gallery.results_url.format(keyword="cat", page=1), timeout=30)
         assert page.text.count("<figure") == 4
 
 
@@ -123,7 +123,7 @@ def test_the_real_recordings_are_served():
                     assert result["license"]
                     assert result["foreign_landing_url"].startswith("http")
                     found += 1
-                    dead += requests.head(result["url"], timeout=10).status_code == 404
+                    dead += requests.head(result["url"], timeout=30).status_code == 404
         assert found == len({(p.keyword, p.url_path) for p in gallery.truth()})
         assert (found, dead) == (220, 12)
         assert search(gallery, q="243f6a8885a308d3")["result_count"] == 0

@@ -224,7 +224,7 @@ def test_images_that_cannot_be_judged_set_no_limit_for_the_others() -> None:
     assert not issues.suspect.any()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float32, st.tuples(st.integers(1, 24), st.just(5)), elements=st.floats(0, 9, width=32)),
     st.integers(0, 10_000),
@@ -249,7 +249,7 @@ def test_of_pictures_less_like_their_class_than_others_are_the_least_like_is_the
     assert (scores <= 0).sum() > 3 and scores.argmin() == 0
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 99))
 def test_clusters_are_numbered_from_1_by_size(count, most, seed) -> None:
     vectors = centred(np.abs(np.random.default_rng(seed).normal(size=(count, 6))), np.zeros(count, np.int64))

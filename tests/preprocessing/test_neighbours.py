@@ -11,7 +11,7 @@ from preprocessing.neighbours import near_pairs, nearest, pairs_within, unit
 from workspace.errors import WorkspaceError
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(0, 12), st.integers(1, 12), st.integers(1, 15), st.integers(1, 4))
 def test_the_search_equals_sorting_every_pair(seed, queries, bank, count, groups) -> None:
     rng = np.random.default_rng(seed)

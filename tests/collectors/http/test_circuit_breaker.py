@@ -1,11 +1,13 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from collectors import download, search
+from collectors.http.hosts import circuit_breaker
 from collectors.http.hosts.circuit_breaker import CircuitBreaker, HostFailures
 from collectors.http.hosts.lane import LaneOfHosts, LaneState
 from collectors.http.session import PoliteSession
@@ -40,15 +42,20 @@ def test_a_host_is_given_up_after_so_many_failures_in_a_row_and_no_other_with_it
     assert admitted(breaker, "b")
 
 
-def test_one_url_tries_a_given_up_host_after_a_pause_and_its_answer_opens_it() -> None:
-    breaker = CircuitBreaker(limit=1, pause_s=0.05)
-    bad(breaker, 1)
+def test_one_url_tries_a_given_up_host_after_a_pause_and_its_answer_opens_it(monkeypatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(circuit_breaker, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    breaker = CircuitBreaker(limit=1, pause_s=50)
+    breaker.record_failure("a", "timeout", now[0])
+    now[0] += 49
     assert not admitted(breaker)
-    time.sleep(0.06)
+    now[0] += 1
     assert breaker.admit("a") is True  # the trial
     assert not admitted(breaker)
-    bad(breaker, 1)
-    time.sleep(0.06)
+    breaker.record_failure("a", "timeout", now[0])
+    now[0] += 49
+    assert not admitted(breaker)
+    now[0] += 1
     assert breaker.admit("a") is True
     breaker.record_success("a")
     assert breaker.admit("a") is False
@@ -85,7 +92,7 @@ def test_threads_that_mix_good_and_bad_give_nothing_up_and_lose_no_count() -> No
 @pytest.fixture
 def prepared(site, workspace, configure):
     """Settings, and the paths of the pictures that were found."""
-    quick = {"attempts": 1, "give_up_after": 3, "give_up_s": 300, "read_timeout_s": 5, "transfer_timeout_s": 10}
+    quick = {"attempts": 1, "give_up_after": 3, "give_up_s": 300}
     config = configure(site, network=quick, download={"connections": 1})
     search.run(workspace, config)
     with workspace.open_catalog() as catalog:

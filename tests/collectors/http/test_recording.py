@@ -68,6 +68,7 @@ def test_a_replay_gives_identical_tables_and_files_without_a_network(
             "folder": {"path": str(tmp_path / "photos")},
         },
         network={"attempts": 2},
+        download={"max_mb": 1},  # what the endless one must reach
     )
     site.misbehave("/search", "403", times=1)
     record = with_cassette(config, record=str(tmp_path / "cassette"))

@@ -13,7 +13,8 @@ from workspace.config.collect import NetworkConfig
 from workspace.errors import TransferFailed
 
 PATIENT = {"read_timeout_s": 8, "transfer_timeout_s": 9}  # a busy machine makes no fault a time-out
-IMPATIENT = {"read_timeout_s": 0.4, "transfer_timeout_s": 1.2}  # for the faults that are a time-out
+ALONE = {"robots": False, "reservations": False}  # nothing honest is asked that could miss a short limit
+IMPATIENT = {"hang": ALONE | {"read_timeout_s": 0.4}, "drip": ALONE | {"transfer_timeout_s": 1.2}}
 
 
 def network(**more: object) -> NetworkConfig:
@@ -80,10 +81,9 @@ def test_a_pause_longer_than_our_patience_ends_it(site, picture) -> None:
 )
 def test_every_fault_has_its_reason_and_number_of_tries(site, picture, kind, status, reason, attempts) -> None:
     began = time.monotonic()
-    timeouts = IMPATIENT if reason in {"timeout", "too_slow"} else PATIENT
-    error = failure(f"{site.base_url}/fault/{kind}/{picture[0]}", **timeouts)
+    error = failure(f"{site.base_url}/fault/{kind}/{picture[0]}", **IMPATIENT.get(kind, {}))
     assert (error.status, error.reason, error.attempts) == (status, reason, attempts)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_missing_page_is_not_tried_again(site) -> None:
@@ -143,8 +143,8 @@ def test_the_user_agent_carries_the_contact() -> None:
 
 def test_retry_after_is_read_in_both_forms() -> None:
     assert retry_after_s("17") == 17
-    soon = email.utils.formatdate(time.time() + 30, usegmt=True)
-    assert 28 <= (retry_after_s(soon) or 0) <= 31
+    later = email.utils.formatdate(time.time() + 3000, usegmt=True)
+    assert 2900 <= (retry_after_s(later) or 0) <= 3000
     assert retry_after_s(email.utils.formatdate(time.time() - 30, usegmt=True)) == 0
     assert retry_after_s("") is None
     assert retry_after_s("soon") is None
@@ -157,7 +157,8 @@ def test_one_host_is_asked_in_turns_with_a_pause_and_others_are_not_held_up() ->
         with limiter.slot("slow.example"):
             pass
     assert time.monotonic() - began >= 0.3
+    limiter.pause("slow.example", 3600)
     began = time.monotonic()
     with limiter.slot("other.example"):
         pass
-    assert time.monotonic() - began < 0.15
+    assert time.monotonic() - began < 60

@@ -16,7 +16,7 @@ PER_CLASS = 12
 
 def bodies_of(gallery: Gallery) -> dict[str, requests.Response]:
     with requests.Session() as session:
-        return {p.url_path: session.get(gallery.base_url + p.url_path, timeout=10) for p in gallery.truth()}
+        return {p.url_path: session.get(gallery.base_url + p.url_path, timeout=30) for p in gallery.truth()}
 
 
 @pytest.fixture(scope="module")

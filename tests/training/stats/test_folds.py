@@ -9,7 +9,7 @@ from training.stats.folds import OutOfFold, grouped_folds, most_certain_fold
 from workspace.errors import WorkspaceError
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 11)), min_size=6, max_size=60),
     st.integers(0, 2**40),

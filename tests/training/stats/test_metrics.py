@@ -17,7 +17,7 @@ def answered(draw):
     return classes, np.array(draw(numbers), dtype=np.int64), np.array(draw(numbers), dtype=np.int64)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(answered())
 def test_measures_are_those_of_scikit_learn(case):
     classes, labels, predicted = case
@@ -40,7 +40,7 @@ def test_measures_are_those_of_scikit_learn(case):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answered(), st.integers(1, 5))
 def test_an_interval_holds_its_value_lies_in_0_to_1_and_is_never_a_point(case, group_size):
     classes, labels, predicted = case
@@ -53,7 +53,7 @@ def test_an_interval_holds_its_value_lies_in_0_to_1_and_is_never_a_point(case, g
         assert measure.interval[1] - measure.interval[0] > 0.02
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answered(), st.randoms())
 def test_measures_and_analytic_parts_do_not_depend_on_the_order_of_pictures(case, random):
     classes, labels, predicted = case
@@ -71,7 +71,6 @@ def test_measures_and_analytic_parts_do_not_depend_on_the_order_of_pictures(case
         assert one.interval == pytest.approx(other.interval)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(0, 500))
 def test_wilson_solves_its_own_equation(n, right):
     share = min(right, n) / n

@@ -80,7 +80,7 @@ def test_an_address_that_two_sources_found_is_fetched_once(catalog) -> None:
     assert sorted(urls_to_fetch(catalog, ["cat"], 100)) == [f"http://x/{n}" for n in range(5)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=4), wanted=st.integers(1, 60))
 def test_turns_are_fair_whatever_the_sources_hold(tmp_path_factory, sizes, wanted) -> None:
     with Catalog(tmp_path_factory.mktemp("fair") / "c.sqlite") as catalog:
@@ -112,7 +112,7 @@ OVERRIDES = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(VERDICTS, OVERRIDES, st.sampled_from([(), ("curate",), ("near_copy", "curate"), ("check",)]))
 def test_the_database_counts_what_the_definition_says(verdicts, overrides, ignoring) -> None:
     with Catalog("sqlite://") as catalog:
@@ -152,7 +152,7 @@ def outcome_of(label: str, download: Download | None, judged: set[tuple[str, str
     return "unjudged" if download.status == "ok" and (download.sha256, label) not in judged else "settled"
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(HITS, DOWNLOADS, VERDICTS, OVERRIDES)
 def test_every_url_counts_once_under_each_class_that_found_it(found, fetched, verdicts, overrides) -> None:
     with Catalog("sqlite://") as catalog:

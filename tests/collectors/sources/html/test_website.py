@@ -1,6 +1,7 @@
 """An ordinary website: what a page offers, and a crawl that ends, resumes and stays where it should."""
 
-import time
+import threading
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -74,9 +75,6 @@ def test_srcset_as_the_standard_reads_it(text: str, candidates: list[tuple[str, 
     assert read_srcset(text) == candidates
 
 
-_READ_TIMEOUT_S = 0.3
-
-
 class Site:
     """Pages by path; a text is html, a number a status, a path a redirect."""
 
@@ -84,6 +82,7 @@ class Site:
         self.pages: dict[str, str | int] = {}
         self.asked: list[str] = []
         self.url = ""
+        self.ended = threading.Event()
 
     def respond(self, request) -> tuple[int, list[tuple[str, str]], bytes]:
         if request.path not in {"/robots.txt", "/.well-known/tdmrep.json"}:
@@ -91,7 +90,7 @@ class Site:
         page = self.pages.get(request.path, 404)
         html = [("Content-Type", "text/html; charset=utf-8")]
         if page == "hangs":
-            time.sleep(1.5 * _READ_TIMEOUT_S)
+            self.ended.wait(60)
         if page in {"hangs", "garbled"}:
             return 200, [*html, ("Content-Encoding", "gzip")], b"no gzip"
         if isinstance(page, int):
@@ -102,10 +101,11 @@ class Site:
 
 
 @pytest.fixture
-def site(answers) -> Site:
+def site(answers) -> Iterator[Site]:
     made = Site()
     made.url = answers(made.respond)
-    return made
+    yield made
+    made.ended.set()
 
 
 def page(name: str, *links: str) -> str:
@@ -174,9 +174,8 @@ def test_a_page_that_always_fails_hides_none_that_follow(answer: str | int, site
     special = {"//busy": f"http://localhost:{port}/busy"}
     site.pages |= {"/": page("home", "/a", "/b"), "/a": special.get(str(answer), answer), "/busy": 429, "/b": page("b")}
     site.pages |= {"/hangs": "hangs", "/garbled": "garbled"}
-    network = NetworkConfig(
-        allow_private_addresses=True, per_host_pause_s=0, attempts=1, read_timeout_s=_READ_TIMEOUT_S
-    )
+    read_timeout_s = 1.5 if answer == "/hangs" else 8
+    network = NetworkConfig(allow_private_addresses=True, per_host_pause_s=0, attempts=1, read_timeout_s=read_timeout_s)
     with PoliteSession(network) as session:
         assert crawl(site, session) == ["/home.jpg", "/b.jpg"]
 
