@@ -110,7 +110,7 @@ def test_hostile_uploads_at_once_take_the_memory_of_one_and_the_page_goes_on(cla
             highest = max(highest, _memory_mb([this, *this.children(recursive=True)]))
             time.sleep(0.02)
         assert [answer.result().status_code for answer in asked] == [200] * 7
-    assert meanwhile > 1
+    assert meanwhile > len(files)  # not only between one file and the next
     assert 200 < highest - before < 1700
 
 
