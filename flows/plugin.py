@@ -18,8 +18,11 @@ from prefect.plugins import HookContext, SetupResult, register_hook
 NOTE = "collect-and-train-up.json"
 """In Prefect's home: the address of the API that `collect-and-train up` serves, its process and when that started."""
 
-_TIMEOUT_S = 5.0
-_RETRIES = 2  # a busy server is asked three times within 6 s; Prefect gives a plugin 20 s
+# A server that answers 503 at once is asked three times within 6 s. One whose SQLite is locked may hold a request for
+# 60 s: three times 15 s outlast most locks, and where they do not, Prefect's own command would wait as long. The 20 s
+# that Prefect gives its plugins do not interrupt this one, and what it finds later still counts.
+_TIMEOUT_S = 15.0
+_RETRIES = 2
 _SAME_START_S = 2.0
 _FLAGS = {"--watch", "--no-watch", "--help", "-h"}  # options of `deployment run` that take no value
 

@@ -63,4 +63,4 @@ def temporary_storage() -> Iterator[dict[str, str]]:
             yield variables
         finally:
             server.stdin.close()
-            server.wait(10)
+            server.wait(60)

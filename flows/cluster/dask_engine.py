@@ -17,7 +17,7 @@ from workspace.spread.shards import HERE, Shared
 
 Value = TypeVar("Value")
 
-_ANSWER_S = "10s"
+_ANSWER_S = "60s"  # scheduler and workers answer nothing while they import
 
 
 class DaskEngine:

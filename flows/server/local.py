@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
     from prefect.client.orchestration import SyncPrefectClient
 
-_ANSWER_S = 5.0
+_ANSWER_S = 30.0  # it may answer nothing while its SQLite is locked
 _RETRIES = 2
 _TOO_BUSY = (429, 502, 503, 504)
 _STARTS = 3  # a port that another program takes at that very moment is no reason to give up

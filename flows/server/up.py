@@ -37,6 +37,7 @@ from workspace.files.atomic import write_atomic
 from workspace.names import local_path
 from workspace.terminal import say
 
+_STARTS = 3  # with --port 0: until Prefect is imported, another program may take the port that was free
 _START_S = 180.0  # a cold start of the server took up to 20 s on 2 busy cores
 _HANG_UP = () if sys.platform == "win32" else (signal.SIGHUP,)
 _ENDING = (signal.SIGINT, signal.SIGTERM, *_HANG_UP)
@@ -67,6 +68,10 @@ _CRASHED_WITHOUT_HEARTBEAT: dict[str, Any] = {
         }
     ],
 }
+
+
+class _NotStarted(WorkspaceError):
+    """Prefect's server ended before it answered, or did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,25 @@ def serve(settings: UpSettings) -> None:
         WorkspaceError: a part does not start.
     """
     check_address(settings.host)
-    port = free_port(settings.host, settings.port)
+    for left in reversed(range(1 if settings.port else _STARTS)):
+        port = free_port(settings.host, settings.port)
+        try:
+            _serve_on(port, settings)
+            break
+        except _NotStarted:
+            if not left or _is_free(settings.host, port):
+                raise
+            say(f"Another program has taken port {port}; trying the next one")
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        return bool(free_port(host, port))
+    except ConfigError:
+        return False
+
+
+def _serve_on(port: int, settings: UpSettings) -> None:
     page = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
     environment = _environment(f"{page}/api")
     home = local_path(environment.get("PREFECT_HOME", Path.home() / ".prefect"))
@@ -211,7 +234,7 @@ def _wait_until_healthy(url: str, server: ChildProcess) -> None:
         except httpx.HTTPError:
             pass
         time.sleep(0.3)
-    raise WorkspaceError(f"Prefect's server did not start; its log is {server.log}")
+    raise _NotStarted(f"Prefect's server did not start; its log is {server.log}")
 
 
 @contextlib.contextmanager

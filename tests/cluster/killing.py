@@ -23,14 +23,12 @@ class Killing:
         log: a folder; one file per execution.
         doomed: a part of the text of the shard that kills.
         times: how many of its executions are killed.
-        pause_s: waits so long in each shard, so that it can be interrupted.
     """
 
     work: Callable[[Any], Iterable[Any]]
     log: Path
     doomed: str = "nothing"
     times: int = 1
-    pause_s: float = 0.0
 
     def __call__(self, shard: Any) -> Iterator[Any]:
         text = str(shard)
@@ -44,7 +42,28 @@ class Killing:
                 os.kill(os.getpid(), signal.SIGKILL)
         if kills:
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(self.pause_s)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Does the first shard as `work` does; each other one waits first, so that its flow can be interrupted.
+
+    Attributes:
+        work: does a shard.
+        go: a file that ends the waiting once it is there.
+    """
+
+    work: Callable[[Any], Iterable[Any]]
+    go: Path
+
+    def __call__(self, shard: Any) -> Iterator[Any]:
+        try:
+            self.go.with_suffix(".first").touch(exist_ok=False)
+        except FileExistsError:
+            deadline = time.monotonic() + 300
+            while not self.go.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        yield from self.work(shard)
 
 
 def executions(log: Path) -> Counter[str]:

@@ -68,7 +68,7 @@ def dask_address(tmp_path_factory) -> Iterator[str]:
         for process in reversed(started):
             process.terminate()
         for process in reversed(started):
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

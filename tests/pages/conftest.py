@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pages.local_auth import served_page
 from pages.review import review_app
@@ -18,6 +18,8 @@ from workspace.config.model import WorkspaceConfig
 from workspace.files.atomic import write_atomic
 from workspace.storage.arrays import ArrayStore
 from workspace.storage.paths import Workspace
+
+expect.set_options(timeout=60_000)  # Playwright's own 5 s are not enough on a busy machine
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{ 7*7 }} \u202e\"'"
 
@@ -100,7 +102,7 @@ def chromium() -> Iterator[Browser]:
         program = next(filter(None, installed), playwright.chromium.executable_path)
         if not Path(program).is_file():
             pytest.skip("there is no Chromium; `make setup-browser` installs one")
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=120_000)
         yield browser
         browser.close()
 
@@ -109,7 +111,7 @@ def chromium() -> Iterator[Browser]:
 def open_page(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
     """Open the review page in a tab of one browser window; any error on a page fails the test."""
     context = chromium.new_context(viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(8_000)
+    context.set_default_timeout(60_000)
     errors: list[str] = []
 
     def open_tab(where: str = "") -> Page:

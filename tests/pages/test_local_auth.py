@@ -46,14 +46,14 @@ def browser(address: str) -> Iterator[requests.Session]:
     """A session that has opened the printed address; it sends its cookie with every request, whatever the host."""
     with requests.Session() as session:
         session.trust_env = False
-        assert session.get(address, timeout=5).text == "the page"
+        assert session.get(address, timeout=30).text == "the page"
         session.headers["cookie"] = "; ".join(f"{one.name}={one.value}" for one in session.cookies)
         session.cookies.clear()
         yield session
 
 
 def test_the_token_opens_the_page_and_leaves_the_address(address, base) -> None:
-    answer = requests.get(address, timeout=5, allow_redirects=False)
+    answer = requests.get(address, timeout=30, allow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -63,7 +63,7 @@ def test_the_token_opens_the_page_and_leaves_the_address(address, base) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/?token=", "/?token=wrong", "/?token=%FF%00", "/nowhere"])
 def test_without_the_token_nothing_is_served(base, path) -> None:
-    answer = requests.get(base + path, timeout=5)
+    answer = requests.get(base + path, timeout=30)
     assert answer.status_code == 403
     assert "the page" not in answer.text
     assert "token" in answer.text
@@ -71,24 +71,24 @@ def test_without_the_token_nothing_is_served(base, path) -> None:
 
 def test_a_wrong_cookie_is_no_token(base) -> None:
     name = f"page_{urlsplit(base).port}"
-    assert requests.get(base, timeout=5, headers={"cookie": f"{name}=wrong"}).status_code == 403
+    assert requests.get(base, timeout=30, headers={"cookie": f"{name}=wrong"}).status_code == 403
 
 
 def test_a_malformed_cookie_of_another_program_does_not_lock_the_person_out(base, browser) -> None:
     name = f"page_{urlsplit(base).port}"
     mine = browser.headers["cookie"]
-    answer = requests.get(base, timeout=5, headers={"cookie": f'bad[name]="x; =; {name}2=y; {mine}'})
+    answer = requests.get(base, timeout=30, headers={"cookie": f'bad[name]="x; =; {name}2=y; {mine}'})
     assert answer.text == "the page"
 
 
 @pytest.mark.parametrize("host", ["evil.test", "127.0.0.1", "127.0.0.1:1", "127.0.0.1.evil.test:{port}", ""])
 def test_dns_rebinding_another_host_is_refused_even_with_the_cookie(base, browser, host) -> None:
-    answer = browser.get(base, timeout=5, headers={"host": host.format(port=urlsplit(base).port)})
+    answer = browser.get(base, timeout=30, headers={"host": host.format(port=urlsplit(base).port)})
     assert answer.status_code == 421
 
 
 def test_localhost_is_this_page_too(base, browser) -> None:
-    answer = browser.get(base, timeout=5, headers={"host": f"localhost:{urlsplit(base).port}"})
+    answer = browser.get(base, timeout=30, headers={"host": f"localhost:{urlsplit(base).port}"})
     assert answer.text == "the page"
 
 
@@ -106,24 +106,24 @@ def test_localhost_is_this_page_too(base, browser) -> None:
 )
 def test_csrf_a_change_asked_for_by_another_page_is_refused_even_with_the_cookie(base, browser, headers) -> None:
     sent = {name: value.format(base=base) for name, value in headers.items()}
-    assert browser.post(f"{base}/change", timeout=5, headers=sent).status_code == 403
+    assert browser.post(f"{base}/change", timeout=30, headers=sent).status_code == 403
 
 
 @pytest.mark.parametrize("headers", [{"origin": "{base}"}, {"origin": "null", "sec-fetch-site": "same-origin"}])
 def test_the_page_s_own_requests_pass(base, browser, headers) -> None:
     sent = {name: value.format(base=base) for name, value in headers.items()}
-    assert browser.post(f"{base}/change", timeout=5, headers=sent).json() == {"changed": True}
+    assert browser.post(f"{base}/change", timeout=30, headers=sent).json() == {"changed": True}
 
 
 def test_another_page_may_link_here_but_load_nothing_from_here(base, browser) -> None:
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     part = {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}
-    assert browser.get(base, timeout=5, headers=link).status_code == 200
-    assert browser.get(base, timeout=5, headers=part).status_code == 403
+    assert browser.get(base, timeout=30, headers=link).status_code == 200
+    assert browser.get(base, timeout=30, headers=part).status_code == 403
 
 
 def test_every_answer_carries_the_headers_refusals_and_errors_too(base, browser) -> None:
-    for answer in (browser.get(base, timeout=5), browser.get(f"{base}/nowhere", timeout=5), requests.get(base)):
+    for answer in (browser.get(base, timeout=30), browser.get(f"{base}/nowhere", timeout=30), requests.get(base)):
         for name, value in HEADERS.items():
             assert answer.headers[name] == value
         assert answer.headers["cache-control"] == "no-store"
@@ -136,7 +136,7 @@ def test_every_answer_carries_the_headers_refusals_and_errors_too(base, browser)
 
 def test_the_redirect_stays_here(address, base) -> None:
     token = address.partition("?")[2]
-    answer = requests.get(f"{base}//evil.test/x?a=1&{token}", timeout=5, allow_redirects=False)
+    answer = requests.get(f"{base}//evil.test/x?a=1&{token}", timeout=30, allow_redirects=False)
     assert answer.headers["location"] == "/evil.test/x?a=1"
 
 
@@ -144,7 +144,7 @@ def test_it_listens_on_loopback_alone(base) -> None:
     # Another address of this machine, which a listener on every address would answer.
     other = "127.0.0.2" if sys.platform == "linux" else socket.gethostbyname(socket.gethostname())
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((other, urlsplit(base).port), timeout=2).close()
+        socket.create_connection((other, urlsplit(base).port), timeout=30).close()
 
 
 def test_a_taken_port_is_an_error_that_names_it(base) -> None:
@@ -169,24 +169,24 @@ def test_ctrl_c_ends_it_quietly(tmp_path) -> None:
     )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    assert requests.get(url, timeout=10).status_code == 404  # served; the little application has no page
+    assert requests.get(url, timeout=30).status_code == 404  # served; the little application has no page
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
 
 
 def test_a_web_socket_is_a_request_like_any_other(base, browser) -> None:
     wanted = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
     key = {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
-    assert requests.get(base, timeout=5, headers=wanted | key).status_code == 403
-    assert browser.get(base, timeout=5, headers=wanted | key | {"origin": "http://evil.test"}).status_code == 403
+    assert requests.get(base, timeout=30, headers=wanted | key).status_code == 403
+    assert browser.get(base, timeout=30, headers=wanted | key | {"origin": "http://evil.test"}).status_code == 403
 
 
 def test_only_the_named_files_of_the_package_are_served() -> None:
     with served_page(new_app(["page.css"])) as url, requests.Session() as session:
-        session.get(url, timeout=5)
+        session.get(url, timeout=30)
         base = url.partition("/?")[0]
-        style = session.get(f"{base}/static/page.css", timeout=5)
+        style = session.get(f"{base}/static/page.css", timeout=30)
         assert style.headers["content-type"] == "text/css; charset=utf-8"
         for name in ("local_auth.py", "..%2Fworkspace%2Fstorage%2Fpaths.py", "page.js"):
-            assert session.get(f"{base}/static/{name}", timeout=5).status_code == 404
+            assert session.get(f"{base}/static/{name}", timeout=30).status_code == 404

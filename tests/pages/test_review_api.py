@@ -16,7 +16,7 @@ from workspace.catalog.records import Hit, Override, Verdict
 def ask(address: str) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False
-        session.get(address, timeout=5)
+        session.get(address, timeout=30)
         session.base = address.partition("/?")[0]
         session.headers["origin"] = session.base
         yield session
@@ -24,11 +24,11 @@ def ask(address: str) -> Iterator[requests.Session]:
 
 def decide(ask, sha256: str, action: str, *, label: str = "cat", **more: str) -> requests.Response:
     change = {"sha256": sha256, "label": label, "action": action, **more}
-    return ask.post(f"{ask.base}/api/decide", json={"changes": [change]}, timeout=5)
+    return ask.post(f"{ask.base}/api/decide", json={"changes": [change]}, timeout=30)
 
 
 def pictures(ask, label: str) -> list[dict[str, object]]:
-    return ask.get(f"{ask.base}/api/pictures", params={"label": label}, timeout=5).json()
+    return ask.get(f"{ask.base}/api/pictures", params={"label": label}, timeout=30).json()
 
 
 def test_pictures_come_by_suspicion_and_the_dropped_last(ask, reviewed) -> None:
@@ -69,7 +69,7 @@ def test_a_decision_that_makes_no_sense_is_refused(ask, reviewed, change, status
 
 
 def test_thumbnails_are_jpegs_of_the_cache_that_browsers_may_keep_for_ever(ask, reviewed) -> None:
-    answer = ask.get(f"{ask.base}/picture/small/{reviewed.cats[3]}.jpg", timeout=5)
+    answer = ask.get(f"{ask.base}/picture/small/{reviewed.cats[3]}.jpg", timeout=30)
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -80,12 +80,12 @@ def test_thumbnails_are_jpegs_of_the_cache_that_browsers_may_keep_for_ever(ask, 
     "path", ["small/" + "00" * 32, "small/..%2f..%2fcatalog", "huge/" + "00" * 32, "small/" + "AB" * 32]
 )
 def test_what_is_no_picture_is_not_found(ask, path) -> None:
-    assert ask.get(f"{ask.base}/picture/{path}.jpg", timeout=5).status_code == 404
+    assert ask.get(f"{ask.base}/picture/{path}.jpg", timeout=30).status_code == 404
 
 
 def test_details_tell_kin_neighbours_and_links_that_are_safe(ask, reviewed) -> None:
     sha = reviewed.cats[1]
-    got = ask.get(f"{ask.base}/api/picture", params={"sha256": sha, "label": "cat"}, timeout=5).json()
+    got = ask.get(f"{ask.base}/api/picture", params={"sha256": sha, "label": "cat"}, timeout=30).json()
     assert [one["sha256"] for one in got["group"]] == [reviewed.cats[2]]
     assert len(got["neighbours"]) == 8
     assert sha not in {one["sha256"] for one in got["neighbours"]}
@@ -112,7 +112,7 @@ def test_a_picture_moved_twice_is_where_it_was_put_last(ask, reviewed) -> None:
 
 def test_it_opens_on_the_class_with_most_to_look_at(ask, reviewed) -> None:
     def first() -> str:
-        return ask.get(f"{ask.base}/api/classes", timeout=5).json()["first"]
+        return ask.get(f"{ask.base}/api/classes", timeout=30).json()["first"]
 
     assert first() == "cat"
     assert decide(ask, reviewed.cats[0], "keep").json()["results"][0]["made"]

@@ -142,6 +142,7 @@ def test_two_tabs_stay_in_step_and_neither_loses_the_other_s_work(open_page, rev
     expect(picture(two, 0)).not_to_contain_text("dropped by you")
     assert reviewed.overrides() == {(reviewed.cats[1], "cat"): KEPT}
     apart = chromium.new_context()  # another browser, which the first one's messages do not reach
+    apart.set_default_timeout(60_000)
     late = apart.new_page()
     late.goto(f"{address}#class=cat")
     late.wait_for_selector("html[data-ready]")
@@ -176,6 +177,7 @@ def test_no_title_creator_or_class_can_inject_html(open_page, address) -> None:
 
 def test_the_policy_stops_an_inline_script_even_if_one_got_in(chromium, address) -> None:
     context = chromium.new_context()
+    context.set_default_timeout(60_000)
     page = context.new_page()
     page.goto(address)
     with page.expect_console_message(lambda message: "Content Security Policy" in message.text):

@@ -34,7 +34,7 @@ def keep(reviewed, number: int, data: bytes = b"", **values: object) -> str:
 @pytest.fixture
 def session(address) -> tuple[requests.Session, str]:
     made = requests.Session()
-    made.get(address, timeout=5)
+    made.get(address, timeout=30)
     origin = address.split("/?")[0]
     made.headers["origin"] = origin
     return made, origin
@@ -43,20 +43,20 @@ def session(address) -> tuple[requests.Session, str]:
 def test_a_decision_puts_it_into_the_inbox_and_training_takes_it_from_there(reviewed, session) -> None:
     sha, other = keep(reviewed, 1, url="https://x.test/1.png"), keep(reviewed, 2, none="unsure: dog 0.42")
     made, origin = session
-    assert "2 unlabelled pictures of the service" in made.get(origin, timeout=5).text
-    listed = made.get(f"{origin}/api/unlabelled", timeout=5).json()
+    assert "2 unlabelled pictures of the service" in made.get(origin, timeout=30).text
+    listed = made.get(f"{origin}/api/unlabelled", timeout=30).json()
     assert listed["waiting"] == 2 and [one["sha256"] for one in listed["pictures"]] == [other, sha]
     jpeg = made.get(f"{origin}/unlabelled/{sha}.jpg", timeout=60)
     assert jpeg.headers["content-type"] == "image/jpeg" and jpeg.content.startswith(b"\xff\xd8")
-    assert made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "cow"}, timeout=5).status_code == 422
-    assert made.post(f"{origin}/api/unlabelled", json={"sha256": "../x", "label": "cat"}, timeout=5).status_code == 422
-    done = made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "cat"}, timeout=5).json()
+    assert made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "cow"}, timeout=30).status_code == 422
+    assert made.post(f"{origin}/api/unlabelled", json={"sha256": "../x", "label": "cat"}, timeout=30).status_code == 422
+    done = made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "cat"}, timeout=30).json()
     assert done == {"done": True, "waiting": 1}
-    again = made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "dog"}, timeout=5).json()
+    again = made.post(f"{origin}/api/unlabelled", json={"sha256": sha, "label": "dog"}, timeout=30).json()
     assert again == {"done": False, "waiting": 1}
-    gone = made.post(f"{origin}/api/unlabelled", json={"sha256": other, "label": ""}, timeout=5).json()
+    gone = made.post(f"{origin}/api/unlabelled", json={"sha256": other, "label": ""}, timeout=30).json()
     assert gone == {"done": True, "waiting": 0}
-    assert made.get(f"{origin}/unlabelled/{'0' * 64}.jpg", timeout=5).status_code == 404
+    assert made.get(f"{origin}/unlabelled/{'0' * 64}.jpg", timeout=30).status_code == 404
 
     config = reviewed.config.model_copy(update={"retrain": reviewed.config.retrain.model_copy(update={"settle_s": 0})})
     assert inbox.run(reviewed.workspace, config).done == 1
@@ -71,26 +71,26 @@ def test_a_picture_is_shown_when_it_is_there_and_no_more_once_it_is_withdrawn(re
     made, origin = session
     sha = hashlib.sha256(_png(4)).hexdigest()
     url = f"{origin}/unlabelled/{sha}.jpg"
-    assert made.get(url, timeout=5).status_code == 404  # the page was open before the service kept it
+    assert made.get(url, timeout=30).status_code == 404  # the page was open before the service kept it
     assert keep(reviewed, 4) == sha
     assert made.get(url, timeout=60).status_code == 200
     kept = KeptPictures(reviewed.workspace)  # another process, as `forget --file` is
     kept.delete(kept.matching({sha}, set()))
-    assert made.get(url, timeout=5).status_code == 404
-    assert made.get(f"{origin}/unlabelled/{'é' * 64}.jpg", timeout=5).status_code == 404
+    assert made.get(url, timeout=30).status_code == 404
+    assert made.get(f"{origin}/unlabelled/{'é' * 64}.jpg", timeout=30).status_code == 404
 
 
 def test_strangers_are_not_let_in(reviewed, session) -> None:
     _, origin = session
-    assert requests.get(f"{origin}/api/unlabelled", timeout=5).status_code == 403
-    assert requests.post(f"{origin}/api/unlabelled", json={}, timeout=5).status_code == 403
+    assert requests.get(f"{origin}/api/unlabelled", timeout=30).status_code == 403
+    assert requests.post(f"{origin}/api/unlabelled", json={}, timeout=30).status_code == 403
 
 
 def test_a_person_decides_with_one_click(reviewed, chromium, address, tmp_path: Path) -> None:
     first, second = keep(reviewed, 1), keep(reviewed, 2, best="<b>ox")
     broken = keep(reviewed, 3, b"\x89PNG\r\n\x1a\n cut off", probability=0.9)
     page = chromium.new_page()
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)

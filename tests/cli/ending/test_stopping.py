@@ -13,7 +13,7 @@ import subprocess, sys, time
 from cli.ending import stopping
 stopping.GRACE_S = 0.2
 with stopping.resumable():
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     print("ready", flush=True)
     while True:
         try:
@@ -32,6 +32,6 @@ def test_what_does_not_unwind_is_cut_off_with_its_children() -> None:
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     os.kill(process.pid, signal.SIGTERM)
-    said = process.communicate(timeout=10)[1]
-    assert (process.returncode, psutil.wait_procs(children, timeout=0.5)[1]) == (143, [])
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, psutil.wait_procs(children, timeout=30)[1]) == (143, [])
     assert said == "Stopped by SIGTERM; the same command goes on where this one stopped.\n"

@@ -129,19 +129,34 @@ def test_a_worker_caches_in_the_shared_folder_or_in_scratch_that_goes_with_the_s
 
 
 def test_whoever_stops_taking_results_cancels_the_rest(over_threads) -> None:
-    spread = over_threads(places=1, ahead=3)
-    results = spread.run(Work(), side_by_side(range(100)), name="test")
-    next(results)
+    spread, closed = over_threads(places=1, ahead=3), threading.Event()
+
+    def work(shard: int) -> list[int]:
+        if shard:
+            closed.wait(60)
+        return [shard]
+
+    results = spread.run(work, side_by_side(range(100)), name="test")
+    assert next(results) == 0
     results.close()
+    closed.set()
     assert spread.engine.cancelled
 
 
 def test_a_cluster_that_loses_all_machines_is_waited_for_and_then_told(over_threads, monkeypatch) -> None:
     monkeypatch.setattr("flows.cluster.spread._PATIENCE_S", 0.2)
     monkeypatch.setattr("flows.cluster.spread._POLL_S", 0.05)
-    spread = over_threads(places=0)
-    with pytest.raises(ClusterError, match="the cluster has had no machine with a core"):
-        list(spread.run(lambda shard: time.sleep(1) or [shard], side_by_side([1]), name="test"))
+    spread, told = over_threads(places=0), threading.Event()
+
+    def work(shard: int) -> list[int]:
+        told.wait(60)
+        return [shard]
+
+    try:
+        with pytest.raises(ClusterError, match="the cluster has had no machine with a core"):
+            list(spread.run(work, side_by_side([1]), name="test"))
+    finally:
+        told.set()
 
 
 def test_a_shard_is_as_long_as_pictures_take_to_decode(over_threads) -> None:

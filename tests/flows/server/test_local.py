@@ -110,7 +110,7 @@ def test_records_that_are_damaged_are_named(monkeypatch, tmp_path) -> None:
 def test_the_temporary_server_ends_with_the_process_that_started_it_however_that_ends(environment, tmp_path) -> None:
     script = (
         "import sys, time, pathlib\nfrom flows.server.local import start_server\n"
-        "print(start_server(1, pathlib.Path(sys.argv[1])).pid, flush=True)\ntime.sleep(100)"
+        "print(start_server(0, pathlib.Path(sys.argv[1])).pid, flush=True)\ntime.sleep(100)"
     )
     starter = subprocess.Popen(
         [sys.executable, "-c", script, tmp_path / "log"],

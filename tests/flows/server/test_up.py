@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -40,12 +41,69 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
     assert up.free_port("127.0.0.1", 0) > 0
 
 
+# As `prefect server start --host HOST --port PORT`: it ends where the port is taken.
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+HTTPServer((sys.argv[4], int(sys.argv[6])), Healthy).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken", "starts"), [(0, 1, 2), (0, 9, 3), (4200, 9, 1)], ids=["once", "always", "with --port"]
+)
+def test_a_port_that_another_program_takes_meanwhile_is_replaced_by_another_one_with_port_0(
+    tmp_path, monkeypatch, asked, taken, starts
+) -> None:
+    (tmp_path / "server.py").write_text(SERVER)
+    monkeypatch.setattr(up, "PREFECT", (sys.executable, str(tmp_path / "server.py")))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    chosen, registered = [], []
+
+    def register(environment: dict[str, str], _defaults: Defaults) -> None:
+        registered.append(environment["PREFECT_API_URL"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(up, "register", register)
+    original = up.free_port
+    with ExitStack() as programs:
+
+        def free_then_taken(host: str, port: int) -> int:
+            if port and port != asked:
+                return original(host, port)
+            chosen.append(original(host, 0))
+            if len(chosen) <= taken:
+                programs.enter_context(socket.socket()).bind((host, chosen[-1]))
+            return chosen[-1]
+
+        monkeypatch.setattr(up, "free_port", free_then_taken)
+        with nullcontext() if taken < starts else pytest.raises(WorkspaceError, match="server did not start; its log"):
+            up.serve(up.UpSettings(port=asked))
+    assert len(set(chosen)) == starts
+    assert registered == [f"http://127.0.0.1:{port}/api" for port in chosen[taken:]]
+
+
+def test_a_server_that_ends_by_itself_is_not_started_on_another_port(tmp_path, monkeypatch) -> None:
+    (tmp_path / "server.py").write_text("raise SystemExit(1)")
+    monkeypatch.setattr(up, "PREFECT", (sys.executable, str(tmp_path / "server.py")))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    chosen, original = [], up.free_port
+    monkeypatch.setattr(up, "free_port", lambda host, port: chosen.append(port) or original(host, port))
+    with pytest.raises(WorkspaceError, match="server did not start; its log"):
+        up.serve(up.UpSettings(port=0))
+    assert chosen.count(0) == 1
+
+
 def supervised(tmp_path: Path, code: str) -> supervisor.ChildProcess:
     return supervisor.ChildProcess("worker", [sys.executable, "-c", code], {"PATH": ""}, tmp_path / "log")
 
 
 def wait_until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition()

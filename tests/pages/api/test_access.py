@@ -22,10 +22,10 @@ def test_with_a_token_only_its_holder_is_answered(start, png) -> None:
         assert (ask(authorization=wrong).status_code, ask(authorization=wrong).json()["reason"]) == (401, "wrong_token")
     assert ask(authorization=f"Bearer {TOKEN}").status_code == 200
     assert ask(authorization=f"bearer {TOKEN}", host="pictures.example.org").status_code == 200
-    assert requests.get(f"{url}/metrics", timeout=10).status_code == 401
+    assert requests.get(f"{url}/metrics", timeout=30).status_code == 401
     for open_to_all in ("/health/live", "/health/ready", "/docs", "/openapi.json", "/static/api_docs.css"):
-        assert requests.get(url + open_to_all, timeout=10).status_code == 200, open_to_all
-    assert requests.get(f"{url}/static/review.js", timeout=10).status_code == 404
+        assert requests.get(url + open_to_all, timeout=30).status_code == 200, open_to_all
+    assert requests.get(f"{url}/static/review.js", timeout=30).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_with_a_token_only_its_holder_is_answered(start, png) -> None:
     ],
 )
 def test_without_a_token_no_web_page_is_answered(plain, headers, status, png) -> None:
-    refused = requests.post(f"{plain}/classify", data=png(1), headers=headers, timeout=10)
+    refused = requests.post(f"{plain}/classify", data=png(1), headers=headers, timeout=30)
     assert refused.status_code == status and refused.json()["reason"] in {"wrong_host", "wrong_origin"}
-    assert requests.get(f"{plain}/metrics", headers=headers, timeout=10).status_code == status
+    assert requests.get(f"{plain}/metrics", headers=headers, timeout=30).status_code == status
 
 
 def test_every_answer_has_the_headers_of_the_pages(plain) -> None:
-    for answer in (requests.get(f"{plain}/docs", timeout=10), requests.get(f"{plain}/nothing", timeout=10)):
+    for answer in (requests.get(f"{plain}/docs", timeout=30), requests.get(f"{plain}/nothing", timeout=30)):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == "no-store" and "access-control-allow-origin" not in answer.headers
 

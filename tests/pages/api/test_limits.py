@@ -7,16 +7,17 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 import requests
 from PIL import Image
 
+from pages.api.bodies import Refused, within
 from training.inference.classifier import Classifier
 
 
-def ask(url: str, timeout: float = 30, **request: object) -> requests.Response:
+def ask(url: str, timeout: float = 60, **request: object) -> requests.Response:
     return requests.post(f"{url}/classify", timeout=timeout, **request)
 
 
@@ -116,24 +117,30 @@ def test_a_header_without_end_in_a_form_does_not_keep_the_service_busy(plain) ->
     began = time.monotonic()
     with suppress(requests.ConnectionError):
         assert ask(plain, data=endless, headers={"content-type": "multipart/form-data; boundary=y"}).status_code == 400
-    assert time.monotonic() - began < 5
-    assert requests.get(f"{plain}/health/live", timeout=5).ok
+    assert time.monotonic() - began < 30  # the time does not grow with the square of its length
+    assert requests.get(f"{plain}/health/live", timeout=30).ok
 
 
-def test_a_request_that_does_not_arrive_is_given_up_and_one_that_was_cut_off_ends_nothing(start) -> None:
-    url = start(timeout_s=0.5)
+def hastened(seconds: float, refusal: Refused) -> AbstractAsyncContextManager[None]:
+    """As `within`, 60 times as fast: with a short `serve.timeout_s` a busy machine would not decode in time either."""
+    return within(seconds / 60, refusal)
+
+
+def test_a_request_that_does_not_arrive_is_given_up_and_one_that_was_cut_off_ends_nothing(start, monkeypatch) -> None:
+    monkeypatch.setattr("pages.api.bodies.within", hastened)
+    url = start(timeout_s=30)
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as slow:
+    with socket.create_connection((host, int(port)), 60) as slow:
         slow.sendall(b"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nabc")
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
-    with socket.create_connection((host, int(port)), 10) as cut:
+    with socket.create_connection((host, int(port)), 60) as cut:
         cut.sendall(b"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nabc")
-    assert requests.get(f"{url}/health/ready", timeout=5).ok
+    assert requests.get(f"{url}/health/ready", timeout=30).ok
 
 
 @pytest.mark.parametrize("query", ["accept=2", "accept=0", "accept=nan", "accept=x", "all=perhaps"])
 def test_a_wrong_parameter_is_named(plain, png, query) -> None:
-    refused = requests.post(f"{plain}/classify?{query}", data=png(1), timeout=10)
+    refused = requests.post(f"{plain}/classify?{query}", data=png(1), timeout=30)
     assert (refused.status_code, refused.json()["reason"]) == (422, "bad_parameter")
     assert refused.json()["detail"].startswith(query.partition("=")[0])
 
@@ -145,7 +152,7 @@ def stuck(monkeypatch):
     go.set()
 
     def answers(self, images, accept=None):
-        go.wait(40)
+        go.wait(100)
         return original(self, images, accept)
 
     monkeypatch.setattr(Classifier, "answers", answers)
@@ -158,24 +165,26 @@ def test_more_requests_than_may_be_at_work_are_told_when_to_ask_again(start, stu
     stuck.clear()
     with ThreadPoolExecutor(2) as clients:
         held = [clients.submit(ask, url, data=png(number)) for number in range(2)]
-        deadline = time.monotonic() + 20
-        while "requests_at_work 2.0" not in requests.get(f"{url}/metrics", timeout=20).text:
+        deadline = time.monotonic() + 60
+        while "requests_at_work 2.0" not in requests.get(f"{url}/metrics", timeout=30).text:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         refused = ask(url, data=png(3))
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1" and refused.json()["reason"] == "busy"
-        assert requests.get(f"{url}/health/ready", timeout=5).status_code == 503
-        assert requests.get(f"{url}/health/live", timeout=5).status_code == 200
+        assert requests.get(f"{url}/health/ready", timeout=30).status_code == 503
+        assert requests.get(f"{url}/health/live", timeout=30).status_code == 200
         stuck.set()
         assert [one.result().status_code for one in held] == [200, 200]
-    assert requests.get(f"{url}/health/ready", timeout=5).status_code == 200
+    assert requests.get(f"{url}/health/ready", timeout=30).status_code == 200
 
 
-def test_an_answer_that_takes_too_long_is_given_up(start, stuck, png) -> None:
-    url = start(timeout_s=1)
+def test_an_answer_that_takes_too_long_is_given_up(start, stuck, png, monkeypatch) -> None:
+    url = start(timeout_s=30)
     stuck.clear()
-    late = ask(url, data=png(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("pages.api.app.within", hastened)
+        late = ask(url, data=png(1))
     assert (late.status_code, late.json()["reason"]) == (503, "timeout")
     assert late.headers["retry-after"] == "1"
     stuck.set()

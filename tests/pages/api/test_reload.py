@@ -40,8 +40,8 @@ def often(monkeypatch) -> None:
 
 
 def wait_for(url: str, until: Callable[[dict], bool]) -> dict:
-    deadline = time.monotonic() + 10
-    while not until(found := requests.get(f"{url}/health", timeout=5).json()):
+    deadline = time.monotonic() + 120
+    while not until(found := requests.get(f"{url}/health", timeout=30).json()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
     return found
@@ -83,7 +83,7 @@ def test_a_champion_without_its_files_leaves_the_present_one_until_they_are_ther
     found = wait_for(url, lambda found: found["problem"])
     assert found["model"] == "first" and "has no card.json" in found["problem"]
     assert requests.post(f"{url}/classify", data=png(1), timeout=30).json()["model"] == "first"
-    assert requests.get(f"{url}/health/ready", timeout=5).status_code == 200
+    assert requests.get(f"{url}/health/ready", timeout=30).status_code == 200
     shutil.copytree(model, published.run("second").model)
     published.run("second").metrics_file.write_text("{}")
     assert wait_for(url, lambda found: found["model"] == "second")["problem"] == ""
