@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def found_by_search(workspace: Workspace, file: Path, label: str, rank: int = 0)
     with workspace.open_catalog() as catalog:
         (row,) = catalog.all(Download)
         catalog.delete(Hit, "label", [label])
-        catalog.put([Download("http://x/1.png", "ok", sha256=row.sha256)])
+        catalog.put([replace(row, image_url="http://x/1.png")])
         catalog.add_new([Hit(label, label, "openverse", rank, "http://x/1.png")])
     return row.sha256
 
@@ -155,6 +156,15 @@ def test_what_was_decided_in_review_counts_before_the_inbox(tmp_path, decision, 
     put(workspace.inbox / "dog/1.png", 1)
     inbox.run(workspace, settings())
     assert kept(workspace, settings()) == stays
+
+
+@pytest.mark.parametrize("decision", [("keep", ""), ("relabel", "panther")])
+def test_a_decision_under_what_is_no_class_now_takes_nothing_from_the_class_in_its_place(tmp_path, decision) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    sha = found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
+    with workspace.open_catalog() as catalog:
+        catalog.put([Override(sha, "lynx", *decision)])  # no class, or one no more
+    assert kept(workspace, settings()).count("cat") == 1
 
 
 def test_a_negative_takes_nothing_from_a_class_even_where_a_person_put_it(tmp_path) -> None:
