@@ -137,7 +137,7 @@ class _Searching:
     def fill(self, label: str) -> None:
         """Query the sources for one class until enough urls wait for download, or no query is left."""
         search, state = self._config.search, self._states[label]
-        wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found
+        wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found_today
         if not wanted:
             return
         limit = search.max_found_per_picture * search.per_class
