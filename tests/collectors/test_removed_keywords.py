@@ -79,3 +79,33 @@ def test_what_the_present_keyword_finds_again_is_fetched(site, workspace, config
     assert found_by(workspace, word.upper()) == urls and not found_by(workspace, word)
     download.run(workspace, after)
     assert urls <= fetched(workspace)
+
+
+def test_what_two_keywords_found_stays_when_one_of_them_is_removed(site, workspace, configure) -> None:
+    word, other = site.keywords[0], site.keywords[-1]
+    both = asking(configure(site), pet=[word, word.upper()], other=[other])
+    search.run(workspace, both)
+    urls = found_by(workspace, word)
+    assert urls and not found_by(workspace, word.upper())  # the hits name the first
+    one = asking(both, pet=[word.upper()], other=[other])
+    before = site.requests["search"]
+    search.run(workspace, one)
+    assert found_by(workspace, word.upper()) == urls
+    asked = site.requests["search"]
+    search.run(workspace, one)
+    assert asked > before and site.requests["search"] == asked  # once for the removal, not in every run
+    search.run(workspace, both)  # the keyword is back, and removed once more, now with the other
+    search.run(workspace, asking(both, pet=[word], other=[other]))
+    assert found_by(workspace, word) == urls
+    download.run(workspace, asking(both, pet=[word], other=[other]))
+    assert urls <= fetched(workspace)
+
+
+def test_nothing_begins_anew_where_the_removed_keyword_left_nothing_to_fetch(site, workspace, configure) -> None:
+    word, other = site.keywords[0], site.keywords[-1]
+    both = asking(configure(site), pet=[word, word.upper()], other=[other])
+    search.run(workspace, both)
+    download.run(workspace, both)
+    asked = site.requests["search"]
+    search.run(workspace, asking(both, pet=[word.upper()], other=[other]))
+    assert site.requests["search"] == asked
