@@ -12,6 +12,7 @@ from PIL import Image
 
 from collectors import download, inbox, search
 from preprocessing import clean
+from preprocessing.dataset.negatives import choose_negatives
 from workspace.catalog.records import Download, Hit, Override
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.paths import Workspace
@@ -167,10 +168,29 @@ def test_a_decision_under_what_is_no_class_now_takes_nothing_from_the_class_in_i
     assert kept(workspace, settings()).count("cat") == 1
 
 
-def test_a_negative_takes_nothing_from_a_class_even_where_a_person_put_it(tmp_path) -> None:
+def test_a_negative_takes_nothing_from_a_class_that_is_as_strong(tmp_path) -> None:
     workspace = Workspace(tmp_path / "ws")
-    found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
     config = settings(negatives={"keywords": ["toy"]})
-    put(workspace.inbox / "none/1.png", 1)
+    for label in ("cat", "none"):
+        put(workspace.inbox / label / "1.png", 1)
     inbox.run(workspace, config)
-    assert "cat" in kept(workspace, config)
+    assert kept(workspace, config) == ["cat", "none"]
+    with workspace.open_catalog() as catalog:
+        assert choose_negatives(catalog, config) == []  # flagged, and left out
+
+
+@pytest.mark.parametrize("decision", ["", "keep"], ids=["in the folder", "kept in review"])
+def test_a_negative_of_a_person_is_none_of_the_class_for_which_a_search_found_it(tmp_path, decision) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    config = settings(negatives={"keywords": ["toy"]})
+    sha = found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
+    if decision:
+        with workspace.open_catalog() as catalog:
+            catalog.add_new([Hit("none", "toy", "openverse", 0, "http://x/1.png")])
+            catalog.put([Override(sha, "none", decision)])
+    else:
+        put(workspace.inbox / "none/1.png", 1)
+        inbox.run(workspace, config)
+    assert kept(workspace, config) == ["none"]
+    with workspace.open_catalog() as catalog:
+        assert choose_negatives(catalog, config) == [(sha, "none")]
