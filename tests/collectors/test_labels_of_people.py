@@ -139,6 +139,51 @@ def test_a_file_in_two_folders_stays_a_conflict_and_an_unreadable_folder_settles
     assert kept(workspace, config) == ["fox"]
 
 
+def test_a_file_of_another_folder_was_not_moved_and_its_other_label_is_a_conflict(tmp_path) -> None:
+    workspace, one, two = Workspace(tmp_path / "ws"), tmp_path / "one", tmp_path / "two"
+    put(one / "cat/a.png", 1)
+    put(one / "dog/b.png", 2)
+    put(two / "dog/x.png", 1)  # a.png again, by mistake
+    put(two / "cat/y.png", 3)
+    collect(workspace, settings(one))
+    for folder in (two, one):
+        assert collect(workspace, settings(folder)) == ()
+        assert kept(workspace, settings(folder)) == ["cat", "dog"]
+    (two / "dog/x.png").unlink()  # only gone: whether it lies in the other folder is not looked up
+    assert collect(workspace, settings(two)) == ()
+
+
+def test_what_was_kept_in_review_and_is_moved_stays_and_is_not_told(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    file = put(workspace.inbox / "cat/a.png", 1)
+    inbox.run(workspace, settings())
+    assert kept(workspace, settings()) == ["cat"]
+    with workspace.open_catalog() as catalog:
+        catalog.put(Override(sha, label, "keep") for sha, label in catalog.kept())
+    move(file, workspace.inbox / "dog/a.png")
+    assert inbox.run(workspace, settings()).notes == ()
+    assert kept(workspace, settings()) == ["cat"]
+
+
+@pytest.mark.parametrize("lost", ["unreadable", "removed from the settings", "another"])
+def test_a_negative_whose_folder_is_not_looked_at_is_not_gone(tmp_path, lost: str) -> None:
+    workspace, folder = Workspace(tmp_path / "ws"), tmp_path / "toys"
+    file = put(folder / "deep/a.png", 1)
+    negatives = {"folder": str(folder), "keywords": ["toy"]}
+    inbox.run(workspace, settings(negatives=negatives))
+    if lost == "unreadable":
+        shutil.rmtree(file.parent)
+        file.parent.symlink_to(file.parent)  # a loop: looking into it is an error
+    else:
+        other = put(tmp_path / "others/b.png", 2).parent
+        negatives["folder"] = "" if lost == "removed from the settings" else str(other)
+    put(workspace.inbox / "dog/a.png", 1)
+    notes = inbox.run(workspace, settings(negatives=negatives)).notes
+    assert "moved" not in "".join(notes)
+    with workspace.open_catalog() as catalog:
+        assert {"none", "dog"} <= {hit.label for hit in catalog.all(Hit)}
+
+
 def test_files_that_are_only_gone_keep_their_labels(tmp_path) -> None:
     workspace = Workspace(tmp_path / "ws")
     put(workspace.inbox / "cat/1.png", 1)
