@@ -52,9 +52,9 @@ def run(
     with workspace.open_catalog() as catalog:
         record_exclusions(catalog, config.search.wanted_licenses)
         record_lost_files(workspace, catalog)
+        asked = Questions.of(config)
         if urls is None:
             wanted = config.collected, config.search.per_class
-            asked = Questions.of(config)
             urls = urls_to_fetch(catalog, *wanted, asked)
             urls += urls_to_retry(catalog, *wanted, config.network.give_up_s, asked)
             urls += lost_urls(catalog, config.collected, asked)
@@ -69,7 +69,7 @@ def run(
             catalog.put(batch.rows)
             progress.advance(len(batch.rows))
         by_reason = download_counts(catalog)
-        notes = (*given_up_notes(catalog), *drop_moved_files(workspace, config, catalog))
+        notes = (*given_up_notes(catalog, asked), *drop_moved_files(workspace, config, catalog))
         for note in notes:
             progress.warn(note)
     return StepCounts(

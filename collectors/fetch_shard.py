@@ -190,7 +190,7 @@ def fetch_image(
     try:
         if local:
             data = local.read(url, intake.max_bytes)
-            fetched = FetchResult(url, None, "", len(data), 1)
+            fetched = FetchResult(local.place_url, None, "", len(data), 1)
         else:
             data, fetched = fetch_picture(session, at or url, intake.max_bytes, crawled=True, redirects=redirects)
     except TransferFailed as error:

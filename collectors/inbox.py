@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from collectors.intake import INBOX_SCHEME, Intake, failed_row
 from collectors.moved_files import NEGATIVES, drop_moved_files
-from collectors.sources.local.folder import read_capped
+from collectors.sources.local.folder import place_url, read_capped
 from workspace.catalog.catalog import Catalog
 from workspace.catalog.counts import urls_found_by
 from workspace.catalog.failures import failures_under
@@ -273,7 +273,8 @@ def _import(intake: Intake, file: _File) -> Download:
         return failed_row(file.url, error, utc_now())
     except OSError as error:
         return failed_row(file.url, TransferFailed("failed", "unreadable", str(error)), utc_now())
-    return intake.take(Download(file.url, "ok", final_url=file.url, fetched_at=utc_now()), data)
+    place = place_url(file.place.root) if file.place.address == NEGATIVES else file.url
+    return intake.take(Download(file.url, "ok", final_url=place, fetched_at=utc_now()), data)
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from workspace.catalog.catalog import Catalog
 from workspace.catalog.class_progress import class_progress
 from workspace.catalog.counts import download_counts
 from workspace.catalog.exclusions import record_exclusions
-from workspace.catalog.hits.questions import Questions, removed_questions
+from workspace.catalog.hits.questions import Questions, begin_anew_after_removals, removed_questions
 from workspace.catalog.records import Search, StepCounts
 from workspace.config.collect import ALL_PICTURES
 from workspace.config.model import WorkspaceConfig
@@ -28,6 +28,7 @@ def run(
 ) -> StepCounts:
     """Search for as many images of every class as it probably still needs; answered queries are not repeated.
 
+    Those beside a keyword that was removed are, once, since it may have hidden what they found.
     Sources and keywords take turns page by page, and each source is queried at least once, so that no class comes from
     one source alone. A source that fails is recorded with its reason, and the others continue.
 
@@ -47,6 +48,7 @@ def run(
     with workspace.open_catalog() as catalog, open_session(config.network) as session:
         before = sum(catalog.hits_per_label().values())
         record_exclusions(catalog, config.search.wanted_licenses)
+        begin_anew_after_removals(catalog, Questions.of(config))
         searched = [label for label, keywords in config.collected.items() if keywords]
         progress.begin("Searching", len(searched))
         searching = _Searching(catalog, session, sources, config, retry_failed)
@@ -137,7 +139,7 @@ class _Searching:
     def fill(self, label: str) -> None:
         """Query the sources for one class until enough urls wait for download, or no query is left."""
         search, state = self._config.search, self._states[label]
-        wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found
+        wanted, waiting, found = state.still_to_fetch(search.per_class), state.waiting, state.found_today
         if not wanted:
             return
         limit = search.max_found_per_picture * search.per_class

@@ -95,8 +95,8 @@ def ending(
     exhausted = [f"{search.source} ({search.keyword!r})" for search in own if search.status == "exhausted"]
     goes_on = _may_grow(state, own, config)
     if state.clean < wanted:
-        if state.found >= _limit(config):
-            clauses.append(f"{state.found} found, the limit is {_limit(config)} (search.max_found_per_picture)")
+        if state.found_today >= _limit(config):
+            clauses.append(f"{state.found_today} found, the limit is {_limit(config)} (search.max_found_per_picture)")
         elif goes_on:
             clauses.append(
                 f"stopped after round {rounds} (search.max_rounds is {config.search.max_rounds}); run it again"
@@ -115,7 +115,7 @@ def _may_grow(state: ClassProgress, searches: Iterable[Search], config: Workspac
     if state.waiting or state.unjudged:
         return True
     is_open = any(search.label == state.label and search.status == "open" for search in searches)
-    return is_open and state.found < _limit(config)
+    return is_open and state.found_today < _limit(config)
 
 
 def _limit(config: WorkspaceConfig) -> int:

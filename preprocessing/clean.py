@@ -71,7 +71,8 @@ def run(
             clean,
             partial(register_pairs, workspace, clean, progress=progress, spread=spread),
             spread,
-            catalog.all(Override),
+            # A label that is no class now would win the picture from the class that took its place.
+            [row for row in catalog.all(Override) if (row.new_label or row.label) in config.collected],
         )
         catalog.replace_verdicts(STAGES, verdicts)
         by_reason = _count(verdicts, same_bytes_count(catalog))

@@ -106,7 +106,8 @@ def copy_verdicts(
 ) -> list[Verdict]:
     """Judge copies: which copy of each image is kept, and under which label.
 
-    A negative that is a copy of a class's image is flagged, and takes nothing from the class.
+    A negative that is a copy of a class's image is flagged, and takes nothing from the class, unless its origin is the
+    stronger one: a person's own folder before a search, a decision before both.
 
     Args:
         stage: whose verdicts these are.
@@ -140,12 +141,17 @@ def copy_verdicts(
 
 
 def _winner(ranks: Iterable[Mapping[str, LabelRank]], margin: int) -> str | None:
-    """Choose the label that keeps an image: the only class, or the one that ranks it higher by origin or the margin."""
+    """Choose the label that keeps an image: the only class, or the one that ranks it higher by origin or the margin.
+
+    No class counts only by a stronger origin than that of every class.
+    """
     best: dict[str, LabelRank] = {}
     for labels in ranks:
         for label, rank in labels.items():
             best[label] = min(rank, best.get(label, rank))
-    order = sorted(best.keys() - {NO_CLASS} or best, key=lambda label: (best[label], label))
+    classes = best.keys() - {NO_CLASS}
+    is_negative = NO_CLASS in best and all(best[NO_CLASS].origin < best[label].origin for label in classes)
+    order = sorted({NO_CLASS} if is_negative else classes, key=lambda label: (best[label], label))
     if len(order) == 1:
         return order[0]
     first, second = best[order[0]], best[order[1]]

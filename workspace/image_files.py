@@ -48,10 +48,14 @@ class FolderFile:
 
 
 def version_of(path: Path) -> str:
-    """Return FolderFile.version of the file at a path; empty where there is none."""
+    """Return FolderFile.version of the file at a path; empty where there is none.
+
+    Raises:
+        OSError: it cannot be told, since a folder cannot be read.
+    """
     try:
         status = path.stat()
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return ""
     return _version(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else ""
 

@@ -19,7 +19,8 @@ SET, MEASURE = "val", "test"
 def choose_negatives(catalog: Catalog, config: WorkspaceConfig) -> list[tuple[str, str]]:
     """List (sha256, "none") of the clean negatives, without those that are a picture of a class too.
 
-    A person who keeps such a copy decides that it is a negative.
+    A person who keeps such a copy decides that it is a negative; the next `clean` takes its class from it, as it does
+    where a search found a picture that lies in a person's own folder of negatives (preprocessing/verdicts.py).
     """
     if not config.negatives.wanted:
         return []

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from collectors import download, inbox, search
 from preprocessing import clean
+from preprocessing.dataset.negatives import choose_negatives
 from workspace.catalog.records import Download, Hit, Override
 from workspace.config.model import WorkspaceConfig
 from workspace.storage.paths import Workspace
@@ -47,7 +49,7 @@ def found_by_search(workspace: Workspace, file: Path, label: str, rank: int = 0)
     with workspace.open_catalog() as catalog:
         (row,) = catalog.all(Download)
         catalog.delete(Hit, "label", [label])
-        catalog.put([Download("http://x/1.png", "ok", sha256=row.sha256)])
+        catalog.put([replace(row, image_url="http://x/1.png")])
         catalog.add_new([Hit(label, label, "openverse", rank, "http://x/1.png")])
     return row.sha256
 
@@ -137,6 +139,51 @@ def test_a_file_in_two_folders_stays_a_conflict_and_an_unreadable_folder_settles
     assert kept(workspace, config) == ["fox"]
 
 
+def test_a_file_of_another_folder_was_not_moved_and_its_other_label_is_a_conflict(tmp_path) -> None:
+    workspace, one, two = Workspace(tmp_path / "ws"), tmp_path / "one", tmp_path / "two"
+    put(one / "cat/a.png", 1)
+    put(one / "dog/b.png", 2)
+    put(two / "dog/x.png", 1)  # a.png again, by mistake
+    put(two / "cat/y.png", 3)
+    collect(workspace, settings(one))
+    for folder in (two, one):
+        assert collect(workspace, settings(folder)) == ()
+        assert kept(workspace, settings(folder)) == ["cat", "dog"]
+    (two / "dog/x.png").unlink()  # only gone: whether it lies in the other folder is not looked up
+    assert collect(workspace, settings(two)) == ()
+
+
+def test_what_was_kept_in_review_and_is_moved_stays_and_is_not_told(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    file = put(workspace.inbox / "cat/a.png", 1)
+    inbox.run(workspace, settings())
+    assert kept(workspace, settings()) == ["cat"]
+    with workspace.open_catalog() as catalog:
+        catalog.put(Override(sha, label, "keep") for sha, label in catalog.kept())
+    move(file, workspace.inbox / "dog/a.png")
+    assert inbox.run(workspace, settings()).notes == ()
+    assert kept(workspace, settings()) == ["cat"]
+
+
+@pytest.mark.parametrize("lost", ["unreadable", "removed from the settings", "another"])
+def test_a_negative_whose_folder_is_not_looked_at_is_not_gone(tmp_path, lost: str) -> None:
+    workspace, folder = Workspace(tmp_path / "ws"), tmp_path / "toys"
+    file = put(folder / "deep/a.png", 1)
+    negatives = {"folder": str(folder), "keywords": ["toy"]}
+    inbox.run(workspace, settings(negatives=negatives))
+    if lost == "unreadable":
+        shutil.rmtree(file.parent)
+        file.parent.symlink_to(file.parent)  # a loop: looking into it is an error
+    else:
+        other = put(tmp_path / "others/b.png", 2).parent
+        negatives["folder"] = "" if lost == "removed from the settings" else str(other)
+    put(workspace.inbox / "dog/a.png", 1)
+    notes = inbox.run(workspace, settings(negatives=negatives)).notes
+    assert "moved" not in "".join(notes)
+    with workspace.open_catalog() as catalog:
+        assert {"none", "dog"} <= {hit.label for hit in catalog.all(Hit)}
+
+
 def test_files_that_are_only_gone_keep_their_labels(tmp_path) -> None:
     workspace = Workspace(tmp_path / "ws")
     put(workspace.inbox / "cat/1.png", 1)
@@ -157,10 +204,38 @@ def test_what_was_decided_in_review_counts_before_the_inbox(tmp_path, decision, 
     assert kept(workspace, settings()) == stays
 
 
-def test_a_negative_takes_nothing_from_a_class_even_where_a_person_put_it(tmp_path) -> None:
+@pytest.mark.parametrize("decision", [("keep", ""), ("relabel", "panther")])
+def test_a_decision_under_what_is_no_class_now_takes_nothing_from_the_class_in_its_place(tmp_path, decision) -> None:
     workspace = Workspace(tmp_path / "ws")
-    found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
+    sha = found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
+    with workspace.open_catalog() as catalog:
+        catalog.put([Override(sha, "lynx", *decision)])  # no class, or one no more
+    assert kept(workspace, settings()).count("cat") == 1
+
+
+def test_a_negative_takes_nothing_from_a_class_that_is_as_strong(tmp_path) -> None:
+    workspace = Workspace(tmp_path / "ws")
     config = settings(negatives={"keywords": ["toy"]})
-    put(workspace.inbox / "none/1.png", 1)
+    for label in ("cat", "none"):
+        put(workspace.inbox / label / "1.png", 1)
     inbox.run(workspace, config)
-    assert "cat" in kept(workspace, config)
+    assert kept(workspace, config) == ["cat", "none"]
+    with workspace.open_catalog() as catalog:
+        assert choose_negatives(catalog, config) == []  # flagged, and left out
+
+
+@pytest.mark.parametrize("decision", ["", "keep"], ids=["in the folder", "kept in review"])
+def test_a_negative_of_a_person_is_none_of_the_class_for_which_a_search_found_it(tmp_path, decision) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    config = settings(negatives={"keywords": ["toy"]})
+    sha = found_by_search(workspace, put(tmp_path / "1.png", 1), "cat")
+    if decision:
+        with workspace.open_catalog() as catalog:
+            catalog.add_new([Hit("none", "toy", "openverse", 0, "http://x/1.png")])
+            catalog.put([Override(sha, "none", decision)])
+    else:
+        put(workspace.inbox / "none/1.png", 1)
+        inbox.run(workspace, config)
+    assert kept(workspace, config) == ["none"]
+    with workspace.open_catalog() as catalog:
+        assert choose_negatives(catalog, config) == [(sha, "none")]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -164,6 +165,16 @@ def test_a_class_that_lost_nothing_and_lacks_pictures_is_told_what_helps(junk, f
     said = ending(ClassProgress("a", found=found, clean=found), [search], counts, config, rounds=4)
     assert said.startswith(end)
     assert status != "open" or said == end
+
+
+def test_what_removed_keywords_found_is_not_held_against_the_limit_of_a_class(junk) -> None:
+    config = settings(junk, per_class=10).model_copy(update={"classes": {"a": ("a",), "b": ("b",)}})
+    search = Search("a", "a", "openverse", "open")
+    state = ClassProgress("a", found=450, found_by_removed=400, not_asked=400, settled=50, clean=7)
+    said = ending(state, [search], ClassCounts(found=450, not_asked=400, kept=7), config, rounds=4)
+    assert "the limit" not in said and "; stopped after round 4" in said
+    full = ending(replace(state, found_by_removed=0), [search], ClassCounts(found=450, kept=7), config, rounds=4)
+    assert "450 found, the limit is 200 (search.max_found_per_picture)" in full
 
 
 def recorded(workspace: Workspace) -> int:

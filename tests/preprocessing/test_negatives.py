@@ -121,8 +121,18 @@ def test_a_person_decides_on_a_flagged_copy_and_may_move_a_picture_to_the_negati
 
 def test_what_is_kept_as_both_is_of_its_class(filled) -> None:
     with filled.workspace.open_catalog() as catalog:
+        catalog.put([Override(filled.both, label, "keep", "", utc_now()) for label in ("none", "a")])
+    _, run = frozen(filled)
+    assert filled.both not in {row.sha256 for row in run.negatives()}
+    assert filled.both in {row.sha256 for row in run.samples()}
+
+
+def test_what_is_kept_as_a_negative_is_no_picture_of_the_class_that_a_search_found_it_for(filled) -> None:
+    with filled.workspace.open_catalog() as catalog:
         catalog.put([Override(filled.both, "none", "keep", "", utc_now())])
-    assert filled.both not in {row.sha256 for row in frozen(filled)[1].negatives()}
+    _, run = frozen(filled)
+    assert filled.both in {row.sha256 for row in run.negatives()}
+    assert filled.both not in {row.sha256 for row in run.samples()}
 
 
 def test_parts_stay_what_they_were_in_a_run_that_was_decided_on(filled, picture, encode) -> None:

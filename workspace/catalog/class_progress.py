@@ -36,8 +36,9 @@ class ClassProgress:
         label: the class.
         clean: pictures that cleaning kept, or a person; what curation says later is not counted.
         found: distinct URLs.
-        waiting: of these, to be fetched.
-        not_asked: found only by keywords or sources that are no longer named, and not fetched.
+        found_by_removed: of these, found only by keywords or sources that are no longer named.
+        waiting: to be fetched.
+        not_asked: those of found_by_removed that were not fetched.
         unjudged: fetched, and not yet cleaned.
         settled: fetched and cleaned, or failed.
         left_out: not asked for: the wrong licence, withdrawn, the same picture elsewhere, or its host was given up.
@@ -47,6 +48,7 @@ class ClassProgress:
     label: str
     clean: int = 0
     found: int = 0
+    found_by_removed: int = 0
     waiting: int = 0
     not_asked: int = 0
     unjudged: int = 0
@@ -56,6 +58,11 @@ class ClassProgress:
     kept: int = 0
     to_review: int = 0
     decided: int = 0
+
+    @property
+    def found_today(self) -> int:
+        """Number of URLs that today's keywords and sources have found: what `search.max_found_per_picture` limits."""
+        return self.found - self.found_by_removed
 
     def still_to_fetch(self, wanted: int) -> int:
         """Estimate how many more URLs it takes until `wanted` images are clean; 0 when they are."""
@@ -77,14 +84,17 @@ def class_progress(
         questions: of today, by which URLs wait to be fetched; None: those of every search that was made.
     """
     counts = _url_counts(catalog)
+    found = {label: of_class.total() for label, of_class in counts.items()}
+    asked = found
     if removed := removed_questions(catalog, questions):
-        _count_not_asked(counts, catalog, removed)
+        asked = _count_asked(counts, catalog, removed)
     clean, images = _image_counts(catalog)
     return {
         label: ClassProgress(
             label,
             clean=clean[label].kept,
-            found=counts[label].total(),
+            found=found.get(label, 0),
+            found_by_removed=found.get(label, 0) - asked.get(label, 0),
             **counts[label],
             **dataclasses.asdict(images[label]),
         )
@@ -111,21 +121,22 @@ def _url_counts(catalog: Catalog) -> defaultdict[str, Counter[str]]:
     return counts
 
 
-def _count_not_asked(counts: Mapping[str, Counter[str]], catalog: Catalog, removed: Removed) -> None:
-    """Divide the URLs that wait into those that a present search has found and the others."""
+def _count_asked(counts: Mapping[str, Counter[str]], catalog: Catalog, removed: Removed) -> dict[str, int]:
+    """Divide the URLs that wait into those that a present search has found and the others; count all of the first."""
     hits, downloads = TABLES[Hit], TABLES[Download]
     urls = sa.select(hits.c.image_url, hits.c.label).where(sa.not_(removed.found(hits))).distinct().subquery()
     query = (
-        sa.select(urls.c.label, sa.func.count())
+        sa.select(urls.c.label, sa.func.count(), sa.func.count(downloads.c.image_url))
         .outerjoin(downloads, urls.c.image_url == downloads.c.image_url)
-        .where(downloads.c.image_url.is_(None))
         .group_by(urls.c.label)
     )
     with catalog.engine.connect() as connection:
-        asked = {str(label): int(count) for label, count in connection.execute(query)}
+        rows = {str(label): (int(found), int(tried)) for label, found, tried in connection.execute(query)}
     for label, of_class in counts.items():
-        of_class["not_asked"] = of_class["waiting"] - asked.get(label, 0)
-        of_class["waiting"] = asked.get(label, 0)
+        found, tried = rows.get(label, (0, 0))
+        of_class["not_asked"] = of_class["waiting"] - (found - tried)
+        of_class["waiting"] = found - tried
+    return {label: found for label, (found, _) in rows.items()}
 
 
 def _unjudged(urls: sa.Subquery) -> sa.Select[str, int]:

@@ -102,13 +102,9 @@ def lost_urls(catalog: Catalog, labels: Collection[str], questions: Questions | 
         return sorted({str(url) for label, url in connection.execute(query) if label in labels})
 
 
-def given_up_notes(catalog: Catalog) -> tuple[str, ...]:
-    """Write a sentence for each host that was given up, to be shown to the user."""
-    table = TABLES[Download]
-    hosts: Counter[str] = Counter()
-    with catalog.engine.connect() as connection:
-        for url in connection.execute(sa.select(table.c.image_url).where(table.c.reason == GIVEN_UP)).scalars():
-            hosts[urlsplit(str(url)).hostname or ""] += 1
+def given_up_notes(catalog: Catalog, questions: Questions | None = None) -> tuple[str, ...]:
+    """Write a sentence for each host that was given up, to be shown to the user; `questions` as for `failed_urls`."""
+    hosts = Counter(urlsplit(url).hostname or "" for url in failed_urls(catalog, [GIVEN_UP], questions))
     return tuple(
         f"{host} kept failing and was given up: {count} of its urls were not tried; `collect-and-train retry` tries "
         "them again"

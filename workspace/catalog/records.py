@@ -16,7 +16,8 @@ class Search:
 
     `status` is `open` (more pages may follow), `exhausted` or `failed`; `cursor` is what the source needs for its
     next page, None before the first; `reason` and `detail` say why it failed, and `detail` of another what it passed
-    over. `scope` is a digest of what it was asked of, such as a folder's listing; empty: of an earlier version.
+    over. `scope` is a digest of what it was asked of, such as a folder's listing; empty: not recorded; `removed`:
+    its keyword was removed, and the searches beside it know.
     """
 
     label: str

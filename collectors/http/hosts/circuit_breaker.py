@@ -19,6 +19,7 @@ class _HostState:
     trial_at: float | None = None  # set while the circuit is open: when one request may try the host again
     reason: str = ""
     trial_thread: int | None = None  # whose requests belong to the trial
+    is_tried: bool = False  # whether a file of its site was asked for in the trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class CircuitBreaker:
             if state is None or state.trial_at is None:
                 return False
             if state.trial_thread == threading.get_ident():
+                state.is_tried = True
                 return True
             now = time.monotonic()
             if now >= state.trial_at:
@@ -101,16 +103,21 @@ class CircuitBreaker:
         """Admit, as part of a trial, what this thread requests from the host in the block.
 
         The files of the host's site are needed before the url that tries the host; refusing them would end every trial.
+        Where what is known of the site refuses the url, nothing was asked, and the next request is the trial.
         """
-        self._set_trial_thread(host, threading.get_ident())
+        state = self._hosts[host]
+        with self._lock:
+            state.trial_thread, state.is_tried = threading.get_ident(), False
         try:
             yield
+        except AttemptFailed:
+            with self._lock:
+                if not state.is_tried and state.trial_at is not None:  # None: the host has answered meanwhile
+                    state.trial_at = time.monotonic()
+            raise
         finally:
-            self._set_trial_thread(host, None)
-
-    def _set_trial_thread(self, host: str, thread: int | None) -> None:
-        with self._lock:
-            self._hosts[host].trial_thread = thread
+            with self._lock:
+                state.trial_thread = None
 
     def record_success(self, host: str) -> None:
         """Record a response that shows the host to be alive, whatever its status."""

@@ -1,12 +1,14 @@
 """A person's own pictures: a folder with one subfolder per keyword, or another layout; see layout.py.
 
 Its images have urls such as `folder:red%20panda/1.jpg?5120-17600000`, relative to the path in the settings, so that the
-catalogue and the folder can be moved; size and time of change let a replaced file be read again. The scheme is private:
+catalogue and the folder can be moved; size and time of change let a replaced file be read again, and the row of the
+download says which path it was (`place_url`). The scheme is private:
 no url of another source, be it `file:///etc/passwd` or `folder:../../x`, reads anything but a file of that layout.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -98,6 +100,11 @@ class LocalPhotos:
     def _layout(self) -> PhotoLayout:
         return read_photo_layout(local_path(self._path))
 
+    @cached_property
+    def place_url(self) -> str:
+        """See `place_url`."""
+        return place_url(local_path(self._path))
+
     def read(self, image_url: str, max_bytes: int) -> bytes:
         """Read the file of a url.
 
@@ -126,6 +133,11 @@ class LocalPhotos:
             raise TransferFailed("refused", "outside_folder", f"{image_url} is no file in {where}") from error
         except (OSError, ConfigError) as error:
             raise TransferFailed("failed", "unreadable", f"{image_url} in {where}: {error}") from error
+
+
+def place_url(path: Path) -> str:
+    """Write the `file:` url of a folder, archive or table: the `final_url` of the files that were found in it."""
+    return Path(os.path.realpath(path)).as_uri()
 
 
 def listed_urls(search: SearchConfig, keyword: str) -> frozenset[str] | None:

@@ -167,6 +167,29 @@ def test_a_trial_whose_robots_txt_fails_ends_there_and_the_host_stays_given_up(h
     assert host.asked == ["/robots.txt"]
 
 
+def test_a_url_that_the_known_robots_txt_refuses_leaves_the_trial_to_the_next(host) -> None:
+    host.pages |= {"/robots.txt": "User-agent: *\nDisallow: /private/", "/1.jpg": 503, "/2.jpg": 503}
+    with host.session(give_up_after=2, give_up_s=1, reservations=False) as session:
+        failed = [host.outcome(session, f"{host.url}/{name}.jpg")[1] for name in (1, 2, 3)]
+        assert failed == ["http_503", "http_503", "host_given_up"]
+        time.sleep(1.1)
+        assert host.outcome(session, f"{host.url}/private/4.jpg") == ("refused", "robots")
+        assert host.outcome(session, f"{host.url}/5.jpg") == ("ok", "")
+    assert host.asked == ["/robots.txt", "/1.jpg", "/2.jpg", "/5.jpg"]
+
+
+def test_a_trial_in_which_robots_txt_was_asked_for_is_used_up_whatever_it_answers(host) -> None:
+    host.pages["/robots.txt"] = 429  # which is no failure of the host
+    known = {urlsplit(host.url).netloc: HostFailures(2, "http_503", 0.0)}
+    network = NetworkConfig.model_validate(
+        {"private_hosts": ["127.0.0.1"], "per_host_pause_s": 0, "attempts": 1, "give_up_after": 2, "give_up_s": 60}
+    )
+    with PoliteSession(network, lane=LaneOfHosts(state=LaneState(failures=known))) as session:
+        assert host.outcome(session, f"{host.url}/1.jpg") == ("failed", "robots_unreachable")
+        assert host.outcome(session, f"{host.url}/2.jpg") == ("failed", "host_given_up")
+    assert host.asked == ["/robots.txt"]
+
+
 def test_a_trial_lets_its_own_thread_pass_and_no_other() -> None:
     breaker = CircuitBreaker(limit=1, pause_s=60, known={"a": HostFailures(1, "timeout", 0.0)})
     assert breaker.admit("a") is True

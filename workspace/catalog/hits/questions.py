@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -15,6 +15,9 @@ from workspace.catalog.records import Download, Hit, Override, Search
 from workspace.catalog.standing import Pair
 from workspace.config.model import WorkspaceConfig
 from workspace.text.counts import counted
+
+_REMOVED = "removed"
+"""The scope of a search whose keyword was removed, once the searches beside it have begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,43 @@ def adopt_found_again(catalog: Catalog, removed: Removed, found: Sequence[Hit]) 
             if hit.image_url in stale:
                 change = hits.update().where(own, hits.c.image_url == hit.image_url)
                 connection.execute(change.values(keyword=hit.keyword, rank=hit.rank))
+
+
+def begin_anew_after_removals(catalog: Catalog, questions: Questions) -> None:
+    """Let the present searches of a class begin anew, once for each keyword that was removed beside them.
+
+    Of an address that two keywords found, the hit names the first alone: when the other is asked again, it gets it.
+    Nothing begins anew for a keyword whose hits were all fetched. A keyword that is named again begins anew too.
+    """
+    removed = removed_questions(catalog, questions)
+    searches = [row for row in catalog.all(Search) if row.source not in GIVEN_SOURCES]
+    gone = {
+        (row.label, row.keyword, row.source)
+        for row in searches
+        if (row.label, row.keyword) in removed.keywords and row.source in questions.sources and row.scope != _REMOVED
+    }
+    gone &= _not_fetched(catalog, removed) if gone else set()
+    beside = {(label, source) for label, _, source in gone}
+    changed = [replace(row, scope=_REMOVED) for row in searches if (row.label, row.keyword, row.source) in gone]
+    for row in filter(questions.has, searches):
+        if row.scope == _REMOVED or (row.label, row.source) in beside:
+            status = "failed" if row.status == "failed" else "open"
+            scope = "" if row.scope == _REMOVED else row.scope
+            changed.append(replace(row, status=status, cursor=None, found=0, scope=scope))
+    catalog.put(changed)
+
+
+def _not_fetched(catalog: Catalog, removed: Removed) -> set[tuple[str, str, str]]:
+    """Read (class, keyword, source) of the removed searches that have hits that were not fetched."""
+    hits, downloads = TABLES[Hit], TABLES[Download]
+    query = (
+        sa.select(hits.c.label, hits.c.keyword, hits.c.source)
+        .outerjoin(downloads, hits.c.image_url == downloads.c.image_url)
+        .where(removed.found(hits), sa.or_(downloads.c.status.is_(None), downloads.c.status == "failed"))
+        .distinct()
+    )
+    with catalog.engine.connect() as connection:
+        return {(str(label), str(keyword), str(source)) for label, keyword, source in connection.execute(query)}
 
 
 def leftover_notes(catalog: Catalog, questions: Questions) -> tuple[str, ...]:

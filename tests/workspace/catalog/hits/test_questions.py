@@ -2,7 +2,7 @@
 
 from workspace.catalog.class_progress import class_progress, urls_to_fetch
 from workspace.catalog.collection_stats import read_collection_stats
-from workspace.catalog.failures import failed_urls, lost_urls, urls_to_retry
+from workspace.catalog.failures import failed_urls, given_up_notes, lost_urls, urls_to_retry
 from workspace.catalog.funnel import funnel_text, remedy_for
 from workspace.catalog.hits.questions import Questions, leftover_notes
 from workspace.catalog.records import Download, Hit, Override, Search, Verdict
@@ -48,6 +48,8 @@ def test_nor_is_it_tried_again(catalog) -> None:
     catalog.put(Download(url, "failed", "host_given_up", attempts=0) for url in ("car", "wild", "both"))
     assert urls_to_retry(catalog, ASKED, 100, 0.0, now) == failed_urls(catalog, ["host_given_up"], now)
     assert urls_to_retry(catalog, ASKED, 100, 0.0, now) == ["both", "wild"]
+    (note,) = given_up_notes(catalog, now)
+    assert "2 of its urls" in note and "3 of its urls" in given_up_notes(catalog)[0]  # those that `retry` tries
     catalog.put(Download(url, "failed", "file_lost") for url in ("car", "wild", "own"))
     assert lost_urls(catalog, ASKED, now) == ["own", "wild"]
     assert failed_urls(catalog, ["file_lost"]) == lost_urls(catalog, ASKED) == ["car", "own", "wild"]
