@@ -78,13 +78,15 @@ export class Store extends EventTarget {
   /** Take the last decision of this tab back; what another tab has decided since then stays. */
   undo() {
     return this.#next(async () => {
-      const last = this.#undo.pop();
+      const last = this.#undo.at(-1);
       if (!last) return null;
       const changes = last.steps.map((step) => ({
         sha256: step.sha256, label: step.label, seen: step.mine?.made_at ?? "",
         action: step.before?.action ?? "", new_label: step.before?.new_label ?? "",
       }));
       const results = await this.#save(changes);
+      this.#undo.pop();  // only now: a request that failed must be possible again
+      results.forEach((result, place) => { if (result.made) this.#renew(last.steps[place], result.mine); });
       sessionStorage.setItem(UNDO, JSON.stringify(this.#undo));
       const lost = results.filter((result) => !result.made).length;
       this.#say(lost ? `Not taken back, as it was decided anew elsewhere: ${lost} of ${results.length}.`
@@ -106,6 +108,13 @@ export class Store extends EventTarget {
   #remember(entry) {
     this.#undo = [...this.#undo, entry].slice(-200);
     sessionStorage.setItem(UNDO, JSON.stringify(this.#undo));
+  }
+
+  /** Earlier entries know the decision that came back by the time at which it was first made. */
+  #renew(taken, now) {
+    for (const step of this.#undo.flatMap((entry) => entry.steps)) {
+      if (keyOf(step) === keyOf(taken) && step.mine?.made_at === taken.before?.made_at) step.mine = now;
+    }
   }
 
   async #save(changes) {

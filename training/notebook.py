@@ -24,7 +24,10 @@ from workspace.storage.run_folder import CARD_NAME, RunFolder
 from workspace.text.counts import counted
 
 AnyImage = str | Path | Image.Image | npt.NDArray[Any]
-"""A file, an image of Pillow, or an array: uint8 [h, w] grey, [h, w, 3] RGB or [h, w, 4] RGBA."""
+"""A file, an image of Pillow, or an array: uint8 [h, w] grey, [h, w, 3] RGB or [h, w, 4] RGBA.
+
+A large JPEG is read at a reduced size where it is a file, and taken in full where it comes as an image or an array: its
+probabilities then differ a little."""
 
 Several = TypeVar("Several", bound=AnyImage)
 

@@ -7,6 +7,7 @@ requests too: so Host (DNS rebinding) and Origin (CSRF) are checked. With a toke
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -21,8 +22,6 @@ from pages.local_auth import HEADERS
 CLASSIFY = "/classify"
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/health", "/health/live", "/health/ready"})
 """Paths that need no token: what the service is, and whether it is up. /static/ belongs to /docs."""
-
-_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(slots=True)
@@ -106,7 +105,7 @@ class Gate:
 
     def _check_local(self, headers: Headers) -> None:
         host = headers.get("host", "")
-        if _host_name(host) not in _LOOPBACK_NAMES:
+        if not is_loopback(_host_name(host)):
             raise Refused(421, "wrong_host", "without a token this service answers to 127.0.0.1 and localhost alone")
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} or (
@@ -119,6 +118,14 @@ def upload_kind(headers: Headers) -> str:
     """Tell how a request to classify brings its pictures: `addresses`, `form` or `body`."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return {"application/json": "addresses", "multipart/form-data": "form"}.get(kind, "body")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address can only mean this machine; no DNS answers for an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _host_name(host: str) -> str:

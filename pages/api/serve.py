@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from pages.api.app import api_app
+from pages.api.gate import is_loopback
 from pages.api.live_model import LiveModel
 from pages.api.service import Service
 from pages.server import bind, make_server, run_until_stopped, running_in_thread
@@ -66,7 +66,7 @@ def check_address(host: str, token: str) -> None:
     Raises:
         ConfigError: names the remedy.
     """
-    if not _is_loopback(host) and len(token) < _FEWEST:
+    if not is_loopback(host) and len(token) < _FEWEST:
         what = "is too short" if token else "is not set"
         raise ConfigError(
             f"{host} can be reached by others, and {TOKEN} {what}; set it to {_FEWEST} characters or more, as "
@@ -106,13 +106,6 @@ def served_api(settings: ServiceSettings) -> Iterator[str]:
     server = make_server(app, _STOP_S, settings.most_connections)
     with bind("127.0.0.1", 0) as listener, running_in_thread(server, listener):
         yield _url("127.0.0.1", listener.getsockname()[1])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _url(host: str, port: int) -> str:

@@ -113,8 +113,7 @@ class Service:
             WorkspaceError: worker processes cannot be started.
         """
         model, turn = self.live.current, asyncio.Semaphore(_PER_REQUEST)
-        if accept is not None and model.classifier.calibration:
-            model.classifier.calibration.limits_for(accept)  # before anything is fetched or decoded
+        model.classifier.limits_for(accept)  # before anything is fetched or decoded
 
         async def one(picture: Sent) -> Answered:
             async with turn:

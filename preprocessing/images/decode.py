@@ -156,8 +156,14 @@ def decode_opened(image: Image.Image) -> Decoded:
     Raises:
         OSError: its file is read only now, and is cut off or gone.
         ValueError: it has no pixels.
+        ImageRefused: its file is damaged.
     """
-    pixels, note, _ = _upright(image)
+    try:
+        pixels, note, _ = _upright(image)
+    except (OSError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises anything on damaged bytes, SyntaxError among others
+        raise ImageRefused("damaged", f"{type(error).__name__}: {error}") from error
     height, width = pixels.shape[:2]
     return Decoded(pixels, str(image.format or ""), image.mode, 1, width, height, note)
 

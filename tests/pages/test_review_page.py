@@ -131,6 +131,26 @@ def test_a_cluster_is_dropped_and_taken_back_in_one_click(open_page, reviewed) -
     assert reviewed.overrides() == kept
 
 
+def test_decisions_on_one_picture_are_taken_back_one_by_one_and_none_is_lost_where_the_request_fails(
+    open_page, reviewed
+) -> None:
+    page = open_page()
+    first = (reviewed.cats[0], "cat")
+    for key, said in (("k", "Kept."), ("Home", "Kept."), ("d", "Dropped.")):
+        page.keyboard.press(key)
+        expect_message(page, said)
+    page.route("**/api/decide", lambda route: route.abort())
+    page.keyboard.press("u")
+    expect(page.locator("#message")).to_contain_text("Not saved: ")
+    page.unroute("**/api/decide")
+    page.keyboard.press("u")
+    expect_message(page, "Taken back.")
+    assert reviewed.overrides() == {first: KEPT}
+    page.keyboard.press("u")
+    expect(page.locator("#undo")).to_be_disabled()
+    assert reviewed.overrides() == {}
+
+
 def test_two_tabs_stay_in_step_and_neither_loses_the_other_s_work(open_page, reviewed, chromium, address) -> None:
     one, two = open_page(), open_page()
     one.keyboard.press("d")

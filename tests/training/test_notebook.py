@@ -69,7 +69,15 @@ def test_several_give_a_prediction_each_in_order_and_one_that_fails_stops_no_oth
     assert found[5].error.startswith("unreadable: No such file")
     assert classifier.predict(iter(asked[:1]))[0].answer == classifier.predict(photograph)
     assert classifier.predict([]) == []
-    (folder / "inside.png").unlink()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)).save(folder / "damaged.png")
+    good = (folder / "damaged.png").read_bytes()
+    second = good.index(b"IDAT", good.index(b"IDAT") + 4)
+    (folder / "damaged.png").write_bytes(good[:second] + b"\1\2\3\4" + good[second + 4 :])  # no part has such a name
+    with Image.open(folder / "damaged.png") as opened:
+        found = classifier.predict([photograph, opened])
+    assert found[0].answer is not None and "damaged" in found[1].error
+    for file in folder.iterdir():
+        file.unlink()
     assert classifier.predict([folder])[0].error.startswith("unreadable: Is a directory")
 
 

@@ -24,7 +24,7 @@ from training.network.device import Device, choose_device
 from training.network.registry import build_network, spec_of
 from training.network.views import clean_view
 from training.stats.calibration import Calibration
-from training.stats.ood import neighbour_distances
+from training.stats.ood import OodLimits, neighbour_distances
 from training.stats.scores import softmax
 from workspace.config.clean import CleanConfig
 from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
@@ -202,20 +202,35 @@ class Classifier:
         """
         return softmax(self.outputs(images, batch_size).logits, self.temperature)
 
+    def limits_for(self, accept: float | None) -> OodLimits | None:
+        """Return the limits beyond which the answer is `none`; None for a model without a calibration.
+
+        Raises:
+            ModelError: the model has no limits for this share.
+        """
+        if self.calibration is not None:
+            return self.calibration.limits_for(accept)
+        if accept is not None:
+            raise ModelError(
+                f"the model is not calibrated, so that every picture gets a class, and no share of {accept:g} can be "
+                "asked for; calibrate it: collect-and-train evaluate"
+            )
+        return None
+
     def answers(self, images: Sequence[npt.NDArray[np.uint8]], accept: float | None = None) -> list[Classification]:
         """Classify upright RGB images; an image unlike all classes gets the answer `none`.
 
         Args:
             images: uint8 [h, w, 3] of any sizes.
-            accept: the share of in-class images that is to get a class, in (0, 1]; None: the model's default. Without a
-                calibration every image gets one.
+            accept: the share of in-class images that is to get a class, in (0, 1]; None: the model's default, or where
+                it is not calibrated, all.
 
         Raises:
             ModelError: the model has no limits for this share.
         """
+        limits = self.limits_for(accept)
         outputs, calibration = self.outputs(images), self.calibration
         probabilities = softmax(outputs.logits, self.temperature)
-        limits = calibration.limits_for(accept) if calibration else None
         distances = None
         if calibration and limits and limits.max_distance is not None:
             distances = neighbour_distances(calibration.reference, outputs.features)

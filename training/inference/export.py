@@ -190,11 +190,11 @@ def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: Clea
 
     Args:
         workspace: holds the files.
-        samples: the dataset.
+        samples: the dataset; those whose files were lost or withdrawn are passed over.
         clean: limits of decoding.
 
     Raises:
-        WorkspaceError: a file is missing.
+        WorkspaceError: all of their files are missing.
         ImageRefused: a file can no longer be decoded.
     """
     images = ImageStore(workspace)
@@ -203,7 +203,8 @@ def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: Clea
         [sample for sample in order if sample.label == label] for label in sorted({sample.label for sample in samples})
     ]
     alternating = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
-    return [decode_full_isolated(images.get(sample.sha256), clean).pixels for sample in alternating[:CHECKED]]
+    there = [sample.sha256 for sample in alternating if images.exists(sample.sha256)][:CHECKED]
+    return [decode_full_isolated(images.get(name), clean).pixels for name in there or [alternating[0].sha256]]
 
 
 def example_views(model: Classifier, n: int = 2) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 It repeats the arithmetic of Pillow (src/libImaging/Resample.c and Reduce.c of Pillow 12): coefficients in double
 precision, rounded to 22 bits; one axis after the other, each rounded to integer levels. So an exported model gives the
-same answers as `predict`, in any ONNX runtime.
+same answers as `predict` to the same pixels, in any ONNX runtime. `predict` reads a JPEG at least twice as large as the
+cache in Pillow's draft mode (preprocessing/images/decode.py), whose pixels differ a little from those of the full size.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def move(workspace: Workspace, target: StorageConfig, progress: Progress = SILEN
             mover.copy(progress)
         moved = [mover.compare(progress) for mover in movers]
         _switch(workspace, target)
-    for mover in movers:
+    for mover in reversed(movers):  # the catalogue first: a page that still has it open must not go on to write there
         mover.clear()
     workspace.move_file.unlink(missing_ok=True)
     return moved or [f"the rest of {_words(source)} was cleared"]

@@ -31,6 +31,7 @@ def rename(
     from workspace.resolve import open_workspace
     from workspace.storage.lock import hold
     from workspace.storage.run import next_run
+    from workspace.text.encoding import decode_text
 
     workspace, config = open_workspace(folder)
     with workspace.open_catalog() as catalog:
@@ -45,7 +46,7 @@ def rename(
         )
     with hold(workspace, "rename"), workspace.open_catalog() as catalog:
         if old in config.classes:
-            text = with_renamed_class(file.read_text(encoding="utf-8"), str(file), old, new)
+            text = with_renamed_class(decode_text(file.read_bytes()), str(file), old, new)
             write_atomic(file, text.encode())
             workspace, config = open_workspace(folder)
         elif new not in config.classes:

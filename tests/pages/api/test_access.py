@@ -46,6 +46,11 @@ def test_without_a_token_no_web_page_is_answered(plain, headers, status, png) ->
     assert requests.get(f"{plain}/metrics", headers=headers, timeout=30).status_code == status
 
 
+@pytest.mark.parametrize("host", ["127.0.0.5", "127.0.0.5:8000", "[::1]:8000", "localhost"])
+def test_every_name_of_this_machine_is_answered_without_a_token(plain, host, png) -> None:
+    assert requests.post(f"{plain}/classify", data=png(1), headers={"host": host}, timeout=30).status_code == 200
+
+
 def test_every_answer_has_the_headers_of_the_pages(plain) -> None:
     for answer in (requests.get(f"{plain}/docs", timeout=30), requests.get(f"{plain}/nothing", timeout=30)):
         assert "default-src 'none'" in answer.headers["content-security-policy"]

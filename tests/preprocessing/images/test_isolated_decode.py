@@ -22,7 +22,8 @@ from preprocessing.leaks import read_outside
 from training.inference.export import images_to_check
 from workspace.catalog.records import ImageFacts, Sample
 from workspace.config.clean import CleanConfig
-from workspace.errors import ImageRefused
+from workspace.errors import ImageRefused, WorkspaceError
+from workspace.storage.image_store import ImageStore
 
 SLOW = CleanConfig(decoder_timeout_s=0.3, workers=1)
 TIGHT = CleanConfig(decoder_memory_mb=200, workers=1)
@@ -116,6 +117,16 @@ def test_every_door_has_the_limits_of_clean(
     monkeypatch.setattr(leaks, "run_isolated", patient_with_good)
     found = read_outside(outside, config.clean)
     assert found.refused == {"bad.jpg": says.split(":")[0]} and set(found.pixels) == {"good.jpg"}
+
+
+def test_pictures_that_are_gone_are_not_what_an_export_is_checked_on(collected, picture, encode) -> None:
+    there, gone = collected.add(encode(picture(1)), "a"), collected.add(encode(picture(2)), "a")
+    samples = [Sample(sha, "a", "test", sha, "f", "s", "k", *[""] * 7, width=1, height=1) for sha in (gone, there)]
+    ImageStore(collected.workspace).delete(gone)
+    assert len(images_to_check(collected.workspace, samples, collected.config().clean)) == 1
+    ImageStore(collected.workspace).delete(there)
+    with pytest.raises(WorkspaceError, match="has no file"):
+        images_to_check(collected.workspace, samples, collected.config().clean)
 
 
 def test_a_file_of_an_outside_set_that_cannot_be_read_stops_no_other(picture, encode, tmp_path, monkeypatch) -> None:

@@ -95,6 +95,8 @@ def _calibrated(model: Path, min_probability: float, max_distance: float | None)
 def test_a_picture_that_misses_a_limit_is_none_of_the_classes(model):
     picture = np.random.default_rng(0).integers(0, 256, (300, 280, 3), dtype=np.uint8)
     before = Classifier.load(model, "cpu").answers([picture])[0]
+    with pytest.raises(ModelError, match=r"not calibrated, so that every picture gets a class, and no share of 0\.5"):
+        Classifier.load(model, "cpu").answers([picture], accept=0.5)
     unsure = _calibrated(model, 1.01, None).answers([picture])[0]
     assert unsure.label == "none" and unsure.best == before.best and unsure.why_none.startswith("unsure: ")
     assert 0.5 < unsure.probability < before.probability  # by the temperature

@@ -159,3 +159,11 @@ def test_review_carries_over_what_was_decided_or_leaves_it_where_somebody_is_at_
     assert result.exit_code == 0 and len(shown) == 1
     assert "the class 'grizzly' is now 'brown bear'" in capsys.readouterr().err + result.output
     assert _dropped(bears) == (["grizzly"] if busy else ["brown bear"]) * 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_editors_of_windows_write_it_is_changed_in_that_line_alone(tmp_path, encoding) -> None:
+    file, text = tmp_path / "workspace.toml", '[classes]\r\nblack = ["a"]\r\nbrown = ["b"]\r\n# mine\r\n'
+    file.write_bytes(text.encode(encoding))
+    assert _run("rename", tmp_path, "black", "dark").exit_code == 0
+    assert file.read_bytes().decode() == text.replace("black", '"dark"')
