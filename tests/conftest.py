@@ -8,6 +8,7 @@ import os
 import pickle
 import secrets
 import subprocess
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -68,6 +69,13 @@ QUICK: dict[str, object] = {
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SaveModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Ctrl-C has its effect on commands, also where a shell started the tests in the background, and so ignoring it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
