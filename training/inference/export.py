@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,7 +203,7 @@ def images_to_check(workspace: Workspace, samples: Sequence[Sample], clean: Clea
         [sample for sample in order if sample.label == label] for label in sorted({sample.label for sample in samples})
     ]
     alternating = [sample for row in zip_longest(*by_label) for sample in row if sample is not None]
-    there = [sample.sha256 for sample in alternating if images.exists(sample.sha256)][:CHECKED]
+    there = list(islice((sample.sha256 for sample in alternating if images.exists(sample.sha256)), CHECKED))
     return [decode_full_isolated(images.get(name), clean).pixels for name in there or [alternating[0].sha256]]
 
 
