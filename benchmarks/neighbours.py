@@ -25,7 +25,7 @@ import torch
 
 from preprocessing import neighbours
 from preprocessing.images.decode import Pixels, decode_small
-from training.inference.classifier import image_files
+from training.inference.predict import image_files
 from training.network.backbone import load_backbone, normalised
 from training.network.device import choose_device
 from training.network.views import PRESETS, Augmenter, clean_view

@@ -26,7 +26,8 @@ from flows.step_table import STEPS, Phase, find_step
 from gallery.site import Gallery
 from preprocessing.images.decode import decode_small
 from preprocessing.images.pixel_cache import PixelCache
-from training.inference.classifier import Classifier, Outputs, image_files
+from training.inference.classifier import Classifier, Outputs
+from training.inference.predict import image_files
 from training.stats.ood import OodLimits, fit_limits, neighbour_distances
 from workspace.config.model import WorkspaceConfig
 from workspace.errors import ImageRefused

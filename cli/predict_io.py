@@ -11,7 +11,7 @@ from typing import BinaryIO
 from collectors.http.picture import fetch_picture
 from collectors.http.session import PoliteSession
 from preprocessing.images.isolated_decode import read_file, read_stream
-from training.inference.classifier import ImageInput, Prediction
+from training.inference.predict import ImageInput, Prediction
 from workspace.config.clean import CleanConfig
 from workspace.config.collect import DownloadConfig, NetworkConfig
 from workspace.config.model import WorkspaceConfig, load_config

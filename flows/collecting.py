@@ -103,7 +103,10 @@ def ending(
             )
         elif exhausted and not takes_all:
             clauses.append("exhausted: " + ", ".join(exhausted))
-    if stats is not None and (not (takes_all and is_mostly_kept(stats)) if lost else not (takes_all or goes_on)):
+    if stats is None:
+        return "; ".join(clauses)
+    is_settled = takes_all and is_mostly_kept(stats) if lost else takes_all or goes_on
+    if not is_settled:
         clauses.append(remedy_for(stats, state.label, config))
     return "; ".join(clauses)
 

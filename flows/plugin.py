@@ -15,6 +15,8 @@ from pathlib import Path
 
 from prefect.plugins import HookContext, SetupResult, register_hook
 
+from flows.server.client import connected
+
 NOTE = "collect-and-train-up.json"
 """In Prefect's home: the address of the API that `collect-and-train up` serves, its process and when that started."""
 
@@ -75,8 +77,6 @@ def _running_server() -> str | None:
 def _deployments_of(api_url: str, flow_name: str) -> list[str]:
     """List the deployments of flows of this name, two at most; none when the server does not answer as expected."""
     import httpx
-
-    from flows.server.client import connected
 
     question = {"flows": {"name": {"any_": [flow_name]}}, "limit": 2}
     try:

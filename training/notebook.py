@@ -14,7 +14,9 @@ from PIL import Image
 from preprocessing.images.decode import Decoded, decode_opened
 from preprocessing.images.isolated_decode import read_file
 from training.inference import classifier as inference
-from training.inference.classifier import Classification, ImageInput, Prediction, decoding_limits, image_files
+from training.inference.classifier import Classification, decoding_limits
+from training.inference.predict import ImageInput, Prediction, image_files
+from training.inference.predict import predict as predict_images
 from workspace.errors import ImageRefused, ModelError
 from workspace.names import local_path
 from workspace.storage.champion import answering_run
@@ -160,8 +162,8 @@ class Classifier(inference.Classifier):
         """
         if not isinstance(images, str | Path | Image.Image | np.ndarray):
             inputs = (item for position, image in enumerate(images, 1) for item in self._inputs(image, f"{position}"))
-            return list(inference.predict(self, inputs, accept=accept))
-        (prediction,) = inference.predict(self, [self._input(images, "the image")], accept=accept)
+            return list(predict_images(self, inputs, accept=accept))
+        (prediction,) = predict_images(self, [self._input(images, "the image")], accept=accept)
         if prediction.answer is None:
             reason, _, detail = prediction.error.partition(": ")
             raise ImageRefused(reason, f"{detail} ({prediction.name})")

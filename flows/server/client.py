@@ -24,8 +24,8 @@ def connected(
     Args:
         api_url: such as http://127.0.0.1:4200/api.
         timeout_s: for each request.
-        retries: of each request that the server was too busy for; the waits are about 2, 4, 8 … s, whatever the server
-            wishes.
+        retries: of each request that the server was too busy for; the waits are about 2, 4, 8 … s, whatever wait the
+            server asks for.
         password: `name:password`, in place of the one in Prefect's settings.
 
     Raises:
@@ -43,13 +43,13 @@ def connected(
             api_url,
             auth_string=password or own,
             api_key=key,
-            httpx_settings={"timeout": timeout_s, "event_hooks": {"response": [_without_wishes]}},
+            httpx_settings={"timeout": timeout_s, "event_hooks": {"response": [_drop_long_waits]}},
         ) as client,
     ):
         yield client
 
 
-def _without_wishes(response: httpx.Response) -> None:
-    """Drop what would let Prefect's client wait for ever: a maintenance page may ask for an hour."""
+def _drop_long_waits(response: httpx.Response) -> None:
+    """Drop the headers that Prefect's client waits for without a limit: a maintenance page may ask for an hour."""
     for name in ("Retry-After", "Prefect-Maintenance"):
         response.headers.pop(name, None)

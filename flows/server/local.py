@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from flows.server.client import connected
 from workspace.errors import CollectAndTrainError, WorkspaceError, os_failure
 from workspace.names import local_path
 
@@ -113,8 +114,6 @@ def _check_home(home: Path) -> None:
 
 def _check_answer(url: str) -> None:
     import httpx
-
-    from flows.server.client import connected
 
     without = (
         "do without it: `prefect config unset PREFECT_API_URL`, and unset the environment variable PREFECT_API_URL"

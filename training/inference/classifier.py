@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from preprocessing.images.decode import Decoded, shrink
-from preprocessing.images.isolated_decode import decode_isolated, read_file
+from preprocessing.images.decode import shrink
 from training.network.backbone import Backbone, Network, normalised
 from training.network.device import Device, choose_device
 from training.network.registry import build_network, spec_of
@@ -27,14 +22,11 @@ from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits, neighbour_distances
 from training.stats.scores import softmax
 from workspace.config.clean import CleanConfig
-from workspace.errors import ConfigError, ImageRefused, ModelError, TransferFailed
-from workspace.image_files import list_images
+from workspace.errors import ConfigError, ModelError
 from workspace.names import NO_CLASS
 from workspace.storage.artefact import why_no_tensors
 from workspace.storage.model_card import ModelCard
 from workspace.storage.run_folder import CARD_NAME, WEIGHTS_NAME
-
-_READERS, _AHEAD = 4, 2  # threads that read files, and batches that they prepare ahead of the network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,32 +66,6 @@ class Classification:
         return self.best if self.answered else NO_CLASS
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """An image to classify: `name` identifies it in the results, `read` returns its bytes when its turn comes.
-
-    In the place of bytes it may return an image that is decoded already.
-
-    OSError, ValueError and TransferFailed of `read` become the error of this image.
-    """
-
-    name: str
-    read: Callable[[], bytes | Decoded]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The classifier's answer to one file, or the reason why it could not be read: then `answer` is None.
-
-    `note` says what was assumed to read it, such as the range of floating-point values.
-    """
-
-    name: str
-    answer: Classification | None
-    error: str = ""
-    note: str = ""
-
-
 class Classifier:
     """A trained network with its card and, if it was evaluated, its calibration; made by `load`.
 
@@ -108,6 +74,7 @@ class Classifier:
         >>> classifier = Classifier.load(Path("model"), device="cpu")
         >>> classifier.classes
         ('ape', 'bee')
+        >>> from training.inference.predict import predict_files
         >>> for prediction in predict_files(classifier, [Path("photos")]):
         ...     print(prediction.name, prediction.answer.label if prediction.answer else prediction.error)
         photos/1.png bee
@@ -245,95 +212,6 @@ class Classifier:
         return answers
 
 
-def image_files(paths: Iterable[Path]) -> list[Path]:
-    """List files as they are named, and for a folder every image file in it, at any depth, sorted; each once.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        inside = [file.path for file in list_images(path).files] if path.is_dir() else [path]
-        found |= dict.fromkeys(inside)
-    return list(found)
-
-
-def predict_files(
-    classifier: Classifier,
-    paths: Iterable[Path],
-    batch_size: int = 32,
-    accept: float | None = None,
-    clean: CleanConfig | None = None,
-) -> Iterator[Prediction]:
-    """Classify files and folders in the order of `image_files`; otherwise as `predict`."""
-    limits = decoding_limits(classifier, clean)
-    images = (ImageInput(str(path), partial(read_file, path, limits)) for path in image_files(paths))
-    yield from predict(classifier, images, batch_size, accept, clean)
-
-
-def predict(
-    classifier: Classifier,
-    images: Iterable[ImageInput],
-    batch_size: int = 32,
-    accept: float | None = None,
-    clean: CleanConfig | None = None,
-) -> Iterator[Prediction]:
-    """Classify images in their order; one that cannot be read, or exceeds a limit of decoding, stops no other.
-
-    The next batches are read, and decoded in worker processes, while the network computes.
-
-    Args:
-        classifier: the loaded model.
-        images: read lazily.
-        batch_size: images per forward pass.
-        accept: as in Classifier.answers.
-        clean: limits of decoding, and the number of processes that decode; None: the defaults.
-
-    Raises:
-        ModelError: the model has no limits for this share.
-        WorkspaceError: worker processes cannot be started.
-    """
-    clean = decoding_limits(classifier, clean)
-    waiting: deque[list[tuple[str, Future[Decoded | str]]]] = deque()
-    with ThreadPoolExecutor(max_workers=_READERS) as pool:
-        for batch in _batched(images, batch_size):
-            waiting.append([(image.name, pool.submit(_read, image, clean)) for image in batch])
-            if len(waiting) > _AHEAD:
-                yield from _answer(classifier, waiting.popleft(), accept)
-        while waiting:
-            yield from _answer(classifier, waiting.popleft(), accept)
-
-
 def decoding_limits(classifier: Classifier, clean: CleanConfig | None = None) -> CleanConfig:
     """Return the settings that decode images for this model: its size with these limits, None for the default ones."""
     return (clean or CleanConfig()).model_copy(update={"cache_side_px": classifier.card.cache_side_px})
-
-
-def _batched(images: Iterable[ImageInput], size: int) -> Iterator[list[ImageInput]]:
-    stream = iter(images)
-    while batch := list(islice(stream, size)):
-        yield batch
-
-
-def _answer(
-    classifier: Classifier, batch: Sequence[tuple[str, Future[Decoded | str]]], accept: float | None
-) -> Iterator[Prediction]:
-    read = [ready.result() for _, ready in batch]
-    answers = iter(classifier.answers([image.pixels for image in read if not isinstance(image, str)], accept))
-    for (name, _), image in zip(batch, read, strict=True):
-        if isinstance(image, str):
-            yield Prediction(name, None, image)
-        else:
-            yield Prediction(name, next(answers), note=image.note)
-
-
-def _read(image: ImageInput, clean: CleanConfig) -> Decoded | str:
-    try:
-        data = image.read()
-        return data if isinstance(data, Decoded) else decode_isolated(data, clean)
-    except (ImageRefused, TransferFailed) as error:
-        return str(error)
-    except OSError as error:
-        return f"unreadable: {error.strerror or error}"
-    except ValueError as error:  # a name that no file, or no host, can have; what a notebook gave as an image
-        return f"unreadable: {error}"

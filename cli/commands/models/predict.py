@@ -14,7 +14,7 @@ from cli import output
 from cli.app import OTHER, app
 
 if TYPE_CHECKING:
-    from training.inference.classifier import Prediction
+    from training.inference.predict import Prediction
 
 
 class Format(StrEnum):
@@ -57,7 +57,7 @@ def predict(
     from cli.predict_io import FORMATS, clean_of, model_folder, network_of, pictures_of
     from collectors.http.session import PoliteSession
     from training.inference.classifier import Classifier
-    from training.inference.classifier import predict as classify
+    from training.inference.predict import predict as classify
     from workspace.errors import ConfigError
     from workspace.terminal import say
 

@@ -17,7 +17,8 @@ from PIL import Image, ImageCms, features
 
 from preprocessing import clean
 from preprocessing.images.formats import FORMATS
-from training.inference.classifier import Classifier, predict_files
+from training.inference.classifier import Classifier
+from training.inference.predict import predict_files
 from workspace.catalog.records import Download, Hit, ImageFacts, Verdict
 from workspace.config.clean import CleanConfig
 from workspace.reasons import REASONS

@@ -11,7 +11,8 @@ from PIL import Image
 
 import training.inference.classifier
 from preprocessing.images.decode import decode, shrink
-from training.inference.classifier import Classifier, ImageInput, image_files, predict, predict_files
+from training.inference.classifier import Classifier
+from training.inference.predict import ImageInput, image_files, predict, predict_files
 from training.stats.calibration import Calibration
 from training.stats.ood import OodLimits
 from workspace.config.clean import CleanConfig

@@ -9,7 +9,7 @@ import pytest
 
 from cli.predict_io import csv_lines
 from preprocessing.leaks import Leak, leaks_csv
-from training.inference.classifier import Prediction
+from training.inference.predict import Prediction
 from workspace.text.csv_rows import csv_line
 
 CHECKOUT = Path(__file__).parents[3]
