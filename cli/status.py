@@ -28,7 +28,7 @@ from workspace.storage.champion import Decision, read_champion, read_decisions, 
 from workspace.storage.dataset import read_dataset, read_negatives
 from workspace.storage.lock import lock_owner
 from workspace.storage.paths import Workspace
-from workspace.storage.run import own_settings
+from workspace.storage.run import next_run, own_settings
 from workspace.storage.run_folder import RunFolder
 from workspace.terminal import rendered
 from workspace.text.counts import counted
@@ -144,7 +144,7 @@ def _small_classes(workspace: Workspace, config: WorkspaceConfig, states: Mappin
 
 def _run_line(status: Status) -> str:
     run = status.last_run
-    go_on = Workspace(Path(status.workspace)).command("run")
+    go_on = next_run(Workspace(Path(status.workspace)))
     if run is None:
         return f"none yet: {go_on}"
     text = f"{run.run_id}, {counted(run.pictures, 'picture')}"
